@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# masqbpf: one Makefile. `make help` lists the targets.
+# CC CLANG BPFTOOL PKG_CONFIG CFLAGS CPPFLAGS LDFLAGS PREFIX DESTDIR O V WERROR
+# are the user's; ours are added to them.
+VERSION := 0.1.0
+O ?= build
+PREFIX ?= /usr/local
+CLANG ?= clang
+LLVM_STRIP ?= llvm-strip
+BPFTOOL ?= $(firstword $(wildcard /usr/sbin/bpftool) bpftool)
+PKG_CONFIG ?= pkg-config
+CFLAGS ?= -O2 -g
+Q := $(if $(filter 1,$(V)),,@)
+say = $(if $(filter 1,$(V)),,@printf '  %-8s%s\n' '$(1)' '$(2)')
+
+PKGS := libbpf yaml-0.1 jansson libmnl libmicrohttpd ncursesw libcap-ng libseccomp
+MISSING := $(shell for p in $(PKGS); do $(PKG_CONFIG) --exists $$p || echo $$p; done)
+ifneq ($(MISSING),)
+ifeq ($(filter help clean,$(MAKECMDGOALS)),)
+$(error missing development files (pkg-config): $(MISSING); scripts/deps.sh installs them)
+endif
+endif
+PKG_CFLAGS := $(shell $(PKG_CONFIG) --cflags $(PKGS) 2>/dev/null)
+PKG_LIBS := $(shell $(PKG_CONFIG) --libs $(PKGS) 2>/dev/null)
+
+ARCH := $(shell uname -m | sed 's/x86_64/x86/;s/aarch64/arm64/')
+MULTIARCH := $(shell $(CC) -print-multiarch 2>/dev/null)
+
+WARN := -Wall -Wextra -Wshadow -Wmissing-prototypes -Wstrict-prototypes \
+	-Wvla $(if $(filter 1,$(WERROR)),-Werror)
+HARDEN := -fPIE -fstack-protector-strong -fstack-clash-protection \
+	-D_FORTIFY_SOURCE=2 -ffile-prefix-map=$(CURDIR)=.
+USER_CFLAGS = -std=gnu11 $(WARN) $(HARDEN) -D_GNU_SOURCE -Iinclude -Iuser \
+	-I$(O) -DMASQ_VERSION='"$(VERSION)"' $(PKG_CFLAGS) $(CPPFLAGS) $(CFLAGS)
+USER_LDFLAGS = -pie -Wl,-z,relro,-z,now $(LDFLAGS)
+BPF_CFLAGS := -target bpf -mcpu=v2 -O2 -g -std=gnu11 -Wall -Wextra -Wshadow \
+	-Wno-unused-function -Wno-unused-parameter \
+	-Wno-address-of-packed-member $(if $(filter 1,$(WERROR)),-Werror) \
+	-D__TARGET_ARCH_$(ARCH) -Iinclude -Ibpf -ffile-prefix-map=$(CURDIR)=. \
+	$(if $(MULTIARCH),-idirafter /usr/include/$(MULTIARCH))
+
+USER_SRC := $(wildcard user/*.c)
+USER_OBJ := $(USER_SRC:user/%.c=$(O)/user/%.o)
+# everything but main, for the tests to link with
+USER_LIB := $(filter-out $(O)/user/main.o,$(USER_OBJ))
+# name:extra clang flags, one BPF object each
+BPF_OBJS := masq masq_modern
+BPF_FLAGS_masq :=
+BPF_FLAGS_masq_modern := -DMASQ_MODERN -mcpu=v3
+BPF_SRC_masq := bpf/masq.bpf.c
+BPF_SRC_masq_modern := bpf/masq.bpf.c
+SKELS := $(BPF_OBJS:%=$(O)/%.skel.h)
+
+TEST_SRC := $(wildcard tests/unit/*.c) $(wildcard tests/prog/*.c)
+UNIT_BIN := $(patsubst tests/unit/%.c,$(O)/tests/unit/%,$(wildcard tests/unit/test_*.c))
+PROG_BIN := $(patsubst tests/prog/%.c,$(O)/tests/prog/%,$(wildcard tests/prog/test_*.c))
+PROG_LIB := $(patsubst tests/lib/%.c,$(O)/tests/lib/%.o,$(wildcard tests/lib/*.c))
+
+.PHONY: all tests check check-unit check-prog check-net lint install uninstall clean help
+all: $(O)/masqbpf
+
+$(O)/masqbpf: $(USER_OBJ)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(CFLAGS) $(USER_LDFLAGS) -o $@ $(USER_OBJ) $(PKG_LIBS)
+
+$(O)/user/%.o: user/%.c | $(SKELS)
+	$(call say,CC,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(USER_CFLAGS) -MMD -MP -c -o $@ $<
+
+define bpf_rules
+$(O)/$(1).bpf.o: $$(BPF_SRC_$(1)) Makefile
+	$$(call say,BPF,$$@)
+	$$(Q)mkdir -p $$(@D)
+	$$(Q)$$(CLANG) $$(BPF_CFLAGS) $$(BPF_FLAGS_$(1)) -MMD -MP -MT $$@ -MF $(O)/$(1).bpf.d -c -o $$@.tmp $$<
+	$$(Q)$$(LLVM_STRIP) -g $$@.tmp && mv $$@.tmp $$@
+$(O)/$(1).skel.h: $(O)/$(1).bpf.o
+	$$(call say,SKEL,$$@)
+	$$(Q)$$(BPFTOOL) gen skeleton $$< name $(1) > $$@.tmp && mv $$@.tmp $$@
+endef
+$(foreach b,$(BPF_OBJS),$(eval $(call bpf_rules,$(b))))
+
+tests: $(UNIT_BIN) $(PROG_BIN)
+$(O)/tests/lib/%.o: tests/lib/%.c | $(SKELS)
+	$(call say,CC,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(USER_CFLAGS) -Itests/lib -MMD -MP -c -o $@ $<
+$(O)/tests/%: tests/%.c $(USER_LIB) $(PROG_LIB) | $(SKELS)
+	$(call say,CC,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(USER_CFLAGS) -Itests/lib -MMD -MP -MF $@.d -o $@ $< $(PROG_LIB) $(USER_LIB) $(USER_LDFLAGS) $(PKG_LIBS) -lcmocka
+
+check: ## build and run every test (the same as scripts/test.sh without packages)
+	$(Q)scripts/test.sh --no-deps
+lint: ## style, shell and man page checks
+	$(Q)scripts/lint.sh
+
+install: all ## into DESTDIR/PREFIX
+	install -D -m 755 $(O)/masqbpf $(DESTDIR)$(PREFIX)/sbin/masqbpf
+	install -D -m 644 docs/masqbpf.8 $(DESTDIR)$(PREFIX)/share/man/man8/masqbpf.8
+	install -D -m 644 deploy/masqbpf.yaml $(DESTDIR)$(PREFIX)/share/doc/masqbpf/masqbpf.yaml
+uninstall:
+	rm -f $(DESTDIR)$(PREFIX)/sbin/masqbpf $(DESTDIR)$(PREFIX)/share/man/man8/masqbpf.8
+	rm -rf $(DESTDIR)$(PREFIX)/share/doc/masqbpf
+clean:
+	rm -rf $(O)
+help: ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
+
+-include $(wildcard $(O)/user/*.d $(O)/*.bpf.d $(O)/tests/*/*.d)
+.DELETE_ON_ERROR:

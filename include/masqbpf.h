@@ -1,0 +1,450 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * masqbpf.h - everything that the dataplane (bpf/) and the control program
+ * (user/) have to agree on: map keys and values, the list of reasons, limits
+ * and the layout version. It is the only definition of each.
+ *
+ * Byte order: __beNN is network order, everything else host order.
+ * Time: a "tick" is 16 jiffies (jiffies64 >> 4, truncated to 32 bits), that
+ * is 16 ms at HZ=1000 and 160 ms at HZ=100. Compare ticks only by signed
+ * difference; the wrap is 2.1 years away at HZ=1000.
+ */
+#ifndef MASQBPF_H
+#define MASQBPF_H
+
+#include <linux/types.h>
+
+/* Change it with any layout below: pins of another layout are refused. */
+#define MASQ_ABI 1
+#define MASQ_MAGIC 0x4d415351 /* "MASQ" */
+
+#define MASQ_TICK_SHIFT 4
+
+#define MASQ_DEFAULT_MAX_FLOWS 262144
+#define MASQ_MIN_PREFIX_SLOTS 1024
+#define MASQ_MAX_SNAT 256 /* configured source addresses, both families */
+#define MASQ_MAX_IFACES 256
+#define MASQ_MAX_PODS 65536
+#define MASQ_PORT_WORDS 1024 /* 65536 ports, 64 a word */
+
+/*
+ * Reasons: why a packet was passed or dropped without translation.
+ * R(id, name, verdict, what happened, what to do about it)
+ * The enum, `masqbpf counters`, the metric label and docs come from here.
+ */
+#define MASQ_REASONS(R)                                                        \
+	R(NONE, "none", PASS, "translated, or passed by its record", "")       \
+	R(NOT_IP, "not_ip", PASS, "neither IPv4 nor IPv6 (ARP and the like)",  \
+	  "")                                                                  \
+	R(FAMILY_OFF, "family_off", PASS,                                      \
+	  "IPv6, and the policy does not ask for IPv6",                        \
+	  "set enableIPv6: true to translate it")                              \
+	R(MULTICAST, "multicast", PASS, "multicast or broadcast destination",  \
+	  "")                                                                  \
+	R(LINK_LOCAL, "link_local", PASS,                                      \
+	  "link-local source, or IPv6 link-local destination", "")             \
+	R(DISCOVERY, "discovery", PASS, "neighbour or router discovery", "")   \
+	R(HOST, "host", PASS, "the node's own traffic", "")                    \
+	R(NOT_POD, "not_pod", PASS, "source outside podCIDRs", "")             \
+	R(KEPT, "kept", PASS,                                                  \
+	  "kept by policy, and nothing that a record would be made for", "")   \
+	R(KEEP_UNTRACKED, "keep_untracked", PASS,                              \
+	  "kept by policy, but the flow table had no room for its record",     \
+	  "raise maxFlows")                                                    \
+	R(INBOUND_UNTRACKED, "inbound_untracked", PASS,                        \
+	  "inbound, but the flow table had no room for its record",            \
+	  "raise maxFlows")                                                    \
+	R(INBOUND, "inbound", PASS,                                            \
+	  "inbound without a record: nothing that a record is made for", "")   \
+	R(NO_FLOW, "no_flow", DROP,                                            \
+	  "would need translation, but belongs to no known flow",              \
+	  "normal for scanners and for connections older than attach")         \
+	R(NO_ADDRESS, "no_address", DROP,                                      \
+	  "no node address to translate to, or the flow's address is gone",    \
+	  "give the uplink an address of this family")                         \
+	R(NO_PORT, "no_port", DROP,                                            \
+	  "every source port towards this destination is taken",               \
+	  "widen snat.portRange or add source addresses")                      \
+	R(TABLE_FULL, "table_full", DROP,                                      \
+	  "the flow table is full of flows that must not be evicted",          \
+	  "raise maxFlows")                                                    \
+	R(POD_QUOTA, "pod_quota", DROP, "this pod has its maxFlowsPerPod",     \
+	  "find the pod with masqbpf top, or raise maxFlowsPerPod")            \
+	R(MALFORMED, "malformed", DROP,                                        \
+	  "header truncated or contradicting itself, towards masquerade", "")  \
+	R(FRAGMENT, "fragment", DROP,                                          \
+	  "fragment whose first fragment is unknown or that overlaps a header",\
+	  "")                                                                  \
+	R(PROTOCOL, "protocol", DROP,                                          \
+	  "a protocol without ports whose single mapping is taken", "")        \
+	R(FOREIGN_SOURCE, "foreign_source", DROP,                              \
+	  "source outside podCIDRs, and dropForeignSources is on", "")         \
+	R(REWRITE, "rewrite", DROP, "the kernel refused to change the packet", \
+	  "report it with masqbpf doctor --report")                            \
+	R(BUSY, "busy", DROP, "two processors claimed one tuple at once",      \
+	  "rare and harmless: the next packet gets through")
+
+enum masq_verdict_kind { MASQ_PASS, MASQ_DROP };
+
+enum masq_reason {
+#define R(id, name, verdict, what, todo) MASQ_R_##id,
+	MASQ_REASONS(R)
+#undef R
+	MASQ_R_MAX,
+};
+
+/*
+ * Per-CPU event counters that are no verdicts (map masq_stats, after the
+ * reasons): port search and the work of the reclaim hand.
+ */
+enum masq_stat {
+	MASQ_S_PORT_FAIL = MASQ_R_MAX, /* searches that found no port */
+	MASQ_S_PORT_KEPT,	       /* own port was free at once */
+	MASQ_S_TRIES_1,		       /* histogram: probes <= 1, 2, 4 ... */
+	MASQ_S_TRIES_2,
+	MASQ_S_TRIES_4,
+	MASQ_S_TRIES_8,
+	MASQ_S_TRIES_16,
+	MASQ_S_TRIES_32,
+	MASQ_S_TRIES_64,
+	MASQ_S_TRIES_INF,
+	MASQ_S_TRIES_SUM,
+	MASQ_S_EXPIRED,	  /* records freed after their time */
+	MASQ_S_RECLAIMED, /* records freed early because the table was full */
+	MASQ_S_EVENTS_LOST,
+	MASQ_S_MAX,
+};
+
+enum masq_action { MASQ_MASQUERADE, MASQ_KEEP };
+
+/* What a flow record is. */
+enum masq_kind {
+	MASQ_K_FWD = 1, /* masquerade, inside view: pod -> remote (the owner) */
+	MASQ_K_REV,	/* masquerade, outside view: node:xlat <- remote */
+	MASQ_K_KEEP,	/* opened by a pod, not translated */
+	MASQ_K_INBOUND, /* opened from outside towards a forwarded address */
+	MASQ_K_EIM,	/* the external port of a pod socket after a collision */
+};
+
+enum masq_state {
+	MASQ_ST_NEW,
+	MASQ_ST_ESTABLISHED,
+	MASQ_ST_CLOSING, /* one FIN seen: half closed, still in use */
+	MASQ_ST_CLOSED,	 /* both FINs or a RST seen */
+};
+
+/* What one direction of a flow has shown so far; each byte has one writer. */
+#define MASQ_SEEN_ONE 0x01  /* a packet */
+#define MASQ_SEEN_TWO 0x02  /* a second packet */
+#define MASQ_SEEN_SYN 0x04
+#define MASQ_SEEN_ACK 0x08
+#define MASQ_SEEN_FIN 0x10
+#define MASQ_SEEN_RST 0x20
+
+/*
+ * Flow keys: always the view from inside, whichever way the packet goes:
+ * "in" is the address on our side of the uplink (the source on egress, the
+ * destination on ingress), "rem" the far side. One lookup by this key finds
+ * the record of a packet in either direction:
+ *   pod tuple	      -> FWD, KEEP or INBOUND record (the owner of the flow)
+ *   node address + port -> REV record of a masqueraded flow
+ * ICMP echo: in_port is the identifier, rem_port 0.
+ * Protocols without ports: both 0.
+ */
+enum masq_role {
+	MASQ_ROLE_FLOW,	 /* everything but the two below */
+	MASQ_ROLE_HOST,	 /* a host flow whose port a pod owns: its FWD record */
+	MASQ_ROLE_QUERY, /* an ICMP query that was asked from outside */
+};
+
+struct masq_key4 {
+	__be32 in_addr[1];
+	__be32 rem_addr[1];
+	__be16 in_port;
+	__be16 rem_port;
+	__u8 proto;
+	__u8 role; /* enum masq_role */
+	__u16 pad;
+};
+
+struct masq_key6 {
+	__be32 in_addr[4];
+	__be32 rem_addr[4];
+	__be16 in_port;
+	__be16 rem_port;
+	__u8 proto;
+	__u8 role;
+	__u16 pad;
+};
+
+/* L3 bytes and wire packets (a GSO packet counts as what it becomes). */
+struct masq_count {
+	__u64 packets;
+	__u64 bytes;
+};
+
+/*
+ * A flow record. It carries all that a packet of the flow needs, so that an
+ * established packet costs one lookup. `expires` and `state` are kept equal
+ * in a FWD/REV pair; `last_seen` and the counts are each record's own.
+ * Counts: FWD counts egress, REV counts ingress, KEEP and INBOUND both.
+ */
+#define MASQ_FLOW_HEAD                                                         \
+	__u32 last_seen; /* tick */                                            \
+	__u32 expires;	 /* tick */                                            \
+	__u8 kind;	 /* enum masq_kind */                                  \
+	__u8 state;	 /* enum masq_state */                                 \
+	__u8 out_seen;	 /* MASQ_SEEN_*, written by egress only */             \
+	__u8 in_seen;	 /* MASQ_SEEN_*, written by ingress only */            \
+	__u32 prefix;	 /* slot in masq_prefixes */                           \
+	__u32 generation;                                                      \
+	__u32 created;	  /* tick */                                           \
+	__be16 xlat_port; /* FWD: node's port or id; REV: the pod's */         \
+	__u16 flags	  /* MASQ_F_* */
+
+#define MASQ_F_PORT 0x1 /* xlat_port differs from the port in the key */
+#define MASQ_F_SEEDED 0x2 /* taken over from the kernel's conntrack table */
+
+struct masq_flow {
+	MASQ_FLOW_HEAD;
+};
+
+struct masq_flow4 {
+	MASQ_FLOW_HEAD;
+	__be32 xlat_addr[1]; /* FWD: node address; REV: the pod's */
+	struct masq_count egress;
+	struct masq_count ingress;
+};
+
+struct masq_flow6 {
+	MASQ_FLOW_HEAD;
+	__be32 xlat_addr[4];
+	__u32 pad;
+	struct masq_count egress;
+	struct masq_count ingress;
+};
+
+_Static_assert(sizeof(struct masq_key4) == 16, "masq_key4");
+_Static_assert(sizeof(struct masq_key6) == 40, "masq_key6");
+_Static_assert(sizeof(struct masq_flow) == 28, "masq_flow");
+_Static_assert(sizeof(struct masq_flow4) == 64, "masq_flow4");
+_Static_assert(sizeof(struct masq_flow6) == 80, "masq_flow6");
+
+/* Timeouts of a policy, in ticks. */
+enum masq_timeout {
+	MASQ_T_TCP_ESTABLISHED,
+	MASQ_T_TCP_TRANSITORY,
+	MASQ_T_UDP,
+	MASQ_T_UDP_UNREPLIED,
+	MASQ_T_ICMP,
+	MASQ_T_OTHER,
+	MASQ_T_MAX,
+};
+
+/*
+ * Policy. masq_active[0] is 0 or 1 and picks masq_policy[i], masq_trie_a or
+ * masq_trie_b, and words i * MASQ_PORT_WORDS ... of masq_ports. A packet
+ * reads it once. Writers fill the idle half and flip masq_active: one step.
+ */
+#define MASQ_P_IPV6 0x01	 /* IPv6 is translated */
+#define MASQ_P_PODS4 0x02	 /* podCIDRs names IPv4 prefixes */
+#define MASQ_P_PODS6 0x04	 /* podCIDRs names IPv6 prefixes */
+#define MASQ_P_KEEP_SOURCES 0x08 /* nonMasqueradeSrcCIDRs is not empty */
+#define MASQ_P_DROP_FOREIGN 0x10 /* sources outside podCIDRs are dropped */
+#define MASQ_P_REJECT_TCP 0x20	 /* answer refused SYNs with ICMP as well */
+#define MASQ_P_NO_FLOW_COUNT 0x40 /* per-flow counts switched off */
+
+struct masq_policy {
+	__u32 generation; /* 0: no policy yet */
+	__u32 flags;	  /* MASQ_P_* */
+	__u32 timeout[MASQ_T_MAX];
+	__u16 port_min; /* of the ports that we choose, host order */
+	__u16 port_max;
+	__u32 max_flows;
+	__u32 max_flows_per_pod;
+	__u32 pad;
+	__u64 applied_ns; /* CLOCK_REALTIME */
+};
+_Static_assert(sizeof(struct masq_policy) == 56, "masq_policy");
+
+/*
+ * Longest-prefix trie: one for both families, destinations and sources.
+ * plen counts from `set` on: 32 + the CIDR's length. IPv4 uses addr[0].
+ */
+enum masq_lpm_set {
+	MASQ_SET_DST4 = 4,
+	MASQ_SET_DST6 = 6,
+	MASQ_SET_SRC4 = 20,
+	MASQ_SET_SRC6 = 22,
+};
+#define MASQ_LPM_SET_BITS 32
+
+struct masq_lpm_key {
+	__u32 plen;
+	__u8 set; /* enum masq_lpm_set */
+	__u8 pad[3];
+	__be32 addr[4];
+};
+_Static_assert(sizeof(struct masq_lpm_key) == 24, "masq_lpm_key");
+
+#define MASQ_SRC_POD 0x1  /* covered by a podCIDRs entry */
+#define MASQ_SRC_KEEP 0x2 /* covered by a nonMasqueradeSrcCIDRs entry */
+
+struct masq_lpm_value {
+	__u32 prefix; /* slot in masq_prefixes (a source set: of the KEEP) */
+	__u8 action;  /* enum masq_action (destination sets) */
+	__u8 source;  /* MASQ_SRC_* (source sets) */
+	__u16 snat;   /* 0: node address, else slot in masq_snat */
+};
+_Static_assert(sizeof(struct masq_lpm_value) == 8, "masq_lpm_value");
+
+/*
+ * Prefix descriptors (masq_prefixes, an mmapable array that only user space
+ * reads and writes). A slot is one (prefix, list, action): when the action
+ * of a prefix changes it gets another slot, because counters belong to both.
+ */
+enum masq_list {
+	MASQ_L_FREE,
+	MASQ_L_DST,	    /* a destination prefix with its action */
+	MASQ_L_POD,	    /* an entry of podCIDRs */
+	MASQ_L_KEEP_SOURCE, /* an entry of nonMasqueradeSrcCIDRs */
+};
+
+enum masq_origin {
+	MASQ_O_BUILTIN,
+	MASQ_O_PRESET,
+	MASQ_O_CONFIG,
+	MASQ_O_RUNTIME,
+};
+
+struct masq_prefix {
+	__be32 addr[4];
+	__u8 family; /* 4 or 6 */
+	__u8 plen;   /* CIDR length */
+	__u8 list;   /* enum masq_list */
+	__u8 action; /* enum masq_action */
+	__u8 origin; /* enum masq_origin */
+	__u8 in_half; /* bit i: part of policy half i */
+	__u16 snat;   /* slot in masq_snat */
+	__u32 line;   /* in the config file */
+	__u32 since;  /* generation that brought it */
+};
+_Static_assert(sizeof(struct masq_prefix) == 32, "masq_prefix");
+
+/* Per-CPU counters of a prefix slot (masq_counters). */
+struct masq_prefix_count {
+	struct masq_count egress;
+	struct masq_count ingress;
+	__u64 flows;
+};
+
+/* Address to translate to, per uplink (masq_ifaces, key: ifindex). */
+struct masq_iface {
+	__be32 addr4; /* 0: none */
+	__u32 flags;
+	__be32 addr6[4]; /* all 0: none */
+};
+
+/* Addresses of the node (masq_local, key below; the value is a use count). */
+struct masq_addr {
+	__be32 a[4]; /* IPv4: a[0], the rest 0 */
+};
+
+struct masq_pod_usage {
+	__s32 flows;
+};
+
+/* Shared by all CPUs (masq_usage[0]); changed by plain atomic add. */
+struct masq_usage {
+	__s64 flows;   /* flows with memory, expired ones not yet freed too */
+	__s64 inbound; /* of these: made for row I4 */
+};
+
+/* What the pins are (masq_meta[0]); written once, before anything else. */
+struct masq_meta {
+	__u32 magic;
+	__u32 abi;
+	__u32 hz;
+	__u32 max_flows;
+	__u32 max_prefixes;
+	__u32 features; /* MASQ_FEAT_* found when it was loaded */
+	char version[32];
+	/* origin of the policy, for people */
+	char config_path[256]; /* "" : none */
+	char preset[32];
+	__u64 config_hash;
+	__u64 config_mtime_ns;
+};
+#define MASQ_FEAT_LOOP 0x1    /* bpf_loop, atomics that fetch (5.17) */
+#define MASQ_FEAT_FIB_SRC 0x2 /* bpf_fib_lookup tells the source (6.7) */
+#define MASQ_FEAT_TIMER 0x4   /* reclaim by bpf_timer (5.15) */
+
+/* Events (masq_events, a ring buffer; masq_watch[0] != 0: somebody listens) */
+enum masq_event_type { MASQ_EV_NEW = 1, MASQ_EV_END, MASQ_EV_DROP };
+
+struct masq_event {
+	__u64 time_ns; /* CLOCK_MONOTONIC */
+	__u8 type;     /* enum masq_event_type */
+	__u8 family;
+	__u8 proto;
+	__u8 kind;   /* enum masq_kind */
+	__u32 reason; /* enum masq_reason */
+	__u32 prefix;
+	__u32 ifindex;
+	__be32 in_addr[4];
+	__be32 rem_addr[4];
+	__be32 xlat_addr[4];
+	__be16 in_port;
+	__be16 rem_port;
+	__be16 xlat_port;
+	__u8 state;
+	__u8 direction; /* 0 egress, 1 ingress */
+	struct masq_count egress; /* MASQ_EV_END */
+	struct masq_count ingress;
+	__u32 age; /* ticks */
+	__u32 pad;
+};
+
+/*
+ * Requests to the program masq_ctl, run by BPF_PROG_TEST_RUN with
+ * MASQ_CTL_OFFSET bytes of Ethernet header before the struct; the answer
+ * comes back in the same place. It shares all code with the packet path.
+ */
+enum masq_ctl_op {
+	MASQ_CTL_CLOCK = 1, /* fill now_ns, jiffies */
+	MASQ_CTL_EXPLAIN,   /* fill action ... xlat_addr for in_addr, rem_addr */
+	MASQ_CTL_DELETE,    /* end the flow whose owner has this key */
+	MASQ_CTL_RECLAIM,   /* walk `count` records; fill count with freed */
+	MASQ_CTL_SEED,	    /* make a record as conntrack has it */
+};
+#define MASQ_CTL_OFFSET 14
+#define MASQ_CTL_ETHERTYPE 0x88b5 /* IEEE 802 local experimental 1 */
+
+struct masq_ctl {
+	__u32 op;
+	__s32 error; /* 0 or -errno */
+	__u8 family; /* 4 or 6 */
+	__u8 proto;
+	__u8 role;
+	__u8 kind; /* SEED */
+	__be16 in_port;
+	__be16 rem_port;
+	__be32 in_addr[4];
+	__be32 rem_addr[4];
+	__be32 xlat_addr[4];
+	__be16 xlat_port;
+	__u8 action; /* enum masq_action */
+	__u8 state;  /* SEED */
+	__u32 ifindex;
+	__u32 reason; /* enum masq_reason: why it would not be translated */
+	__u32 prefix;
+	__u32 generation;
+	__u32 count;
+	__u32 timeout; /* SEED: ticks left */
+	__u32 pad;
+	__u64 now_ns;  /* CLOCK_MONOTONIC */
+	__u64 jiffies;
+};
+_Static_assert(sizeof(struct masq_ctl) == 112, "masq_ctl");
+
+#endif /* MASQBPF_H */

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * instance.h - a running dataplane: its pin directory, maps, programs, lock.
+ * One instance per network namespace and pin directory.
+ */
+#ifndef MASQ_INSTANCE_H
+#define MASQ_INSTANCE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "masqbpf.h"
+
+#define MASQ_DEFAULT_PIN_DIR "/sys/fs/bpf/masqbpf"
+
+/* Every pinned map: M(name); the pin and the map in the object share it. */
+#define MASQ_MAPS(M)                                                           \
+	M(masq_meta)                                                           \
+	M(masq_active)                                                         \
+	M(masq_policy)                                                         \
+	M(masq_ports)                                                          \
+	M(masq_trie_a)                                                         \
+	M(masq_trie_b)                                                         \
+	M(masq_snat)                                                           \
+	M(masq_prefixes)                                                       \
+	M(masq_counters)                                                       \
+	M(masq_stats)                                                          \
+	M(masq_usage)                                                          \
+	M(masq_pods)                                                           \
+	M(masq_ifaces)                                                         \
+	M(masq_local)                                                          \
+	M(masq_flows4)                                                         \
+	M(masq_flows6)                                                         \
+	M(masq_ring4)                                                          \
+	M(masq_ring6)                                                          \
+	M(masq_events)                                                         \
+	M(masq_watch)
+
+enum masq_map_id {
+#define M(name) MAP_##name,
+	MASQ_MAPS(M)
+#undef M
+	MASQ_MAP_COUNT,
+};
+
+/* Every pinned program: P(name). _l3: for uplinks without Ethernet header. */
+#define MASQ_PROGS(P)                                                          \
+	P(masq_egress)                                                         \
+	P(masq_ingress)                                                        \
+	P(masq_egress_l3)                                                      \
+	P(masq_ingress_l3)                                                     \
+	P(masq_ctl)
+
+enum masq_prog_id {
+#define P(name) PROG_##name,
+	MASQ_PROGS(P)
+#undef P
+	MASQ_PROG_COUNT,
+};
+
+struct instance {
+	char pin_dir[256];
+	int lock_fd; /* flock on the pin directory */
+	int map[MASQ_MAP_COUNT];
+	int prog[MASQ_PROG_COUNT];
+	struct masq_meta meta;
+	struct masq_prefix *prefixes; /* mmap of masq_prefixes */
+	int cpus; /* possible CPUs: values of a per-CPU lookup */
+	/* tick <-> time: tick at clock_ns (CLOCK_MONOTONIC) */
+	uint64_t clock_ns;
+	uint64_t clock_jiffies;
+};
+
+struct instance_options {
+	uint32_t max_flows;    /* used when the instance is made */
+	uint32_t max_prefixes; /* least number of prefix slots */
+};
+
+enum instance_mode {
+	INSTANCE_READ,	/* shared lock; no pins: -ENOENT ("not attached") */
+	INSTANCE_WRITE, /* exclusive lock; no pins: -ENOENT */
+	INSTANCE_MAKE,	/* exclusive lock; made and pinned when absent */
+};
+
+/*
+ * Opens (or makes) the instance of pin_dir. 0 or -errno; the error has been
+ * printed, except for -ENOENT of the first two modes, where the caller knows
+ * what the absence means. Pins are trusted only after owner, map type, sizes
+ * and MASQ_ABI were checked. instance_close keeps pins.
+ */
+int instance_open(const char *pin_dir, enum instance_mode mode,
+		  const struct instance_options *options,
+		  struct instance **out);
+void instance_close(struct instance *instance);
+/* Removes every pin; the maps go when the last hook is gone. */
+int instance_remove(struct instance *instance);
+/* True when instance_open made it just now. */
+bool instance_is_new(const struct instance *instance);
+
+/* Runs masq_ctl once; 0, or -errno of the call or of the request itself. */
+int instance_ctl(struct instance *instance, struct masq_ctl *request);
+
+/* Time. Ticks are the kernel's (masqbpf.h); both directions round to near. */
+uint32_t instance_now(struct instance *instance); /* current tick */
+uint32_t ns_to_ticks(const struct instance *instance, uint64_t ns); /* up */
+double ticks_to_seconds(const struct instance *instance, int64_t ticks);
+
+#endif
