@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * cmd.h - the commands: one table in main.c, one file cmd_NAME.c each. main.c
+ * reads the command line by that table, so a command sees only parsed values
+ * and --help can never differ from what is accepted.
+ *
+ * To add a command: a `struct cmd cmd_NAME` in cmd_NAME.c, its declaration
+ * below, its line in main.c.
+ */
+#ifndef MASQ_CMD_H
+#define MASQ_CMD_H
+
+#include <stdbool.h>
+
+/* Exit codes (contract.md). */
+enum cmd_exit {
+	CMD_OK = 0,
+	CMD_FAILED = 1, /* failed, or a negative answer */
+	CMD_USAGE = 2, /* usage or config; nothing was changed */
+	CMD_CHANGES = 3, /* plan --exit-code */
+};
+
+struct cmd_option {
+	const char *name; /* without the dashes */
+	const char *arg; /* what --help calls its value; NULL: takes none */
+	const char *help; /* one line */
+};
+
+#define CMD_MAX_OPTIONS 24
+#define CMD_ANY		(-1)
+
+struct cmd_line;
+
+struct cmd {
+	const char *name;
+	const char *args; /* operands, as --help shows them; "" for none */
+	const char *help; /* one line */
+	int min, max; /* operands; CMD_ANY: no upper limit */
+	const struct cmd_option *options; /* ended by {}; NULL: none */
+	int (*run)(const struct cmd_line *line); /* enum cmd_exit */
+};
+
+/* A command line as understood. Common options have their own fields. */
+struct cmd_line {
+	const struct cmd *cmd;
+	bool json;
+	const char *pin_dir;
+	int argc; /* operands */
+	char **argv;
+	const char
+		*values[CMD_MAX_OPTIONS]; /* by cmd->options; use cmd_value */
+};
+
+/* The value of --NAME; "" when it takes none; NULL when it was not given. */
+const char *cmd_value(const struct cmd_line *line, const char *name);
+static inline bool cmd_flag(const struct cmd_line *line, const char *name)
+{
+	return cmd_value(line, name) != NULL;
+}
+
+/* Prints "masqbpf: CMD: text" and where help is; returns CMD_USAGE. */
+int cmd_usage(const struct cmd_line *line, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
+
+extern const struct cmd cmd_attach;
+extern const struct cmd cmd_detach;
+extern const struct cmd cmd_status;
+extern const struct cmd cmd_cidr;
+extern const struct cmd cmd_reload;
+extern const struct cmd cmd_check;
+extern const struct cmd cmd_explain;
+extern const struct cmd cmd_counters;
+extern const struct cmd cmd_flows;
+extern const struct cmd cmd_flush;
+
+#endif
