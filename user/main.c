@@ -18,12 +18,8 @@
 #include "out.h"
 
 static const struct cmd *const commands[] = {
-	&cmd_attach,
-	&cmd_detach,
-	&cmd_status,
+	NULL,
 };
-
-#define COMMANDS (sizeof(commands) / sizeof(commands[0]))
 
 enum common {
 	OPT_JSON,
@@ -48,7 +44,7 @@ static const struct cmd_option common_options[] = {
 
 static const struct cmd *find_command(const char *name)
 {
-	for (size_t i = 0; i < COMMANDS; i++)
+	for (int i = 0; commands[i]; i++)
 		if (!strcmp(commands[i]->name, name))
 			return commands[i];
 	return NULL;
@@ -78,7 +74,7 @@ static void print_help(const struct cmd *cmd)
 		printf("usage: masqbpf COMMAND [ARG...]\n"
 		       "eBPF masquerade for pod traffic that leaves a node\n"
 		       "\ncommands:\n");
-		for (size_t i = 0; i < COMMANDS; i++)
+		for (int i = 0; commands[i]; i++)
 			printf("  %-10s %s\n", commands[i]->name,
 			       commands[i]->help);
 		printf("\nmasqbpf COMMAND --help says more.\n");
@@ -121,8 +117,8 @@ static int find_option(const struct cmd_option *options, const char *name,
 	return -1;
 }
 
-static int set_common(struct cmd_line *line, int option, const char *value,
-		      bool *help, bool *version)
+static void set_common(struct cmd_line *line, int option, const char *value,
+		       bool *help, bool *version)
 {
 	switch (option) {
 	case OPT_JSON:
@@ -144,7 +140,6 @@ static int set_common(struct cmd_line *line, int option, const char *value,
 		*version = true;
 		break;
 	}
-	return 0;
 }
 
 /*
