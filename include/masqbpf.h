@@ -262,7 +262,8 @@ struct masq_policy {
 	__u16 port_max;
 	__u32 max_flows;
 	__u32 max_flows_per_pod;
-	__u32 pad;
+	__u16 node_port_min; /* what masq_ports was made from, for user space */
+	__u16 node_port_max;
 	__u64 applied_ns; /* CLOCK_REALTIME */
 };
 _Static_assert(sizeof(struct masq_policy) == 56, "masq_policy");
@@ -317,19 +318,25 @@ enum masq_origin {
 	MASQ_O_RUNTIME,
 };
 
+struct masq_prefix_half {
+	__u32 line;  /* in the config file */
+	__u32 since; /* generation that brought it */
+	__u16 snat;  /* slot in masq_snat, 0: node address */
+	__u8 origin; /* enum masq_origin */
+	__u8 pad;
+};
+
 struct masq_prefix {
 	__be32 addr[4];
-	__u8 family; /* 4 or 6 */
-	__u8 plen;   /* CIDR length */
-	__u8 list;   /* enum masq_list */
-	__u8 action; /* enum masq_action */
-	__u8 origin; /* enum masq_origin */
-	__u8 in_half; /* bit i: part of policy half i */
-	__u16 snat;   /* slot in masq_snat */
-	__u32 line;   /* in the config file */
-	__u32 since;  /* generation that brought it */
+	__u8 family;  /* 4 or 6 */
+	__u8 plen;    /* CIDR length */
+	__u8 list;    /* enum masq_list */
+	__u8 action;  /* enum masq_action */
+	__u8 in_half; /* bit i: part of policy half i, half[i] is valid */
+	__u8 pad[3];
+	struct masq_prefix_half half[2];
 };
-_Static_assert(sizeof(struct masq_prefix) == 32, "masq_prefix");
+_Static_assert(sizeof(struct masq_prefix) == 48, "masq_prefix");
 
 /* Per-CPU counters of a prefix slot (masq_counters). */
 struct masq_prefix_count {
@@ -360,7 +367,18 @@ struct masq_usage {
 	__s64 inbound; /* of these: made for row I4 */
 };
 
-/* What the pins are (masq_meta[0]); written once, before anything else. */
+/* Where the policy of one half comes from, for people. */
+struct masq_source {
+	char config_path[256]; /* "": none */
+	char preset[32];
+	__u64 config_hash;
+	__u64 config_mtime_ns;
+};
+
+/*
+ * What the pins are (masq_meta[0]). The first part is written once, before
+ * anything else; the second by whoever changes the policy.
+ */
 struct masq_meta {
 	__u32 magic;
 	__u32 abi;
@@ -369,11 +387,11 @@ struct masq_meta {
 	__u32 max_prefixes;
 	__u32 features; /* MASQ_FEAT_* found when it was loaded */
 	char version[32];
-	/* origin of the policy, for people */
-	char config_path[256]; /* "" : none */
-	char preset[32];
-	__u64 config_hash;
-	__u64 config_mtime_ns;
+
+	__u32 dirty; /* bit i: half i is being edited; see user/policy.c */
+	__u32 pad;
+	__u64 flipped_ns; /* CLOCK_MONOTONIC of the last flip of masq_active */
+	struct masq_source source[2]; /* by half */
 };
 #define MASQ_FEAT_LOOP 0x1    /* bpf_loop, atomics that fetch (5.17) */
 #define MASQ_FEAT_FIB_SRC 0x2 /* bpf_fib_lookup tells the source (6.7) */

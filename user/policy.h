@@ -34,9 +34,7 @@ struct policy {
 	struct addr *snat;
 	size_t snat_count;
 	struct masq_policy head; /* generation, flags, timeouts ... */
-	uint16_t node_port_min, node_port_max;
-	char config_path[256];
-	char preset[32];
+	struct masq_source source;
 };
 
 /* What a change did, for the one line that every apply prints. */
