@@ -1,0 +1,441 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * netdev.c - the node's links, addresses and routes, and which address the
+ * kernel would masquerade to.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <arpa/inet.h>
+#include <net/if_arp.h>
+#include <libmnl/libmnl.h>
+#include <linux/if_addr.h>
+#include <linux/rtnetlink.h>
+#include "netdev.h"
+#include "out.h"
+
+/* Dumps that the kernel calls inconsistent are read anew so many times. */
+#define DUMP_TRIES 16
+
+struct dump {
+	int (*each)(const struct nlmsghdr *message, void *data);
+	void *data;
+	int err;
+};
+
+static int dump_message(const struct nlmsghdr *message, void *data)
+{
+	struct dump *dump = data;
+
+	dump->err = dump->each(message, dump->data);
+	return dump->err ? MNL_CB_ERROR : MNL_CB_OK;
+}
+
+static int dump_once(struct mnl_socket *nl, uint16_t type, const void *header,
+		     size_t length, uint32_t seq, struct dump *dump)
+{
+	/* answers of a dump are as large as the kernel finds room for */
+	static char buffer[32768];
+	struct nlmsghdr *request = mnl_nlmsg_put_header(buffer);
+	ssize_t n;
+	int state;
+
+	request->nlmsg_type = type;
+	request->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
+	request->nlmsg_seq = seq;
+	memcpy(mnl_nlmsg_put_extra_header(request, length), header, length);
+	if (mnl_socket_sendto(nl, request, request->nlmsg_len) < 0)
+		return -errno;
+	do {
+		n = mnl_socket_recvfrom(nl, buffer, sizeof(buffer));
+		if (n < 0)
+			return -errno;
+		state = mnl_cb_run(buffer, n, seq, mnl_socket_get_portid(nl),
+				   dump_message, dump);
+	} while (state > MNL_CB_STOP);
+	if (state == MNL_CB_ERROR)
+		return dump->err ?: -errno;
+	return 0;
+}
+
+int netlink_dump(uint16_t type, const void *header, size_t length,
+		 int (*each)(const struct nlmsghdr *message, void *data),
+		 void (*begin)(void *data), void *data)
+{
+	int err = -EINTR;
+
+	for (int i = 1; err == -EINTR && i <= DUMP_TRIES; i++) {
+		struct dump dump = { .each = each, .data = data };
+		struct mnl_socket *nl;
+
+		/* a fresh socket: nothing of an interrupted dump is in it */
+		nl = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC);
+		if (!nl)
+			return -errno;
+		begin(data);
+		if (mnl_socket_bind(nl, 0, MNL_SOCKET_AUTOPID) < 0)
+			err = -errno;
+		else
+			err = dump_once(nl, type, header, length, i, &dump);
+		mnl_socket_close(nl);
+	}
+	return err;
+}
+
+/* --- reading ----------------------------------------------------------- */
+
+/* Room for one more item, zeroed; NULL: no memory. */
+static void *grow(void *items, size_t *count, size_t size)
+{
+	void **array = items;
+	char *grown = *array;
+
+	if (!(*count & (*count - 1))) { /* none or a power of two: full */
+		grown = reallocarray(grown, *count ? 2 * *count : 1, size);
+		if (!grown)
+			return NULL;
+		*array = grown;
+	}
+	return memset(grown + size * (*count)++, 0, size);
+}
+
+static void read_addr(const struct nlattr *attr, uint8_t af, struct addr *out)
+{
+	size_t length = af == AF_INET ? 4 : 16;
+
+	if (mnl_attr_get_payload_len(attr) < length)
+		return;
+	memset(out, 0, sizeof(*out));
+	out->family = af == AF_INET ? 4 : 6;
+	memcpy(out->a, mnl_attr_get_payload(attr), length);
+}
+
+static int link_message(const struct nlmsghdr *message, void *data)
+{
+	const struct ifinfomsg *info = mnl_nlmsg_get_payload(message);
+	struct netdev *netdev = data;
+	struct netdev_link *link;
+	const struct nlattr *attr;
+
+	link = grow(&netdev->links, &netdev->link_count, sizeof(*link));
+	if (!link)
+		return -ENOMEM;
+	link->ifindex = info->ifi_index;
+	link->type = info->ifi_type;
+	link->up = info->ifi_flags & IFF_UP;
+	mnl_attr_for_each(attr, message,
+			  sizeof(*info)) if (mnl_attr_get_type(attr) ==
+					     IFLA_IFNAME)
+		snprintf(link->name, sizeof(link->name), "%s",
+			 mnl_attr_get_str(attr));
+	return 0;
+}
+
+static int addr_message(const struct nlmsghdr *message, void *data)
+{
+	const struct ifaddrmsg *info = mnl_nlmsg_get_payload(message);
+	struct addr address = {}, local = {};
+	struct netdev *netdev = data;
+	struct netdev_addr *addr;
+	const struct nlattr *attr;
+	uint32_t flags = info->ifa_flags;
+
+	if (info->ifa_family != AF_INET && info->ifa_family != AF_INET6)
+		return 0;
+	mnl_attr_for_each(attr, message, sizeof(*info))
+	{
+		switch (mnl_attr_get_type(attr)) {
+		case IFA_ADDRESS:
+			read_addr(attr, info->ifa_family, &address);
+			break;
+		case IFA_LOCAL: /* point to point: IFA_ADDRESS is the peer's */
+			read_addr(attr, info->ifa_family, &local);
+			break;
+		case IFA_FLAGS:
+			flags = mnl_attr_get_u32(attr);
+			break;
+		}
+	}
+	if (!local.family)
+		local = address;
+	if (!local.family)
+		return 0;
+	addr = grow(&netdev->addrs, &netdev->addr_count, sizeof(*addr));
+	if (!addr)
+		return -ENOMEM;
+	*addr = (struct netdev_addr){
+		.ifindex = info->ifa_index,
+		.addr = local,
+		.plen = info->ifa_prefixlen,
+		.scope = info->ifa_scope,
+		.flags = flags,
+	};
+	return 0;
+}
+
+static int add_route(struct netdev *netdev, const struct netdev_route *route)
+{
+	struct netdev_route *r;
+
+	if (!route->ifindex)
+		return 0;
+	r = grow(&netdev->routes, &netdev->route_count, sizeof(*r));
+	if (!r)
+		return -ENOMEM;
+	*r = *route;
+	return 0;
+}
+
+static int add_multipath(struct netdev *netdev, struct netdev_route *route,
+			 const struct nlattr *multipath, uint8_t af)
+{
+	const struct rtnexthop *hop = mnl_attr_get_payload(multipath);
+	int left = mnl_attr_get_payload_len(multipath);
+	const struct nlattr *attr;
+	int err = 0;
+
+	while (!err && RTNH_OK(hop, left)) {
+		route->ifindex = hop->rtnh_ifindex;
+		route->gateway = (struct addr){};
+		mnl_attr_for_each_payload(
+			(void *)RTNH_DATA(hop),
+			hop->rtnh_len -
+				sizeof(*hop)) if (mnl_attr_get_type(attr) ==
+						  RTA_GATEWAY)
+			read_addr(attr, af, &route->gateway);
+		err = add_route(netdev, route);
+		left -= RTNH_ALIGN(hop->rtnh_len);
+		hop = RTNH_NEXT(hop);
+	}
+	return err;
+}
+
+static int route_message(const struct nlmsghdr *message, void *data)
+{
+	const struct rtmsg *info = mnl_nlmsg_get_payload(message);
+	struct netdev_route route = { .table = info->rtm_table };
+	const struct nlattr *multipath = NULL, *attr;
+	uint8_t af = info->rtm_family;
+
+	if ((af != AF_INET && af != AF_INET6) ||
+	    info->rtm_type != RTN_UNICAST || info->rtm_flags & RTM_F_CLONED)
+		return 0;
+	route.dst.addr.family = af == AF_INET ? 4 : 6;
+	route.dst.plen = info->rtm_dst_len;
+	mnl_attr_for_each(attr, message, sizeof(*info))
+	{
+		switch (mnl_attr_get_type(attr)) {
+		case RTA_DST:
+			read_addr(attr, af, &route.dst.addr);
+			break;
+		case RTA_OIF:
+			route.ifindex = mnl_attr_get_u32(attr);
+			break;
+		case RTA_GATEWAY:
+			read_addr(attr, af, &route.gateway);
+			break;
+		case RTA_PREFSRC:
+			read_addr(attr, af, &route.prefsrc);
+			break;
+		case RTA_PRIORITY:
+			route.metric = mnl_attr_get_u32(attr);
+			break;
+		case RTA_TABLE:
+			route.table = mnl_attr_get_u32(attr);
+			break;
+		case RTA_MULTIPATH:
+			multipath = attr;
+			break;
+		}
+	}
+	if (multipath)
+		return add_multipath(data, &route, multipath, af);
+	return add_route(data, &route);
+}
+
+static void begin_links(void *data)
+{
+	((struct netdev *)data)->link_count = 0;
+}
+
+static void begin_addrs(void *data)
+{
+	((struct netdev *)data)->addr_count = 0;
+}
+
+static void begin_routes(void *data)
+{
+	((struct netdev *)data)->route_count = 0;
+}
+
+static int by_ifindex(const void *a, const void *b)
+{
+	const struct netdev_link *x = a, *y = b;
+
+	return x->ifindex < y->ifindex ? -1 : x->ifindex > y->ifindex;
+}
+
+int netdev_read(struct netdev **out)
+{
+	struct ifinfomsg link = { .ifi_family = AF_UNSPEC };
+	struct ifaddrmsg addr = { .ifa_family = AF_UNSPEC };
+	struct rtmsg route = { .rtm_family = AF_UNSPEC };
+	struct netdev *netdev = calloc(1, sizeof(*netdev));
+	const char *what = "links";
+	int err = -ENOMEM;
+
+	if (!netdev)
+		goto out;
+	err = netlink_dump(RTM_GETLINK, &link, sizeof(link), link_message,
+			   begin_links, netdev);
+	if (err)
+		goto out;
+	what = "addresses";
+	err = netlink_dump(RTM_GETADDR, &addr, sizeof(addr), addr_message,
+			   begin_addrs, netdev);
+	if (err)
+		goto out;
+	what = "routes";
+	err = netlink_dump(RTM_GETROUTE, &route, sizeof(route), route_message,
+			   begin_routes, netdev);
+	if (err)
+		goto out;
+	if (netdev->link_count)
+		qsort(netdev->links, netdev->link_count,
+		      sizeof(netdev->links[0]), by_ifindex);
+	*out = netdev;
+	return 0;
+out:
+	log_error("netlink: cannot read the %s: %s", what, strerror(-err));
+	netdev_free(netdev);
+	return err;
+}
+
+void netdev_free(struct netdev *netdev)
+{
+	if (!netdev)
+		return;
+	free(netdev->links);
+	free(netdev->addrs);
+	free(netdev->routes);
+	free(netdev);
+}
+
+/* --- asking ------------------------------------------------------------ */
+
+const struct netdev_link *netdev_by_name(const struct netdev *netdev,
+					 const char *name)
+{
+	for (size_t i = 0; i < netdev->link_count; i++)
+		if (!strcmp(netdev->links[i].name, name))
+			return &netdev->links[i];
+	return NULL;
+}
+
+const struct netdev_link *netdev_by_index(const struct netdev *netdev,
+					  uint32_t ifindex)
+{
+	for (size_t i = 0; i < netdev->link_count; i++)
+		if (netdev->links[i].ifindex == ifindex)
+			return &netdev->links[i];
+	return NULL;
+}
+
+bool netdev_is_ethernet(const struct netdev_link *link)
+{
+	/* the kernel gives packets of lo an Ethernet header of zeroes */
+	return link->type == ARPHRD_ETHER || link->type == ARPHRD_LOOPBACK;
+}
+
+/* The default route that leaves through this link, cheapest first. */
+static const struct netdev_route *
+default_route(const struct netdev *netdev, uint32_t ifindex, uint8_t family)
+{
+	const struct netdev_route *best = NULL;
+
+	for (size_t i = 0; i < netdev->route_count; i++) {
+		const struct netdev_route *r = &netdev->routes[i];
+
+		if (r->ifindex != ifindex || r->dst.plen ||
+		    r->dst.addr.family != family || r->table != RT_TABLE_MAIN)
+			continue;
+		if (!best || r->metric < best->metric)
+			best = r;
+	}
+	return best;
+}
+
+/* May it be the source of packets to anywhere? */
+static bool usable(const struct netdev_addr *addr)
+{
+	if (addr->scope != RT_SCOPE_UNIVERSE)
+		return false;
+	if (addr->addr.family == 4)
+		return !(addr->flags & IFA_F_SECONDARY);
+	if (addr->flags & IFA_F_DADFAILED)
+		return false;
+	return !(addr->flags & IFA_F_TENTATIVE) ||
+	       addr->flags & IFA_F_OPTIMISTIC;
+}
+
+/*
+ * How well an address suits, the least is the best. IPv4 as the kernel's
+ * inet_select_addr: the subnet of the gateway, else the first. IPv6 after
+ * RFC 6724 for a far destination: not deprecated, global rather than unique
+ * local, and public rather than temporary, since a flow may outlive the
+ * temporary one.
+ */
+static int rank(const struct netdev_addr *addr, const struct addr *gateway)
+{
+	if (addr->addr.family == 4) {
+		__be32 mask = addr->plen ? htonl(~0U << (32 - addr->plen)) : 0;
+
+		return gateway->family != 4 ||
+		       ((addr->addr.a[0] ^ gateway->a[0]) & mask) != 0;
+	}
+	return (addr->flags & IFA_F_DEPRECATED ? 4 : 0) +
+	       ((ntohl(addr->addr.a[0]) >> 25) == 0x7e ? 2 : 0) +
+	       (addr->flags & IFA_F_SECONDARY ? 1 : 0);
+}
+
+static const struct netdev_addr *best_addr(const struct netdev *netdev,
+					   uint32_t ifindex, uint8_t family,
+					   const struct addr *gateway)
+{
+	const struct netdev_addr *best = NULL;
+
+	for (size_t i = 0; i < netdev->addr_count; i++) {
+		const struct netdev_addr *a = &netdev->addrs[i];
+
+		if (a->ifindex != ifindex || a->addr.family != family ||
+		    !usable(a))
+			continue;
+		if (!best || rank(a, gateway) < rank(best, gateway))
+			best = a;
+	}
+	return best;
+}
+
+bool netdev_source(const struct netdev *netdev, uint32_t ifindex,
+		   uint8_t family, struct addr *out)
+{
+	const struct netdev_route *route =
+		default_route(netdev, ifindex, family);
+	struct addr gateway = route ? route->gateway : (struct addr){};
+	const struct netdev_addr *best;
+
+	if (route && route->prefsrc.family) {
+		*out = route->prefsrc;
+		return true;
+	}
+	best = best_addr(netdev, ifindex, family, &gateway);
+	/* unnumbered: the other links in order, lo first */
+	for (size_t i = 0; !best && i < netdev->link_count; i++)
+		best = best_addr(netdev, netdev->links[i].ifindex, family,
+				 &gateway);
+	if (!best)
+		return false;
+	*out = best->addr;
+	return true;
+}
