@@ -3,6 +3,7 @@
 #ifndef MASQ_CIDR_H
 #define MASQ_CIDR_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <linux/types.h>
@@ -42,8 +43,11 @@ int number_parse(const char *text, uint64_t min, uint64_t max, uint64_t *out,
 const char *addr_format(const struct addr *addr, char *buf, size_t len);
 const char *cidr_format(const struct cidr *cidr, char *buf, size_t len);
 
-int cidr_cmp(const struct cidr *a, const struct cidr *b); /* total order */
+/* Total order: family, address, then the wider first. */
+int cidr_cmp(const struct cidr *a, const struct cidr *b);
+/* The prefix of this length that holds addr. */
+struct cidr cidr_of(const struct addr *addr, uint8_t plen);
 /* Does outer cover all of inner? */
-int cidr_covers(const struct cidr *outer, const struct cidr *inner);
+bool cidr_covers(const struct cidr *outer, const struct cidr *inner);
 
 #endif
