@@ -387,6 +387,7 @@ struct masq_meta {
 	__u32 max_prefixes;
 	__u32 features; /* MASQ_FEAT_* found when it was loaded */
 	char version[32];
+	__u64 netns; /* inode of the network namespace that it is hooked in */
 
 	__u32 dirty; /* bit i: half i is being edited; see user/policy.c */
 	__u32 pad;
