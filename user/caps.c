@@ -47,14 +47,14 @@ static bool memlock_limits(void)
 	       limit.rlim_cur != RLIM_INFINITY;
 }
 
-const char *caps_strerror(int err, unsigned int needed)
+const char *caps_hint(int err, unsigned int needed)
 {
 	static char text[256];
 	const char *join = "";
-	size_t used;
+	size_t used = 0;
 	struct stat user;
 
-	used = snprintf(text, sizeof(text), "%s", strerror(-err));
+	*text = '\0';
 	/* the verifier says EACCES or EINVAL where CAP_PERFMON is missing */
 	if (err != -EPERM &&
 	    !((needed & CAPS_PERFMON) && (err == -EACCES || err == -EINVAL)))
@@ -85,5 +85,14 @@ const char *caps_strerror(int err, unsigned int needed)
 		snprintf(text + used, sizeof(text) - used,
 			 " (every capability is there: seccomp, lockdown or a "
 			 "security module refuses)");
+	return text;
+}
+
+const char *caps_strerror(int err, unsigned int needed)
+{
+	static char text[512];
+
+	snprintf(text, sizeof(text), "%s%s", strerror(-err),
+		 caps_hint(err, needed));
 	return text;
 }

@@ -10,10 +10,12 @@
 #define CAPS_LOAD      (CAPS_BPF | CAPS_NET_ADMIN | CAPS_PERFMON)
 
 /*
- * strerror(-err), and for a refusal which of the capabilities in `needed`
- * are missing, or what else is known to cause it. The text stays until the
- * next call.
+ * For a refusal: " (...)" with those of the `needed` capabilities that are
+ * missing, or what else is known to cause it; "" for other errors. The text
+ * stays until the next call.
  */
+const char *caps_hint(int err, unsigned int needed);
+/* strerror(-err) with the hint; stays until the next call. */
 const char *caps_strerror(int err, unsigned int needed);
 
 #endif

@@ -14,26 +14,26 @@
 #define MASQ_DEFAULT_PIN_DIR "/sys/fs/bpf/masqbpf"
 
 /* Every pinned map: M(name); the pin and the map in the object share it. */
-#define MASQ_MAPS(M)                                                           \
-	M(masq_meta)                                                           \
-	M(masq_active)                                                         \
-	M(masq_policy)                                                         \
-	M(masq_ports)                                                          \
-	M(masq_trie_a)                                                         \
-	M(masq_trie_b)                                                         \
-	M(masq_snat)                                                           \
-	M(masq_prefixes)                                                       \
-	M(masq_counters)                                                       \
-	M(masq_stats)                                                          \
-	M(masq_usage)                                                          \
-	M(masq_pods)                                                           \
-	M(masq_ifaces)                                                         \
-	M(masq_local)                                                          \
-	M(masq_flows4)                                                         \
-	M(masq_flows6)                                                         \
-	M(masq_ring4)                                                          \
-	M(masq_ring6)                                                          \
-	M(masq_events)                                                         \
+#define MASQ_MAPS(M)     \
+	M(masq_meta)     \
+	M(masq_active)   \
+	M(masq_policy)   \
+	M(masq_ports)    \
+	M(masq_trie_a)   \
+	M(masq_trie_b)   \
+	M(masq_snat)     \
+	M(masq_prefixes) \
+	M(masq_counters) \
+	M(masq_stats)    \
+	M(masq_usage)    \
+	M(masq_pods)     \
+	M(masq_ifaces)   \
+	M(masq_local)    \
+	M(masq_flows4)   \
+	M(masq_flows6)   \
+	M(masq_ring4)    \
+	M(masq_ring6)    \
+	M(masq_events)   \
 	M(masq_watch)
 
 enum masq_map_id {
@@ -44,11 +44,11 @@ enum masq_map_id {
 };
 
 /* Every pinned program: P(name). _l3: for uplinks without Ethernet header. */
-#define MASQ_PROGS(P)                                                          \
-	P(masq_egress)                                                         \
-	P(masq_ingress)                                                        \
-	P(masq_egress_l3)                                                      \
-	P(masq_ingress_l3)                                                     \
+#define MASQ_PROGS(P)      \
+	P(masq_egress)     \
+	P(masq_ingress)    \
+	P(masq_egress_l3)  \
+	P(masq_ingress_l3) \
 	P(masq_ctl)
 
 enum masq_prog_id {
@@ -65,6 +65,7 @@ struct instance {
 	int prog[MASQ_PROG_COUNT];
 	struct masq_meta meta;
 	struct masq_prefix *prefixes; /* mmap of masq_prefixes */
+	bool is_new; /* made by this instance_open */
 	int cpus; /* possible CPUs: values of a per-CPU lookup */
 	/* tick <-> time: tick at clock_ns (CLOCK_MONOTONIC) */
 	uint64_t clock_ns;
@@ -72,19 +73,24 @@ struct instance {
 };
 
 struct instance_options {
-	uint32_t max_flows;    /* used when the instance is made */
+	uint32_t max_flows; /* used when the instance is made */
 	uint32_t max_prefixes; /* least number of prefix slots */
 };
 
 enum instance_mode {
-	INSTANCE_READ,	/* shared lock; no pins: -ENOENT ("not attached") */
+	INSTANCE_READ, /* shared lock; no pins: -ENOENT ("not attached") */
 	INSTANCE_WRITE, /* exclusive lock; no pins: -ENOENT */
-	INSTANCE_MAKE,	/* exclusive lock; made and pinned when absent */
+	INSTANCE_MAKE, /* exclusive lock; made and pinned when absent */
+	/*
+	 * To remove one of whatever layout: exclusive lock, directory and
+	 * programs (-1 where not pinned); no maps, meta or clock.
+	 */
+	INSTANCE_REMOVE,
 };
 
 /*
  * Opens (or makes) the instance of pin_dir. 0 or -errno; the error has been
- * printed, except for -ENOENT of the first two modes, where the caller knows
+ * printed, except for -ENOENT of all modes but MAKE, where the caller knows
  * what the absence means. Pins are trusted only after owner, map type, sizes
  * and MASQ_ABI were checked. instance_close keeps pins.
  */
@@ -96,6 +102,13 @@ void instance_close(struct instance *instance);
 int instance_remove(struct instance *instance);
 /* True when instance_open made it just now. */
 bool instance_is_new(const struct instance *instance);
+/*
+ * Is its network namespace another one than ours? Then ifindexes and routes
+ * here are not the instance's.
+ */
+bool instance_is_elsewhere(const struct instance *instance);
+/* One error line about that, with the nsenter command; -EXDEV. */
+int instance_say_elsewhere(const struct instance *instance);
 
 /* Runs masq_ctl once; 0, or -errno of the call or of the request itself. */
 int instance_ctl(struct instance *instance, struct masq_ctl *request);
