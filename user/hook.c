@@ -1,0 +1,626 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * hook.c - attaching to links by TCX or clsact.
+ *
+ * TCX: a pinned link per direction, pin tcx_DIRECTION_IFINDEX. When its
+ * device goes, the pin stays and the link says ifindex 0.
+ * clsact: a direct-action filter per direction with a handle and priority of
+ * our own; it is ours when its program is one of the instance's.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <libmnl/libmnl.h>
+#include <linux/bpf.h>
+#include <linux/pkt_cls.h>
+#include <linux/pkt_sched.h>
+#include <linux/rtnetlink.h>
+#include "caps.h"
+#include "hook.h"
+#include "out.h"
+
+/* Of linux/bpf.h since 6.6; Debian 12's headers are older. */
+#define TCX_INGRESS   46
+#define TCX_EGRESS    47
+#define LINK_TYPE_TCX 11
+#define F_BEFORE      (1U << 3) /* without a program to be before: the first */
+#define F_AFTER	      (1U << 4) /* the last */
+
+/*
+ * Priorities: ingress undoes the translation before anybody else looks, and
+ * egress translates what others have finished with. tc gives filters without
+ * a priority 0xc000 and below, so egress is behind those. Not 1: everybody
+ * takes 1. The handle only has to be one that nobody else would choose.
+ */
+#define TC_PRIORITY_INGRESS 3
+#define TC_PRIORITY_EGRESS  0xc7e0
+#define TC_HANDLE	    0x6d617371 /* "masq" */
+
+const char *hook_kind_name(enum hook_kind kind)
+{
+	static const char *const names[] = { "tcx", "tc", "auto" };
+
+	return names[kind];
+}
+
+const char *hook_dir_name(enum hook_dir dir)
+{
+	return dir == HOOK_INGRESS ? "ingress" : "egress";
+}
+
+static enum bpf_attach_type tcx_type(enum hook_dir dir)
+{
+	return dir == HOOK_INGRESS ? TCX_INGRESS : TCX_EGRESS;
+}
+
+static uint32_t tc_priority(enum hook_dir dir)
+{
+	return dir == HOOK_INGRESS ? TC_PRIORITY_INGRESS : TC_PRIORITY_EGRESS;
+}
+
+static int prog_for(const struct instance *instance,
+		    const struct netdev_link *link, enum hook_dir dir)
+{
+	bool ethernet = netdev_is_ethernet(link);
+
+	if (dir == HOOK_INGRESS)
+		return instance->prog[ethernet ? PROG_masq_ingress
+					       : PROG_masq_ingress_l3];
+	return instance
+		->prog[ethernet ? PROG_masq_egress : PROG_masq_egress_l3];
+}
+
+static bool is_ours(const struct instance *instance, uint32_t id)
+{
+	for (int i = 0; i < MASQ_PROG_COUNT; i++) {
+		struct bpf_prog_info info = {};
+		uint32_t length = sizeof(info);
+
+		if (instance->prog[i] >= 0 &&
+		    !bpf_obj_get_info_by_fd(instance->prog[i], &info,
+					    &length) &&
+		    info.id == id)
+			return true;
+	}
+	return false;
+}
+
+/* --- what is there ----------------------------------------------------- */
+
+static struct hook_prog *chain_add(struct hook_chain *chain)
+{
+	struct hook_prog *progs =
+		reallocarray(chain->progs, chain->count + 1, sizeof(*progs));
+
+	if (!progs)
+		return NULL;
+	chain->progs = progs;
+	progs += chain->count++;
+	*progs = (struct hook_prog){};
+	return progs;
+}
+
+/* Needs CAP_SYS_ADMIN for a program that is not ours; else it has no name. */
+static void read_name(struct hook_prog *prog)
+{
+	struct bpf_prog_info info = {};
+	uint32_t length = sizeof(info);
+	int fd = bpf_prog_get_fd_by_id(prog->id);
+
+	if (fd < 0)
+		return;
+	if (!bpf_obj_get_info_by_fd(fd, &info, &length))
+		snprintf(prog->name, sizeof(prog->name), "%s", info.name);
+	close(fd);
+}
+
+static void judge(const struct instance *instance, struct hook_prog *prog)
+{
+	if (!prog->id)
+		return;
+	prog->ours = is_ours(instance, prog->id);
+	prog->masqbpf = prog->ours || !strncmp(prog->name, "masq_egress", 11) ||
+			!strncmp(prog->name, "masq_ingress", 12);
+}
+
+/*
+ * The ids of a TCX chain: their number (allocated *ids) or -errno; -EINVAL:
+ * this kernel has no TCX.
+ */
+static int query_tcx(uint32_t ifindex, enum hook_dir dir, uint32_t **ids)
+{
+	uint32_t room = 16, count;
+	int err;
+
+	for (;; room = count) {
+		*ids = calloc(room, sizeof(**ids));
+		if (!*ids)
+			return -ENOMEM;
+		count = room;
+		/* a TCX chain is found by its ifindex instead of an fd */
+		err = bpf_prog_query(ifindex, tcx_type(dir), 0, NULL, *ids,
+				     &count);
+		if (!err && count <= room)
+			return count;
+		free(*ids);
+		*ids = NULL;
+		if (err == -ENOENT) /* nothing was ever attached */
+			return 0;
+		if (err != -ENOSPC)
+			return err ?: -EPROTO;
+	}
+}
+
+static bool have_tcx(uint32_t ifindex)
+{
+	uint32_t *ids;
+	int n = query_tcx(ifindex, HOOK_INGRESS, &ids);
+
+	free(n > 0 ? ids : NULL);
+	return n != -EINVAL;
+}
+
+static int add_tcx(const struct instance *instance, uint32_t ifindex,
+		   enum hook_dir dir, struct hook_chain *chain)
+{
+	uint32_t *ids;
+	int n = query_tcx(ifindex, dir, &ids), err = 0;
+
+	if (n == -EINVAL)
+		return 0;
+	if (n < 0)
+		return n;
+	for (int i = 0; i < n && !err; i++) {
+		struct hook_prog *prog = chain_add(chain);
+
+		if (!prog) {
+			err = -ENOMEM;
+			break;
+		}
+		prog->kind = HOOK_TCX;
+		prog->id = ids[i];
+		read_name(prog);
+		judge(instance, prog);
+	}
+	free(n ? ids : NULL);
+	return err;
+}
+
+struct tc_dump {
+	const struct instance *instance;
+	struct hook_chain *chain;
+	size_t before; /* programs in the chain when the dump began */
+};
+
+static void begin_tc(void *data)
+{
+	struct tc_dump *dump = data;
+
+	dump->chain->count = dump->before;
+}
+
+static void read_bpf_options(const struct nlattr *options,
+			     struct hook_prog *prog)
+{
+	const struct nlattr *attr;
+
+	mnl_attr_for_each_nested(attr, options)
+	{
+		switch (mnl_attr_get_type(attr)) {
+		case TCA_BPF_NAME:
+			snprintf(prog->name, sizeof(prog->name), "%s",
+				 mnl_attr_get_str(attr));
+			break;
+		case TCA_BPF_ID:
+			prog->id = mnl_attr_get_u32(attr);
+			break;
+		}
+	}
+}
+
+static int tc_message(const struct nlmsghdr *message, void *data)
+{
+	const struct tcmsg *info = mnl_nlmsg_get_payload(message);
+	const struct nlattr *kind = NULL, *options = NULL, *attr;
+	struct tc_dump *dump = data;
+	struct hook_prog *prog;
+
+	/* each priority is announced by a message without a handle */
+	if (message->nlmsg_type != RTM_NEWTFILTER || !info->tcm_handle)
+		return 0;
+	mnl_attr_for_each(attr, message, sizeof(*info))
+	{
+		if (mnl_attr_get_type(attr) == TCA_KIND)
+			kind = attr;
+		else if (mnl_attr_get_type(attr) == TCA_OPTIONS)
+			options = attr;
+	}
+	prog = chain_add(dump->chain);
+	if (!prog)
+		return -ENOMEM;
+	prog->kind = HOOK_TC;
+	prog->handle = info->tcm_handle;
+	prog->priority = TC_H_MAJ(info->tcm_info) >> 16;
+	snprintf(prog->type, sizeof(prog->type), "%s",
+		 kind ? mnl_attr_get_str(kind) : "?");
+	if (options && !strcmp(prog->type, "bpf"))
+		read_bpf_options(options, prog);
+	judge(dump->instance, prog);
+	return 0;
+}
+
+static int add_tc(const struct instance *instance, uint32_t ifindex,
+		  enum hook_dir dir, struct hook_chain *chain)
+{
+	struct tcmsg request = {
+		.tcm_family = AF_UNSPEC,
+		.tcm_ifindex = ifindex,
+		.tcm_parent = TC_H_MAKE(TC_H_CLSACT, dir == HOOK_INGRESS
+							     ? TC_H_MIN_INGRESS
+							     : TC_H_MIN_EGRESS),
+	};
+	struct tc_dump dump = {
+		.instance = instance,
+		.chain = chain,
+		.before = chain->count,
+	};
+
+	return netlink_dump(RTM_GETTFILTER, &request, sizeof(request),
+			    tc_message, begin_tc, &dump);
+}
+
+int hook_chain(const struct instance *instance, const struct netdev_link *link,
+	       enum hook_dir dir, struct hook_chain *chain)
+{
+	int err;
+
+	*chain = (struct hook_chain){};
+	/* the kernel runs TCX before clsact, both ways */
+	err = add_tcx(instance, link->ifindex, dir, chain);
+	if (!err)
+		err = add_tc(instance, link->ifindex, dir, chain);
+	if (err) {
+		log_error("%s: cannot read the %s hooks: %s", link->name,
+			  hook_dir_name(dir),
+			  caps_strerror(err, CAPS_BPF | CAPS_NET_ADMIN));
+		free(chain->progs);
+		chain->progs = NULL;
+	}
+	return err;
+}
+
+/* --- TCX links --------------------------------------------------------- */
+
+#define TCX_PIN_MAX 64
+
+static void tcx_pin_name(uint32_t ifindex, enum hook_dir dir, char *buf)
+{
+	snprintf(buf, TCX_PIN_MAX, "tcx_%s_%u", hook_dir_name(dir), ifindex);
+}
+
+/*
+ * The ifindex of the pinned link (0: its device is gone), or -errno. A pin
+ * of this name that is no TCX link counts as one without device.
+ */
+static int64_t tcx_pinned(const struct instance *instance, const char *name)
+{
+	char path[sizeof(instance->pin_dir) + TCX_PIN_MAX];
+	struct bpf_link_info info = {};
+	uint32_t length = sizeof(info);
+	int fd, err;
+
+	snprintf(path, sizeof(path), "%s/%s", instance->pin_dir, name);
+	fd = bpf_obj_get(path);
+	if (fd < 0)
+		return fd;
+	err = bpf_obj_get_info_by_fd(fd, &info, &length);
+	close(fd);
+	if (err || info.type != LINK_TYPE_TCX)
+		return 0;
+	/* info.tcx is younger than the headers; it starts as info.xdp does */
+	return info.xdp.ifindex;
+}
+
+static int tcx_unpin(const struct instance *instance, const char *name)
+{
+	return unlinkat(instance->lock_fd, name, 0) ? -errno : 0;
+}
+
+static int tcx_attach(const struct instance *instance,
+		      const struct netdev_link *link, enum hook_dir dir)
+{
+	char name[TCX_PIN_MAX];
+	char path[sizeof(instance->pin_dir) + TCX_PIN_MAX];
+	LIBBPF_OPTS(bpf_link_create_opts, opts,
+		    .flags = dir == HOOK_INGRESS ? F_BEFORE : F_AFTER);
+	int fd, err;
+
+	tcx_pin_name(link->ifindex, dir, name);
+	err = tcx_unpin(instance, name); /* of a device that is gone */
+	if (err && err != -ENOENT)
+		return err;
+	fd = bpf_link_create(prog_for(instance, link, dir), link->ifindex,
+			     tcx_type(dir), &opts);
+	if (fd < 0)
+		return fd;
+	snprintf(path, sizeof(path), "%s/%s", instance->pin_dir, name);
+	err = bpf_obj_pin(fd, path);
+	close(fd); /* not pinned: the kernel detaches it now */
+	return err;
+}
+
+static int tcx_detach(const struct instance *instance,
+		      const struct netdev_link *link, enum hook_dir dir)
+{
+	char name[TCX_PIN_MAX];
+
+	tcx_pin_name(link->ifindex, dir, name);
+	return tcx_unpin(instance, name);
+}
+
+/* --- clsact filters ---------------------------------------------------- */
+
+static struct bpf_tc_hook tc_hook(uint32_t ifindex, enum hook_dir dir)
+{
+	return (struct bpf_tc_hook){
+		.sz = sizeof(struct bpf_tc_hook),
+		.ifindex = ifindex,
+		.attach_point = dir == HOOK_INGRESS ? BPF_TC_INGRESS
+						    : BPF_TC_EGRESS,
+	};
+}
+
+static int tc_attach(const struct instance *instance,
+		     const struct netdev_link *link, enum hook_dir dir)
+{
+	struct bpf_tc_hook hook = tc_hook(link->ifindex, dir);
+	LIBBPF_OPTS(bpf_tc_opts, opts, .prog_fd = prog_for(instance, link, dir),
+		    .handle = TC_HANDLE, .priority = tc_priority(dir));
+	int err = bpf_tc_hook_create(&hook);
+
+	/* -EEXIST: clsact is there, whoever made it */
+	if (err && err != -EEXIST)
+		return err;
+	return bpf_tc_attach(&hook, &opts);
+}
+
+static int tc_detach(const struct netdev_link *link, enum hook_dir dir)
+{
+	struct bpf_tc_hook hook = tc_hook(link->ifindex, dir);
+	LIBBPF_OPTS(bpf_tc_opts, opts, .handle = TC_HANDLE,
+		    .priority = tc_priority(dir));
+
+	return bpf_tc_detach(&hook, &opts);
+}
+
+/* --- both -------------------------------------------------------------- */
+
+static int attach_one(const struct instance *instance,
+		      const struct netdev_link *link, enum hook_kind kind,
+		      enum hook_dir dir)
+{
+	int err = kind == HOOK_TCX ? tcx_attach(instance, link, dir)
+				   : tc_attach(instance, link, dir);
+
+	if (err)
+		log_error("%s: attach: %s %s: %s%s", link->name,
+			  hook_kind_name(kind), hook_dir_name(dir),
+			  caps_strerror(err, CAPS_BPF | CAPS_NET_ADMIN),
+			  err == -EINVAL && kind == HOOK_TC
+				  ? " (an ingress qdisc where clsact is "
+				    "needed?)"
+				  : "");
+	return err;
+}
+
+static int detach_one(const struct instance *instance,
+		      const struct netdev_link *link, enum hook_kind kind,
+		      enum hook_dir dir)
+{
+	int err = kind == HOOK_TCX ? tcx_detach(instance, link, dir)
+				   : tc_detach(link, dir);
+
+	if (err)
+		log_error("%s: detach: %s %s: %s", link->name,
+			  hook_kind_name(kind), hook_dir_name(dir),
+			  caps_strerror(err, CAPS_NET_ADMIN));
+	return err;
+}
+
+static bool chain_has_tc(const struct hook_chain *chain, enum hook_dir dir)
+{
+	for (size_t i = 0; i < chain->count; i++)
+		if (chain->progs[i].kind == HOOK_TC && chain->progs[i].ours &&
+		    chain->progs[i].handle == TC_HANDLE &&
+		    chain->progs[i].priority == tc_priority(dir))
+			return true;
+	return false;
+}
+
+int hook_find(const struct instance *instance, const struct netdev_link *link,
+	      struct hook_set *set)
+{
+	*set = (struct hook_set){};
+	for (enum hook_dir dir = 0; dir < HOOK_DIRS; dir++) {
+		struct hook_chain chain;
+		char name[TCX_PIN_MAX];
+		int err = hook_chain(instance, link, dir, &chain);
+
+		if (err)
+			return err;
+		tcx_pin_name(link->ifindex, dir, name);
+		set->has[HOOK_TCX][dir] = tcx_pinned(instance, name) ==
+					  link->ifindex;
+		set->has[HOOK_TC][dir] = chain_has_tc(&chain, dir);
+		free(chain.progs);
+	}
+	return 0;
+}
+
+enum hook_kind hook_set_kind(const struct hook_set *set)
+{
+	for (enum hook_kind kind = 0; kind < HOOK_KINDS; kind++)
+		if (set->has[kind][HOOK_INGRESS] && set->has[kind][HOOK_EGRESS])
+			return kind;
+	for (enum hook_kind kind = 0; kind < HOOK_KINDS; kind++)
+		if (set->has[kind][HOOK_INGRESS] || set->has[kind][HOOK_EGRESS])
+			return kind;
+	return HOOK_AUTO;
+}
+
+/* Nothing there that forbids ours? */
+static int check_chain(const struct netdev_link *link, enum hook_dir dir,
+		       enum hook_kind kind, const struct hook_chain *chain)
+{
+	for (size_t i = 0; i < chain->count; i++) {
+		const struct hook_prog *p = &chain->progs[i];
+
+		if (p->ours)
+			continue;
+		if (p->masqbpf && p->kind == HOOK_TCX) {
+			log_error("%s: attach: belongs to another instance of "
+				  "masqbpf (program %u on %s): see --pin-dir",
+				  link->name, p->id, hook_dir_name(dir));
+			return -EBUSY;
+		}
+		if (p->masqbpf) {
+			log_error("%s: attach: belongs to another instance of "
+				  "masqbpf: see --pin-dir, or, when its pins "
+				  "are gone: tc filter del dev %s %s prio %u "
+				  "handle %#x bpf",
+				  link->name, link->name, hook_dir_name(dir),
+				  p->priority, p->handle);
+			return -EBUSY;
+		}
+		if (kind == HOOK_TC && p->kind == HOOK_TC &&
+		    p->priority == tc_priority(dir)) {
+			log_error("%s: attach: tc %s priority %u is taken by "
+				  "a filter that is not ours (%s %s)",
+				  link->name, hook_dir_name(dir), p->priority,
+				  p->type, p->name);
+			return -EEXIST;
+		}
+	}
+	return 0;
+}
+
+int hook_check(const struct instance *instance, const struct netdev_link *link,
+	       enum hook_kind *kind)
+{
+	struct hook_set set;
+	int err = hook_find(instance, link, &set);
+
+	if (err)
+		return err;
+	if (*kind == HOOK_AUTO)
+		*kind = hook_set_kind(&set);
+	if (*kind == HOOK_AUTO)
+		*kind = have_tcx(link->ifindex) ? HOOK_TCX : HOOK_TC;
+	if (*kind == HOOK_TCX && !have_tcx(link->ifindex)) {
+		log_error("%s: attach: this kernel has no TCX (it came with "
+			  "6.6): --hook tc",
+			  link->name);
+		return -EOPNOTSUPP;
+	}
+	for (enum hook_dir dir = 0; dir < HOOK_DIRS && !err; dir++) {
+		struct hook_chain chain;
+
+		err = hook_chain(instance, link, dir, &chain);
+		if (err)
+			break;
+		err = check_chain(link, dir, *kind, &chain);
+		free(chain.progs);
+	}
+	return err;
+}
+
+int hook_attach(const struct instance *instance, const struct netdev_link *link,
+		enum hook_kind kind, struct hook_set *added)
+{
+	struct hook_set other, set;
+	int err;
+
+	*added = (struct hook_set){};
+	err = hook_find(instance, link, &set);
+	for (enum hook_dir dir = 0; dir < HOOK_DIRS && !err; dir++) {
+		if (set.has[kind][dir])
+			continue;
+		err = attach_one(instance, link, kind, dir);
+		added->has[kind][dir] = !err;
+	}
+	if (err)
+		return err;
+	/*
+	 * Both kinds for a moment: the second sees packets of the node's
+	 * address, which it leaves alone. The other order would let packets
+	 * out untranslated.
+	 */
+	other = set;
+	memset(other.has[kind], 0, sizeof(other.has[kind]));
+	return hook_detach(instance, link, &other);
+}
+
+int hook_detach(const struct instance *instance, const struct netdev_link *link,
+		const struct hook_set *set)
+{
+	int err = 0;
+
+	for (int dir = HOOK_DIRS - 1; dir >= 0; dir--)
+		for (enum hook_kind kind = 0; kind < HOOK_KINDS; kind++)
+			if (set->has[kind][dir])
+				err = detach_one(instance, link, kind, dir)
+					      ?: err;
+	return err;
+}
+
+/* Unpins the links of this name; only those without device, or all. */
+static int unpin_links(const struct instance *instance, const char *prefix,
+		       bool all)
+{
+	DIR *dir = opendir(instance->pin_dir);
+	struct dirent *entry;
+	int err = dir ? 0 : -errno;
+
+	while (dir && !err && (entry = readdir(dir))) {
+		if (strncmp(entry->d_name, prefix, strlen(prefix)))
+			continue;
+		if (all || !tcx_pinned(instance, entry->d_name))
+			err = tcx_unpin(instance, entry->d_name);
+	}
+	if (dir)
+		closedir(dir);
+	if (err)
+		log_error("%s: cannot remove pinned links: %s",
+			  instance->pin_dir, strerror(-err));
+	return err;
+}
+
+int hook_prune(const struct instance *instance)
+{
+	return unpin_links(instance, "tcx_", false);
+}
+
+int hook_detach_all(const struct instance *instance,
+		    const struct netdev *netdev)
+{
+	int err = 0;
+
+	for (int dir = HOOK_DIRS - 1; dir >= 0 && !err; dir--) {
+		char prefix[TCX_PIN_MAX];
+
+		snprintf(prefix, sizeof(prefix), "tcx_%s_", hook_dir_name(dir));
+		err = unpin_links(instance, prefix, true);
+	}
+	for (size_t i = 0; i < netdev->link_count && !err; i++) {
+		struct hook_set set;
+
+		err = hook_find(instance, &netdev->links[i], &set)
+			      ?: hook_detach(instance, &netdev->links[i], &set);
+	}
+	return err;
+}
