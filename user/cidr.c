@@ -7,26 +7,13 @@
 #include <arpa/inet.h>
 #include <ctype.h>
 #include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include "cidr.h"
+#include "reject.h"
 
 #define ADDR_TEXT_MAX 48 /* longer is no address */
-
-__attribute__((format(printf, 3, 4))) static int
-reject(char *err, size_t errlen, const char *fmt, ...)
-{
-	va_list ap;
-
-	if (err && errlen) {
-		va_start(ap, fmt);
-		vsnprintf(err, errlen, fmt, ap);
-		va_end(ap);
-	}
-	return -EINVAL;
-}
 
 static void suggest(char *err, size_t errlen, const struct cidr *guess)
 {

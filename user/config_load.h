@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * config_load.h - shared by the config_*.c files: what exists while a text
+ * is being turned into a struct config.
+ */
+#ifndef MASQ_CONFIG_LOAD_H
+#define MASQ_CONFIG_LOAD_H
+
+#include "config.h"
+#include "doc.h"
+
+/* The lists of prefixes; LIST_SNAT stands for snat.addresses. */
+enum config_list {
+	LIST_KEEP,
+	LIST_MASQUERADE,
+	LIST_PODS,
+	LIST_KEEP_SOURCES,
+	LIST_SNAT,
+};
+
+/* A prefix of any list, for the checks across lists. */
+struct entry {
+	struct cidr cidr;
+	enum config_list list;
+	struct place place; /* line 0: from a preset */
+	struct addr addr; /* LIST_SNAT */
+};
+
+struct warning {
+	struct place place;
+	size_t seq;
+	char *text; /* complete */
+};
+
+/*
+ * Where the text that is being read lies in the file: elsewhere when it is
+ * the value of a ConfigMap. `fixed`: its lines are not lines of the file, so
+ * that every place is this one.
+ */
+struct origin {
+	uint32_t lines, columns;
+	struct place fixed;
+};
+
+struct loader {
+	const char *name; /* of the file, in messages */
+	const struct config_options *options;
+	struct config *config;
+	struct origin origin;
+	struct entry *entries;
+	size_t entry_count, entry_room;
+	struct warning *warnings;
+	size_t warning_count, warning_room, warnings_left_out;
+	bool ipv6_given; /* enableIPv6 was */
+	struct place cidr_limit_place;
+	char *err;
+	size_t errlen;
+};
+
+/* place: in the text; the message says where that is in the file. */
+int config_fail(struct loader *l, struct place place, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+/* 0 or -ENOMEM */
+int config_warn(struct loader *l, struct place place, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+int config_nomem(struct loader *l);
+struct place config_place(const struct loader *l, struct place place);
+
+/* Text in quotes, printable and not too long; returns buf. */
+#define QUOTED_LEN 72
+const char *quoted(const char *text, char buf[static QUOTED_LEN]);
+
+int config_add_entry(struct loader *l, const struct entry *entry);
+
+/* A key with its value, as they stand in the text. */
+struct pair {
+	const struct node *name, *value;
+};
+
+struct key {
+	const char *name; /* "timeouts.udp": "udp" within timeouts */
+	/* puts the value into *field; 0 or -errno, said */
+	int (*read)(struct loader *l, const struct key *key,
+		    const struct pair *pair, void *field);
+	size_t offset; /* of the field */
+	uint64_t min, max;
+	enum config_list list;
+	const struct key *keys; /* of a nested mapping */
+	bool takes_null; /* else null leaves the default, with a warning */
+};
+
+/* config_keys.c: the mapping at the top with every key; any mapping. */
+int config_read_keys(struct loader *l, const struct node *root);
+int config_read_mapping(struct loader *l, const struct key *keys,
+			const char *what, const struct node *node, void *base);
+
+/* config_values.c: key->read for each kind of value, and what it fills. */
+#define READER(name)                                      \
+	int name(struct loader *l, const struct key *key, \
+		 const struct pair *pair, void *field)
+READER(read_bool); /* bool */
+READER(read_enable_ipv6);
+READER(read_number); /* uint32_t, min to max */
+READER(read_cidr_limit);
+READER(read_duration); /* uint64_t, ns, max */
+READER(read_ports); /* uint16_t [2], warns below min */
+READER(read_node_ports);
+READER(read_cidrs); /* struct config_cidrs, key->list */
+READER(read_snat_addresses);
+const char *config_list_name(enum config_list list);
+
+/* config_check.c: what only the whole can tell. */
+int config_check(struct loader *l);
+
+/*
+ * config_manifest.c: is this the manifest of a Kubernetes object? If it is a
+ * ConfigMap that holds a config, *value is the scalar with it; for another
+ * object *value is NULL.
+ */
+bool config_is_manifest(const struct node *root);
+int config_find_in_manifest(struct loader *l, const struct node *root,
+			    const struct node **value);
+/* Sets l->origin for the text of that scalar. */
+void config_enter_manifest(struct loader *l, const char *text, size_t length,
+			   const struct node *value);
+
+#endif
