@@ -18,6 +18,7 @@
 #include "out.h"
 
 static const struct cmd *const commands[] = {
+	&cmd_check,
 	NULL,
 };
 
