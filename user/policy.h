@@ -18,13 +18,13 @@
 /* One entry of a policy, with where it comes from. */
 struct policy_entry {
 	struct cidr cidr;
-	uint8_t list;	/* enum masq_list */
+	uint8_t list; /* enum masq_list */
 	uint8_t action; /* enum masq_action */
 	uint8_t origin; /* enum masq_origin */
-	uint32_t line;	/* config line */
+	uint32_t line; /* config line */
 	uint32_t since; /* generation that brought it; 0: new */
-	uint16_t snat;	/* index + 1 into policy.snat; 0: node address */
-	uint32_t slot;	/* in masq_prefixes; UINT32_MAX: none yet */
+	uint16_t snat; /* index + 1 into policy.snat; 0: node address */
+	uint32_t slot; /* in masq_prefixes; UINT32_MAX: none yet */
 };
 
 /* A policy as data: sorted by (list, cidr), one entry per (list, cidr). */
@@ -52,8 +52,19 @@ void policy_free(struct policy *policy);
 
 struct policy_entry *policy_find(struct policy *policy, uint8_t list,
 				 const struct cidr *cidr);
-int policy_add(struct policy *policy, const struct policy_entry *entry);
-int policy_del(struct policy *policy, uint8_t list, const struct cidr *cidr);
+/* The destination entry that decides about an address or a whole prefix. */
+struct policy_entry *policy_match(struct policy *policy,
+				  const struct cidr *cidr);
+/*
+ * Building: append in any order, then sort; of several entries for one
+ * (list, cidr) the one that is nearest to the user stays: runtime, config
+ * (the first line), preset, built-in.
+ */
+int policy_append(struct policy *policy, const struct policy_entry *entry);
+void policy_sort(struct policy *policy);
+void policy_del(struct policy *policy, struct policy_entry *entry);
+/* The entries for 0.0.0.0/0 and ::/0 that are there when nobody names them. */
+int policy_append_defaults(struct policy *policy);
 
 /*
  * Makes `policy` the running one, atomically. Takes a new generation unless
@@ -62,6 +73,8 @@ int policy_del(struct policy *policy, uint8_t list, const struct cidr *cidr);
  */
 int policy_apply(struct instance *instance, struct policy *policy,
 		 struct policy_change *change);
+/* The one line (or, to stdout, JSON object) that every apply prints. */
+void policy_report(const struct policy_change *change, bool json);
 
 /* "preset NAME", "config FILE:LINE", "runtime", "built-in"; returns buf. */
 const char *policy_origin(const struct policy *policy,

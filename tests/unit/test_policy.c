@@ -1,0 +1,678 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * test_policy.c - policy_apply against real kernel maps: whatever ran before,
+ * the half in force afterwards holds exactly the policy that was asked for,
+ * and an editor that is killed at any system call leaves the old policy or
+ * the new one, never a mixture.
+ */
+#include <arpa/inet.h>
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/ptrace.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+#include <cmocka.h>
+#include "instance.h"
+#include "out.h"
+#include "policy.h"
+#include "prefix.h"
+
+#define MAX_FLOWS 1024
+
+/* --- an instance without programs -------------------------------------- */
+
+static int make_map(enum bpf_map_type type, size_t key, size_t value,
+		    uint32_t entries, uint32_t flags)
+{
+	LIBBPF_OPTS(bpf_map_create_opts, opts, .map_flags = flags);
+	int fd = bpf_map_create(type, "masq_test", key, value, entries, &opts);
+
+	if (fd < 0)
+		fail_msg("bpf_map_create: %s", strerror(errno));
+	return fd;
+}
+
+static int make_array(size_t value, uint32_t entries)
+{
+	return make_map(BPF_MAP_TYPE_ARRAY, 4, value, entries, 0);
+}
+
+static size_t prefixes_size(uint32_t slots)
+{
+	size_t page = getpagesize();
+
+	return (slots * sizeof(struct masq_prefix) + page - 1) / page * page;
+}
+
+static struct instance *make_instance(uint32_t slots)
+{
+	struct instance *instance = calloc(1, sizeof(*instance));
+	uint32_t zero = 0;
+	int *map = instance->map;
+
+	map[MAP_masq_meta] = make_array(sizeof(struct masq_meta), 1);
+	map[MAP_masq_active] = make_array(4, 1);
+	map[MAP_masq_policy] = make_array(sizeof(struct masq_policy), 2);
+	map[MAP_masq_ports] = make_array(8, 2 * MASQ_PORT_WORDS);
+	map[MAP_masq_snat] =
+		make_array(sizeof(struct masq_addr), MASQ_MAX_SNAT);
+	for (int half = 0; half < 2; half++)
+		map[MAP_masq_trie_a + half] = make_map(
+			BPF_MAP_TYPE_LPM_TRIE, sizeof(struct masq_lpm_key),
+			sizeof(struct masq_lpm_value), 1 << 20,
+			BPF_F_NO_PREALLOC);
+	map[MAP_masq_prefixes] = make_map(BPF_MAP_TYPE_ARRAY, 4,
+					  sizeof(struct masq_prefix), slots,
+					  BPF_F_MMAPABLE);
+	map[MAP_masq_counters] = make_map(BPF_MAP_TYPE_PERCPU_ARRAY, 4,
+					  sizeof(struct masq_prefix_count),
+					  slots, 0);
+	map[MAP_masq_flows4] =
+		make_map(BPF_MAP_TYPE_HASH, sizeof(struct masq_key4),
+			 sizeof(struct masq_flow4), MAX_FLOWS, 0);
+	map[MAP_masq_flows6] =
+		make_map(BPF_MAP_TYPE_HASH, sizeof(struct masq_key6),
+			 sizeof(struct masq_flow6), MAX_FLOWS, 0);
+
+	instance->cpus = libbpf_num_possible_cpus();
+	instance->meta = (struct masq_meta){ .magic = MASQ_MAGIC,
+					     .abi = MASQ_ABI,
+					     .hz = 1000,
+					     .max_flows = MAX_FLOWS,
+					     .max_prefixes = slots };
+	assert_int_equal(bpf_map_update_elem(map[MAP_masq_meta], &zero,
+					     &instance->meta, BPF_ANY),
+			 0);
+	instance->prefixes = mmap(NULL, prefixes_size(slots),
+				  PROT_READ | PROT_WRITE, MAP_SHARED,
+				  map[MAP_masq_prefixes], 0);
+	assert_ptr_not_equal(instance->prefixes, MAP_FAILED);
+	return instance;
+}
+
+static void free_instance(struct instance *instance)
+{
+	munmap(instance->prefixes, prefixes_size(instance->meta.max_prefixes));
+	for (int i = 0; i < MASQ_MAP_COUNT; i++)
+		if (instance->map[i])
+			close(instance->map[i]);
+	free(instance);
+}
+
+/* --- policies ---------------------------------------------------------- */
+
+static struct policy *make_policy(void)
+{
+	struct policy *policy = calloc(1, sizeof(*policy));
+
+	assert_non_null(policy);
+	policy->head.port_min = 10240;
+	policy->head.port_max = 65535;
+	policy->head.node_port_min = 30000;
+	policy->head.node_port_max = 32767;
+	strcpy(policy->source.config_path, "/etc/masqbpf.yaml");
+	return policy;
+}
+
+static void add(struct policy *policy, uint8_t list, uint8_t action,
+		const char *text)
+{
+	struct policy_entry entry = { .list = list,
+				      .action = action,
+				      .origin = MASQ_O_CONFIG,
+				      .line = policy->count + 1 };
+
+	assert_int_equal(cidr_parse(text, &entry.cidr, NULL, 0), 0);
+	assert_int_equal(policy_append(policy, &entry), 0);
+}
+
+/* "10.0.0.0/8 -172.30.0.0/16": keep, masquerade (-); and the built-ins */
+static struct policy *policy_of(const char *text)
+{
+	struct policy *policy = make_policy();
+	char *copy = strdup(text), *save, *word;
+
+	for (word = strtok_r(copy, " ", &save); word;
+	     word = strtok_r(NULL, " ", &save))
+		add(policy, MASQ_L_DST,
+		    *word == '-' ? MASQ_MASQUERADE : MASQ_KEEP,
+		    word + (*word == '-'));
+	free(copy);
+	assert_int_equal(policy_append_defaults(policy), 0);
+	policy_sort(policy);
+	return policy;
+}
+
+/* `count` /32 destinations, those from `from` on with another address. */
+static struct policy *big_policy(uint32_t count, uint32_t from, uint32_t shift)
+{
+	struct policy *policy = make_policy();
+
+	for (uint32_t i = 0; i < count; i++) {
+		struct policy_entry entry = { .list = MASQ_L_DST,
+					      .action = MASQ_KEEP,
+					      .origin = MASQ_O_CONFIG,
+					      .line = i + 1 };
+		/* scattered over the address space */
+		uint32_t n = (i + (i >= from ? shift : 0)) * 2654435761U;
+
+		entry.cidr = (struct cidr){ { 4, { n } }, 32 };
+		assert_int_equal(policy_append(policy, &entry), 0);
+	}
+	assert_int_equal(policy_append_defaults(policy), 0);
+	policy_sort(policy);
+	return policy;
+}
+
+/* A small universe, so that policies share, nest and contradict. */
+static struct policy *random_policy(unsigned int *seed)
+{
+	struct policy *policy = make_policy();
+	int count = rand_r(seed) % 40;
+
+	policy->snat = calloc(4, sizeof(*policy->snat));
+	policy->snat_count = rand_r(seed) % 5;
+	for (size_t i = 0; i < policy->snat_count; i++)
+		policy->snat[i] = (struct addr){
+			4, { htonl(0xc0a80000 + rand_r(seed) % 100 * 4 + i) }
+		};
+	while (count--) {
+		struct policy_entry entry = {
+			.list = 1 + rand_r(seed) % 3,
+			.origin = MASQ_O_PRESET + rand_r(seed) % 3,
+			.line = rand_r(seed) % 50,
+		};
+		uint8_t plen = rand_r(seed) % 9;
+		uint32_t bits = rand_r(seed) % (1 << plen);
+
+		entry.action = entry.list == MASQ_L_DST
+				       ? rand_r(seed) % 2
+				       : entry.list == MASQ_L_KEEP_SOURCE;
+		entry.cidr.addr.family = rand_r(seed) % 3 ? 4 : 6;
+		entry.cidr.plen = plen;
+		if (plen)
+			entry.cidr.addr.a[0] = htonl(bits << (32 - plen));
+		if (entry.list == MASQ_L_DST &&
+		    entry.action == MASQ_MASQUERADE &&
+		    entry.cidr.addr.family == 4 && policy->snat_count)
+			entry.snat = rand_r(seed) % (policy->snat_count + 1);
+		assert_int_equal(policy_append(policy, &entry), 0);
+	}
+	if (rand_r(seed) % 2)
+		policy->head.node_port_max += rand_r(seed) % 100;
+	assert_int_equal(policy_append_defaults(policy), 0);
+	policy_sort(policy);
+	return policy;
+}
+
+/* --- what must be true after each apply -------------------------------- */
+
+static uint32_t active_half(const struct instance *instance)
+{
+	uint32_t zero = 0, half;
+
+	assert_int_equal(bpf_map_lookup_elem(instance->map[MAP_masq_active],
+					     &zero, &half),
+			 0);
+	return half;
+}
+
+/* The same question as write_sources answers, asked entry by entry. */
+static struct masq_lpm_value expected_source(const struct policy *policy,
+					     const struct cidr *cidr)
+{
+	struct masq_lpm_value value = {};
+	int longest = -1;
+
+	for (size_t i = 0; i < policy->count; i++) {
+		const struct policy_entry *entry = &policy->entries[i];
+
+		if (entry->list == MASQ_L_DST ||
+		    !cidr_covers(&entry->cidr, cidr))
+			continue;
+		if (entry->list == MASQ_L_POD) {
+			value.source |= MASQ_SRC_POD;
+			continue;
+		}
+		value.source |= MASQ_SRC_KEEP;
+		if (entry->cidr.plen > longest) {
+			longest = entry->cidr.plen;
+			value.prefix = entry->slot;
+		}
+	}
+	return value;
+}
+
+static void check_snat(struct instance *instance, uint32_t slot,
+		       const struct policy *policy,
+		       const struct policy_entry *entry)
+{
+	struct masq_addr addr;
+
+	assert_int_equal(!!slot, !!entry->snat);
+	if (!slot)
+		return;
+	assert_int_equal(bpf_map_lookup_elem(instance->map[MAP_masq_snat],
+					     &slot, &addr),
+			 0);
+	assert_memory_equal(addr.a, policy->snat[entry->snat - 1].a, 16);
+}
+
+static size_t check_trie(struct instance *instance, uint32_t half,
+			 struct policy *policy)
+{
+	int fd = instance->map[MAP_masq_trie_a + half];
+	struct masq_lpm_key key;
+	size_t count = 0;
+	bool first = true;
+
+	for (; !bpf_map_get_next_key(fd, first ? NULL : &key, &key); count++) {
+		bool source = key.set == MASQ_SET_SRC4 ||
+			      key.set == MASQ_SET_SRC6;
+		struct cidr cidr = { .plen = key.plen - MASQ_LPM_SET_BITS };
+		struct masq_lpm_value value, expected = {};
+		struct policy_entry *entry;
+
+		first = false;
+		cidr.addr.family = key.set & 2 ? 6 : 4;
+		memcpy(cidr.addr.a, key.addr, sizeof(key.addr));
+		assert_int_equal(bpf_map_lookup_elem(fd, &key, &value), 0);
+		if (source) {
+			assert_true(
+				policy_find(policy, MASQ_L_POD, &cidr) ||
+				policy_find(policy, MASQ_L_KEEP_SOURCE, &cidr));
+			expected = expected_source(policy, &cidr);
+		} else {
+			entry = policy_find(policy, MASQ_L_DST, &cidr);
+			assert_non_null(entry);
+			expected.prefix = entry->slot;
+			expected.action = entry->action;
+			expected.snat = value.snat;
+			check_snat(instance, value.snat, policy, entry);
+		}
+		assert_memory_equal(&value, &expected, sizeof(value));
+	}
+	assert_int_equal(errno, ENOENT);
+	return count;
+}
+
+static bool same_entry(const struct policy *a, const struct policy_entry *x,
+		       const struct policy *b, const struct policy_entry *y)
+{
+	return x->list == y->list && !cidr_cmp(&x->cidr, &y->cidr) &&
+	       x->action == y->action && x->origin == y->origin &&
+	       x->line == y->line && !x->snat == !y->snat &&
+	       (!x->snat ||
+		!memcmp(&a->snat[x->snat - 1], &b->snat[y->snat - 1],
+			sizeof(struct addr)));
+}
+
+static bool same_policy(const struct policy *a, const struct policy *b)
+{
+	if (a->count != b->count ||
+	    memcmp(&a->source, &b->source, sizeof(a->source)) ||
+	    a->head.node_port_max != b->head.node_port_max)
+		return false;
+	for (size_t i = 0; i < a->count; i++)
+		if (!same_entry(a, &a->entries[i], b, &b->entries[i]))
+			return false;
+	return true;
+}
+
+/* The half in force is `policy`, whole, in every map. */
+static void check_in_force(struct instance *instance, struct policy *policy)
+{
+	uint32_t half = active_half(instance);
+	struct policy *running;
+	size_t keys = 0;
+
+	assert_int_equal(policy_read(instance, &running), 0);
+	assert_true(same_policy(running, policy));
+	for (size_t i = 0; i < running->count; i++) {
+		const struct policy_entry *entry = &running->entries[i];
+
+		/* POD and KEEP_SOURCE entries share their key */
+		keys += entry->list != MASQ_L_KEEP_SOURCE ||
+			!policy_find(running, MASQ_L_POD, &entry->cidr);
+	}
+	assert_int_equal(check_trie(instance, half, running), keys);
+
+	for (uint32_t port = 29990; port < 33000; port++) {
+		uint32_t at = half * MASQ_PORT_WORDS + port / 64;
+		uint64_t word;
+
+		bpf_map_lookup_elem(instance->map[MAP_masq_ports], &at, &word);
+		if (port >= 30000 && port <= policy->head.node_port_max)
+			assert_true(word >> port % 64 & 1);
+	}
+	policy_free(running);
+}
+
+static struct policy_change apply(struct instance *instance,
+				  struct policy *policy)
+{
+	struct policy_change change;
+
+	assert_int_equal(policy_apply(instance, policy, &change), 0);
+	check_in_force(instance, policy);
+	return change;
+}
+
+static void check_change(struct policy_change change, uint32_t generation,
+			 size_t added, size_t removed, size_t changed)
+{
+	assert_int_equal(change.generation, generation);
+	assert_int_equal(change.added, added);
+	assert_int_equal(change.removed, removed);
+	assert_int_equal(change.changed, changed);
+}
+
+/* --- rows -------------------------------------------------------------- */
+
+static void test_nothing_applied(void **state)
+{
+	struct instance *instance = make_instance(64);
+	struct policy *policy = NULL;
+
+	(void)state;
+	assert_int_equal(policy_read(instance, &policy), -ENODATA);
+	assert_null(policy);
+	free_instance(instance);
+}
+
+static void test_random(void **state)
+{
+	struct instance *instance = make_instance(4096);
+	uint32_t generation = 0;
+	unsigned int seed = 1;
+
+	(void)state;
+	for (int i = 0; i < 300; i++) {
+		struct policy *policy = random_policy(&seed);
+		struct policy_change change = apply(instance, policy);
+
+		assert_in_range(change.generation, generation, generation + 1);
+		generation = change.generation;
+		/* again: nothing differs */
+		check_change(apply(instance, policy), generation, 0, 0, 0);
+		policy_free(policy);
+	}
+	free_instance(instance);
+}
+
+static void apply_text(struct instance *instance, const char *text,
+		       uint32_t generation, size_t added, size_t removed,
+		       size_t changed)
+{
+	struct policy *policy = policy_of(text);
+
+	check_change(apply(instance, policy), generation, added, removed,
+		     changed);
+	policy_free(policy);
+}
+
+static void test_change_counts(void **state)
+{
+	struct instance *instance = make_instance(64);
+
+	(void)state;
+	apply_text(instance, "10.0.0.0/8", 1, 3, 0, 0);
+	apply_text(instance, "10.0.0.0/8", 1, 0, 0, 0);
+	apply_text(instance, "10.0.0.0/8 172.16.0.0/12", 2, 1, 0, 0);
+	/* another order is another line, not another treatment */
+	apply_text(instance, "172.16.0.0/12 10.0.0.0/8", 2, 0, 0, 0);
+	apply_text(instance, "172.16.0.0/12 -10.0.0.0/8", 3, 0, 0, 1);
+	apply_text(instance, "-172.16.0.0/12 fd00::/8", 4, 1, 1, 1);
+	/* the user's own /0 takes the place of the built-in one */
+	apply_text(instance, "0.0.0.0/0", 5, 0, 2, 1);
+	apply_text(instance, "", 6, 0, 0, 1);
+	free_instance(instance);
+}
+
+static uint32_t slot_of(struct instance *instance, const char *text)
+{
+	struct policy *policy;
+	struct policy_entry *entry;
+	struct cidr cidr;
+	uint32_t slot;
+
+	assert_int_equal(cidr_parse(text, &cidr, NULL, 0), 0);
+	assert_int_equal(policy_read(instance, &policy), 0);
+	entry = policy_find(policy, MASQ_L_DST, &cidr);
+	slot = entry ? entry->slot : UINT32_MAX;
+	policy_free(policy);
+	return slot;
+}
+
+static void set_counter(struct instance *instance, uint32_t slot, uint64_t n)
+{
+	struct masq_prefix_count *counts =
+		calloc(instance->cpus, sizeof(*counts));
+
+	for (int i = 0; i < instance->cpus; i++)
+		counts[i].flows = n;
+	assert_int_equal(bpf_map_update_elem(instance->map[MAP_masq_counters],
+					     &slot, counts, BPF_ANY),
+			 0);
+	free(counts);
+}
+
+static uint64_t counter(struct instance *instance, uint32_t slot)
+{
+	struct masq_prefix_count *counts =
+		calloc(instance->cpus, sizeof(*counts));
+	uint64_t sum = 0;
+
+	assert_int_equal(bpf_map_lookup_elem(instance->map[MAP_masq_counters],
+					     &slot, counts),
+			 0);
+	for (int i = 0; i < instance->cpus; i++)
+		sum += counts[i].flows;
+	free(counts);
+	return sum;
+}
+
+static void test_slots(void **state)
+{
+	/* 0.0.0.0/0, ::/0 and four more */
+	struct instance *instance = make_instance(6);
+	struct policy *policy;
+	struct policy_change change;
+	uint32_t ten;
+
+	(void)state;
+	apply_text(instance, "10.0.0.0/8", 1, 3, 0, 0);
+	assert_int_equal(slot_of(instance, "0.0.0.0/0"), 0);
+	assert_int_equal(slot_of(instance, "::/0"), 1);
+	ten = slot_of(instance, "10.0.0.0/8");
+	set_counter(instance, ten, 7);
+
+	/* another action is another slot; coming back, it counts on */
+	apply_text(instance, "-10.0.0.0/8", 2, 0, 0, 1);
+	assert_int_not_equal(slot_of(instance, "10.0.0.0/8"), ten);
+	apply_text(instance, "10.0.0.0/8", 3, 0, 0, 1);
+	assert_int_equal(slot_of(instance, "10.0.0.0/8"), ten);
+	assert_int_equal(counter(instance, ten), 7 * instance->cpus);
+
+	/* a removed prefix keeps its slot while unused ones are left */
+	apply_text(instance, "1.0.0.0/8", 4, 1, 1, 0);
+	assert_int_equal(counter(instance, ten), 7 * instance->cpus);
+	apply_text(instance, "1.0.0.0/8 2.0.0.0/8", 5, 1, 0, 0);
+	assert_int_equal(counter(instance, ten), 7 * instance->cpus);
+
+	/* none left: the slots of both 10.0.0.0/8 are cleared and given away */
+	apply_text(instance, "1.0.0.0/8 2.0.0.0/8 3.0.0.0/8 4.0.0.0/8", 6, 2, 0,
+		   0);
+	assert_int_equal(counter(instance, ten), 0);
+
+	/* too many: refused, and what runs is what ran */
+	policy = policy_of("1.0.0.0/8 2.0.0.0/8 3.0.0.0/8 4.0.0.0/8 5.0.0.0/8");
+	log_level = -2;
+	assert_int_equal(policy_apply(instance, policy, &change), -ENOSPC);
+	log_level = 0;
+	policy_free(policy);
+	policy = policy_of("1.0.0.0/8 2.0.0.0/8 3.0.0.0/8 4.0.0.0/8");
+	check_in_force(instance, policy);
+	policy_free(policy);
+	free_instance(instance);
+}
+
+/* Runs an apply that is killed as it enters its n-th system call. */
+static bool apply_killed_at(struct instance *instance, struct policy *policy,
+			    int n)
+{
+	int status, stops = 0;
+	pid_t child = fork();
+
+	if (!child) {
+		struct policy_change change;
+
+		if (ptrace(PTRACE_TRACEME, 0, 0, 0) || raise(SIGSTOP))
+			_exit(2);
+		_exit(policy_apply(instance, policy, &change) ? 1 : 0);
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_true(WIFSTOPPED(status));
+	while (WIFSTOPPED(status)) {
+		/* each call stops twice, on entry and on return */
+		if (stops++ == 2 * n)
+			kill(child, SIGKILL);
+		ptrace(PTRACE_SYSCALL, child, 0, 0);
+		assert_int_equal(waitpid(child, &status, 0), child);
+	}
+	if (WIFEXITED(status))
+		assert_int_equal(WEXITSTATUS(status), 0);
+	return WIFSIGNALED(status);
+}
+
+static void test_killed(void **state)
+{
+	struct instance *instance = make_instance(4096);
+	unsigned int seed = 7;
+	struct policy *old = random_policy(&seed), *new = NULL;
+	bool seen_old = false, seen_new = false;
+	int n = 0;
+
+	(void)state;
+	apply(instance, old);
+	for (;; n++) {
+		struct policy *running;
+		bool killed;
+
+		policy_free(new);
+		new = random_policy(&seed);
+		killed = apply_killed_at(instance, new, n);
+		assert_int_equal(policy_read(instance, &running), 0);
+		if (same_policy(running, new)) {
+			check_in_force(instance, new);
+			seen_new = true;
+		} else {
+			assert_true(same_policy(running, old));
+			check_in_force(instance, old);
+			assert_true(killed);
+			seen_old = true;
+		}
+		policy_free(running);
+		/* and it heals: the next one is whole */
+		policy_free(old);
+		old = random_policy(&seed);
+		apply(instance, old);
+		if (!killed)
+			break;
+	}
+	assert_true(seen_old && seen_new);
+	/* a kill came before, in and after the edit */
+	assert_in_range(n, 20, 1000);
+	policy_free(new);
+	policy_free(old);
+	free_instance(instance);
+}
+
+/* A large change brings the other half along after the flip. */
+static void test_killed_late(void **state)
+{
+	struct instance *instance = make_instance(1 << 16);
+	struct policy *policy = big_policy(20000, 20000, 0);
+
+	(void)state;
+	assert_true(apply_killed_at(instance, policy, 30000));
+	check_in_force(instance, policy);
+	policy_free(policy);
+	apply_text(instance, "10.0.0.0/8", 2, 1, 20000, 0);
+	apply_text(instance, "11.0.0.0/8", 3, 1, 1, 0);
+	free_instance(instance);
+}
+
+static double seconds(clockid_t clock)
+{
+	struct timespec t;
+
+	clock_gettime(clock, &t);
+	return t.tv_sec + t.tv_nsec / 1e9;
+}
+
+/* Applies and returns the processor time it took; prints both times. */
+static double timed_apply(struct instance *instance, struct policy *policy,
+			  const char *what)
+{
+	double wall = seconds(CLOCK_MONOTONIC);
+	double cpu = seconds(CLOCK_PROCESS_CPUTIME_ID);
+	struct policy_change change;
+
+	assert_int_equal(policy_apply(instance, policy, &change), 0);
+	cpu = seconds(CLOCK_PROCESS_CPUTIME_ID) - cpu;
+	printf("%s: +%zu -%zu ~%zu: %.1f ms (%.1f ms processor)\n", what,
+	       change.added, change.removed, change.changed,
+	       1e3 * (seconds(CLOCK_MONOTONIC) - wall), 1e3 * cpu);
+	return cpu;
+}
+
+static void test_speed(void **state)
+{
+	struct instance *instance = make_instance(1 << 18);
+	struct policy *policy = big_policy(100000, 100000, 0);
+	double best = 1;
+
+	(void)state;
+	assert_true(timed_apply(instance, policy, "fresh") < 2);
+	check_in_force(instance, policy);
+	policy_free(policy);
+	/* other work on the machine slows the best of many down least */
+	for (int i = 1; i <= 10 && best >= 0.05; i++) {
+		double took;
+
+		policy = big_policy(100000, 95000, i * 5000);
+		took = timed_apply(instance, policy, "10,000 changes");
+		best = took < best ? took : best;
+		policy_free(policy);
+	}
+	assert_true(best < 0.05);
+	free_instance(instance);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_nothing_applied),
+		cmocka_unit_test(test_change_counts),
+		cmocka_unit_test(test_slots),
+		cmocka_unit_test(test_random),
+		cmocka_unit_test(test_killed),
+		cmocka_unit_test(test_killed_late),
+		cmocka_unit_test(test_speed),
+	};
+	struct rlimit unlimited = { RLIM_INFINITY, RLIM_INFINITY };
+
+	setrlimit(RLIMIT_MEMLOCK, &unlimited);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,1233 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * policy.c - the policy as data, and as it lies in the maps.
+ *
+ * Applying, in this order, so that a kill at any point leaves a whole policy
+ * in force:
+ *   1. everything that can be refused is found out: slots, source addresses
+ *   2. masq_meta.dirty gets the idle half's bit
+ *   3. the idle half is edited: trie, descriptors, masq_snat, masq_policy,
+ *      masq_ports
+ *   4. masq_active is flipped
+ *   5. masq_meta.dirty is cleared and the time of the flip noted
+ * After a large change steps 2, 3 and 5 follow for the other half.
+ * A half that is found dirty and idle is emptied and filled again. A dirty
+ * bit of the half in force means a kill between 4 and 5: the half is whole.
+ */
+#include <bpf/bpf.h>
+#include <arpa/inet.h>
+#include <errno.h>
+#include <linux/membarrier.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+#include "flows.h"
+#include "out.h"
+#include "policy.h"
+#include "prefix.h"
+
+#define NO_SLOT		UINT32_MAX
+#define FIRST_FREE_SLOT 2 /* 0 and 1: 0.0.0.0/0 and ::/0 masquerade */
+#define NS_PER_SEC	1000000000ULL
+/* No packet is in our programs for so long. */
+#define GRACE_NS   (100 * 1000000ULL)
+#define MANY_EDITS 16384
+
+/* --- as data ----------------------------------------------------------- */
+
+static int compare_place(const struct policy_entry *a,
+			 const struct policy_entry *b)
+{
+	if (a->list != b->list)
+		return a->list < b->list ? -1 : 1;
+	return cidr_cmp(&a->cidr, &b->cidr);
+}
+
+/* By place; in one place the entry that stays comes first. */
+static int compare_entries(const void *va, const void *vb)
+{
+	const struct policy_entry *a = va, *b = vb;
+	int order = compare_place(a, b);
+
+	if (order)
+		return order;
+	if (a->origin != b->origin)
+		return a->origin > b->origin ? -1 : 1;
+	return a->line < b->line ? -1 : a->line > b->line;
+}
+
+void policy_sort(struct policy *policy)
+{
+	size_t kept = 0;
+
+	if (!policy->count)
+		return;
+	qsort(policy->entries, policy->count, sizeof(*policy->entries),
+	      compare_entries);
+	for (size_t i = 1; i < policy->count; i++)
+		if (compare_place(&policy->entries[kept], &policy->entries[i]))
+			policy->entries[++kept] = policy->entries[i];
+	policy->count = kept + 1;
+}
+
+int policy_append(struct policy *policy, const struct policy_entry *entry)
+{
+	/* room is the next power of two, so it needs no field */
+	if (!(policy->count & (policy->count - 1))) {
+		size_t room = policy->count ? 2 * policy->count : 1;
+		void *entries = reallocarray(policy->entries, room,
+					     sizeof(*policy->entries));
+
+		if (!entries)
+			return -ENOMEM;
+		policy->entries = entries;
+	}
+	policy->entries[policy->count] = *entry;
+	policy->entries[policy->count++].slot = NO_SLOT;
+	return 0;
+}
+
+struct policy_entry *policy_find(struct policy *policy, uint8_t list,
+				 const struct cidr *cidr)
+{
+	struct policy_entry key = { .list = list, .cidr = *cidr };
+	size_t low = 0, high = policy->count;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+		int order = compare_place(&key, &policy->entries[middle]);
+
+		if (!order)
+			return &policy->entries[middle];
+		if (order < 0)
+			high = middle;
+		else
+			low = middle + 1;
+	}
+	return NULL;
+}
+
+struct policy_entry *policy_match(struct policy *policy,
+				  const struct cidr *cidr)
+{
+	struct cidr outer = *cidr;
+
+	for (;;) {
+		struct policy_entry *entry =
+			policy_find(policy, MASQ_L_DST, &outer);
+
+		if (entry || !outer.plen)
+			return entry;
+		outer.plen--;
+		outer.addr.a[outer.plen / 32] &=
+			~htonl(0x80000000U >> outer.plen % 32);
+	}
+}
+
+void policy_del(struct policy *policy, struct policy_entry *entry)
+{
+	struct policy_entry *end = policy->entries + policy->count--;
+
+	memmove(entry, entry + 1, (char *)end - (char *)(entry + 1));
+}
+
+int policy_append_defaults(struct policy *policy)
+{
+	struct policy_entry entry = { .list = MASQ_L_DST,
+				      .action = MASQ_MASQUERADE,
+				      .origin = MASQ_O_BUILTIN };
+	int err;
+
+	entry.cidr.addr.family = 4;
+	err = policy_append(policy, &entry);
+	if (err)
+		return err;
+	entry.cidr.addr.family = 6;
+	return policy_append(policy, &entry);
+}
+
+static int append_link_local(struct policy *policy, uint8_t family,
+			     uint32_t address, uint8_t plen)
+{
+	struct policy_entry entry = { .list = MASQ_L_DST,
+				      .action = MASQ_KEEP,
+				      .origin = MASQ_O_BUILTIN };
+
+	entry.cidr = (struct cidr){ .addr = { family, { htonl(address) } },
+				    .plen = plen };
+	return policy_append(policy, &entry);
+}
+
+static int append_list(struct policy *policy, const struct config_cidrs *cidrs,
+		       uint8_t list, uint8_t action)
+{
+	for (size_t i = 0; i < cidrs->count; i++) {
+		const struct config_cidr *item = &cidrs->items[i];
+		struct policy_entry entry = { .cidr = item->cidr,
+					      .list = list,
+					      .action = action,
+					      .line = item->line };
+		int err;
+
+		entry.origin = item->line ? MASQ_O_CONFIG : MASQ_O_PRESET;
+		err = policy_append(policy, &entry);
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+/* Number + 1 of an address in policy->snat, which has room for it. */
+static uint16_t snat_number(struct policy *policy, const struct addr *addr)
+{
+	size_t i = 0;
+
+	while (i < policy->snat_count &&
+	       (policy->snat[i].family != addr->family ||
+		memcmp(policy->snat[i].a, addr->a, sizeof(addr->a))))
+		i++;
+	if (i == policy->snat_count)
+		policy->snat[policy->snat_count++] = *addr;
+	return i + 1;
+}
+
+/*
+ * The source address of each masqueraded prefix: the choice with the longest
+ * destination that covers it. A choice for a range inside a masqueraded
+ * prefix gives that range an entry of its own, and so counters of its own.
+ */
+static int choose_snat(struct policy *policy, const struct config *config)
+{
+	size_t listed = policy->count;
+	int err;
+
+	if (!config->snat_count)
+		return 0;
+	policy->snat = calloc(config->snat_count, sizeof(*policy->snat));
+	if (!policy->snat)
+		return -ENOMEM;
+
+	for (size_t i = 0; i < config->snat_count; i++) {
+		const struct config_snat *choice = &config->snat[i];
+		struct policy listed_only = { .entries = policy->entries,
+					      .count = listed };
+		struct policy_entry *match =
+			policy_match(&listed_only, &choice->dest);
+		struct policy_entry entry = { .cidr = choice->dest,
+					      .list = MASQ_L_DST,
+					      .action = MASQ_MASQUERADE,
+					      .origin = MASQ_O_CONFIG,
+					      .line = choice->line };
+
+		if (!match || match->action != MASQ_MASQUERADE ||
+		    match->cidr.plen == choice->dest.plen)
+			continue;
+		err = policy_append(policy, &entry);
+		if (err)
+			return err;
+	}
+	policy_sort(policy);
+
+	for (size_t i = 0; i < policy->count; i++) {
+		struct policy_entry *entry = &policy->entries[i];
+		const struct config_snat *best = NULL;
+
+		if (entry->list != MASQ_L_DST ||
+		    entry->action != MASQ_MASQUERADE)
+			continue;
+		for (size_t k = 0; k < config->snat_count; k++) {
+			const struct config_snat *choice = &config->snat[k];
+
+			if (cidr_covers(&choice->dest, &entry->cidr) &&
+			    (!best || choice->dest.plen > best->dest.plen))
+				best = choice;
+		}
+		if (best)
+			entry->snat = snat_number(policy, &best->addr);
+	}
+	return 0;
+}
+
+/* The path as it will still be right from another directory. */
+static int absolute_path(const char *path, char *buf, size_t len)
+{
+	char *cwd = NULL;
+	int length;
+
+	if (path[0] != '/' && strcmp(path, "-")) {
+		cwd = getcwd(NULL, 0);
+		if (!cwd)
+			return -errno;
+	}
+	length = snprintf(buf, len, "%s%s%s", cwd ?: "", cwd ? "/" : "", path);
+	free(cwd);
+	return (size_t)length < len ? 0 : -ENAMETOOLONG;
+}
+
+static void fill_head(struct masq_policy *head, const struct instance *instance,
+		      const struct config *config)
+{
+	*head = (struct masq_policy){
+		.flags = (config->ipv6 ? MASQ_P_IPV6 : 0) |
+			 (config->drop_foreign_sources ? MASQ_P_DROP_FOREIGN
+						       : 0) |
+			 (config->reject_tcp ? MASQ_P_REJECT_TCP : 0) |
+			 (config->flow_counters ? 0 : MASQ_P_NO_FLOW_COUNT),
+		.port_min = config->port_min,
+		.port_max = config->port_max,
+		.max_flows = instance->meta.max_flows,
+		.max_flows_per_pod = config->max_flows_per_pod,
+		.node_port_min = config->node_port_min,
+		.node_port_max = config->node_port_max,
+	};
+	for (int i = 0; i < MASQ_T_MAX; i++)
+		head->timeout[i] = ns_to_ticks(instance, config->timeout_ns[i]);
+}
+
+int policy_from_config(const struct instance *instance,
+		       const struct config *config, struct policy **out)
+{
+	struct policy *policy = calloc(1, sizeof(*policy));
+	int err = -ENOMEM;
+
+	if (!policy)
+		goto out;
+	fill_head(&policy->head, instance, config);
+	snprintf(policy->source.preset, sizeof(policy->source.preset), "%s",
+		 config->preset ?: "");
+	err = config->path
+		      ? absolute_path(config->path, policy->source.config_path,
+				      sizeof(policy->source.config_path))
+		      : 0;
+	err = err ?: append_list(policy, &config->keep, MASQ_L_DST, MASQ_KEEP);
+	err = err
+		      ?: append_list(policy, &config->masquerade, MASQ_L_DST,
+				     MASQ_MASQUERADE);
+	err = err
+		      ?: append_list(policy, &config->pods, MASQ_L_POD,
+				     MASQ_MASQUERADE);
+	err = err
+		      ?: append_list(policy, &config->keep_sources,
+				     MASQ_L_KEEP_SOURCE, MASQ_KEEP);
+	if (!err && !config->masq_link_local)
+		err = append_link_local(policy, 4, 0xa9fe0000, 16);
+	if (!err && !config->masq_link_local_ipv6)
+		err = append_link_local(policy, 6, 0xfe800000, 10);
+	err = err ?: policy_append_defaults(policy);
+	if (err)
+		goto out;
+	policy_sort(policy);
+	err = choose_snat(policy, config);
+out:
+	if (err) {
+		log_error("policy: from %s: %s", config->path ?: config->preset,
+			  strerror(-err));
+		policy_free(policy);
+	} else {
+		*out = policy;
+	}
+	return err;
+}
+
+void policy_free(struct policy *policy)
+{
+	if (!policy)
+		return;
+	free(policy->entries);
+	free(policy->snat);
+	free(policy);
+}
+
+const char *policy_origin(const struct policy *policy,
+			  const struct policy_entry *entry, char *buf,
+			  size_t len)
+{
+	switch (entry->origin) {
+	case MASQ_O_PRESET:
+		snprintf(buf, len, "preset %s", policy->source.preset);
+		break;
+	case MASQ_O_CONFIG:
+		snprintf(buf, len, "config %s:%u", policy->source.config_path,
+			 entry->line);
+		break;
+	case MASQ_O_RUNTIME:
+		snprintf(buf, len, "runtime");
+		break;
+	default:
+		snprintf(buf, len, "built-in");
+	}
+	return buf;
+}
+
+void policy_report(const struct policy_change *change, bool json)
+{
+	struct json j;
+
+	if (!json) {
+		log_info("generation %u: +%zu -%zu ~%zu prefixes",
+			 change->generation, change->added, change->removed,
+			 change->changed);
+		return;
+	}
+	json_begin(&j, stdout);
+	json_object(&j, NULL);
+	json_u64(&j, "generation", change->generation);
+	json_u64(&j, "added", change->added);
+	json_u64(&j, "removed", change->removed);
+	json_u64(&j, "changed", change->changed);
+	json_object_end(&j);
+	json_end(&j);
+}
+
+/* --- in the maps ------------------------------------------------------- */
+
+/* What policy_apply works with. */
+struct work {
+	struct instance *instance;
+	struct policy *policy;
+	struct masq_meta meta;
+	uint32_t active, idle;
+	struct masq_policy head; /* of the active half */
+	struct masq_addr snat[MASQ_MAX_SNAT];
+	uint64_t ports[MASQ_PORT_WORDS];
+	uint16_t *snat_slot; /* by number in policy->snat */
+	uint32_t used; /* slots from here on were never used */
+	/* the used ones by prefix and list: open addressing, slot + 1 */
+	uint32_t *index;
+	uint32_t index_mask;
+	uint32_t *want; /* by slot: number of its entry + 1 */
+	bool waited; /* the idle half has no reader left */
+	size_t edits; /* of a trie */
+};
+
+static int fail(int err, const char *what)
+{
+	log_error("policy: %s: %s", what, strerror(-err));
+	return err;
+}
+
+static int read_one(const struct instance *instance, enum masq_map_id map,
+		    uint32_t key, void *value)
+{
+	return bpf_map_lookup_elem(instance->map[map], &key, value) ? -errno
+								    : 0;
+}
+
+static int write_one(const struct instance *instance, enum masq_map_id map,
+		     uint32_t key, const void *value)
+{
+	return bpf_map_update_elem(instance->map[map], &key, value, BPF_ANY)
+		       ? -errno
+		       : 0;
+}
+
+static int read_snat(const struct instance *instance,
+		     struct masq_addr snat[MASQ_MAX_SNAT])
+{
+	uint32_t keys[MASQ_MAX_SNAT], last, count = MASQ_MAX_SNAT;
+
+	if (bpf_map_lookup_batch(instance->map[MAP_masq_snat], NULL, &last,
+				 keys, snat, &count, NULL) &&
+	    errno != ENOENT)
+		return -errno;
+	return 0;
+}
+
+/*
+ * The policy of one half. With the lock held it cannot change meanwhile; a
+ * reader without one compares masq_active afterwards (policy_read).
+ */
+static int read_half(struct instance *instance, uint32_t half,
+		     struct policy *policy)
+{
+	uint16_t number[MASQ_MAX_SNAT] = {};
+	struct masq_addr snat[MASQ_MAX_SNAT];
+	struct masq_meta meta;
+	int err = read_one(instance, MAP_masq_policy, half, &policy->head);
+
+	err = err ?: read_one(instance, MAP_masq_meta, 0, &meta);
+	err = err ?: read_snat(instance, snat);
+	if (err)
+		return err;
+	if (!policy->head.generation)
+		return -ENODATA;
+	policy->source = meta.source[half];
+	policy->snat = calloc(MASQ_MAX_SNAT, sizeof(*policy->snat));
+	if (!policy->snat)
+		return -ENOMEM;
+
+	for (uint32_t slot = 0; slot < instance->meta.max_prefixes; slot++) {
+		const struct masq_prefix *prefix = &instance->prefixes[slot];
+		const struct masq_prefix_half *own = &prefix->half[half];
+		struct policy_entry entry;
+
+		if (!(prefix->in_half >> half & 1))
+			continue;
+		entry = (struct policy_entry){ .cidr = prefix_cidr(prefix),
+					       .list = prefix->list,
+					       .action = prefix->action,
+					       .origin = own->origin,
+					       .line = own->line,
+					       .since = own->since };
+		if (own->snat && own->snat < MASQ_MAX_SNAT) {
+			struct addr addr = { .family = prefix->family };
+
+			memcpy(addr.a, snat[own->snat].a, sizeof(addr.a));
+			if (!number[own->snat])
+				number[own->snat] = snat_number(policy, &addr);
+			entry.snat = number[own->snat];
+		}
+		err = policy_append(policy, &entry);
+		if (err)
+			return err;
+		policy->entries[policy->count - 1].slot = slot;
+	}
+	policy_sort(policy);
+	return 0;
+}
+
+int policy_read(struct instance *instance, struct policy **out)
+{
+	uint32_t before, after;
+	struct policy *policy;
+	int err;
+
+	do {
+		policy = calloc(1, sizeof(*policy));
+		if (!policy)
+			return fail(-ENOMEM, "read");
+		err = read_one(instance, MAP_masq_active, 0, &before);
+		err = err ?: read_half(instance, before & 1, policy);
+		err = err ?: read_one(instance, MAP_masq_active, 0, &after);
+		if (!err && before == after) {
+			*out = policy;
+			return 0;
+		}
+		policy_free(policy);
+	} while (!err);
+	return err == -ENODATA ? err : fail(err, "read");
+}
+
+static uint64_t clock_now(clockid_t clock)
+{
+	struct timespec t;
+
+	clock_gettime(clock, &t);
+	return t.tv_sec * NS_PER_SEC + t.tv_nsec;
+}
+
+/*
+ * Returns when no packet reads the idle half any more: programs run under
+ * RCU, and membarrier waits for a grace period.
+ */
+static void wait_for_readers(struct work *w)
+{
+	uint64_t since = clock_now(CLOCK_MONOTONIC) - w->meta.flipped_ns;
+	/* killed between flip and note: the time is that of an older flip */
+	bool unknown = w->meta.dirty >> w->active & 1;
+
+	if (w->waited)
+		return;
+	w->waited = true;
+	if (!unknown && since > GRACE_NS && since < INT64_MAX)
+		return;
+	if (syscall(__NR_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0)) {
+		/* it is refused where a CPU runs without ticks */
+		struct timespec t = { .tv_nsec = GRACE_NS };
+
+		while (nanosleep(&t, &t) && errno == EINTR)
+			;
+	}
+}
+
+/* --- slots ------------------------------------------------------------- */
+
+static bool same_place(const struct masq_prefix *prefix,
+		       const struct cidr *cidr, uint8_t list)
+{
+	return prefix->list == list && prefix->plen == cidr->plen &&
+	       prefix->family == cidr->addr.family &&
+	       !memcmp(prefix->addr, cidr->addr.a, sizeof(prefix->addr));
+}
+
+static bool describes(const struct masq_prefix *prefix,
+		      const struct policy_entry *entry)
+{
+	return prefix->action == entry->action &&
+	       same_place(prefix, &entry->cidr, entry->list);
+}
+
+static uint32_t hash_place(const __be32 a[4], uint8_t family, uint8_t plen,
+			   uint8_t list)
+{
+	const uint64_t odd = 0x9e3779b97f4a7c15;
+	uint64_t h = (uint64_t)family << 16 | plen << 8 | list;
+
+	for (int i = 0; i < 4; i++) {
+		h = (h ^ a[i]) * odd;
+		h ^= h >> 32;
+	}
+	return h;
+}
+
+static int make_index(struct work *w)
+{
+	uint32_t size = 2;
+
+	while (size < 2 * w->used)
+		size *= 2;
+	w->index = calloc(size, sizeof(*w->index));
+	w->index_mask = size - 1;
+	if (!w->index)
+		return fail(-ENOMEM, "apply");
+
+	for (uint32_t slot = 0; slot < w->used; slot++) {
+		const struct masq_prefix *p = &w->instance->prefixes[slot];
+		uint32_t at = hash_place(p->addr, p->family, p->plen, p->list);
+
+		if (p->list == MASQ_L_FREE)
+			continue;
+		while (w->index[at & w->index_mask])
+			at++;
+		w->index[at & w->index_mask] = slot + 1;
+	}
+	return 0;
+}
+
+static uint32_t find_slot(const struct work *w, const struct cidr *cidr,
+			  uint8_t list, uint8_t action)
+{
+	uint32_t at =
+		hash_place(cidr->addr.a, cidr->addr.family, cidr->plen, list);
+
+	for (;; at++) {
+		uint32_t slot = w->index[at & w->index_mask] - 1;
+
+		if (slot == NO_SLOT)
+			return NO_SLOT;
+		if (w->instance->prefixes[slot].action == action &&
+		    same_place(&w->instance->prefixes[slot], cidr, list))
+			return slot;
+	}
+}
+
+/* The slot that a built-in /0 entry has in every instance. */
+static uint32_t fixed_slot(const struct policy_entry *entry)
+{
+	if (entry->list != MASQ_L_DST || entry->cidr.plen ||
+	    entry->action != MASQ_MASQUERADE)
+		return NO_SLOT;
+	return entry->cidr.addr.family == 4 ? 0 : 1;
+}
+
+static bool is_wanted(const struct work *w, uint32_t slot)
+{
+	return slot != NO_SLOT && w->want[slot] &&
+	       describes(&w->instance->prefixes[slot],
+			 &w->policy->entries[w->want[slot] - 1]);
+}
+
+/* Does the half in force have this slot? */
+static bool in_force(const struct work *w, uint32_t slot)
+{
+	return slot != NO_SLOT &&
+	       w->instance->prefixes[slot].in_half >> w->active & 1;
+}
+
+/* The wanted entry for the place of a slot, whatever its action. */
+static struct policy_entry *entry_in_place(const struct work *w,
+					   const struct masq_prefix *prefix)
+{
+	struct cidr cidr = prefix_cidr(prefix);
+
+	return policy_find(w->policy, prefix->list, &cidr);
+}
+
+/* Hands free slots to the entries that have none; returns how many stay. */
+static size_t hand_out(struct work *w, const uint32_t *live, size_t missing)
+{
+	uint32_t max = w->instance->meta.max_prefixes, slot = FIRST_FREE_SLOT;
+
+	for (size_t i = 0; missing && i < w->policy->count; i++) {
+		struct policy_entry *entry = &w->policy->entries[i];
+
+		if (entry->slot != NO_SLOT)
+			continue;
+		for (; slot < max; slot++) {
+			bool fresh = w->instance->prefixes[slot].list ==
+				     MASQ_L_FREE;
+
+			if (w->want[slot] || in_force(w, slot))
+				continue;
+			if (live ? !live[slot] : fresh)
+				break;
+		}
+		if (slot == max)
+			break;
+		entry->slot = slot;
+		w->want[slot] = i + 1;
+		missing--;
+	}
+	return missing;
+}
+
+/*
+ * A slot for each entry: the one it has or had, else one that was never
+ * used, else one that neither policy nor live flow needs any more.
+ */
+static int assign_slots(struct work *w)
+{
+	struct policy *policy = w->policy;
+	uint32_t max = w->instance->meta.max_prefixes, next = 0;
+	size_t missing = 0;
+	uint32_t *live;
+	int err;
+
+	for (size_t i = 0; i < policy->count; i++) {
+		struct policy_entry *entry = &policy->entries[i];
+
+		entry->slot = fixed_slot(entry);
+		/* neighbours mostly came together: a guess saves the search */
+		if (entry->slot == NO_SLOT && next < w->used &&
+		    describes(&w->instance->prefixes[next], entry))
+			entry->slot = next;
+		if (entry->slot == NO_SLOT)
+			entry->slot = find_slot(w, &entry->cidr, entry->list,
+						entry->action);
+		next = entry->slot + 1;
+		if (entry->slot == NO_SLOT)
+			missing++;
+		else
+			w->want[entry->slot] = i + 1;
+	}
+	missing = hand_out(w, NULL, missing);
+	if (!missing)
+		return 0;
+
+	/* a packet that reads the idle half could still make a flow there */
+	wait_for_readers(w);
+	live = calloc(max, sizeof(*live));
+	if (!live)
+		return fail(-ENOMEM, "apply");
+	err = flows_count_prefixes(w->instance, live);
+	if (err)
+		fail(err, "count the flows of removed prefixes");
+	else if (hand_out(w, live, missing)) {
+		log_error(
+			"policy: %zu prefixes do not fit: this instance has room for %u, those that still have flows included; detach and attach again to make it larger",
+			policy->count, max);
+		err = -ENOSPC;
+	}
+	free(live);
+	return err;
+}
+
+/* --- source addresses -------------------------------------------------- */
+
+/*
+ * A slot of masq_snat for each source address. Slots that the half in force
+ * uses keep their address; slot 0 stands for the node's own.
+ */
+static int assign_snat(struct work *w)
+{
+	struct policy *policy = w->policy;
+	bool used[MASQ_MAX_SNAT] = { [0] = true };
+
+	w->snat_slot = calloc(policy->snat_count + 1, sizeof(*w->snat_slot));
+	if (!w->snat_slot)
+		return fail(-ENOMEM, "apply");
+	for (uint32_t i = 0; i < w->used; i++)
+		if (in_force(w, i))
+			used[w->instance->prefixes[i].half[w->active].snat %
+			     MASQ_MAX_SNAT] = true;
+
+	for (size_t i = 0; i < policy->snat_count; i++) {
+		const struct addr *addr = &policy->snat[i];
+		uint32_t slot = 1;
+
+		while (slot < MASQ_MAX_SNAT &&
+		       (!used[slot] ||
+			memcmp(w->snat[slot].a, addr->a, sizeof(addr->a))))
+			slot++;
+		for (uint32_t k = 1; slot == MASQ_MAX_SNAT && k < slot; k++)
+			if (!used[k])
+				slot = k;
+		if (slot == MASQ_MAX_SNAT) {
+			log_error(
+				"policy: more than %d source addresses, those of the policy in force included",
+				MASQ_MAX_SNAT - 1);
+			return -ENOSPC;
+		}
+		used[slot] = true;
+		memcpy(w->snat[slot].a, addr->a, sizeof(addr->a));
+		w->snat_slot[i] = slot;
+	}
+	return 0;
+}
+
+static uint16_t entry_snat(const struct work *w,
+			   const struct policy_entry *entry)
+{
+	return entry->snat ? w->snat_slot[entry->snat - 1] : 0;
+}
+
+/* --- ports that are never chosen --------------------------------------- */
+
+static void set_ports(uint64_t *words, uint32_t from, uint32_t to)
+{
+	for (uint32_t port = from; port && port <= to && port < 65536; port++)
+		words[port / 64] |= 1ULL << port % 64;
+}
+
+/* Of this network namespace; "8080,9000-9010". */
+static void set_reserved_ports(uint64_t *words)
+{
+	const char *path = "/proc/sys/net/ipv4/ip_local_reserved_ports";
+	FILE *file = fopen(path, "re");
+	unsigned int from, to;
+	int read;
+
+	if (!file) {
+		log_warn("%s: read: %s: reserved ports are not kept free", path,
+			 strerror(errno));
+		return;
+	}
+	while ((read = fscanf(file, "%u-%u", &from, &to)) > 0) {
+		set_ports(words, from, read == 2 ? to : from);
+		if (getc(file) != ',')
+			break;
+	}
+	fclose(file);
+}
+
+static int read_ports(const struct work *w, uint32_t half, uint64_t *words)
+{
+	uint32_t keys[MASQ_PORT_WORDS], last, count = MASQ_PORT_WORDS;
+	uint32_t before = half * MASQ_PORT_WORDS - 1;
+
+	if (bpf_map_lookup_batch(w->instance->map[MAP_masq_ports],
+				 half ? &before : NULL, &last, keys, words,
+				 &count, NULL) &&
+	    errno != ENOENT)
+		return -errno;
+	return 0;
+}
+
+static int write_ports(const struct work *w, uint32_t half)
+{
+	uint32_t keys[MASQ_PORT_WORDS], count = MASQ_PORT_WORDS;
+
+	for (uint32_t i = 0; i < count; i++)
+		keys[i] = half * MASQ_PORT_WORDS + i;
+	return bpf_map_update_batch(w->instance->map[MAP_masq_ports], keys,
+				    w->ports, &count, NULL)
+		       ? -errno
+		       : 0;
+}
+
+/* --- what differs ------------------------------------------------------ */
+
+enum difference {
+	SAME,
+	RELABELLED, /* origins only: same treatment, same generation */
+	DIFFERENT,
+};
+
+static bool heads_differ(const struct masq_policy *a,
+			 const struct masq_policy *b)
+{
+	struct masq_policy other = *b;
+
+	other.generation = a->generation;
+	other.applied_ns = a->applied_ns;
+	return memcmp(a, &other, sizeof(other));
+}
+
+/* Is this entry, with this action, part of the policy in force? */
+static bool stays(const struct work *w, const struct policy_entry *entry)
+{
+	return in_force(w, entry->slot) &&
+	       describes(&w->instance->prefixes[entry->slot], entry);
+}
+
+/* Against the half in force. */
+static int compare(const struct work *w, enum difference *out,
+		   struct policy_change *change)
+{
+	const struct masq_prefix *prefixes = w->instance->prefixes;
+	enum difference difference = SAME;
+	uint64_t ports[MASQ_PORT_WORDS];
+	int err = read_ports(w, w->active, ports);
+
+	if (err)
+		return fail(err, "read masq_ports");
+	*change = (struct policy_change){};
+	for (size_t i = 0; i < w->policy->count; i++) {
+		const struct policy_entry *entry = &w->policy->entries[i];
+		const struct masq_prefix_half *own =
+			&prefixes[entry->slot].half[w->active];
+
+		if (!stays(w, entry)) {
+			if (in_force(w, find_slot(w, &entry->cidr, entry->list,
+						  !entry->action)))
+				change->changed++;
+			else
+				change->added++;
+		} else if (own->snat != entry_snat(w, entry)) {
+			change->changed++;
+		} else if (own->line != entry->line ||
+			   own->origin != entry->origin) {
+			difference = RELABELLED;
+		}
+	}
+	for (uint32_t slot = 0; slot < w->used; slot++)
+		if (in_force(w, slot) && !is_wanted(w, slot) &&
+		    !entry_in_place(w, &prefixes[slot]))
+			change->removed++;
+	if (memcmp(&w->meta.source[w->active], &w->policy->source,
+		   sizeof(w->policy->source)))
+		difference = RELABELLED;
+	if (change->added || change->changed || change->removed ||
+	    heads_differ(&w->policy->head, &w->head) ||
+	    memcmp(ports, w->ports, sizeof(ports)))
+		difference = DIFFERENT;
+	*out = difference;
+	return 0;
+}
+
+/* --- editing a half ---------------------------------------------------- */
+
+static bool is_source(uint8_t list)
+{
+	return list == MASQ_L_POD || list == MASQ_L_KEEP_SOURCE;
+}
+
+static struct masq_lpm_key trie_key(const struct cidr *cidr, uint8_t list)
+{
+	bool source = is_source(list);
+	struct masq_lpm_key key = { .plen = MASQ_LPM_SET_BITS + cidr->plen };
+
+	if (cidr->addr.family == 4)
+		key.set = source ? MASQ_SET_SRC4 : MASQ_SET_DST4;
+	else
+		key.set = source ? MASQ_SET_SRC6 : MASQ_SET_DST6;
+	memcpy(key.addr, cidr->addr.a, sizeof(key.addr));
+	return key;
+}
+
+static int trie_fail(int err, const char *what, const struct cidr *cidr)
+{
+	char text[CIDR_STRLEN];
+
+	log_error("policy: %s %s: %s", what,
+		  cidr_format(cidr, text, sizeof(text)), strerror(-err));
+	return err;
+}
+
+static int trie_write(struct work *w, const struct cidr *cidr, uint8_t list,
+		      const struct masq_lpm_value *value)
+{
+	struct masq_lpm_key key = trie_key(cidr, list);
+
+	w->edits++;
+	if (bpf_map_update_elem(w->instance->map[MAP_masq_trie_a + w->idle],
+				&key, value, BPF_ANY))
+		return trie_fail(-errno, "write", cidr);
+	return 0;
+}
+
+static int trie_delete(struct work *w, const struct cidr *cidr, uint8_t list)
+{
+	struct masq_lpm_key key = trie_key(cidr, list);
+
+	w->edits++;
+	/* absent: POD and KEEP_SOURCE entries share a key */
+	if (bpf_map_delete_elem(w->instance->map[MAP_masq_trie_a + w->idle],
+				&key) &&
+	    errno != ENOENT)
+		return trie_fail(-errno, "remove", cidr);
+	return 0;
+}
+
+/* What a killed editor left cannot be trusted: start from nothing. */
+static int empty_half(const struct work *w)
+{
+	int fd = w->instance->map[MAP_masq_trie_a + w->idle];
+	struct masq_lpm_key key;
+
+	while (!bpf_map_get_next_key(fd, NULL, &key))
+		if (bpf_map_delete_elem(fd, &key))
+			return fail(-errno, "empty a half");
+	if (errno != ENOENT)
+		return fail(-errno, "empty a half");
+	for (uint32_t i = 0; i < w->used; i++)
+		w->instance->prefixes[i].in_half &= ~(1 << w->idle);
+	return 0;
+}
+
+static int compare_by_cidr(const void *a, const void *b)
+{
+	const struct policy_entry *const *x = a, *const *y = b;
+
+	return cidr_cmp(&(*x)->cidr, &(*y)->cidr);
+}
+
+/*
+ * Writes every source entry: a packet's longest match has to answer for both
+ * lists, so each value says which lists cover it. Sorted, a prefix follows
+ * what covers it, and the coverers of the current one form a stack.
+ */
+static int write_sources(struct work *w)
+{
+	const struct policy_entry **sorted, *stack[129 * 2];
+	size_t count = 0, depth = 0;
+	int err = 0;
+
+	sorted = calloc(w->policy->count + 1, sizeof(*sorted));
+	if (!sorted)
+		return fail(-ENOMEM, "apply");
+	for (size_t i = 0; i < w->policy->count; i++)
+		if (is_source(w->policy->entries[i].list))
+			sorted[count++] = &w->policy->entries[i];
+	qsort(sorted, count, sizeof(*sorted), compare_by_cidr);
+
+	for (size_t i = 0; i < count && !err; i++) {
+		const struct cidr *cidr = &sorted[i]->cidr;
+		struct masq_lpm_value value = {};
+
+		while (depth && !cidr_covers(&stack[depth - 1]->cidr, cidr))
+			depth--;
+		stack[depth++] = sorted[i];
+		/* the same prefix in the other list: its turn writes both */
+		if (i + 1 < count && !cidr_cmp(cidr, &sorted[i + 1]->cidr))
+			continue;
+		for (size_t k = 0; k < depth; k++) {
+			if (stack[k]->list == MASQ_L_POD) {
+				value.source |= MASQ_SRC_POD;
+			} else {
+				value.source |= MASQ_SRC_KEEP;
+				value.prefix = stack[k]->slot;
+			}
+		}
+		err = trie_write(w, cidr, sorted[i]->list, &value);
+	}
+	free(sorted);
+	return err;
+}
+
+/* Gives a slot to a prefix; what it counted was another's. */
+static int occupy(const struct work *w, const struct policy_entry *entry)
+{
+	struct masq_prefix *prefix = &w->instance->prefixes[entry->slot];
+	struct masq_prefix_count *zeros;
+	int err;
+
+	if (prefix->list != MASQ_L_FREE) {
+		zeros = calloc(w->instance->cpus, sizeof(*zeros));
+		if (!zeros)
+			return fail(-ENOMEM, "apply");
+		err = write_one(w->instance, MAP_masq_counters, entry->slot,
+				zeros);
+		free(zeros);
+		if (err)
+			return fail(err, "clear counters");
+	}
+	*prefix = (struct masq_prefix){ .family = entry->cidr.addr.family,
+					.plen = entry->cidr.plen,
+					.list = entry->list,
+					.action = entry->action };
+	memcpy(prefix->addr, entry->cidr.addr.a, sizeof(prefix->addr));
+	return 0;
+}
+
+/* Brings trie and descriptors of the idle half to w->policy. */
+static int edit_half(struct work *w)
+{
+	struct masq_prefix *prefixes = w->instance->prefixes;
+	uint8_t bit = 1 << w->idle;
+	bool sources = false;
+	int err;
+
+	for (uint32_t slot = 0; slot < w->used; slot++) {
+		struct masq_prefix *prefix = &prefixes[slot];
+		struct cidr cidr;
+
+		if (!(prefix->in_half & bit) || is_wanted(w, slot))
+			continue;
+		prefix->in_half &= ~bit;
+		sources |= is_source(prefix->list);
+		/* with another action it is written over below */
+		if (entry_in_place(w, prefix))
+			continue;
+		cidr = prefix_cidr(prefix);
+		err = trie_delete(w, &cidr, prefix->list);
+		if (err)
+			return err;
+	}
+
+	for (size_t i = 0; i < w->policy->count; i++) {
+		const struct policy_entry *entry = &w->policy->entries[i];
+		struct masq_prefix *prefix = &prefixes[entry->slot];
+		struct masq_prefix_half own = { .line = entry->line,
+						.since = entry->since,
+						.snat = entry_snat(w, entry),
+						.origin = entry->origin };
+		struct masq_lpm_value value = { .prefix = entry->slot,
+						.action = entry->action,
+						.snat = own.snat };
+		bool written;
+
+		if (!describes(prefix, entry)) {
+			err = occupy(w, entry);
+			if (err)
+				return err;
+		}
+		written = prefix->in_half & bit &&
+			  prefix->half[w->idle].snat == own.snat;
+		prefix->half[w->idle] = own;
+		prefix->in_half |= bit;
+		if (written)
+			continue;
+		if (is_source(entry->list)) {
+			sources = true;
+			continue;
+		}
+		err = trie_write(w, &entry->cidr, entry->list, &value);
+		if (err)
+			return err;
+	}
+	return sources ? write_sources(w) : 0;
+}
+
+/* Steps 2 and 3 of the head of this file. */
+static int fill_idle(struct work *w)
+{
+	uint32_t idle_bit = 1 << w->idle;
+	bool rebuild = w->meta.dirty & idle_bit;
+	int err;
+
+	wait_for_readers(w);
+	w->meta.dirty = idle_bit;
+	w->meta.source[w->idle] = w->policy->source;
+	err = write_one(w->instance, MAP_masq_meta, 0, &w->meta);
+	if (err)
+		return fail(err, "write masq_meta");
+
+	err = rebuild ? empty_half(w) : 0;
+	err = err ?: edit_half(w);
+	if (err)
+		return err;
+	for (size_t i = 0; !err && i < w->policy->snat_count; i++)
+		err = write_one(w->instance, MAP_masq_snat, w->snat_slot[i],
+				&w->snat[w->snat_slot[i]]);
+	err = err ?: write_ports(w, w->idle);
+	err = err
+		      ?: write_one(w->instance, MAP_masq_policy, w->idle,
+				   &w->policy->head);
+	return err ? fail(err, "write") : 0;
+}
+
+/* Step 5; failing, it only makes the next apply do more than it has to. */
+static void note_done(struct work *w)
+{
+	int err;
+
+	w->meta.dirty = 0;
+	w->instance->meta = w->meta;
+	err = write_one(w->instance, MAP_masq_meta, 0, &w->meta);
+	if (err)
+		fail(err, "write masq_meta");
+}
+
+static int switch_halves(struct work *w)
+{
+	int err = fill_idle(w);
+
+	if (err)
+		return err;
+	err = write_one(w->instance, MAP_masq_active, 0, &w->idle);
+	if (err)
+		return fail(err, "write masq_active");
+	w->meta.flipped_ns = clock_now(CLOCK_MONOTONIC);
+	note_done(w);
+
+	/*
+	 * What is left to do in the other half would make the next change,
+	 * however small, take as long as this one.
+	 */
+	if (w->edits > MANY_EDITS) {
+		w->active = w->idle;
+		w->idle = !w->active;
+		w->waited = false;
+		if (!fill_idle(w))
+			note_done(w);
+	}
+	return 0;
+}
+
+static int begin(struct work *w)
+{
+	int err = read_one(w->instance, MAP_masq_meta, 0, &w->meta);
+
+	err = err ?: read_one(w->instance, MAP_masq_active, 0, &w->active);
+	w->active &= 1;
+	w->idle = !w->active;
+	err = err
+		      ?: read_one(w->instance, MAP_masq_policy, w->active,
+				  &w->head);
+	err = err ?: read_snat(w->instance, w->snat);
+	if (err)
+		return fail(err, "read");
+	w->want = calloc(w->instance->meta.max_prefixes, sizeof(*w->want));
+	if (!w->want)
+		return fail(-ENOMEM, "apply");
+	w->used = w->instance->meta.max_prefixes;
+	while (w->used &&
+	       w->instance->prefixes[w->used - 1].list == MASQ_L_FREE)
+		w->used--;
+	set_ports(w->ports, w->policy->head.node_port_min,
+		  w->policy->head.node_port_max);
+	set_reserved_ports(w->ports);
+	return 0;
+}
+
+int policy_apply(struct instance *instance, struct policy *policy,
+		 struct policy_change *change)
+{
+	struct work w = { .instance = instance, .policy = policy };
+	enum difference difference;
+	int err = begin(&w);
+
+	err = err ?: make_index(&w);
+	err = err ?: assign_slots(&w);
+	err = err ?: assign_snat(&w);
+	err = err ?: compare(&w, &difference, change);
+	if (err)
+		goto out;
+	policy->head.generation = w.head.generation;
+	policy->head.applied_ns = w.head.applied_ns;
+	if (difference == DIFFERENT) {
+		/* 0 means that there is no policy */
+		policy->head.generation = w.head.generation + 1 ?: 1;
+		policy->head.applied_ns = clock_now(CLOCK_REALTIME);
+	}
+	change->generation = policy->head.generation;
+	for (size_t i = 0; i < policy->count; i++) {
+		struct policy_entry *entry = &policy->entries[i];
+
+		entry->since = stays(&w, entry)
+				       ? instance->prefixes[entry->slot]
+						 .half[w.active]
+						 .since
+				       : policy->head.generation;
+	}
+	if (difference != SAME)
+		err = switch_halves(&w);
+out:
+	free(w.index);
+	free(w.want);
+	free(w.snat_slot);
+	return err;
+}
