@@ -15,16 +15,18 @@
 #include <linux/types.h>
 
 /* Change it with any layout below: pins of another layout are refused. */
-#define MASQ_ABI 1
-#define MASQ_MAGIC 0x4d415351 /* "MASQ" */
+#define MASQ_ABI	       1
+#define MASQ_MAGIC	       0x4d415351 /* "MASQ" */
 
-#define MASQ_TICK_SHIFT 4
+#define MASQ_TICK_SHIFT	       4
 
 #define MASQ_DEFAULT_MAX_FLOWS 262144
-#define MASQ_MIN_PREFIX_SLOTS 1024
-#define MASQ_MAX_SNAT 256 /* configured source addresses, both families */
-#define MASQ_MAX_IFACES 256
-#define MASQ_MAX_PODS 65536
+#define MASQ_MIN_PREFIX_SLOTS  1024
+#define MASQ_MAX_SNAT	       256 /* configured source addresses, both families */
+#define MASQ_MAX_IFACES	       256
+#define MASQ_MAX_PODS	       65536
+#define MASQ_NO_PREFIX \
+	0xffffffff /* inbound and host flows: no policy made them */
 #define MASQ_PORT_WORDS 1024 /* 65536 ports, 64 a word */
 
 /*
@@ -32,59 +34,62 @@
  * R(id, name, verdict, what happened, what to do about it)
  * The enum, `masqbpf counters`, the metric label and docs come from here.
  */
-#define MASQ_REASONS(R)                                                        \
-	R(NONE, "none", PASS, "translated, or passed by its record", "")       \
-	R(NOT_IP, "not_ip", PASS, "neither IPv4 nor IPv6 (ARP and the like)",  \
-	  "")                                                                  \
-	R(FAMILY_OFF, "family_off", PASS,                                      \
-	  "IPv6, and the policy does not ask for IPv6",                        \
-	  "set enableIPv6: true to translate it")                              \
-	R(MULTICAST, "multicast", PASS, "multicast or broadcast destination",  \
-	  "")                                                                  \
-	R(LINK_LOCAL, "link_local", PASS,                                      \
-	  "link-local source, or IPv6 link-local destination", "")             \
-	R(DISCOVERY, "discovery", PASS, "neighbour or router discovery", "")   \
-	R(HOST, "host", PASS, "the node's own traffic", "")                    \
-	R(NOT_POD, "not_pod", PASS, "source outside podCIDRs", "")             \
-	R(KEPT, "kept", PASS,                                                  \
-	  "kept by policy, and nothing that a record would be made for", "")   \
-	R(KEEP_UNTRACKED, "keep_untracked", PASS,                              \
-	  "kept by policy, but the flow table had no room for its record",     \
-	  "raise maxFlows")                                                    \
-	R(INBOUND_UNTRACKED, "inbound_untracked", PASS,                        \
-	  "inbound, but the flow table had no room for its record",            \
-	  "raise maxFlows")                                                    \
-	R(INBOUND, "inbound", PASS,                                            \
-	  "inbound without a record: nothing that a record is made for", "")   \
-	R(NO_FLOW, "no_flow", DROP,                                            \
-	  "would need translation, but belongs to no known flow",              \
-	  "normal for scanners and for connections older than attach")         \
-	R(NO_ADDRESS, "no_address", DROP,                                      \
-	  "no node address to translate to, or the flow's address is gone",    \
-	  "give the uplink an address of this family")                         \
-	R(NO_PORT, "no_port", DROP,                                            \
-	  "every source port towards this destination is taken",               \
-	  "widen snat.portRange or add source addresses")                      \
-	R(TABLE_FULL, "table_full", DROP,                                      \
-	  "the flow table is full of flows that must not be evicted",          \
-	  "raise maxFlows")                                                    \
-	R(POD_QUOTA, "pod_quota", DROP, "this pod has its maxFlowsPerPod",     \
-	  "find the pod with masqbpf top, or raise maxFlowsPerPod")            \
-	R(MALFORMED, "malformed", DROP,                                        \
-	  "header truncated or contradicting itself, towards masquerade", "")  \
-	R(FRAGMENT, "fragment", DROP,                                          \
-	  "fragment whose first fragment is unknown or that overlaps a header",\
-	  "")                                                                  \
-	R(PROTOCOL, "protocol", DROP,                                          \
-	  "a protocol without ports whose single mapping is taken", "")        \
-	R(FOREIGN_SOURCE, "foreign_source", DROP,                              \
-	  "source outside podCIDRs, and dropForeignSources is on", "")         \
-	R(REWRITE, "rewrite", DROP, "the kernel refused to change the packet", \
-	  "report it with masqbpf doctor --report")                            \
-	R(BUSY, "busy", DROP, "two processors claimed one tuple at once",      \
+#define MASQ_REASONS(R)                                                         \
+	R(NONE, "none", PASS, "translated, or passed by its record", "")        \
+	R(NOT_IP, "not_ip", PASS, "neither IPv4 nor IPv6 (ARP and the like)",   \
+	  "")                                                                   \
+	R(FAMILY_OFF, "family_off", PASS,                                       \
+	  "IPv6, and the policy does not ask for IPv6",                         \
+	  "set enableIPv6: true to translate it")                               \
+	R(MULTICAST, "multicast", PASS, "multicast or broadcast destination",   \
+	  "")                                                                   \
+	R(LINK_LOCAL, "link_local", PASS,                                       \
+	  "link-local source, or IPv6 link-local destination", "")              \
+	R(DISCOVERY, "discovery", PASS, "neighbour or router discovery", "")    \
+	R(HOST, "host", PASS, "the node's own traffic", "")                     \
+	R(NOT_POD, "not_pod", PASS, "source outside podCIDRs", "")              \
+	R(KEPT, "kept", PASS,                                                   \
+	  "kept by policy, and nothing that a record would be made for", "")    \
+	R(KEEP_UNTRACKED, "keep_untracked", PASS,                               \
+	  "kept by policy, but the flow table had no room for its record",      \
+	  "raise maxFlows")                                                     \
+	R(INBOUND_UNTRACKED, "inbound_untracked", PASS,                         \
+	  "inbound, but the flow table had no room for its record",             \
+	  "raise maxFlows")                                                     \
+	R(INBOUND, "inbound", PASS,                                             \
+	  "inbound without a record: nothing that a record is made for", "")    \
+	R(NO_FLOW, "no_flow", DROP,                                             \
+	  "would need translation, but belongs to no known flow",               \
+	  "normal for scanners and for connections older than attach")          \
+	R(NO_ADDRESS, "no_address", DROP,                                       \
+	  "no node address to translate to, or the flow's address is gone",     \
+	  "give the uplink an address of this family")                          \
+	R(NO_PORT, "no_port", DROP,                                             \
+	  "every source port towards this destination is taken",                \
+	  "widen snat.portRange or add source addresses")                       \
+	R(TABLE_FULL, "table_full", DROP,                                       \
+	  "the flow table is full of flows that must not be evicted",           \
+	  "raise maxFlows")                                                     \
+	R(POD_QUOTA, "pod_quota", DROP, "this pod has its maxFlowsPerPod",      \
+	  "find the pod with masqbpf top, or raise maxFlowsPerPod")             \
+	R(MALFORMED, "malformed", DROP,                                         \
+	  "header truncated or contradicting itself, towards masquerade", "")   \
+	R(FRAGMENT, "fragment", DROP,                                           \
+	  "fragment whose first fragment is unknown or that overlaps a header", \
+	  "")                                                                   \
+	R(PROTOCOL, "protocol", DROP,                                           \
+	  "a protocol without ports whose single mapping is taken", "")         \
+	R(FOREIGN_SOURCE, "foreign_source", DROP,                               \
+	  "source outside podCIDRs, and dropForeignSources is on", "")          \
+	R(REWRITE, "rewrite", DROP, "the kernel refused to change the packet",  \
+	  "report it with masqbpf doctor --report")                             \
+	R(BUSY, "busy", DROP, "two processors claimed one tuple at once",       \
 	  "rare and harmless: the next packet gets through")
 
-enum masq_verdict_kind { MASQ_PASS, MASQ_DROP };
+enum masq_verdict_kind {
+	MASQ_PASS,
+	MASQ_DROP
+};
 
 enum masq_reason {
 #define R(id, name, verdict, what, todo) MASQ_R_##id,
@@ -99,8 +104,8 @@ enum masq_reason {
  */
 enum masq_stat {
 	MASQ_S_PORT_FAIL = MASQ_R_MAX, /* searches that found no port */
-	MASQ_S_PORT_KEPT,	       /* own port was free at once */
-	MASQ_S_TRIES_1,		       /* histogram: probes <= 1, 2, 4 ... */
+	MASQ_S_PORT_KEPT, /* own port was free at once */
+	MASQ_S_TRIES_1, /* histogram: probes <= 1, 2, 4 ... */
 	MASQ_S_TRIES_2,
 	MASQ_S_TRIES_4,
 	MASQ_S_TRIES_8,
@@ -109,33 +114,36 @@ enum masq_stat {
 	MASQ_S_TRIES_64,
 	MASQ_S_TRIES_INF,
 	MASQ_S_TRIES_SUM,
-	MASQ_S_EXPIRED,	  /* records freed after their time */
+	MASQ_S_EXPIRED, /* records freed after their time */
 	MASQ_S_RECLAIMED, /* records freed early because the table was full */
 	MASQ_S_EVENTS_LOST,
 	MASQ_S_MAX,
 };
 
-enum masq_action { MASQ_MASQUERADE, MASQ_KEEP };
+enum masq_action {
+	MASQ_MASQUERADE,
+	MASQ_KEEP
+};
 
 /* What a flow record is. */
 enum masq_kind {
 	MASQ_K_FWD = 1, /* masquerade, inside view: pod -> remote (the owner) */
-	MASQ_K_REV,	/* masquerade, outside view: node:xlat <- remote */
-	MASQ_K_KEEP,	/* opened by a pod, not translated */
+	MASQ_K_REV, /* masquerade, outside view: node:xlat <- remote */
+	MASQ_K_KEEP, /* opened by a pod, not translated */
 	MASQ_K_INBOUND, /* opened from outside towards a forwarded address */
-	MASQ_K_EIM,	/* the external port of a pod socket after a collision */
+	MASQ_K_EIM, /* the external port of a pod socket after a collision */
 };
 
 enum masq_state {
 	MASQ_ST_NEW,
 	MASQ_ST_ESTABLISHED,
 	MASQ_ST_CLOSING, /* one FIN seen: half closed, still in use */
-	MASQ_ST_CLOSED,	 /* both FINs or a RST seen */
+	MASQ_ST_CLOSED, /* both FINs or a RST seen */
 };
 
 /* What one direction of a flow has shown so far; each byte has one writer. */
-#define MASQ_SEEN_ONE 0x01  /* a packet */
-#define MASQ_SEEN_TWO 0x02  /* a second packet */
+#define MASQ_SEEN_ONE 0x01 /* a packet */
+#define MASQ_SEEN_TWO 0x02 /* a second packet */
 #define MASQ_SEEN_SYN 0x04
 #define MASQ_SEEN_ACK 0x08
 #define MASQ_SEEN_FIN 0x10
@@ -152,8 +160,8 @@ enum masq_state {
  * Protocols without ports: both 0.
  */
 enum masq_role {
-	MASQ_ROLE_FLOW,	 /* everything but the two below */
-	MASQ_ROLE_HOST,	 /* a host flow whose port a pod owns: its FWD record */
+	MASQ_ROLE_FLOW, /* everything but the two below */
+	MASQ_ROLE_HOST, /* a host flow whose port a pod owns: its FWD record */
 	MASQ_ROLE_QUERY, /* an ICMP query that was asked from outside */
 };
 
@@ -189,20 +197,20 @@ struct masq_count {
  * in a FWD/REV pair; `last_seen` and the counts are each record's own.
  * Counts: FWD counts egress, REV counts ingress, KEEP and INBOUND both.
  */
-#define MASQ_FLOW_HEAD                                                         \
-	__u32 last_seen; /* tick */                                            \
-	__u32 expires;	 /* tick */                                            \
-	__u8 kind;	 /* enum masq_kind */                                  \
-	__u8 state;	 /* enum masq_state */                                 \
-	__u8 out_seen;	 /* MASQ_SEEN_*, written by egress only */             \
-	__u8 in_seen;	 /* MASQ_SEEN_*, written by ingress only */            \
-	__u32 prefix;	 /* slot in masq_prefixes */                           \
-	__u32 generation;                                                      \
-	__u32 created;	  /* tick */                                           \
-	__be16 xlat_port; /* FWD: node's port or id; REV: the pod's */         \
-	__u16 flags	  /* MASQ_F_* */
+#define MASQ_FLOW_HEAD                                                 \
+	__u32 last_seen; /* tick */                                    \
+	__u32 expires; /* tick */                                      \
+	__u8 kind; /* enum masq_kind */                                \
+	__u8 state; /* enum masq_state */                              \
+	__u8 out_seen; /* MASQ_SEEN_*, written by egress only */       \
+	__u8 in_seen; /* MASQ_SEEN_*, written by ingress only */       \
+	__u32 prefix; /* slot in masq_prefixes */                      \
+	__u32 generation;                                              \
+	__u32 created; /* tick */                                      \
+	__be16 xlat_port; /* FWD: node's port or id; REV: the pod's */ \
+	__u16 flags /* MASQ_F_* */
 
-#define MASQ_F_PORT 0x1 /* xlat_port differs from the port in the key */
+#define MASQ_F_PORT   0x1 /* xlat_port differs from the port in the key */
 #define MASQ_F_SEEDED 0x2 /* taken over from the kernel's conntrack table */
 
 struct masq_flow {
@@ -246,17 +254,17 @@ enum masq_timeout {
  * masq_trie_b, and words i * MASQ_PORT_WORDS ... of masq_ports. A packet
  * reads it once. Writers fill the idle half and flip masq_active: one step.
  */
-#define MASQ_P_IPV6 0x01	 /* IPv6 is translated */
-#define MASQ_P_PODS4 0x02	 /* podCIDRs names IPv4 prefixes */
-#define MASQ_P_PODS6 0x04	 /* podCIDRs names IPv6 prefixes */
-#define MASQ_P_KEEP_SOURCES 0x08 /* nonMasqueradeSrcCIDRs is not empty */
-#define MASQ_P_DROP_FOREIGN 0x10 /* sources outside podCIDRs are dropped */
-#define MASQ_P_REJECT_TCP 0x20	 /* answer refused SYNs with ICMP as well */
+#define MASQ_P_IPV6	     0x01 /* IPv6 is translated */
+#define MASQ_P_PODS4	     0x02 /* podCIDRs names IPv4 prefixes */
+#define MASQ_P_PODS6	     0x04 /* podCIDRs names IPv6 prefixes */
+#define MASQ_P_KEEP_SOURCES  0x08 /* nonMasqueradeSrcCIDRs is not empty */
+#define MASQ_P_DROP_FOREIGN  0x10 /* sources outside podCIDRs are dropped */
+#define MASQ_P_REJECT_TCP    0x20 /* answer refused SYNs with ICMP as well */
 #define MASQ_P_NO_FLOW_COUNT 0x40 /* per-flow counts switched off */
 
 struct masq_policy {
 	__u32 generation; /* 0: no policy yet */
-	__u32 flags;	  /* MASQ_P_* */
+	__u32 flags; /* MASQ_P_* */
 	__u32 timeout[MASQ_T_MAX];
 	__u16 port_min; /* of the ports that we choose, host order */
 	__u16 port_max;
@@ -288,14 +296,14 @@ struct masq_lpm_key {
 };
 _Static_assert(sizeof(struct masq_lpm_key) == 24, "masq_lpm_key");
 
-#define MASQ_SRC_POD 0x1  /* covered by a podCIDRs entry */
+#define MASQ_SRC_POD  0x1 /* covered by a podCIDRs entry */
 #define MASQ_SRC_KEEP 0x2 /* covered by a nonMasqueradeSrcCIDRs entry */
 
 struct masq_lpm_value {
 	__u32 prefix; /* slot in masq_prefixes (a source set: of the KEEP) */
-	__u8 action;  /* enum masq_action (destination sets) */
-	__u8 source;  /* MASQ_SRC_* (source sets) */
-	__u16 snat;   /* 0: node address, else slot in masq_snat */
+	__u8 action; /* enum masq_action (destination sets) */
+	__u8 source; /* MASQ_SRC_* (source sets) */
+	__u16 snat; /* 0: node address, else slot in masq_snat */
 };
 _Static_assert(sizeof(struct masq_lpm_value) == 8, "masq_lpm_value");
 
@@ -306,8 +314,8 @@ _Static_assert(sizeof(struct masq_lpm_value) == 8, "masq_lpm_value");
  */
 enum masq_list {
 	MASQ_L_FREE,
-	MASQ_L_DST,	    /* a destination prefix with its action */
-	MASQ_L_POD,	    /* an entry of podCIDRs */
+	MASQ_L_DST, /* a destination prefix with its action */
+	MASQ_L_POD, /* an entry of podCIDRs */
 	MASQ_L_KEEP_SOURCE, /* an entry of nonMasqueradeSrcCIDRs */
 };
 
@@ -319,19 +327,19 @@ enum masq_origin {
 };
 
 struct masq_prefix_half {
-	__u32 line;  /* in the config file */
+	__u32 line; /* in the config file */
 	__u32 since; /* generation that brought it */
-	__u16 snat;  /* slot in masq_snat, 0: node address */
+	__u16 snat; /* slot in masq_snat, 0: node address */
 	__u8 origin; /* enum masq_origin */
 	__u8 pad;
 };
 
 struct masq_prefix {
 	__be32 addr[4];
-	__u8 family;  /* 4 or 6 */
-	__u8 plen;    /* CIDR length */
-	__u8 list;    /* enum masq_list */
-	__u8 action;  /* enum masq_action */
+	__u8 family; /* 4 or 6 */
+	__u8 plen; /* CIDR length */
+	__u8 list; /* enum masq_list */
+	__u8 action; /* enum masq_action */
 	__u8 in_half; /* bit i: part of policy half i, half[i] is valid */
 	__u8 pad[3];
 	struct masq_prefix_half half[2];
@@ -363,8 +371,23 @@ struct masq_pod_usage {
 
 /* Shared by all CPUs (masq_usage[0]); changed by plain atomic add. */
 struct masq_usage {
-	__s64 flows;   /* flows with memory, expired ones not yet freed too */
+	__s64 flows; /* flows with memory, expired ones not yet freed too */
 	__s64 inbound; /* of these: made for row I4 */
+	__s64 ring[2]; /* keys in masq_ring4, masq_ring6 */
+};
+
+/*
+ * What the reclaim hand finds in masq_ring4/6: the key of an owner record.
+ * The entry is stale unless a record of that key has this `created`.
+ */
+struct masq_slot4 {
+	struct masq_key4 key;
+	__u32 created;
+};
+
+struct masq_slot6 {
+	struct masq_key6 key;
+	__u32 created;
 };
 
 /* Where the policy of one half comes from, for people. */
@@ -394,19 +417,23 @@ struct masq_meta {
 	__u64 flipped_ns; /* CLOCK_MONOTONIC of the last flip of masq_active */
 	struct masq_source source[2]; /* by half */
 };
-#define MASQ_FEAT_LOOP 0x1    /* bpf_loop, atomics that fetch (5.17) */
+#define MASQ_FEAT_LOOP	  0x1 /* bpf_loop, atomics that fetch (5.17) */
 #define MASQ_FEAT_FIB_SRC 0x2 /* bpf_fib_lookup tells the source (6.7) */
-#define MASQ_FEAT_TIMER 0x4   /* reclaim by bpf_timer (5.15) */
+#define MASQ_FEAT_TIMER	  0x4 /* reclaim by bpf_timer (5.15) */
 
 /* Events (masq_events, a ring buffer; masq_watch[0] != 0: somebody listens) */
-enum masq_event_type { MASQ_EV_NEW = 1, MASQ_EV_END, MASQ_EV_DROP };
+enum masq_event_type {
+	MASQ_EV_NEW = 1,
+	MASQ_EV_END,
+	MASQ_EV_DROP
+};
 
 struct masq_event {
 	__u64 time_ns; /* CLOCK_MONOTONIC */
-	__u8 type;     /* enum masq_event_type */
+	__u8 type; /* enum masq_event_type */
 	__u8 family;
 	__u8 proto;
-	__u8 kind;   /* enum masq_kind */
+	__u8 kind; /* enum masq_kind */
 	__u32 reason; /* enum masq_reason */
 	__u32 prefix;
 	__u32 ifindex;
@@ -431,12 +458,12 @@ struct masq_event {
  */
 enum masq_ctl_op {
 	MASQ_CTL_CLOCK = 1, /* fill now_ns, jiffies */
-	MASQ_CTL_EXPLAIN,   /* fill action ... xlat_addr for in_addr, rem_addr */
-	MASQ_CTL_DELETE,    /* end the flow whose owner has this key */
-	MASQ_CTL_RECLAIM,   /* walk `count` records; fill count with freed */
-	MASQ_CTL_SEED,	    /* make a record as conntrack has it */
+	MASQ_CTL_EXPLAIN, /* fill action ... xlat_addr for in_addr, rem_addr */
+	MASQ_CTL_DELETE, /* end the flow whose owner has this key */
+	MASQ_CTL_RECLAIM, /* walk `count` records; fill count with freed */
+	MASQ_CTL_SEED, /* make a record as conntrack has it */
 };
-#define MASQ_CTL_OFFSET 14
+#define MASQ_CTL_OFFSET	   14
 #define MASQ_CTL_ETHERTYPE 0x88b5 /* IEEE 802 local experimental 1 */
 
 struct masq_ctl {
@@ -453,7 +480,7 @@ struct masq_ctl {
 	__be32 xlat_addr[4];
 	__be16 xlat_port;
 	__u8 action; /* enum masq_action */
-	__u8 state;  /* SEED */
+	__u8 state; /* SEED */
 	__u32 ifindex;
 	__u32 reason; /* enum masq_reason: why it would not be translated */
 	__u32 prefix;
@@ -461,7 +488,7 @@ struct masq_ctl {
 	__u32 count;
 	__u32 timeout; /* SEED: ticks left */
 	__u32 pad;
-	__u64 now_ns;  /* CLOCK_MONOTONIC */
+	__u64 now_ns; /* CLOCK_MONOTONIC */
 	__u64 jiffies;
 };
 _Static_assert(sizeof(struct masq_ctl) == 112, "masq_ctl");

@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * common.h - what every room needs and no family is involved in: the clock,
+ * the policy in force, counting, the classes of packets.
+ */
+#ifndef MASQ_COMMON_H
+#define MASQ_COMMON_H
+
+#include <stdbool.h>
+#include <linux/bpf.h>
+#include <linux/if_ether.h>
+#include <linux/in.h>
+#include <linux/ip.h>
+#include <linux/ipv6.h>
+#include <linux/tcp.h>
+#include <linux/udp.h>
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_endian.h>
+#include "masqbpf.h"
+#include "maps.h"
+
+#define likely(x)     __builtin_expect(!!(x), 1)
+#define unlikely(x)   __builtin_expect(!!(x), 0)
+#define MASQ_NOINLINE static __attribute__((noinline))
+#define MASQ_INLINE   static __always_inline
+/* Verified once by itself: arguments are scalars and the context only. */
+#define MASQ_GLOBAL __attribute__((noinline))
+
+/*
+ * Calls a subprogram for its effects. Without a use of the result the compiler
+ * would leave r0 as it happens to be, and the verifier may answer "cannot
+ * return stack pointer to the caller".
+ */
+#define MASQ_DO(call)                               \
+	do {                                        \
+		int ignored_ = (call);              \
+		asm volatile("" : : "r"(ignored_)); \
+	} while (0)
+
+#define MASQ_PASTE_(a, b) a##b
+#define MASQ_PASTE(a, b)  MASQ_PASTE_(a, b)
+
+/* Older UAPI headers (Debian 12: Linux 6.1) lack it. */
+#define MASQ_FIB_LOOKUP_SRC 0x10 /* BPF_FIB_LOOKUP_SRC, 6.7 */
+
+/*
+ * <linux/icmp.h> pulls in libc headers that don't build for the bpf target, so
+ * the few names needed of it stand here. RFC 792, RFC 4443.
+ */
+struct masq_icmphdr {
+	__u8 type;
+	__u8 code;
+	__be16 checksum;
+	__be16 id; /* of queries */
+	__be16 sequence;
+};
+enum {
+	ICMP_ECHOREPLY = 0,
+	ICMP_DEST_UNREACH = 3,
+	ICMP_SOURCE_QUENCH = 4,
+	ICMP_REDIRECT = 5,
+	ICMP_ECHO = 8,
+	ICMP_TIME_EXCEEDED = 11,
+	ICMP_PARAMETERPROB = 12,
+	ICMP_TIMESTAMP = 13,
+	ICMP_TIMESTAMPREPLY = 14,
+	ICMP_INFO_REQUEST = 15,
+	ICMP_INFO_REPLY = 16,
+	ICMP_ADDRESS = 17,
+	ICMP_ADDRESSREPLY = 18,
+	ICMPV6_ECHO_REQUEST = 128,
+	ICMPV6_ECHO_REPLY = 129,
+};
+
+/* Set by user space between open and load; the verifier prunes by it. */
+const volatile __u32 masq_features = 0; /* MASQ_FEAT_* */
+
+/* What a packet can do to the table (contract: E1-E7, I1-I4). */
+enum masq_class {
+	MASQ_C_OPENER, /* SYN, UDP, query, any other protocol: may begin a flow */
+	MASQ_C_ACK, /* TCP ACK without SYN, FIN, RST: may be mid-stream */
+	MASQ_C_OTHER, /* SYN-ACK, FIN, RST, NULL, XMAS, answers: begin nothing */
+	MASQ_C_ICMP_ERROR,
+	MASQ_C_FRAGMENT, /* not the first one: no ports to see */
+	MASQ_C_DISCOVERY, /* neighbour, router, multicast listener messages */
+	MASQ_C_MALFORMED,
+};
+
+enum masq_dir {
+	MASQ_EGRESS,
+	MASQ_INGRESS
+};
+
+/* Steps of the reclaim hand. Two for each new flow keep the memory of expired
+ * flows below a third of that of live ones. */
+#define MASQ_HAND_NEW	   2
+#define MASQ_HAND_PRESSURE 64
+#define MASQ_HAND_QUOTA	   512
+#define MASQ_HAND_LEGACY   16
+enum masq_hand {
+	MASQ_HAND_EMPTY,
+	MASQ_HAND_KEPT,
+	MASQ_HAND_FREED
+};
+/* Probes of a port search: 0.99^512 = 0.6 % of failures at 99 % occupancy. */
+#define MASQ_PROBES	   512
+#define MASQ_PROBES_LEGACY 32
+/* Ring slots that new flows leave to keys that are being put back. */
+#define MASQ_RING_RESERVE 256
+
+#define MASQ_TCP_FIN	  0x01
+#define MASQ_TCP_SYN	  0x02
+#define MASQ_TCP_RST	  0x04
+#define MASQ_TCP_ACK	  0x10
+
+/* kernel: jiffies64 since 5.6; 1 ns, where ktime costs 35 on some machines */
+MASQ_INLINE __u32 masq_now(void)
+{
+	return (__u32)(bpf_jiffies64() >> MASQ_TICK_SHIFT);
+}
+
+MASQ_INLINE void masq_stat(__u32 index, __u64 n)
+{
+	__u64 *count = bpf_map_lookup_elem(&masq_stats, &index);
+
+	if (count)
+		*count += n; /* per CPU, softirqs off */
+}
+
+/* Which half is in force; read once per packet. */
+MASQ_INLINE __u32 masq_half(void)
+{
+	__u32 zero = 0, *half = bpf_map_lookup_elem(&masq_active, &zero);
+
+	return half ? *(volatile __u32 *)half & 1 : 0;
+}
+
+MASQ_INLINE struct masq_policy *masq_policy_of(__u32 half)
+{
+	return bpf_map_lookup_elem(&masq_policy, &half);
+}
+
+MASQ_INLINE struct masq_usage *masq_usage_get(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&masq_usage, &zero);
+}
+
+MASQ_INLINE struct masq_scratch *masq_scratch_get(__u32 slot)
+{
+	return bpf_map_lookup_elem(&masq_scratch, &slot);
+}
+
+MASQ_INLINE void masq_count_prefix(__u32 prefix, enum masq_dir dir,
+				   __u32 packets, __u32 bytes, __u32 flows)
+{
+	struct masq_prefix_count *c;
+
+	c = bpf_map_lookup_elem(&masq_counters, &prefix);
+	if (!c)
+		return;
+	if (dir == MASQ_EGRESS) {
+		c->egress.packets += packets;
+		c->egress.bytes += bytes;
+	} else {
+		c->ingress.packets += packets;
+		c->ingress.bytes += bytes;
+	}
+	if (flows)
+		c->flows += flows;
+}
+
+/* May a port that we choose or keep be used? False for NodePorts and the
+ * system's reserved ports. */
+MASQ_INLINE bool masq_port_allowed(__u32 half, __u16 port)
+{
+	__u32 index = half * MASQ_PORT_WORDS + (port >> 6);
+	__u64 *word = bpf_map_lookup_elem(&masq_ports, &index);
+
+	return word && !(*word >> (port & 63) & 1);
+}
+
+/* Has `time` come? Valid for distances below half the range of ticks. */
+MASQ_INLINE bool masq_passed(__u32 now, __u32 time)
+{
+	return (__s32)(now - time) >= 0;
+}
+
+/* One's complement sum of 16-bit words, RFC 1071. */
+MASQ_INLINE __u16 masq_csum_fold(__u64 sum)
+{
+	sum = (sum & 0xffffffff) + (sum >> 32);
+	sum = (sum & 0xffff) + (sum >> 16);
+	sum = (sum & 0xffff) + (sum >> 16);
+	sum = (sum & 0xffff) + (sum >> 16);
+	return (__u16)~sum;
+}
+
+/* RFC 1624 eqn. 3 for a 32-bit field; all in network order. */
+MASQ_INLINE __u16 masq_csum_replace4(__u16 check, __be32 from, __be32 to)
+{
+	return masq_csum_fold((__u64)(__u16)~check + (__u32)~from + (__u32)to);
+}
+
+#endif

@@ -1,0 +1,384 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * decide.h - the contract's packet table: what happens to a packet, by its
+ * record or, without one, by the policy. Knows nothing of hooks or verdict
+ * codes: returns a reason, MASQ_R_NONE meaning translated or passed by record.
+ * Included once per family by family.h.
+ */
+
+/*
+ * A packet that shows its flow something new, or meets a flow that is
+ * unanswered or closed: brings both records up to date. False: the flow has
+ * ended here (E2, E3) and the packet is to be treated as having none.
+ */
+MASQ_NOINLINE int FN(advance)(const PKT *pkt, FLOW *f, __u32 now,
+			      enum masq_dir dir)
+{
+	FLOW *own = f, *peer = NULL;
+	struct masq_policy *pol;
+	struct masq_decision d;
+	__u8 out, in, old, new, state;
+	KEY pk;
+	bool egress = dir == MASQ_EGRESS;
+
+	pol = masq_policy_of(masq_half());
+	if (!pol)
+		return 1;
+	if (f->kind == MASQ_K_REV) {
+		peer = f;
+		own = FN(peer)(&pkt->key, f, &pk);
+		if (!own) { /* its owner went away in between */
+			bpf_map_delete_elem(&FLOWS, &pkt->key);
+			return 0;
+		}
+	}
+
+	if (pkt->class == MASQ_C_OPENER) {
+		/* a SYN on a closed flow is a new connection */
+		if (own->state == MASQ_ST_CLOSED &&
+		    (egress || own->kind != MASQ_K_FWD)) {
+			MASQ_DO(FN(flow_end_any)(&pkt->key, f));
+			return 0;
+		}
+		/* E3: nobody answered; would today's policy decide otherwise? */
+		if (egress && !own->in_seen &&
+		    (own->kind == MASQ_K_FWD || own->kind == MASQ_K_KEEP) &&
+		    pkt->key.role == MASQ_ROLE_FLOW &&
+		    own->generation != pol->generation) {
+			int r = FN(decide)(pkt->key.in_addr, pkt->key.rem_addr,
+					   &d);
+
+			if (r || (d.action == MASQ_MASQUERADE) !=
+					 (own->kind == MASQ_K_FWD)) {
+				MASQ_DO(FN(flow_end)(&pkt->key, own));
+				return 0;
+			}
+			own->generation = pol->generation;
+		}
+	}
+
+	out = own->out_seen;
+	in = own->in_seen;
+	old = egress ? out : in;
+	new = old | pkt->seen;
+	if (old & MASQ_SEEN_ONE)
+		new |= MASQ_SEEN_TWO;
+	/* RFC 7857 section 2.2: any other packet takes a RST back */
+	if (!(pkt->seen & MASQ_SEEN_RST) && (out | in) & MASQ_SEEN_RST) {
+		out &= ~MASQ_SEEN_RST;
+		in &= ~MASQ_SEEN_RST;
+		new &= ~MASQ_SEEN_RST;
+	} else if (new == old) {
+		/* nothing new; a closed flow is not refreshed */
+		if (own->state != MASQ_ST_CLOSED && f->last_seen != now)
+			MASQ_DO(FN(flow_touch)(&pkt->key, f, now));
+		f->last_seen = now;
+		return 1;
+	}
+	if (egress)
+		out = new;
+	else
+		in = new;
+	state = FN(flow_state)(pkt->key.proto, out, in);
+	if (own->state != MASQ_ST_CLOSED || state != MASQ_ST_CLOSED)
+		own->expires = FN(flow_expiry)(
+			now, FN(flow_timeout)(pol, pkt->key.proto, own->kind,
+					      state, out, in));
+	own->out_seen = out;
+	own->in_seen = in;
+	own->state = state;
+	if (own->kind == MASQ_K_FWD && !peer)
+		peer = FN(peer)(&pkt->key, own, &pk);
+	if (peer) {
+		peer->out_seen = out;
+		peer->in_seen = in;
+		peer->state = state;
+		peer->expires = own->expires;
+	}
+	f->last_seen = now;
+	return 1;
+}
+
+/* Does this packet only repeat what its flow has seen? Then the record in
+ * hand is all it needs. */
+MASQ_INLINE bool FN(is_routine)(const PKT *pkt, const FLOW *f,
+				const enum masq_dir dir)
+{
+	__u8 seen = dir == MASQ_EGRESS ? f->out_seen : f->in_seen;
+
+	if (pkt->key.proto == IPPROTO_TCP)
+		return pkt->class == MASQ_C_ACK && (seen & MASQ_SEEN_ACK) &&
+		       (f->state == MASQ_ST_ESTABLISHED ||
+			f->state == MASQ_ST_CLOSING);
+	return (seen & MASQ_SEEN_TWO) && (f->in_seen && f->out_seen);
+}
+
+/* E4 to E7, for a packet without a record. MASQ_R_NONE: it has one now. */
+MASQ_NOINLINE int FN(egress_new)(struct __sk_buff *skb, const PKT *pkt,
+				 __u32 now)
+{
+	struct masq_decision d = { .ifindex = skb->ifindex };
+	__u32 packets, bytes;
+	int r;
+
+	if (pkt->key.role == MASQ_ROLE_HOST) {
+		/* not a matter of policy: the port alone has to change */
+		d.half = masq_half();
+		d.policy = masq_policy_of(d.half);
+		d.prefix = MASQ_NO_PREFIX;
+		if (!d.policy)
+			return MASQ_R_HOST;
+		goto masquerade;
+	}
+	/* forwarded packets carry the interface that they came in by */
+	if (!skb->ingress_ifindex)
+		return MASQ_R_HOST;
+	if (pkt->class == MASQ_C_DISCOVERY)
+		return MASQ_R_DISCOVERY;
+	if (FN(is_link_local)(pkt->key.in_addr) ||
+	    (FAM == 6 && FN(is_link_local)(pkt->key.rem_addr)))
+		return MASQ_R_LINK_LOCAL;
+	if (FN(is_local)(skb, pkt->key.in_addr, skb->ifindex) ||
+	    FN(is_local)(skb, pkt->key.rem_addr, skb->ifindex))
+		return MASQ_R_HOST;
+	r = FN(decide)(pkt->key.in_addr, pkt->key.rem_addr, &d);
+	if (r)
+		return r;
+	if (d.action == MASQ_MASQUERADE) {
+		switch (pkt->class) {
+		case MASQ_C_OPENER: /* E4 */
+		case MASQ_C_ACK: /* E6 */
+masquerade:
+			return FN(masquerade)(skb, pkt, &d, now);
+		case MASQ_C_MALFORMED:
+			return MASQ_R_MALFORMED;
+		default: /* E7 */
+			return MASQ_R_NO_FLOW;
+		}
+	}
+	/* E5 */
+	r = MASQ_R_KEPT;
+	if (pkt->class == MASQ_C_OPENER || pkt->class == MASQ_C_ACK) {
+		r = FN(track)(pkt, &d, now, MASQ_K_KEEP);
+		if (!r)
+			return MASQ_R_NONE;
+		r = MASQ_R_KEEP_UNTRACKED;
+	}
+	FN(packet_size)(skb, pkt, &packets, &bytes);
+	masq_count_prefix(d.prefix, MASQ_EGRESS, packets, bytes, 0);
+	return r;
+}
+
+/*
+ * A packet of the node itself meets a port that a pod's flow holds: the node's
+ * flow gets another port, under a record of role HOST. NULL: pass it as it is.
+ */
+MASQ_INLINE FLOW *FN(host_flow)(struct __sk_buff *skb, PKT *pkt, __u32 now)
+{
+	FLOW *f;
+
+	pkt->key.role = MASQ_ROLE_HOST;
+	f = bpf_map_lookup_elem(&FLOWS, &pkt->key);
+	if (f) {
+		if (FN(flow_live)(f, now))
+			return f;
+		MASQ_DO(FN(flow_end)(&pkt->key, f));
+	}
+	if (pkt->class != MASQ_C_OPENER || !FN(port_may_change)(pkt->proto) ||
+	    FN(egress_new)(skb, pkt, now))
+		return NULL;
+	return bpf_map_lookup_elem(&FLOWS, &pkt->key);
+}
+
+/* Counts the packet and brings its record up to date, the common way. */
+MASQ_INLINE void FN(flow_count)(struct __sk_buff *skb, const PKT *pkt, FLOW *f,
+				const enum masq_dir dir)
+{
+	struct masq_count *c = dir == MASQ_EGRESS ? &f->egress : &f->ingress;
+	__u32 packets, bytes;
+
+	FN(packet_size)(skb, pkt, &packets, &bytes);
+	/* not atomic: two processors in one direction of one flow may lose a
+	 * count here, never in the per-CPU prefix counters */
+	c->packets += packets;
+	c->bytes += bytes;
+	masq_count_prefix(f->prefix, dir, packets, bytes, 0);
+}
+
+/* The egress rows of the table. */
+MASQ_INLINE int FN(egress)(struct __sk_buff *skb, PKT *pkt, const __u32 l2_len)
+{
+	__u32 now = masq_now();
+	FLOW *f = NULL;
+	int r;
+
+	if (unlikely(FN(is_multicast)(pkt->key.rem_addr)))
+		return MASQ_R_MULTICAST;
+	if (unlikely(pkt->class >= MASQ_C_ICMP_ERROR))
+		goto new;
+	f = bpf_map_lookup_elem(&FLOWS, &pkt->key);
+	if (f && unlikely(!FN(flow_live)(f, now))) {
+		MASQ_DO(FN(flow_end_any)(&pkt->key, f));
+		f = NULL;
+	}
+	if (f && unlikely(f->kind == MASQ_K_REV)) {
+		f = FN(host_flow)(skb, pkt, now);
+		if (!f)
+			return MASQ_R_HOST;
+	}
+	if (f) {
+		if (likely(FN(is_routine)(pkt, f, MASQ_EGRESS))) {
+			if (f->last_seen != now)
+				MASQ_DO(FN(flow_touch)(&pkt->key, f, now));
+		} else if (!FN(advance)(pkt, f, now, MASQ_EGRESS)) {
+			f = NULL;
+		}
+	}
+	if (unlikely(!f)) {
+		new : r = FN(egress_new)(skb, pkt, now);
+		if (r)
+			return r;
+		f = bpf_map_lookup_elem(&FLOWS, &pkt->key);
+		if (!f)
+			return MASQ_R_BUSY;
+	}
+	FN(flow_count)(skb, pkt, f, MASQ_EGRESS);
+	if (f->kind != MASQ_K_FWD)
+		return MASQ_R_NONE;
+	return FN(rewrite)(skb, pkt, f->xlat_addr, f->xlat_port, l2_len,
+			   MASQ_EGRESS)
+		       ? MASQ_R_REWRITE
+		       : MASQ_R_NONE;
+}
+
+/* I2 and I4, for a packet without a record. */
+MASQ_NOINLINE int FN(ingress_new)(struct __sk_buff *skb, const PKT *pkt,
+				  __u32 now)
+{
+	struct masq_decision d = {
+		.ifindex = skb->ifindex,
+		.prefix = MASQ_NO_PREFIX,
+	};
+
+	if (pkt->class == MASQ_C_DISCOVERY)
+		return MASQ_R_DISCOVERY;
+	if (skb->pkt_type || FN(is_multicast)(pkt->key.in_addr))
+		return MASQ_R_MULTICAST; /* or not meant for this node */
+	if (FN(is_local)(skb, pkt->key.in_addr, skb->ifindex))
+		return MASQ_R_HOST;
+	if (pkt->class != MASQ_C_OPENER && pkt->class != MASQ_C_ACK)
+		return MASQ_R_INBOUND;
+	d.half = masq_half();
+	d.policy = masq_policy_of(d.half);
+	if (!d.policy)
+		return MASQ_R_HOST;
+	if (FAM == 6 && !(d.policy->flags & MASQ_P_IPV6))
+		return MASQ_R_FAMILY_OFF;
+	return FN(track)(pkt, &d, now, MASQ_K_INBOUND)
+		       ? MASQ_R_INBOUND_UNTRACKED
+		       : MASQ_R_NONE;
+}
+
+/* The ingress rows of the table. */
+MASQ_INLINE int FN(ingress)(struct __sk_buff *skb, PKT *pkt, const __u32 l2_len)
+{
+	__u32 now = masq_now();
+	FLOW *f = NULL;
+	int r;
+
+	if (unlikely(pkt->class >= MASQ_C_ICMP_ERROR))
+		goto new;
+	f = bpf_map_lookup_elem(&FLOWS, &pkt->key);
+	if (f && unlikely(!FN(flow_live)(f, now))) {
+		MASQ_DO(FN(flow_end_any)(&pkt->key, f));
+		f = NULL;
+	}
+	if (f) {
+		if (likely(FN(is_routine)(pkt, f, MASQ_INGRESS))) {
+			if (f->last_seen != now)
+				MASQ_DO(FN(flow_touch)(&pkt->key, f, now));
+		} else if (!FN(advance)(pkt, f, now, MASQ_INGRESS)) {
+			f = NULL;
+		}
+	}
+	if (unlikely(!f)) {
+		new : r = FN(ingress_new)(skb, pkt, now);
+		if (r)
+			return r;
+		f = bpf_map_lookup_elem(&FLOWS, &pkt->key);
+		if (!f)
+			return MASQ_R_INBOUND_UNTRACKED;
+	}
+	FN(flow_count)(skb, pkt, f, MASQ_INGRESS);
+	if (f->kind != MASQ_K_REV)
+		return MASQ_R_NONE;
+	return FN(rewrite)(skb, pkt, f->xlat_addr, f->xlat_port, l2_len,
+			   MASQ_INGRESS)
+		       ? MASQ_R_REWRITE
+		       : MASQ_R_NONE;
+}
+
+/* --- masq_ctl: the same decisions for people ---------------------------- */
+
+MASQ_INLINE void FN(ctl_key)(KEY *key, const struct masq_ctl *ctl)
+{
+	__builtin_memset(key, 0, sizeof(*key));
+	FN(addr_copy)(key->in_addr, ctl->in_addr);
+	FN(addr_copy)(key->rem_addr, ctl->rem_addr);
+	key->in_port = ctl->in_port;
+	key->rem_port = ctl->rem_port;
+	key->proto = ctl->proto;
+	key->role = ctl->role;
+}
+
+/* What would happen to a new flow. Claims and counts nothing. */
+MASQ_NOINLINE int FN(ctl_explain)(struct __sk_buff *skb, struct masq_ctl *ctl)
+{
+	struct masq_decision d = {};
+	KEY key;
+
+	FN(ctl_key)(&key, ctl);
+	ctl->reason = MASQ_R_NONE;
+	if (FN(is_multicast)(key.rem_addr))
+		ctl->reason = MASQ_R_MULTICAST;
+	else if (FN(is_link_local)(key.in_addr) ||
+		 (FAM == 6 && FN(is_link_local)(key.rem_addr)))
+		ctl->reason = MASQ_R_LINK_LOCAL;
+	else if (FN(is_local)(skb, key.rem_addr, ctl->ifindex) ||
+		 (!FN(addr_is_zero)(key.in_addr) &&
+		  FN(is_local)(skb, key.in_addr, ctl->ifindex)))
+		ctl->reason = MASQ_R_HOST;
+	else
+		ctl->reason = FN(decide)(key.in_addr, key.rem_addr, &d);
+	if (!d.policy) {
+		d.half = masq_half();
+		d.policy = masq_policy_of(d.half);
+	}
+	ctl->generation = d.policy ? d.policy->generation : 0;
+	ctl->prefix = d.prefix;
+	ctl->action = d.action;
+	if (ctl->reason) {
+		ctl->action = MASQ_KEEP;
+		ctl->prefix = MASQ_NO_PREFIX;
+		return 0;
+	}
+	__builtin_memset(ctl->xlat_addr, 0, sizeof(ctl->xlat_addr));
+	if (d.action == MASQ_MASQUERADE &&
+	    !FN(node_address)(skb, key.rem_addr, ctl->ifindex, d.snat,
+			      ctl->xlat_addr))
+		ctl->reason = MASQ_R_NO_ADDRESS;
+	return 0;
+}
+
+/* Ends the flow whose owner has this key; -ENOENT (2). */
+MASQ_NOINLINE int FN(ctl_delete)(struct masq_ctl *ctl)
+{
+	KEY key;
+	FLOW *f;
+
+	FN(ctl_key)(&key, ctl);
+	f = bpf_map_lookup_elem(&FLOWS, &key);
+	if (!f)
+		return -2;
+	return FN(flow_end_any)(&key, f);
+}

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * family.h - includes the rooms once for the address family FAM (4 or 6). The
+ * keys and records of both families have the same field names, addresses are
+ * arrays of WORDS words, so one source serves both; FN() names the functions.
+ */
+#define FN(name) MASQ_PASTE(name##_v, FAM)
+#define KEY	 struct MASQ_PASTE(masq_key, FAM)
+#define FLOW	 struct MASQ_PASTE(masq_flow, FAM)
+#define SLOT	 struct MASQ_PASTE(masq_slot, FAM)
+#define FLOWS	 MASQ_PASTE(masq_flows, FAM)
+#define RING	 MASQ_PASTE(masq_ring, FAM)
+#define PKT	 struct FN(masq_pkt)
+
+#if FAM == 4
+#define WORDS	   1
+#define L3_HLEN	   20
+#define SADDR_OFF  12
+#define DADDR_OFF  16
+#define PROTO_ICMP IPPROTO_ICMP
+#else
+#define WORDS	   4
+#define L3_HLEN	   40
+#define SADDR_OFF  8
+#define DADDR_OFF  24
+#define PROTO_ICMP IPPROTO_ICMPV6
+#endif
+
+#include "parse.h"
+#include "event.h"
+#include "flow.h"
+#include "policy.h"
+#include "nat.h"
+#include "rewrite.h"
+#include "decide.h"
+
+#undef FN
+#undef KEY
+#undef FLOW
+#undef SLOT
+#undef FLOWS
+#undef RING
+#undef PKT
+#undef WORDS
+#undef L3_HLEN
+#undef SADDR_OFF
+#undef DADDR_OFF
+#undef PROTO_ICMP

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * maps.h - every map of the dataplane. Sizes that depend on the node are set
+ * by user space before loading. No LRU map holds NAT state: the kernel would
+ * evict one half of a live pair.
+ */
+#ifndef MASQ_MAPS_H
+#define MASQ_MAPS_H
+
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+#include "masqbpf.h"
+
+#define MASQ_MAP(name, map_type, key_type, value_type, entries, map_flags_) \
+	struct {                                                            \
+		__uint(type, map_type);                                     \
+		__type(key, key_type);                                      \
+		__type(value, value_type);                                  \
+		__uint(max_entries, entries);                               \
+		__uint(map_flags, map_flags_);                              \
+	} name SEC(".maps")
+
+/* --- who we are ------------------------------------------------------- */
+MASQ_MAP(masq_meta, BPF_MAP_TYPE_ARRAY, __u32, struct masq_meta, 1, 0);
+
+/* --- policy, see struct masq_policy ----------------------------------- */
+MASQ_MAP(masq_active, BPF_MAP_TYPE_ARRAY, __u32, __u32, 1, 0);
+MASQ_MAP(masq_policy, BPF_MAP_TYPE_ARRAY, __u32, struct masq_policy, 2, 0);
+MASQ_MAP(masq_ports, BPF_MAP_TYPE_ARRAY, __u32, __u64, 2 * MASQ_PORT_WORDS, 0);
+MASQ_MAP(masq_trie_a, BPF_MAP_TYPE_LPM_TRIE, struct masq_lpm_key,
+	 struct masq_lpm_value, 1 << 20, BPF_F_NO_PREALLOC);
+MASQ_MAP(masq_trie_b, BPF_MAP_TYPE_LPM_TRIE, struct masq_lpm_key,
+	 struct masq_lpm_value, 1 << 20, BPF_F_NO_PREALLOC);
+MASQ_MAP(masq_snat, BPF_MAP_TYPE_ARRAY, __u32, struct masq_addr, MASQ_MAX_SNAT,
+	 0);
+MASQ_MAP(masq_prefixes, BPF_MAP_TYPE_ARRAY, __u32, struct masq_prefix,
+	 MASQ_MIN_PREFIX_SLOTS, BPF_F_MMAPABLE);
+
+/* --- counters --------------------------------------------------------- */
+MASQ_MAP(masq_counters, BPF_MAP_TYPE_PERCPU_ARRAY, __u32,
+	 struct masq_prefix_count, MASQ_MIN_PREFIX_SLOTS, 0);
+MASQ_MAP(masq_stats, BPF_MAP_TYPE_PERCPU_ARRAY, __u32, __u64, MASQ_S_MAX, 0);
+MASQ_MAP(masq_usage, BPF_MAP_TYPE_ARRAY, __u32, struct masq_usage, 1, 0);
+MASQ_MAP(masq_pods, BPF_MAP_TYPE_HASH, struct masq_addr, struct masq_pod_usage,
+	 MASQ_MAX_PODS, BPF_F_NO_PREALLOC);
+
+/* --- the node --------------------------------------------------------- */
+MASQ_MAP(masq_ifaces, BPF_MAP_TYPE_HASH, __u32, struct masq_iface,
+	 MASQ_MAX_IFACES, 0);
+MASQ_MAP(masq_local, BPF_MAP_TYPE_HASH, struct masq_addr, __u32, 4096,
+	 BPF_F_NO_PREALLOC);
+
+/* --- flows ------------------------------------------------------------ */
+/*
+ * 48 bytes of element header, 16 of key and 64 of value make 128: with
+ * preallocation every IPv4 record is two whole cache lines.
+ */
+MASQ_MAP(masq_flows4, BPF_MAP_TYPE_HASH, struct masq_key4, struct masq_flow4,
+	 2 * MASQ_DEFAULT_MAX_FLOWS, 0);
+MASQ_MAP(masq_flows6, BPF_MAP_TYPE_HASH, struct masq_key6, struct masq_flow6,
+	 2 * MASQ_DEFAULT_MAX_FLOWS, BPF_F_NO_PREALLOC);
+
+#define MASQ_QUEUE(name, value_type)                                 \
+	struct {                                                     \
+		__uint(type, BPF_MAP_TYPE_QUEUE);                    \
+		__uint(key_size, 0);                                 \
+		__type(value, value_type);                           \
+		__uint(max_entries, MASQ_DEFAULT_MAX_FLOWS / 4 * 5); \
+	} name SEC(".maps")
+MASQ_QUEUE(masq_ring4, struct masq_slot4);
+MASQ_QUEUE(masq_ring6, struct masq_slot6);
+
+/* --- events ----------------------------------------------------------- */
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 1 << 20);
+} masq_events SEC(".maps");
+MASQ_MAP(masq_watch, BPF_MAP_TYPE_ARRAY, __u32, __u32, 1, 0);
+
+/*
+ * Scratch space for making records: too much for the 512 bytes of stack, and
+ * the way in which global functions (verified once, not once per call) share
+ * state. Slot 0 belongs to the packet path (softirqs off: no other user on
+ * this CPU), slot 1 to masq_ctl, which packets may interrupt on old kernels.
+ */
+struct masq_scratch {
+	struct masq_flow6 flow; /* record to insert */
+	struct masq_key6 owner; /* key of the flow */
+	struct masq_key6 rev; /* key of its REV record, the port being tried */
+	struct masq_key6 hint; /* of an EIM record; of a flow to end */
+	__u32 now;
+	__u32 half; /* of the policy */
+	/* port search */
+	__u32 min;
+	__u32 size;
+	__u32 at; /* offset of the next probe */
+	__u32 stride; /* coprime to size: no port is probed twice */
+	__u32 probes;
+	__u32 resting; /* the closed port met that rested longest, + 1 */
+	__u32 rested; /* how long; ticks */
+	__s32 result;
+	/* reclaim */
+	__u32 freed;
+	__u32 want;
+	__u32 pressure;
+	__u32 pad;
+};
+MASQ_MAP(masq_scratch, BPF_MAP_TYPE_PERCPU_ARRAY, __u32, struct masq_scratch, 2,
+	 0);
+
+#endif

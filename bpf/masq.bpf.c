@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * masq.bpf.c - the programs: parse, decide, rewrite, for each family. This is
+ * the only place that knows TC_ACT_*. A packet that is none of our business
+ * gets the "next" verdict, so that other programs of the chain run; so does a
+ * packet that we translated.
+ */
+#include "common.h"
+
+#define FAM 4
+#include "family.h"
+#undef FAM
+#define FAM 6
+#include "family.h"
+#undef FAM
+
+#define TC_NEXT -1 /* TC_ACT_UNSPEC, TCX_NEXT */
+#define TC_DROP 2 /* TC_ACT_SHOT, TCX_DROP */
+
+MASQ_INLINE int masq_verdict(__u32 reason)
+{
+	if (likely(reason == MASQ_R_NONE))
+		return TC_NEXT;
+	masq_stat(reason, 1);
+	switch (reason) {
+#define MASQ_VERDICT_PASS TC_NEXT
+#define MASQ_VERDICT_DROP TC_DROP
+#define R(id, name, verdict, what, todo) \
+	case MASQ_R_##id:                \
+		return MASQ_VERDICT_##verdict;
+		MASQ_REASONS(R)
+#undef R
+	}
+	return TC_NEXT;
+}
+
+/* L3 offset and protocol below up to two VLAN tags in the payload. */
+MASQ_INLINE __u32 masq_vlan(struct __sk_buff *skb, __be16 *proto)
+{
+	__u32 off = ETH_HLEN;
+
+	for (int i = 0; i < 2; i++) {
+		if (*proto != bpf_htons(ETH_P_8021Q) &&
+		    *proto != bpf_htons(ETH_P_8021AD))
+			break;
+		if (bpf_skb_load_bytes(skb, off + 2, proto, sizeof(*proto)))
+			break;
+		off += 4;
+	}
+	return off;
+}
+
+#define MASQ_RUN(fam, dir, dir_fn, l2_len)                                 \
+	do {                                                               \
+		struct masq_pkt_v##fam pkt;                                \
+                                                                           \
+		__builtin_memset(&pkt, 0, sizeof(pkt));                    \
+		if (!parse_simple_v##fam(skb, &pkt, l2_len, dir)) {        \
+			__builtin_memset(&pkt, 0, sizeof(pkt));            \
+			if (!parse_slow_v##fam(skb, &pkt, l3_off, dir)) {  \
+				reason = MASQ_R_NOT_IP;                    \
+				break;                                     \
+			}                                                  \
+		}                                                          \
+		reason = dir_fn##_v##fam(skb, &pkt, l2_len);               \
+		if (unlikely(reason >= MASQ_R_NO_FLOW))                    \
+			MASQ_DO(event_v##fam(&pkt.key, NULL, MASQ_EV_DROP, \
+					     reason, skb->ifindex));       \
+	} while (0)
+
+#define MASQ_PROGRAM(name, dir, dir_fn, l2_len)                         \
+	SEC("tc")                                                       \
+	int name(struct __sk_buff *skb)                                 \
+	{                                                               \
+		__be16 proto = skb->protocol;                           \
+		__u32 l3_off = l2_len, reason = MASQ_R_NOT_IP;          \
+                                                                        \
+		if (l2_len && unlikely(proto != bpf_htons(ETH_P_IP) &&  \
+				       proto != bpf_htons(ETH_P_IPV6))) \
+			l3_off = masq_vlan(skb, &proto);                \
+		if (proto == bpf_htons(ETH_P_IP))                       \
+			MASQ_RUN(4, dir, dir_fn, l2_len);               \
+		else if (proto == bpf_htons(ETH_P_IPV6))                \
+			MASQ_RUN(6, dir, dir_fn, l2_len);               \
+		return masq_verdict(reason);                            \
+	}
+
+MASQ_PROGRAM(masq_egress, MASQ_EGRESS, egress, ETH_HLEN)
+MASQ_PROGRAM(masq_ingress, MASQ_INGRESS, ingress, ETH_HLEN)
+/* for uplinks without a link-layer header: tun, wireguard, ipip ... */
+MASQ_PROGRAM(masq_egress_l3, MASQ_EGRESS, egress, 0)
+MASQ_PROGRAM(masq_ingress_l3, MASQ_INGRESS, ingress, 0)
+
+MASQ_INLINE int masq_ctl_reclaim(struct masq_ctl *ctl)
+{
+	struct masq_scratch *s = masq_scratch_get(1);
+
+	if (!s)
+		return -2;
+	s->now = masq_now();
+	ctl->count = reclaim_v4(1, ctl->count, ctl->count, 0) +
+		     reclaim_v6(1, ctl->count, ctl->count, 0);
+	return 0;
+}
+
+/*
+ * Requests of user space, by BPF_PROG_TEST_RUN: see struct masq_ctl. Never
+ * attached to anything.
+ */
+SEC("tc")
+int masq_ctl(struct __sk_buff *skb)
+{
+	struct masq_ctl ctl;
+	int ret = -22; /* EINVAL */
+
+	if (bpf_skb_load_bytes(skb, MASQ_CTL_OFFSET, &ctl, sizeof(ctl)))
+		return TC_DROP;
+	switch (ctl.op) {
+	case MASQ_CTL_CLOCK:
+		ctl.now_ns = bpf_ktime_get_ns();
+		ctl.jiffies = bpf_jiffies64();
+		ret = 0;
+		break;
+	case MASQ_CTL_EXPLAIN:
+		ret = ctl.family == 6 ? ctl_explain_v6(skb, &ctl)
+				      : ctl_explain_v4(skb, &ctl);
+		break;
+	case MASQ_CTL_DELETE:
+		ret = ctl.family == 6 ? ctl_delete_v6(&ctl)
+				      : ctl_delete_v4(&ctl);
+		break;
+	case MASQ_CTL_RECLAIM:
+		ret = masq_ctl_reclaim(&ctl);
+		break;
+	}
+	ctl.error = ret;
+	if (bpf_skb_store_bytes(skb, MASQ_CTL_OFFSET, &ctl, sizeof(ctl), 0))
+		return TC_DROP;
+	return 0;
+}
+
+char _license[] SEC("license") = "GPL";
