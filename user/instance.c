@@ -500,6 +500,25 @@ undo:
 
 /* --- adopting ---------------------------------------------------------- */
 
+/* Where the layout is ours; 0 or -errno, not printed. */
+static int peek_meta(struct instance *instance)
+{
+	struct masq_meta meta = {};
+	struct bpf_map_info info = {};
+	uint32_t length = sizeof(info), zero = 0;
+	int fd = open_pin(instance, map_names[MAP_masq_meta]), err;
+
+	if (fd < 0)
+		return fd;
+	err = bpf_obj_get_info_by_fd(fd, &info, &length);
+	if (!err && info.value_size == sizeof(meta))
+		err = bpf_map_lookup_elem(fd, &zero, &meta);
+	if (!err && meta.magic == MASQ_MAGIC && meta.abi == MASQ_ABI)
+		instance->meta = meta;
+	close(fd);
+	return err;
+}
+
 static int check_meta(struct instance *instance)
 {
 	char path[PIN_PATH_MAX];
@@ -698,6 +717,7 @@ int instance_open(const char *pin_dir, enum instance_mode mode,
 		goto out;
 	instance->lock_fd = err;
 	if (mode == INSTANCE_REMOVE) {
+		peek_meta(instance);
 		err = open_progs(instance, false);
 	} else {
 		instance->cpus = libbpf_num_possible_cpus();
@@ -709,6 +729,9 @@ int instance_open(const char *pin_dir, enum instance_mode mode,
 	}
 	if (err)
 		goto out;
+	if (mode != INSTANCE_MAKE && instance->meta.netns &&
+	    instance_is_elsewhere(instance))
+		netns_enter(instance->meta.netns);
 	*out = instance;
 	return 0;
 out:

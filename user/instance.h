@@ -83,7 +83,8 @@ enum instance_mode {
 	INSTANCE_MAKE, /* exclusive lock; made and pinned when absent */
 	/*
 	 * To remove one of whatever layout: exclusive lock, directory and
-	 * programs (-1 where not pinned); no maps, meta or clock.
+	 * programs (-1 where not pinned), meta (zero in another layout); no
+	 * other maps and no clock.
 	 */
 	INSTANCE_REMOVE,
 };
@@ -104,7 +105,8 @@ int instance_remove(struct instance *instance);
 bool instance_is_new(const struct instance *instance);
 /*
  * Is its network namespace another one than ours? Then ifindexes and routes
- * here are not the instance's.
+ * here are not the instance's. instance_open enters it, except with MAKE,
+ * so this is true only where it could not find it or was not permitted.
  */
 bool instance_is_elsewhere(const struct instance *instance);
 /* One error line about that, with the nsenter command; -EXDEV. */

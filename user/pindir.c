@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -48,24 +49,45 @@ uint64_t netns_self(void)
 	return inode_of("/proc/self/ns/net");
 }
 
-bool netns_path(uint64_t inode, char *buf, size_t len)
+/* The entry of dir that is, with this suffix, the namespace. */
+static bool find_netns(const char *dir, const char *suffix, uint64_t inode,
+		       char *buf, size_t len)
 {
-	static const char dir[] = "/run/netns";
 	DIR *names = opendir(dir);
 	struct dirent *entry;
 	bool found = false;
 
 	while (names && !found && (entry = readdir(names))) {
-		snprintf(buf, len, "%s/%s", dir, entry->d_name);
+		snprintf(buf, len, "%s/%s%s", dir, entry->d_name, suffix);
 		found = entry->d_name[0] != '.' && inode_of(buf) == inode;
 	}
 	if (names)
 		closedir(names);
-	if (!found) {
-		snprintf(buf, len, "/proc/1/ns/net");
-		found = inode_of(buf) == inode;
-	}
 	return found;
+}
+
+bool netns_path(uint64_t inode, char *buf, size_t len)
+{
+	return find_netns("/run/netns", "", inode, buf, len) ||
+	       find_netns("/proc", "/ns/net", inode, buf, len);
+}
+
+bool netns_enter(uint64_t inode)
+{
+	char path[PATH_MAX];
+	bool entered;
+	int fd;
+
+	if (!netns_path(inode, path, sizeof(path)))
+		return false;
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return false;
+	entered = !setns(fd, CLONE_NEWNET);
+	close(fd);
+	if (entered)
+		log_debug("entered network namespace %s", path);
+	return entered;
 }
 
 /* One line of /proc/PID/mountinfo. */

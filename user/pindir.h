@@ -22,5 +22,7 @@ int pindir_open(const char *path, bool make, bool exclusive);
 uint64_t netns_self(void);
 /* A path that `nsenter --net=` takes for the namespace; false: none found. */
 bool netns_path(uint64_t inode, char *buf, size_t len);
+/* Makes it ours; false: not found, or not permitted. */
+bool netns_enter(uint64_t inode);
 
 #endif
