@@ -11,6 +11,7 @@
 #define MASQ_CMD_H
 
 #include <stdbool.h>
+#include "instance.h"
 
 /* Exit codes (contract.md). */
 enum cmd_exit {
@@ -61,6 +62,13 @@ static inline bool cmd_flag(const struct cmd_line *line, const char *name)
 /* Prints "masqbpf: CMD: text" and where help is; returns CMD_USAGE. */
 int cmd_usage(const struct cmd_line *line, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
+
+/*
+ * Opens the instance that runs: CMD_OK, or CMD_FAILED with the reason
+ * printed, "not attached" included.
+ */
+int cmd_open(const struct cmd_line *line, enum instance_mode mode,
+	     struct instance **out);
 
 extern const struct cmd cmd_attach;
 extern const struct cmd cmd_detach;

@@ -9,7 +9,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -82,30 +81,6 @@ static void print_help(const struct cmd *cmd)
 	}
 	printf("\ncommon options:\n");
 	print_options(common_options);
-}
-
-const char *cmd_value(const struct cmd_line *line, const char *name)
-{
-	const struct cmd_option *options = line->cmd->options;
-
-	for (int i = 0; options && options[i].name; i++)
-		if (!strcmp(options[i].name, name))
-			return line->values[i];
-	return NULL;
-}
-
-int cmd_usage(const struct cmd_line *line, const char *fmt, ...)
-{
-	const char *name = line->cmd ? line->cmd->name : NULL;
-	char text[512];
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(text, sizeof(text), fmt, ap);
-	va_end(ap);
-	log_error("%s%s%s (see masqbpf%s%s --help)", name ?: "",
-		  name ? ": " : "", text, name ? " " : "", name ?: "");
-	return CMD_USAGE;
 }
 
 static int find_option(const struct cmd_option *options, const char *name,

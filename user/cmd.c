@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* cmd.c - what the commands share. */
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include "cmd.h"
+#include "out.h"
+
+const char *cmd_value(const struct cmd_line *line, const char *name)
+{
+	const struct cmd_option *options = line->cmd->options;
+
+	for (int i = 0; options && options[i].name; i++)
+		if (!strcmp(options[i].name, name))
+			return line->values[i];
+	return NULL;
+}
+
+int cmd_usage(const struct cmd_line *line, const char *fmt, ...)
+{
+	const char *name = line->cmd ? line->cmd->name : NULL;
+	char text[512];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	log_error("%s%s%s (see masqbpf%s%s --help)", name ?: "",
+		  name ? ": " : "", text, name ? " " : "", name ?: "");
+	return CMD_USAGE;
+}
+
+int cmd_open(const struct cmd_line *line, enum instance_mode mode,
+	     struct instance **out)
+{
+	int err = instance_open(line->pin_dir, mode, NULL, out);
+
+	if (err == -ENOENT)
+		log_error("%s: %s: not attached", line->pin_dir,
+			  line->cmd->name);
+	return err ? CMD_FAILED : CMD_OK;
+}
