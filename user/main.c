@@ -17,6 +17,9 @@
 #include "out.h"
 
 static const struct cmd *const commands[] = {
+	&cmd_attach,
+	&cmd_detach,
+	&cmd_status,
 	&cmd_check,
 	NULL,
 };

@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * cmd_detach.c - removes our hooks, and with the last one the instance.
+ */
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+#include "cmd.h"
+#include "hook.h"
+#include "instance.h"
+#include "netdev.h"
+#include "node.h"
+#include "out.h"
+#include "pindir.h"
+
+/*
+ * Filters of another network namespace cannot be reached from here. Pinned
+ * links can, and when the namespace is gone its filters are too.
+ */
+static int check_namespace(const struct instance *instance)
+{
+	char path[PATH_MAX];
+
+	if (!instance->meta.netns || !instance_is_elsewhere(instance) ||
+	    !netns_path(instance->meta.netns, path, sizeof(path)))
+		return 0;
+	return instance_say_elsewhere(instance);
+}
+
+static int detach_all(const struct cmd_line *line)
+{
+	struct instance *instance = NULL;
+	struct netdev *netdev = NULL;
+	int err;
+
+	err = instance_open(line->pin_dir, INSTANCE_REMOVE, NULL, &instance);
+	if (err == -ENOENT)
+		log_error("%s: detach: not attached", line->pin_dir);
+	if (!err)
+		err = check_namespace(instance);
+	if (!err)
+		err = netdev_read(&netdev);
+	if (!err)
+		err = hook_detach_all(instance, netdev);
+	if (!err)
+		err = instance_remove(instance);
+	if (!err)
+		log_info("detached; the instance is removed");
+	netdev_free(netdev);
+	instance_close(instance);
+	return err ? CMD_FAILED : CMD_OK;
+}
+
+struct target {
+	const struct netdev_link *link;
+	struct hook_set set;
+};
+
+/* All names are checked before the first hook goes. */
+static int find_targets(const struct cmd_line *line,
+			const struct instance *instance,
+			const struct netdev *netdev, struct target *targets)
+{
+	for (int i = 0; i < line->argc; i++) {
+		const char *name = line->argv[i];
+		struct target *t = &targets[i];
+		struct masq_iface iface;
+		int err;
+
+		t->link = netdev_by_name(netdev, name);
+		if (!t->link) {
+			log_error("%s: detach: no such interface", name);
+			return -ENODEV;
+		}
+		err = hook_find(instance, t->link, &t->set);
+		if (err)
+			return err;
+		if (hook_set_kind(&t->set) == HOOK_AUTO &&
+		    !node_uplink(instance, t->link->ifindex, &iface)) {
+			log_error("%s: detach: not attached", name);
+			return -ENOENT;
+		}
+	}
+	return 0;
+}
+
+static int detach_some(const struct cmd_line *line)
+{
+	struct target *targets = calloc(line->argc, sizeof(*targets));
+	struct instance *instance = NULL;
+	struct netdev *netdev = NULL;
+	uint32_t *uplinks = NULL;
+	size_t left = 0;
+	int err;
+
+	if (!targets) {
+		log_error("detach: out of memory");
+		return CMD_FAILED;
+	}
+	err = instance_open(line->pin_dir, INSTANCE_WRITE, NULL, &instance);
+	if (err == -ENOENT)
+		log_error("%s: detach: not attached", line->argv[0]);
+	if (!err && instance_is_elsewhere(instance))
+		err = instance_say_elsewhere(instance);
+	if (!err)
+		err = netdev_read(&netdev);
+	if (!err)
+		err = find_targets(line, instance, netdev, targets);
+	for (int i = 0; i < line->argc && !err; i++) {
+		const struct netdev_link *link = targets[i].link;
+
+		/* anew: the same name may be given twice */
+		err = hook_find(instance, link, &targets[i].set) ?:
+		      hook_detach(instance, link, &targets[i].set) ?:
+		      node_del_uplink(instance, link->ifindex);
+		if (!err)
+			log_info("%s: detached", link->name);
+	}
+	/* uplinks whose device is gone do not keep the instance */
+	if (!err)
+		err = hook_prune(instance) ?: node_sync(instance, netdev) ?:
+		      node_uplinks(instance, &uplinks, &left);
+	if (!err && !left) {
+		err = instance_remove(instance);
+		if (!err)
+			log_info("the instance is removed");
+	}
+	free(uplinks);
+	free(targets);
+	netdev_free(netdev);
+	instance_close(instance);
+	return err ? CMD_FAILED : CMD_OK;
+}
+
+static int run(const struct cmd_line *line)
+{
+	bool all = cmd_flag(line, "all");
+
+	if (all && line->argc)
+		return cmd_usage(line, "--all excludes interfaces");
+	if (!all && !line->argc)
+		return cmd_usage(line, "needs IFACE... or --all");
+	return all ? detach_all(line) : detach_some(line);
+}
+
+static const struct cmd_option options[] = {
+	{ "all", NULL, "every interface, whatever version attached it" },
+	{},
+};
+
+const struct cmd cmd_detach = {
+	.name = "detach",
+	.args = "IFACE... | --all",
+	.help = "remove our hooks; the last one removes the instance",
+	.max = CMD_ANY,
+	.options = options,
+	.run = run,
+};

@@ -1,0 +1,415 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * cmd_status.c - what is attached, to what, and whether it is well. This is
+ * the place that shows the chains: tools of Debian 12 do not know TCX.
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <bpf/bpf.h>
+#include "cmd.h"
+#include "flows.h"
+#include "hook.h"
+#include "instance.h"
+#include "netdev.h"
+#include "node.h"
+#include "out.h"
+#include "policy.h"
+#include "status.h"
+
+/* From this share on, new flows may soon be refused. */
+#define FLOWS_HIGH_PERCENT 90
+
+enum health {
+	HEALTH_OK,
+	HEALTH_DEGRADED,
+	HEALTH_FAILED
+};
+
+struct uplink {
+	uint32_t ifindex;
+	char name[IFNAMSIZ]; /* "": the device is gone */
+	enum hook_kind kind; /* HOOK_AUTO: neither hook is there */
+	bool whole;
+	struct addr addrs[2]; /* what is translated to; family 0: none */
+	struct hook_chain chains[HOOK_DIRS];
+};
+
+struct status {
+	struct instance *instance;
+	uint32_t generation; /* 0: no policy */
+	bool ipv6;
+	char config[300]; /* "": none */
+	struct uplink *uplinks;
+	size_t uplink_count;
+	uint64_t flows;
+	enum health health;
+	char **problems;
+	size_t problem_count;
+};
+
+static const char *health_name(enum health health)
+{
+	static const char *const names[] = { "ok", "degraded", "failed" };
+
+	return names[health];
+}
+
+static int __attribute__((format(printf, 3, 4)))
+problem(struct status *s, enum health health, const char *fmt, ...)
+{
+	char **grown =
+		reallocarray(s->problems, s->problem_count + 1, sizeof(*grown));
+	va_list ap;
+	int n;
+
+	if (!grown)
+		return -ENOMEM;
+	s->problems = grown;
+	va_start(ap, fmt);
+	n = vasprintf(&grown[s->problem_count], fmt, ap);
+	va_end(ap);
+	if (n < 0)
+		return -ENOMEM;
+	s->problem_count++;
+	if (health > s->health)
+		s->health = health;
+	return 0;
+}
+
+/* --- gathering --------------------------------------------------------- */
+
+static int read_policy(struct status *s)
+{
+	struct policy *policy;
+	int err = policy_read(s->instance, &policy);
+
+	if (err == -ENODATA)
+		return problem(s, HEALTH_FAILED,
+			       "no policy: an attach was interrupted; run it "
+			       "again");
+	if (err)
+		return err;
+	s->generation = policy->head.generation;
+	s->ipv6 = policy->head.flags & MASQ_P_IPV6;
+	if (*policy->source.config_path)
+		snprintf(s->config, sizeof(s->config), "%s",
+			 policy->source.config_path);
+	else if (*policy->source.preset)
+		snprintf(s->config, sizeof(s->config), "preset %s",
+			 policy->source.preset);
+	policy_free(policy);
+	return 0;
+}
+
+static int count_flow(void *data, const struct flow *flow)
+{
+	(void)flow;
+	++*(uint64_t *)data;
+	return 0;
+}
+
+static int read_flows(struct status *s)
+{
+	static const struct flow_filter all;
+	uint32_t max = s->instance->meta.max_flows;
+	int err = flows_walk(s->instance, &all, count_flow, &s->flows);
+
+	if (!err && s->flows * 100 >= (uint64_t)max * FLOWS_HIGH_PERCENT)
+		err = problem(s, HEALTH_DEGRADED,
+			      "the flow table is nearly full: %llu of %u "
+			      "flows; raise maxFlows",
+			      (unsigned long long)s->flows, max);
+	return err;
+}
+
+static int read_addresses(struct status *s, const struct netdev *netdev,
+			  struct uplink *u)
+{
+	struct masq_iface iface, now;
+	int err = 0;
+
+	node_uplink_now(netdev, u->ifindex, &now);
+	if (!node_uplink(s->instance, u->ifindex, &iface))
+		iface = now;
+	/* with the kernel's own choice at hand, the map is only a fallback */
+	if (s->instance->meta.features & MASQ_FEAT_FIB_SRC)
+		iface = now;
+	if (iface.addr4)
+		u->addrs[0] = (struct addr){ 4, { iface.addr4 } };
+	u->addrs[1].family = 6;
+	memcpy(u->addrs[1].a, iface.addr6, sizeof(iface.addr6));
+	if (!(iface.addr6[0] | iface.addr6[1] | iface.addr6[2] |
+	      iface.addr6[3]))
+		u->addrs[1].family = 0;
+
+	if (!iface.addr4)
+		err = problem(s, HEALTH_DEGRADED,
+			      "%s: no IPv4 address to translate to", u->name);
+	if (!err && s->ipv6 && !u->addrs[1].family)
+		err = problem(s, HEALTH_DEGRADED,
+			      "%s: no IPv6 address to translate to", u->name);
+	if (!err && (iface.addr4 != now.addr4 ||
+		     memcmp(iface.addr6, now.addr6, sizeof(now.addr6))))
+		err = problem(s, HEALTH_DEGRADED,
+			      "%s: its address has changed since attach: run "
+			      "masqbpf attach %s",
+			      u->name, u->name);
+	return err;
+}
+
+static int read_uplink(struct status *s, const struct netdev *netdev,
+		       struct uplink *u)
+{
+	const struct netdev_link *link = netdev_by_index(netdev, u->ifindex);
+	struct hook_set set = {};
+	int err;
+
+	u->kind = HOOK_AUTO;
+	if (!link)
+		return problem(s, HEALTH_FAILED,
+			       "interface %u is gone; if it came back under "
+			       "its name, run masqbpf attach for it",
+			       u->ifindex);
+	memcpy(u->name, link->name, sizeof(u->name));
+	err = hook_find(s->instance, link, &set);
+	for (enum hook_dir dir = 0; dir < HOOK_DIRS && !err; dir++) {
+		err = hook_chain(s->instance, link, dir, &u->chains[dir]);
+		if (!err && !set.has[HOOK_TCX][dir] && !set.has[HOOK_TC][dir])
+			err = problem(s, HEALTH_FAILED,
+				      "%s: the %s hook is missing: run masqbpf "
+				      "attach %s",
+				      u->name, hook_dir_name(dir), u->name);
+	}
+	u->kind = hook_set_kind(&set);
+	u->whole = hook_set_whole(&set);
+	return err ?: read_addresses(s, netdev, u);
+}
+
+static int read_uplinks(struct status *s)
+{
+	struct netdev *netdev;
+	uint32_t *ifindexes = NULL;
+	int err;
+
+	if (instance_is_elsewhere(s->instance))
+		return instance_say_elsewhere(s->instance);
+	err = netdev_read(&netdev);
+	if (err)
+		return err;
+	err = node_uplinks(s->instance, &ifindexes, &s->uplink_count);
+	if (!err)
+		s->uplinks = calloc(s->uplink_count + 1, sizeof(*s->uplinks));
+	if (!s->uplinks)
+		s->uplink_count = 0;
+	for (size_t i = 0; i < s->uplink_count && !err; i++) {
+		s->uplinks[i].ifindex = ifindexes[i];
+		err = read_uplink(s, netdev, &s->uplinks[i]);
+	}
+	if (!err && !s->uplink_count)
+		err = problem(s, HEALTH_FAILED,
+			      "no interface is attached: an attach or detach "
+			      "was interrupted");
+	free(ifindexes);
+	netdev_free(netdev);
+	return err;
+}
+
+static void status_free(struct status *s)
+{
+	for (size_t i = 0; i < s->uplink_count; i++)
+		for (enum hook_dir dir = 0; dir < HOOK_DIRS; dir++)
+			free(s->uplinks[i].chains[dir].progs);
+	free(s->uplinks);
+	for (size_t i = 0; i < s->problem_count; i++)
+		free(s->problems[i]);
+	free(s->problems);
+}
+
+/* --- printing ---------------------------------------------------------- */
+
+static void chain_json(struct json *j, enum hook_dir dir,
+		       const struct hook_chain *chain)
+{
+	json_array(j, hook_dir_name(dir));
+	for (size_t i = 0; i < chain->count; i++) {
+		const struct hook_prog *p = &chain->progs[i];
+
+		json_object(j, NULL);
+		json_string(j, "hook", hook_kind_name(p->kind));
+		if (p->kind == HOOK_TC) {
+			json_string(j, "type", p->type);
+			json_u64(j, "priority", p->priority);
+			json_u64(j, "handle", p->handle);
+		}
+		if (p->id)
+			json_u64(j, "id", p->id);
+		else
+			json_null(j, "id");
+		if (*p->name)
+			json_string(j, "name", p->name);
+		else
+			json_null(j, "name");
+		json_bool(j, "ours", p->ours);
+		json_object_end(j);
+	}
+	json_array_end(j);
+}
+
+static void print_json(const struct status *s)
+{
+	char text[CIDR_STRLEN];
+	struct json j;
+
+	json_begin(&j, stdout);
+	json_object(&j, NULL);
+	json_u64(&j, "generation", s->generation);
+	if (*s->config)
+		json_string(&j, "config", s->config);
+	else
+		json_null(&j, "config");
+	json_array(&j, "interfaces");
+	for (size_t i = 0; i < s->uplink_count; i++) {
+		const struct uplink *u = &s->uplinks[i];
+
+		json_object(&j, NULL);
+		if (*u->name)
+			json_string(&j, "name", u->name);
+		else
+			json_null(&j, "name");
+		json_u64(&j, "ifindex", u->ifindex);
+		if (u->kind == HOOK_AUTO)
+			json_null(&j, "hook");
+		else
+			json_string(&j, "hook", hook_kind_name(u->kind));
+		json_bool(&j, "attached", u->whole);
+		json_array(&j, "addresses");
+		for (int a = 0; a < 2; a++)
+			if (u->addrs[a].family)
+				json_string(&j, NULL,
+					    addr_format(&u->addrs[a], text,
+							sizeof(text)));
+		json_array_end(&j);
+		for (enum hook_dir dir = 0; dir < HOOK_DIRS; dir++)
+			chain_json(&j, dir, &u->chains[dir]);
+		json_object_end(&j);
+	}
+	json_array_end(&j);
+	json_u64(&j, "flows", s->flows);
+	json_u64(&j, "flows_max", s->instance->meta.max_flows);
+	json_string(&j, "health", health_name(s->health));
+	json_array(&j, "problems");
+	for (size_t i = 0; i < s->problem_count; i++)
+		json_string(&j, NULL, s->problems[i]);
+	json_array_end(&j);
+	json_string(&j, "pin_dir", s->instance->pin_dir);
+	json_string(&j, "version", s->instance->meta.version);
+	json_object_end(&j);
+	json_end(&j);
+}
+
+static void print_chain(enum hook_dir dir, const struct hook_chain *chain)
+{
+	printf("  %-9s", hook_dir_name(dir));
+	if (!chain->count)
+		printf(" nothing");
+	for (size_t i = 0; i < chain->count; i++) {
+		const struct hook_prog *p = &chain->progs[i];
+
+		printf("%s%s %s", i ? " -> " : " ", hook_kind_name(p->kind),
+		       p->ours ? color_bold(stdout) : "");
+		if (*p->name)
+			printf("%s", p->name);
+		else
+			printf("%s", p->id ? "program" : p->type);
+		/* tc's names have the id in them already */
+		if (p->id && !strchr(p->name, '['))
+			printf("[%u]", p->id);
+		printf("%s", p->ours ? color_off(stdout) : "");
+	}
+	printf("\n");
+}
+
+static void print_uplink(const struct uplink *u)
+{
+	char text[CIDR_STRLEN];
+	bool any = false;
+
+	if (*u->name)
+		printf("\n%s%s%s (%u)", color_bold(stdout), u->name,
+		       color_off(stdout), u->ifindex);
+	else
+		printf("\ninterface %u (gone)", u->ifindex);
+	printf(": %s\n", u->whole ? hook_kind_name(u->kind) : "not attached");
+	if (!*u->name)
+		return;
+	printf("  %-9s", "address");
+	for (int a = 0; a < 2; a++) {
+		if (!u->addrs[a].family)
+			continue;
+		printf("%s%s", any ? ", " : " ",
+		       addr_format(&u->addrs[a], text, sizeof(text)));
+		any = true;
+	}
+	printf("%s\n", any ? "" : " none");
+	for (enum hook_dir dir = 0; dir < HOOK_DIRS; dir++)
+		print_chain(dir, &u->chains[dir]);
+}
+
+static void print_text(const struct status *s)
+{
+	const char *color = s->health == HEALTH_OK	 ? color_green(stdout)
+			    : s->health == HEALTH_FAILED ? color_red(stdout)
+							 : color_yellow(stdout);
+
+	printf("health      %s%s%s\n", color, health_name(s->health),
+	       color_off(stdout));
+	for (size_t i = 0; i < s->problem_count; i++)
+		printf("            %s\n", s->problems[i]);
+	printf("generation  %u\n", s->generation);
+	printf("config      %s\n", *s->config ? s->config : "none");
+	printf("flows       %llu of %u\n", (unsigned long long)s->flows,
+	       s->instance->meta.max_flows);
+	printf("pins        %s (masqbpf %s)\n", s->instance->pin_dir,
+	       s->instance->meta.version);
+	for (size_t i = 0; i < s->uplink_count; i++)
+		print_uplink(&s->uplinks[i]);
+}
+
+int status_print(struct instance *instance, bool json)
+{
+	struct status s = { .instance = instance };
+	int err = read_policy(&s) ?: read_uplinks(&s) ?: read_flows(&s);
+
+	if (err == -ENOMEM)
+		log_error("status: out of memory");
+	if (!err && json)
+		print_json(&s);
+	else if (!err)
+		print_text(&s);
+	status_free(&s);
+	return err ? CMD_FAILED : CMD_OK;
+}
+
+static int run(const struct cmd_line *line)
+{
+	struct instance *instance;
+	int err, result;
+
+	err = instance_open(line->pin_dir, INSTANCE_READ, NULL, &instance);
+	if (err == -ENOENT)
+		log_error("%s: not attached", line->pin_dir);
+	if (err)
+		return CMD_FAILED;
+	result = status_print(instance, line->json);
+	instance_close(instance);
+	return result;
+}
+
+const struct cmd cmd_status = {
+	.name = "status",
+	.args = "",
+	.help = "hooks and their chains, addresses, policy, health",
+	.run = run,
+};
