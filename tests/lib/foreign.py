@@ -1,0 +1,151 @@
+#!/usr/bin/python3
+"""Somebody else's tc program: counts packets and lets them go on.
+
+  foreign.py load PROG MAP         loads it, pins program and map there
+  foreign.py tcx PROG IFACE egress|ingress LINK
+                                   attaches it by a pinned TCX link, as the
+                                   first of its chain
+  foreign.py count MAP             prints how many packets it has seen
+  foreign.py tcx-supported PROG    exit 0 when this kernel has TCX
+  foreign.py peek MAP OFFSET SIZE  prints a number inside element 0 of any
+                                   array map
+  foreign.py poke MAP OFFSET SIZE NUMBER
+                                   changes it
+
+Standard library only: the bpf() system call by its numbers.
+"""
+import ctypes
+import errno
+import os
+import platform
+import socket
+import struct
+import sys
+
+SYS_BPF = {"x86_64": 321, "aarch64": 280}[platform.machine()]
+MAP_CREATE, MAP_LOOKUP, MAP_UPDATE = 0, 1, 2
+PROG_LOAD, OBJ_PIN, OBJ_GET = 5, 6, 7
+OBJ_GET_INFO_BY_FD, LINK_CREATE = 15, 28
+MAP_TYPE_ARRAY, PROG_TYPE_SCHED_CLS = 2, 3
+TCX_INGRESS, TCX_EGRESS = 46, 47
+BPF_F_BEFORE = 1 << 3
+
+libc = ctypes.CDLL(None, use_errno=True)
+
+
+def bpf(command, attr):
+    attr = ctypes.create_string_buffer(attr, 144)
+    result = libc.syscall(SYS_BPF, command, attr, 144)
+    if result < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+    return result
+
+
+def address(buffer):
+    return ctypes.addressof(buffer)
+
+
+def insn(code, dst=0, src=0, off=0, imm=0):
+    return struct.pack("<BBhi", code, src << 4 | dst, off, imm)
+
+
+def program(map_fd):
+    return b"".join((
+        insn(0x62, 10, off=-4),             # *(u32 *)(r10 - 4) = 0
+        insn(0xbf, 2, 10),                  # r2 = r10
+        insn(0x07, 2, imm=-4),              # r2 -= 4
+        insn(0x18, 1, 1, imm=map_fd),       # r1 = map
+        insn(0x00),
+        insn(0x85, imm=1),                  # r0 = map_lookup_elem(r1, r2)
+        insn(0x15, 0, off=2),               # if r0 == 0 skip
+        insn(0xb7, 1, imm=1),               # r1 = 1
+        insn(0xdb, 0, 1),                   # atomic *(u64 *)r0 += r1
+        insn(0xb7, 0, imm=-1),              # TC_ACT_UNSPEC, TCX_NEXT
+        insn(0x95),                         # exit
+    ))
+
+
+def pin(fd, path):
+    name = ctypes.create_string_buffer(path.encode())
+    bpf(OBJ_PIN, struct.pack("<QI", address(name), fd))
+
+
+def get(path):
+    name = ctypes.create_string_buffer(path.encode())
+    return bpf(OBJ_GET, struct.pack("<Q", address(name)))
+
+
+def load(prog_path, map_path):
+    map_fd = bpf(MAP_CREATE, struct.pack("<IIII", MAP_TYPE_ARRAY, 4, 8, 1))
+    code = ctypes.create_string_buffer(program(map_fd))
+    licence = ctypes.create_string_buffer(b"GPL")
+    prog_fd = bpf(PROG_LOAD, struct.pack(
+        "<IIQQIIQII16s", PROG_TYPE_SCHED_CLS, (len(code) - 1) // 8,
+        address(code), address(licence), 0, 0, 0, 0, 0, b"foreign"))
+    pin(map_fd, map_path)
+    pin(prog_fd, prog_path)
+
+
+def attach_tcx(prog_path, ifindex, direction, link_path):
+    kind = TCX_INGRESS if direction == "ingress" else TCX_EGRESS
+    fd = bpf(LINK_CREATE, struct.pack("<IIII", get(prog_path), ifindex, kind,
+                                      BPF_F_BEFORE))
+    pin(fd, link_path)
+
+
+def tcx_supported(prog_path):
+    try:
+        attach_tcx(prog_path, 0x7fffffff, "ingress", "")
+    except OSError as error:
+        return error.errno == errno.ENODEV  # it knew what to look for
+    return False
+
+
+def value_size(fd):
+    info = ctypes.create_string_buffer(80)
+    bpf(OBJ_GET_INFO_BY_FD, struct.pack("<IIQ", fd, 80, address(info)))
+    return struct.unpack_from("<I", info, 12)[0]
+
+
+def read_value(fd):
+    key = ctypes.create_string_buffer(4)
+    value = ctypes.create_string_buffer(value_size(fd))
+    bpf(MAP_LOOKUP, struct.pack("<IIQQ", fd, 0, address(key), address(value)))
+    return value
+
+
+def write_value(fd, value):
+    key = ctypes.create_string_buffer(4)
+    bpf(MAP_UPDATE, struct.pack("<IIQQQ", fd, 0, address(key),
+                                address(value), 0))
+
+
+def main(command, *args):
+    if command == "load":
+        load(*args)
+    elif command == "tcx":
+        prog, iface, direction, link = args
+        attach_tcx(prog, socket.if_nametoindex(iface), direction, link)
+    elif command == "count":
+        print(struct.unpack("<Q", read_value(get(args[0])))[0])
+    elif command == "tcx-supported":
+        return 0 if tcx_supported(args[0]) else 1
+    elif command == "peek":
+        value, offset, size = read_value(get(args[0])), *map(int, args[1:])
+        print(int.from_bytes(value[offset:offset + size], sys.byteorder))
+    elif command == "poke":
+        offset, size, number = map(int, args[1:])
+        fd = get(args[0])
+        value = read_value(fd)
+        value[offset:offset + size] = number.to_bytes(size, sys.byteorder)
+        write_value(fd, value)
+    else:
+        sys.exit(__doc__)
+    return 0
+
+
+if __name__ == "__main__":
+    if len(sys.argv) < 2:
+        sys.exit(__doc__)
+    sys.exit(main(*sys.argv[1:]))

@@ -1,0 +1,334 @@
+# shellcheck shell=bash
+# lab.sh - throw-away networks in namespaces, for the demo and the tests.
+#
+#	pod 10.44.14.15 .. -- 10.44.14.1 node eth0 10.142.0.6 -- 10.142.0.1 far
+#							172.30.12.110 (and all
+#							of 172.30.0.0/16)
+#
+# far has no route to pods unless a test adds one. Everything has a name of
+# its own (LAB_ID), so labs run side by side; lab_end, called on every exit,
+# takes all of it away. The host's own network is never touched.
+#
+# Pins go to a bpffs of the lab's own: unmounting it ends every program that
+# was left attached.
+
+LAB_ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+LAB_LIB=$LAB_ROOT/tests/lib
+MASQBPF=${MASQBPF:-$LAB_ROOT/build/masqbpf}
+PYTHON=${PYTHON:-/usr/bin/python3}
+
+NODE_ADDR=10.142.0.6
+FAR_ADDR=172.30.12.110
+FAR_GATEWAY=10.142.0.1
+POD_NET=10.44.0.0/16
+
+# lab_begin: an empty lab; sets LAB_ID and LAB_DIR.
+lab_begin() {
+	[ "$(id -u)" -eq 0 ] || {
+		echo "${0##*/}: namespaces and BPF need root" >&2
+		exit 1
+	}
+	LAB_DIR=$(mktemp -d "${TMPDIR:-/tmp}/masqbpf-lab.XXXXXX")
+	LAB_ID=mq-${LAB_DIR##*.}
+	LAB_SHELL=$BASHPID
+	trap lab_end EXIT
+	trap 'exit 130' INT
+	trap 'exit 143' TERM HUP
+	trap 'exit 141' PIPE
+	mkdir "$LAB_DIR/bpf"
+	mount -t bpf "$LAB_ID" "$LAB_DIR/bpf"
+	: >"$LAB_DIR/namespaces"
+	: >"$LAB_DIR/links"
+	: >"$LAB_DIR/pids"
+	export MASQBPF_PIN_DIR=$LAB_DIR/bpf/masqbpf
+}
+
+# lab_end: the trap of every exit.
+lab_end() {
+	local status=$?
+	# Rows run in subshells, which must not tear the lab down.
+	[ "$BASHPID" = "$LAB_SHELL" ] || return 0
+	trap '' INT TERM HUP PIPE
+	trap - EXIT
+	lab_clean
+	rm -rf "${TAP_DIR:-}"
+	exit "$status"
+}
+
+# lab_clean: ends processes, namespaces, pins and files of the lab.
+lab_clean() {
+	local ns pid
+	set +e
+	while read -r ns; do
+		# What a process of the lab has started is the lab's, too.
+		ip netns pids "$LAB_ID-$ns" 2>/dev/null
+	done <"$LAB_DIR/namespaces" >>"$LAB_DIR/pids"
+	while read -r pid; do
+		kill -KILL "$pid" 2>/dev/null
+	done <"$LAB_DIR/pids"
+	# A namespace lives on until its last process is gone.
+	while read -r pid; do
+		lab_wait 5 lab_gone "$pid"
+	done <"$LAB_DIR/pids"
+	umount "$LAB_DIR/bpf"
+	while read -r ns; do
+		ip netns del "$LAB_ID-$ns"
+	done <"$LAB_DIR/namespaces"
+	rm -rf "$LAB_DIR"
+}
+
+lab_gone() {
+	! kill -0 "$1"
+}
+
+# lab_ns NAME...: makes namespaces with nothing in them but lo. IPv6 is off:
+# its chatter would only blur what the far side counts.
+lab_ns() {
+	local ns
+	for ns; do
+		ip netns add "$LAB_ID-$ns"
+		echo "$ns" >>"$LAB_DIR/namespaces"
+		lab_in "$ns" sysctl -qw net.ipv4.conf.all.rp_filter=0 \
+			net.ipv4.conf.default.rp_filter=0 \
+			net.ipv6.conf.all.disable_ipv6=1 \
+			net.ipv6.conf.default.disable_ipv6=1
+		lab_in "$ns" ip link set lo up
+	done
+}
+
+lab_netns() {
+	echo "/run/netns/$LAB_ID-$1"
+}
+
+# lab_in NS COMMAND...: runs it there. Only the network changes: `ip netns
+# exec` would give it another /sys, where pins are lost.
+lab_in() {
+	nsenter --net="/run/netns/$LAB_ID-$1" -- "${@:2}"
+}
+
+# lab_spawn NS COMMAND...: the same in the background; sets LAB_PID.
+lab_spawn() {
+	(exec nsenter --net="/run/netns/$LAB_ID-$1" -- "${@:2}") &
+	LAB_PID=$!
+	disown "$LAB_PID" # no "Killed" from bash when the lab ends
+	echo "$LAB_PID" >>"$LAB_DIR/pids"
+}
+
+# lab_link NS DEV NS DEV: a veth pair, both ends up.
+lab_link() {
+	ip link add "$2" netns "$LAB_ID-$1" type veth \
+		peer name "$4" netns "$LAB_ID-$3"
+	lab_in "$1" ip link set "$2" up
+	lab_in "$3" ip link set "$4" up
+	printf '%s %s\n' "$1" "$2" "$3" "$4" >>"$LAB_DIR/links"
+}
+
+# lab_node_far: the node, its uplink, and the far network.
+lab_node_far() {
+	lab_ns node far
+	lab_link node eth0 far eth0
+	lab_in node sysctl -qw net.ipv4.ip_forward=1
+	lab_in node ip addr add $NODE_ADDR/20 dev eth0
+	lab_in node ip route add default via $FAR_GATEWAY
+	lab_in far ip addr add $FAR_GATEWAY/20 dev eth0
+	lab_in far ip addr add $FAR_ADDR/32 dev lo
+	lab_in far ip route add local 172.30.0.0/16 dev lo
+	lab_saw_install far
+}
+
+# lab_pod NAME ADDR: a pod as a CNI makes it, with a host route on the node.
+lab_pod() {
+	lab_ns "$1"
+	lab_link "$1" eth0 node "$1"
+	lab_in node ip addr add 10.44.14.1/32 dev "$1"
+	lab_in node ip route add "$2/32" dev "$1"
+	lab_in "$1" ip addr add "$2/32" dev eth0
+	lab_in "$1" ip route add 10.44.14.1 dev eth0
+	lab_in "$1" ip route add default via 10.44.14.1
+}
+
+# lab_offload on|off: segmentation, GRO and checksum offload of every link.
+lab_offload() {
+	local ns dev
+	while read -r ns dev; do
+		lab_in "$ns" ethtool -K "$dev" tx "$1" rx "$1" tso "$1" \
+			gso "$1" gro "$1" >/dev/null
+	done <"$LAB_DIR/links"
+}
+
+# lab_wait SECONDS COMMAND...: until it succeeds; says so when it never does.
+lab_wait() {
+	local end=$((${EPOCHREALTIME/[.,]/} + $1 * 1000000)) seconds=$1
+	shift
+	until "$@" 2>/dev/null; do
+		if [ "${EPOCHREALTIME/[.,]/}" -gt "$end" ]; then
+			echo "waited $seconds s in vain for: $*"
+			return 1
+		fi
+		sleep 0.02
+	done
+}
+
+# --- what the far side saw ------------------------------------------------
+
+# lab_saw_install NS: counts every IPv4 packet that comes in over its eth0 by
+# source, before anything else there can drop it.
+lab_saw_install() {
+	lab_in "$1" nft -f - <<-EOF
+		table ip saw {
+			set sources {
+				type ipv4_addr
+				size 65535
+				flags dynamic
+				counter
+			}
+			chain in {
+				type filter hook prerouting priority raw - 10
+				iifname eth0 update @sources { ip saddr }
+			}
+		}
+	EOF
+}
+
+# lab_saw_reset [NS]: starts anew
+lab_saw_reset() {
+	lab_in "${1:-far}" nft flush set ip saw sources
+}
+
+# lab_saw [NS]: the sources of all packets since lab_saw_reset, on one line
+lab_saw() {
+	lab_in "${1:-far}" nft -j list set ip saw sources |
+		jq -r '[.nftables[].set.elem[]?.elem.val] | sort | join(" ")'
+}
+
+# far_saw ADDR...: fails unless these and no others sent to far.
+far_saw() {
+	is "sources that far saw" "$(lab_saw)" "$*"
+}
+
+# lab_reject CIDR..., lab_accept: far's firewall drops what comes from there
+# (silently, as firewalls in clouds do), or nothing.
+lab_reject() {
+	local cidr
+	lab_in far nft add table ip guard
+	lab_in far nft flush table ip guard
+	lab_in far nft add chain ip guard in \
+		'{ type filter hook input priority filter; }'
+	for cidr; do
+		lab_in far nft add rule ip guard in iifname eth0 \
+			ip saddr "$cidr" drop
+	done
+}
+
+lab_accept() {
+	lab_in far nft delete table ip guard
+}
+
+# --- traffic --------------------------------------------------------------
+
+# traffic NS ARGS...: tests/lib/traffic.py in that namespace.
+traffic() {
+	lab_in "$1" "$PYTHON" "$LAB_LIB/traffic.py" "${@:2}"
+}
+
+# word KEY LINE: the value behind KEY= in what traffic.py printed
+word() {
+	sed -n "s/.*\b$1=\([^ ]*\).*/\1/p" <<<"$2"
+}
+
+# lab_serve NS PORT [ARG...]: the TCP and UDP server of traffic.py; returns
+# when it answers. Its log is LAB_DIR/serve-NS-PORT.
+lab_serve() {
+	local log=$LAB_DIR/serve-$1-$2
+	lab_spawn "$1" "$PYTHON" "$LAB_LIB/traffic.py" serve "${@:2}" \
+		>"$log" 2>&1
+	lab_wait 10 grep -q ready "$log"
+}
+
+# A transfer that goes on, both ways at once, while a row changes something:
+#	stream_start NS DEST PORT	waits until it is well under way
+#	stream_more MIB			waits until so much more has come back
+#	stream_end			ends it; STREAM_LINE says who was seen
+# It fails when a byte is lost, wrong, or does not come for 20 seconds.
+stream_start() {
+	STREAM=$(mktemp -d "$LAB_DIR/stream.XXXXXX")
+	trap 'touch "$STREAM/stop"' EXIT # also when the row fails
+	traffic "$1" stream "$2" "$3" --stop "$STREAM/stop" \
+		--progress "$STREAM/progress" >"$STREAM/result" 2>&1 &
+	STREAM_PID=$!
+	lab_wait 20 stream_reached $((8 << 20)) ||
+		fail "$(cat "$STREAM/result")"
+}
+
+stream_reached() {
+	[ "$(cat "$STREAM/progress")" -ge "$1" ]
+}
+
+stream_more() {
+	lab_wait 20 stream_reached \
+		$(($(cat "$STREAM/progress") + ($1 << 20))) ||
+		fail "the transfer stands still: $(cat "$STREAM/result")"
+}
+
+stream_end() {
+	touch "$STREAM/stop"
+	wait "$STREAM_PID" || fail "transfer: $(cat "$STREAM/result")"
+	# shellcheck disable=SC2034 # for the row
+	STREAM_LINE=$(cat "$STREAM/result")
+}
+
+# --- who translates -------------------------------------------------------
+
+# masq ARGS...: masqbpf on the node, with the lab's pins.
+masq() {
+	lab_in node "$MASQBPF" "$@"
+}
+
+# lab_nat masqbpf|nft: masquerades what leaves eth0 from pods, except to
+# 10.0.0.0/8. nft is the twin: what it does right, masqbpf has to do.
+lab_nat() {
+	case $1 in
+	masqbpf)
+		echo 'nonMasqueradeCIDRs: [10.0.0.0/8]' >"$LAB_DIR/config.yaml"
+		masq attach eth0 --config "$LAB_DIR/config.yaml"
+		;;
+	nft)
+		lab_in node nft -f - <<-EOF
+			table ip twin {
+				set keep {
+					type ipv4_addr
+					flags interval
+					elements = { 10.0.0.0/8 }
+				}
+				chain out {
+					type nat hook postrouting priority srcnat
+					oifname eth0 ip saddr $POD_NET \
+						ip daddr != @keep masquerade
+				}
+			}
+		EOF
+		;;
+	esac
+}
+
+# lab_keep, lab_unkeep WHO CIDR: changes the running policy.
+lab_keep() {
+	case $1 in
+	masqbpf) masq cidr add "$2" ;;
+	nft) lab_in node nft add element ip twin keep "{ $2 }" ;;
+	esac
+}
+
+lab_unkeep() {
+	case $1 in
+	masqbpf) masq cidr del "$2" ;;
+	nft) lab_in node nft delete element ip twin keep "{ $2 }" ;;
+	esac
+}
+
+lab_nat_off() {
+	case $1 in
+	masqbpf) masq detach --all ;;
+	nft) lab_in node nft delete table ip twin ;;
+	esac
+}
