@@ -1,0 +1,188 @@
+#!/usr/bin/env bash
+# A guest on the interface: attach and detach by both hooks, beside programs
+# of others, who keep their place and go on working.
+set -euo pipefail
+. "$(dirname "$0")/../lib/tap.sh"
+. "$(dirname "$0")/../lib/lab.sh"
+
+PORT=443
+POD=10.44.14.15
+FOREIGN=$LAB_LIB/foreign.py
+
+lab_begin
+lab_node_far
+lab_pod pod1 $POD
+lab_in far ip route add $POD_NET via $NODE_ADDR
+lab_serve far $PORT
+echo 'nonMasqueradeCIDRs: [10.0.0.0/8]' >"$LAB_DIR/config.yaml"
+BPFFS=$LAB_DIR/bpf
+
+# foreign NAME: somebody's program, with a counter of its own
+foreign() {
+	lab_in node "$PYTHON" "$FOREIGN" load "$BPFFS/prog-$1" "$BPFFS/count-$1"
+	echo "$1" >>"$LAB_DIR/foreigners"
+}
+
+foreign_tc() { # NAME DIRECTION PRIORITY
+	foreign "$1"
+	lab_in node tc filter add dev eth0 "$2" prio "$3" handle 5 \
+		bpf da object-pinned "$BPFFS/prog-$1"
+}
+
+foreign_tcx() { # NAME DIRECTION
+	foreign "$1"
+	lab_in node "$PYTHON" "$FOREIGN" tcx "$BPFFS/prog-$1" eth0 "$2" \
+		"$BPFFS/link-$1"
+}
+
+foreign_counts() {
+	local name
+	while read -r name; do
+		printf '%s ' "$("$PYTHON" "$FOREIGN" count "$BPFFS/count-$name")"
+	done <"$LAB_DIR/foreigners"
+}
+
+tcx_supported() {
+	lab_in node "$PYTHON" "$FOREIGN" tcx-supported "$BPFFS/prog-probe"
+}
+
+# everybody counts: each foreign program has seen packets since BEFORE
+all_count_since() {
+	local before after i
+	read -ra before <<<"$1"
+	read -ra after <<<"$(foreign_counts)"
+	for ((i = 0; i < ${#before[@]}; i++)); do
+		[ "${after[i]}" -gt "${before[i]}" ] ||
+			fail "program $((i + 1)) of $(paste -sd' ' \
+				"$LAB_DIR/foreigners") has stopped counting"
+	done
+}
+
+# what is left on the interface when ours is not there
+landscape() {
+	lab_in node tc qdisc show dev eth0
+	lab_in node tc filter show dev eth0 ingress
+	lab_in node tc filter show dev eth0 egress
+	ls "$BPFFS"
+}
+
+source_is() {
+	local line
+	line=$(traffic pod1 who $FAR_ADDR $PORT) || fail "$line"
+	is "source that far saw" "$(word source "$line")" "$1"
+}
+
+attach() {
+	masq attach eth0 --config "$LAB_DIR/config.yaml" "$@"
+}
+
+interface() { # FIELD
+	masq status --json | jq -r ".interfaces[] | select(.name == \"eth0\").$1"
+}
+
+guest() { # HOOK WANT
+	local before counts state
+	landscape >"$LAB_DIR/before"
+	attach --hook "$1"
+	is hook "$(interface hook)" "$2"
+	is attached "$(interface attached)" true
+	counts=$(foreign_counts)
+	source_is $NODE_ADDR
+	all_count_since "$counts"
+	masq status | grep -q foreign || fail "status does not show the others"
+
+	# again: nothing moves, nothing doubles
+	state=$(masq status --json)
+	attach --hook "$1"
+	is "status after the second attach" "$(masq status --json)" "$state"
+	source_is $NODE_ADDR
+
+	masq detach eth0
+	landscape | diff "$LAB_DIR/before" - || fail "detach left the above"
+	counts=$(foreign_counts)
+	source_is $POD
+	all_count_since "$counts"
+}
+
+# Somebody uses the clsact qdisc that our attach made.
+clsact_stays() {
+	attach --hook tc
+	foreign_tc late egress 9
+	masq detach --all
+	local counts
+	counts=$(foreign_counts)
+	source_is $POD
+	all_count_since "$counts"
+}
+
+detach_nothing() {
+	local status=0
+	masq detach eth0 2>"$LAB_DIR/err" || status=$?
+	is "exit code" $status 1
+	is "lines on stderr" "$(wc -l <"$LAB_DIR/err")" 1
+}
+
+# A transfer lives through the change from one hook to the other.
+change_hook() {
+	attach --hook "$1"
+	stream_start pod1 $FAR_ADDR $PORT
+	attach --hook "$2"
+	is hook "$(interface hook)" "$2"
+	source_is $NODE_ADDR
+	stream_more 16
+	stream_end
+	is "source of the transfer" "$(word source "$STREAM_LINE")" $NODE_ADDR
+	masq detach --all
+	source_is $POD
+}
+
+two_interfaces() {
+	lab_link node eth1 far eth1
+	masq attach eth0 eth1 --config "$LAB_DIR/config.yaml"
+	is interfaces "$(masq status --json | jq '.interfaces | length')" 2
+	masq detach eth1
+	is interfaces "$(masq status --json |
+		jq -c '[.interfaces[] | select(.attached).name]')" '["eth0"]'
+	source_is $NODE_ADDR
+	masq attach eth1
+	lab_in node ip link del eth1
+	source_is $NODE_ADDR
+	masq detach --all
+	source_is $POD
+	[ ! -e "$MASQBPF_PIN_DIR" ] || fail "pins are left: $(ls "$MASQBPF_PIN_DIR")"
+}
+
+foreign probe
+: >"$LAB_DIR/foreigners"
+hooks="tc auto"
+auto=tc
+! tcx_supported || {
+	hooks="tcx tc auto"
+	auto=tcx
+}
+
+row "tc: the clsact qdisc stays for its other users" clsact_stays
+row "tc: others attach" foreign_tc tc-out-first egress 1
+row "tc: others attach behind us" foreign_tc tc-out-last egress 65000
+row "tc: others attach" foreign_tc tc-in-first ingress 1
+row "tc: others attach behind us" foreign_tc tc-in-last ingress 65000
+if [ $auto = tcx ]; then
+	row "tcx: others attach" foreign_tcx tcx-out egress
+	row "tcx: others attach" foreign_tcx tcx-in ingress
+else
+	row_skip "tcx: beside programs of others" "this kernel has no TCX"
+fi
+for hook in $hooks; do
+	want=$hook
+	[ "$hook" != auto ] || want=$auto
+	row "$hook: a guest among others" guest "$hook" "$want"
+	row "$hook: detach of what is not attached" detach_nothing
+done
+if [ $auto = tcx ]; then
+	row "from tc to tcx under a transfer" change_hook tc tcx
+	row "from tcx to tc under a transfer" change_hook tcx tc
+else
+	row_skip "from one hook to the other" "this kernel has no TCX"
+fi
+row "two interfaces, one of them vanishes" two_interfaces
+tap_done

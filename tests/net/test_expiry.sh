@@ -1,0 +1,102 @@
+#!/usr/bin/env bash
+# Expiry without a process: attached and left alone, a table of 65,536 flows
+# lets 200,000 short UDP flows through, because what has expired makes room.
+set -euo pipefail
+. "$(dirname "$0")/../lib/tap.sh"
+. "$(dirname "$0")/../lib/lab.sh"
+
+PORT=53
+RATE=10000	# new flows a second, over all pods
+PODS=4		# at this rate each has a fifth of its quota in use
+
+pods=()
+lab_begin
+lab_node_far
+for ((i = 1; i <= PODS; i++)); do
+	lab_pod "pod$i" "10.44.14.$((14 + i))"
+	pods+=("$LAB_ID-pod$i")
+done
+all_pods=$(IFS=, && echo "${pods[*]}")
+lab_serve far $PORT
+
+starts() {
+	case $1 in
+	nft)
+		lab_nat nft
+		# The conntrack table of a namespace has its own timeouts.
+		lab_in node sysctl -qw \
+			net.netfilter.nf_conntrack_udp_timeout=2 \
+			net.netfilter.nf_conntrack_udp_timeout_stream=2
+		;;
+	masqbpf)
+		cat >"$LAB_DIR/config.yaml" <<-EOF
+			nonMasqueradeCIDRs: [10.0.0.0/8]
+			timeouts: {udp: 2s, udpUnreplied: 2s}
+			maxFlows: 65536
+		EOF
+		masq attach eth0 --config "$LAB_DIR/config.yaml"
+		;;
+	esac
+}
+
+nobody_runs() {
+	is "processes on the node" "$(ip netns pids "$LAB_ID-node")" ""
+}
+
+# short_flows COUNT SPORTS NETWORK: half of them want an answer, all arrive
+short_flows() {
+	local line tally
+	lab_saw_reset
+	line=$(traffic far flood $FAR_ADDR $PORT --netns "$all_pods" \
+		--flows "$1" --rate $RATE --sports "$2" --net "$3") ||
+		fail "$line"
+	tally=$(traffic far tally $FAR_ADDR $PORT)
+	is answered "$(word answered "$line")" $(($1 / 2))
+	is "seen without an answer" "$(jq .distinct <<<"$tally")" $(($1 / 2))
+	is sources "$(word sources "$line")" $NODE_ADDR
+	is sources "$(jq -r '.sources | join(" ")' <<<"$tally")" $NODE_ADDR
+	far_saw $NODE_ADDR
+	# Slower than half of it, the table would not be under test.
+	[ "$(word rate "$line")" -ge $((RATE / 2)) ] ||
+		fail "only $(word rate "$line") flows a second"
+	note "$(word rate "$line") flows a second"
+}
+
+flow_count() {
+	masq flows --json | jq length
+}
+
+no_flow_left() {
+	[ "$(flow_count)" = 0 ]
+}
+
+gone() {
+	lab_wait 4 no_flow_left
+	is "flows in status" "$(masq status --json | jq .flows)" 0
+}
+
+no_drops() {
+	is drops "$(masq counters --json |
+		jq -c '.drops | with_entries(select(.value > 0))')" "{}"
+}
+
+for nat in ${LAB_NAT:-nft masqbpf}; do
+	row "$nat: starts" starts "$nat"
+	row_ok || continue
+	if [ "$nat" = nft ]; then
+		row "nft: 20,000 short UDP flows" \
+			short_flows 20000 5000-5001 172.30.0.0/16
+		row "nft: stops" lab_nat_off nft
+		continue
+	fi
+	row "nothing runs" nobody_runs
+	row "200,000 short UDP flows through a table of 65,536" \
+		short_flows 200000 5000-5001 172.30.0.0/16
+	row "expired flows are absent, and nothing has run" gone
+	row "the same pods' ports again, 40,000 flows" \
+		short_flows 40000 5000-5001 172.30.0.0/16
+	row "nothing was dropped" no_drops
+	row "nothing runs" nobody_runs
+	row "stops" lab_nat_off masqbpf
+done
+tap_done
