@@ -1,0 +1,45 @@
+#!/usr/bin/env bash
+# Style of the C sources, the shell scripts and the man page; a row each.
+set -euo pipefail
+[ $# -eq 0 ] || {
+	echo "usage: ${0##*/}    (C style, shell scripts, man page)"
+	[ "$1" = -h ] || [ "$1" = --help ]
+	exit
+}
+cd "$(dirname "$0")/.."
+. tests/lib/tap.sh
+
+need() { # TOOL PACKAGE
+	command -v "$1" >/dev/null || fail "$1 is missing: apt-get install $2"
+}
+
+c_style() {
+	need clang-format-14 clang-format-14
+	find bpf user include tests -name '*.[ch]' -print0 |
+		xargs -0r clang-format-14 --dry-run -Werror
+}
+
+shell_scripts() {
+	need shellcheck shellcheck
+	# 2119, 2120: functions with optional arguments are meant to be that
+	{
+		printf '.ci/run\0'
+		find scripts tests -name '*.sh' -print0
+	} | xargs -0 shellcheck -x -P SCRIPTDIR -e SC2119,SC2120
+}
+
+man_page() {
+	local found
+	need mandoc mandoc
+	# That other manuals are not installed here is no fault of ours.
+	found=$(mandoc -Tlint -W style docs/masqbpf.8 |
+		grep -v 'referenced manual not found') || true
+	[ -z "$found" ] || fail "$found"
+}
+
+row "C style (clang-format)" c_style
+row "shell scripts (shellcheck)" shell_scripts
+if [ -e docs/masqbpf.8 ]; then
+	row "man page (mandoc)" man_page
+fi
+tap_done
