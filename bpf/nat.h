@@ -235,6 +235,7 @@ MASQ_GLOBAL int FN(make_room)(__u32 slot, __u32 kind)
 	struct masq_pod_usage *p;
 	struct masq_policy *pol;
 	struct masq_addr pod = {};
+	__u32 reserve;
 	__s64 ring_max;
 
 	if (!s || !u)
@@ -242,8 +243,10 @@ MASQ_GLOBAL int FN(make_room)(__u32 slot, __u32 kind)
 	pol = masq_policy_of(s->half);
 	if (!pol)
 		return MASQ_R_TABLE_FULL;
-	ring_max =
-		(__s64)pol->max_flows + pol->max_flows / 4 - MASQ_RING_RESERVE;
+	reserve = pol->max_flows / 8;
+	if (reserve > MASQ_RING_RESERVE)
+		reserve = MASQ_RING_RESERVE;
+	ring_max = (__s64)pol->max_flows + pol->max_flows / 4 - reserve;
 	FN(reclaim)(slot, MASQ_HAND_NEW, MASQ_HAND_NEW, false);
 	if (unlikely(u->flows >= pol->max_flows ||
 		     u->ring[FAM == 6] >= ring_max)) {

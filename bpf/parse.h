@@ -316,12 +316,9 @@ MASQ_NOINLINE __u32 FN(parse_slow)(struct __sk_buff *skb, PKT *pkt,
 		return 0;
 	if (dir == MASQ_EGRESS)
 		FN(parse_addrs)
-		(pkt, ip.saddr.in6_u.u6_addr32, ip.daddr.in6_u.u6_addr32,
-		 MASQ_EGRESS);
-	else
-		FN(parse_addrs)
-		(pkt, ip.saddr.in6_u.u6_addr32, ip.daddr.in6_u.u6_addr32,
-		 MASQ_INGRESS);
+	(pkt, ip.saddr.in6_u.u6_addr32, ip.daddr.in6_u.u6_addr32, MASQ_EGRESS);
+	else FN(parse_addrs)(pkt, ip.saddr.in6_u.u6_addr32,
+			     ip.daddr.in6_u.u6_addr32, MASQ_INGRESS);
 	pkt->l3_len = bpf_ntohs(ip.payload_len) + L3_HLEN;
 	if (!ip.payload_len && (skb->gso_size || ip.nexthdr == 0))
 		pkt->l3_len = have; /* BIG TCP, RFC 2675 */

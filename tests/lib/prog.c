@@ -1,0 +1,445 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* prog.c - see prog.h. */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <net/if.h>
+#include <netinet/in.h>
+#include <sched.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include "rows.h"
+#include "cidr.h"
+#include "prog.h"
+#include "masq.skel.h"
+#include "masq_modern.skel.h"
+
+#define MAX_FLOWS	4096
+#define HZ_TICKS(s, hz) ((uint32_t)((s) * (hz) / (1 << MASQ_TICK_SHIFT)))
+
+static uint32_t hz;
+
+int prog_map(struct prog_lab *lab, const char *name)
+{
+	int fd = bpf_object__find_map_fd_by_name(lab->obj, name);
+
+	if (fd < 0)
+		fail_msg("no map %s", name);
+	return fd;
+}
+
+static void ctl(struct prog_lab *lab, struct masq_ctl *request)
+{
+	uint8_t data[MASQ_CTL_OFFSET + sizeof(*request)] = {};
+	struct bpf_program *prog =
+		bpf_object__find_program_by_name(lab->obj, "masq_ctl");
+	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = data,
+		    .data_size_in = sizeof(data), .data_out = data,
+		    .data_size_out = sizeof(data));
+
+	data[12] = MASQ_CTL_ETHERTYPE >> 8;
+	data[13] = MASQ_CTL_ETHERTYPE & 0xff;
+	memcpy(data + MASQ_CTL_OFFSET, request, sizeof(*request));
+	assert_int_equal(bpf_prog_test_run_opts(bpf_program__fd(prog), &opts),
+			 0);
+	memcpy(request, data + MASQ_CTL_OFFSET, sizeof(*request));
+}
+
+static void find_hz(struct prog_lab *lab)
+{
+	static const uint32_t known[] = { 100, 250, 300, 1000 };
+	struct masq_ctl a = { .op = MASQ_CTL_CLOCK }, b = a;
+	double got, best = 1e9;
+
+	ctl(lab, &a);
+	usleep(200000);
+	ctl(lab, &b);
+	got = (double)(b.jiffies - a.jiffies) * 1e9 / (b.now_ns - a.now_ns);
+	for (size_t i = 0; i < ROWS(known); i++) {
+		double off = got > known[i] ? got / known[i] : known[i] / got;
+
+		if (off < best) {
+			best = off;
+			hz = known[i];
+		}
+	}
+}
+
+uint32_t prog_ticks(struct prog_lab *lab, double seconds)
+{
+	(void)lab;
+	return HZ_TICKS(seconds, hz);
+}
+
+static const char setup[] =
+	"set -e; ip link set lo up;"
+	"ip link add up0 type veth peer name far0;"
+	"ip link set up0 address 02:00:00:00:00:01;" /* packet.c sends there */
+	"ip link add pod0 type veth peer name ctr0;"
+	"for i in up0 far0 pod0 ctr0; do ip link set $i up; done;"
+	"sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1"
+	" net.ipv6.conf.all.accept_dad=0 net.ipv6.conf.default.accept_dad=0;"
+	"ip addr add 10.142.0.6/24 dev up0;"
+	"ip addr add 10.44.14.1/24 dev pod0;"
+	"ip -6 addr add fd00:142::6/64 dev up0 nodad;"
+	"ip -6 addr add fd00:44::1/64 dev pod0 nodad;"
+	"ip route add default via 10.142.0.1 dev up0;"
+	"ip -6 route add default via fd00:142::1 dev up0";
+
+/* Runs in this process's own network namespace: nothing to clean up. */
+int prog_lab_up(void **state)
+{
+	const char *which = getenv("MASQ_TEST_OBJECT");
+	struct prog_lab *lab = calloc(1, sizeof(*lab));
+	uint32_t features = 0;
+	struct bpf_map *map;
+	const void *elf;
+	size_t size;
+
+	if (unshare(CLONE_NEWNET) || system(setup)) {
+		print_error("cannot make the test's network namespace\n");
+		return -1;
+	}
+	lab->up = if_nametoindex("up0");
+	lab->pod = if_nametoindex("pod0");
+	lab->modern = !which || strcmp(which, "legacy");
+	elf = lab->modern ? masq_modern__elf_bytes(&size)
+			  : masq__elf_bytes(&size);
+	lab->obj = bpf_object__open_mem(elf, size, NULL);
+	if (!lab->obj)
+		return -1;
+	map = bpf_object__find_map_by_name(lab->obj, ".rodata");
+	if (!map) /* named after the object */
+		bpf_object__for_each_map(
+			map, lab->obj) if (strstr(bpf_map__name(map),
+						  ".rodata")) break;
+	if (getenv("MASQ_TEST_FIB_SRC"))
+		features |= MASQ_FEAT_FIB_SRC;
+	if (map)
+		bpf_map__set_initial_value(map, &features, sizeof(features));
+	bpf_object__for_each_map(map, lab->obj)
+	{
+		const char *name = bpf_map__name(map);
+
+		if (!strncmp(name, "masq_flows", 10))
+			bpf_map__set_max_entries(map, 2 * MAX_FLOWS);
+		if (!strncmp(name, "masq_ring", 9))
+			bpf_map__set_max_entries(map, MAX_FLOWS / 4 * 5);
+	}
+	if (bpf_object__load(lab->obj))
+		return -1;
+	*state = lab;
+	find_hz(lab);
+	return prog_lab_reset(state);
+}
+
+int prog_lab_down(void **state)
+{
+	struct prog_lab *lab = *state;
+
+	bpf_object__close(lab->obj);
+	free(lab);
+	return 0;
+}
+
+static void clear_hash(int fd, size_t key_size)
+{
+	uint8_t key[64], next[64];
+	bool more = !bpf_map_get_next_key(fd, NULL, next);
+
+	(void)key_size;
+	while (more) {
+		memcpy(key, next, sizeof(key));
+		more = !bpf_map_get_next_key(fd, key, next);
+		bpf_map_delete_elem(fd, key);
+	}
+}
+
+static void drain_ring(int fd)
+{
+	uint8_t value[64];
+
+	while (!bpf_map_lookup_and_delete_elem(fd, NULL, value))
+		;
+}
+
+static void put(struct prog_lab *lab, const char *map, uint32_t key,
+		const void *value)
+{
+	assert_int_equal(
+		bpf_map_update_elem(prog_map(lab, map), &key, value, 0), 0);
+}
+
+static void put_prefix(struct prog_lab *lab, uint8_t set,
+		       const struct cidr *cidr,
+		       const struct masq_lpm_value *value)
+{
+	struct masq_lpm_key key = {
+		.plen = MASQ_LPM_SET_BITS + cidr->plen,
+		.set = set,
+	};
+
+	memcpy(key.addr, cidr->addr.a, sizeof(key.addr));
+	assert_int_equal(bpf_map_update_elem(prog_map(lab, "masq_trie_a"), &key,
+					     value, 0),
+			 0);
+}
+
+static void put_dst(struct prog_lab *lab, const char *text, int action,
+		    uint32_t slot)
+{
+	struct masq_lpm_value value = { .prefix = slot, .action = action };
+	struct cidr cidr;
+
+	assert_int_equal(cidr_parse(text, &cidr, NULL, 0), 0);
+	put_prefix(lab, cidr.addr.family == 6 ? MASQ_SET_DST6 : MASQ_SET_DST4,
+		   &cidr, &value);
+}
+
+void prog_policy(struct prog_lab *lab, ...)
+{
+	const char *text;
+	uint32_t slot = 2;
+	va_list ap;
+
+	clear_hash(prog_map(lab, "masq_trie_a"), sizeof(struct masq_lpm_key));
+	put_dst(lab, "0.0.0.0/0", MASQ_MASQUERADE, 0);
+	put_dst(lab, "::/0", MASQ_MASQUERADE, 1);
+	va_start(ap, lab);
+	while ((text = va_arg(ap, const char *)))
+		put_dst(lab, text, va_arg(ap, int), slot++);
+	va_end(ap);
+}
+
+void prog_policy_edit(struct prog_lab *lab, void (*edit)(struct masq_policy *))
+{
+	struct masq_policy policy;
+	uint32_t key = 0;
+
+	bpf_map_lookup_elem(prog_map(lab, "masq_policy"), &key, &policy);
+	policy.generation++;
+	if (edit)
+		edit(&policy);
+	put(lab, "masq_policy", 0, &policy);
+}
+
+int prog_lab_reset(void **state)
+{
+	struct prog_lab *lab = *state;
+	struct masq_policy policy = {
+		.generation = 1,
+		.flags = MASQ_P_IPV6,
+		.port_min = 10240,
+		.port_max = 65535,
+		.max_flows = MAX_FLOWS,
+		.max_flows_per_pod = MAX_FLOWS / 4,
+	};
+	static const double seconds[MASQ_T_MAX] = {
+		7440, 240, 300, 120, 60, 600
+	};
+	struct masq_iface iface = {};
+	struct masq_usage usage = {};
+	struct masq_prefix_count *counts;
+	uint64_t *stats;
+	int cpus = libbpf_num_possible_cpus();
+
+	clear_hash(prog_map(lab, "masq_flows4"), 0);
+	clear_hash(prog_map(lab, "masq_flows6"), 0);
+	clear_hash(prog_map(lab, "masq_pods"), 0);
+	drain_ring(prog_map(lab, "masq_ring4"));
+	drain_ring(prog_map(lab, "masq_ring6"));
+	put(lab, "masq_usage", 0, &usage);
+	for (int t = 0; t < MASQ_T_MAX; t++)
+		policy.timeout[t] = prog_ticks(lab, seconds[t]);
+	put(lab, "masq_policy", 0, &policy);
+	put(lab, "masq_active", 0, &(uint32_t){ 0 });
+	for (uint32_t word = 0; word < 2 * MASQ_PORT_WORDS; word++) {
+		uint64_t bits = 0;
+
+		for (uint32_t port = 0; port < 64; port++) {
+			uint32_t p = word % MASQ_PORT_WORDS * 64 + port;
+
+			if (p >= 30000 && p <= 32767) /* NodePorts */
+				bits |= 1ULL << port;
+		}
+		put(lab, "masq_ports", word, &bits);
+	}
+	inet_pton(AF_INET, NODE4, &iface.addr4);
+	inet_pton(AF_INET6, NODE6, iface.addr6);
+	put(lab, "masq_ifaces", lab->up, &iface);
+	prog_policy(lab, "172.16.0.0/12", MASQ_KEEP, "fd00:30::/32", MASQ_KEEP,
+		    NULL);
+	counts = calloc(cpus, sizeof(*counts));
+	for (uint32_t slot = 0; slot < 16; slot++)
+		put(lab, "masq_counters", slot, counts);
+	free(counts);
+	stats = calloc(cpus, sizeof(*stats));
+	for (uint32_t i = 0; i < MASQ_S_MAX; i++)
+		put(lab, "masq_stats", i, stats);
+	free(stats);
+	return 0;
+}
+
+void prog_run_raw(struct prog_lab *lab, const char *name, bool forwarded,
+		  const uint8_t *frame, size_t length, uint32_t gso_size,
+		  uint32_t gso_segs)
+{
+	struct bpf_program *prog =
+		bpf_object__find_program_by_name(lab->obj, name);
+	struct __sk_buff ctx = {
+		.ifindex = lab->up,
+		.ingress_ifindex = forwarded ? lab->pod : 0,
+		.gso_size = gso_size,
+		.gso_segs = gso_segs,
+	};
+	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = frame,
+		    .data_size_in = length, .data_out = lab->frame,
+		    .data_size_out = sizeof(lab->frame), .ctx_in = &ctx,
+		    .ctx_size_in = sizeof(ctx), .repeat = 1);
+	int ret;
+
+	if (!prog)
+		fail_msg("no program %s", name);
+	ret = bpf_prog_test_run_opts(bpf_program__fd(prog), &opts);
+	if (ret)
+		fail_msg("%s: test run: %s", name, strerror(-ret));
+	lab->verdict = (int)opts.retval;
+	lab->length = opts.data_size_out;
+	lab->duration = opts.duration;
+}
+
+void prog_run(struct prog_lab *lab, enum dir dir, const struct packet *p)
+{
+	uint8_t frame[PACKET_MAX];
+	size_t length = packet_build(p, frame);
+	bool host = !strcmp(p->src, NODE4) || !strcmp(p->src, NODE6);
+
+	prog_run_raw(lab, dir == EGRESS ? "masq_egress" : "masq_ingress",
+		     dir == EGRESS && !host, frame, length, 0, 0);
+}
+
+static void dump(const char *what, const uint8_t *frame, size_t length)
+{
+	print_error("%s: %s\n", what, packet_text(frame, length));
+	for (size_t i = 0; i < length; i++)
+		print_error("%02x%s", frame[i], i % 16 == 15 ? "\n" : " ");
+	print_error("\n");
+}
+
+void prog_expect(struct prog_lab *lab, int verdict, const struct packet *want,
+		 const char *file, int line)
+{
+	uint8_t frame[PACKET_MAX];
+	size_t length;
+
+	if (lab->verdict != verdict) {
+		for (uint32_t i = 0; i < MASQ_S_MAX; i++)
+			if (prog_stat(lab, i))
+				print_error("stat %u: %lu\n", i,
+					    (unsigned long)prog_stat(lab, i));
+		print_error("%s:%d: verdict %d, want %d\n", file, line,
+			    lab->verdict, verdict);
+		_fail(file, line);
+	}
+	if (!want)
+		return;
+	length = packet_build(want, frame);
+	if (length == lab->length && !memcmp(frame, lab->frame, length))
+		return;
+	dump("got ", lab->frame, lab->length);
+	dump("want", frame, length);
+	_fail(file, line);
+}
+
+uint64_t prog_stat(struct prog_lab *lab, uint32_t index)
+{
+	int cpus = libbpf_num_possible_cpus();
+	uint64_t sum = 0, *values = calloc(cpus, sizeof(*values));
+
+	bpf_map_lookup_elem(prog_map(lab, "masq_stats"), &index, values);
+	for (int i = 0; i < cpus; i++)
+		sum += values[i];
+	free(values);
+	return sum;
+}
+
+struct masq_prefix_count prog_prefix(struct prog_lab *lab, uint32_t slot)
+{
+	int cpus = libbpf_num_possible_cpus();
+	struct masq_prefix_count sum = {}, *values;
+
+	values = calloc(cpus, sizeof(*values));
+	bpf_map_lookup_elem(prog_map(lab, "masq_counters"), &slot, values);
+	for (int i = 0; i < cpus; i++) {
+		sum.egress.packets += values[i].egress.packets;
+		sum.egress.bytes += values[i].egress.bytes;
+		sum.ingress.packets += values[i].ingress.packets;
+		sum.ingress.bytes += values[i].ingress.bytes;
+		sum.flows += values[i].flows;
+	}
+	free(values);
+	return sum;
+}
+
+unsigned int prog_records(struct prog_lab *lab)
+{
+	static const char *const maps[] = { "masq_flows4", "masq_flows6" };
+	unsigned int n = 0;
+
+	for (size_t i = 0; i < ROWS(maps); i++) {
+		int fd = prog_map(lab, maps[i]);
+		uint8_t key[64], next[64];
+		bool more = !bpf_map_get_next_key(fd, NULL, next);
+
+		for (; more; n++) {
+			memcpy(key, next, sizeof(key));
+			more = !bpf_map_get_next_key(fd, key, next);
+		}
+	}
+	return n;
+}
+
+bool prog_flow4(struct prog_lab *lab, const char *in, uint16_t in_port,
+		const char *rem, uint16_t rem_port, uint8_t proto,
+		struct masq_flow4 *flow)
+{
+	struct masq_key4 key = {
+		.in_port = htons(in_port),
+		.rem_port = htons(rem_port),
+		.proto = proto,
+	};
+
+	inet_pton(AF_INET, in, key.in_addr);
+	inet_pton(AF_INET, rem, key.rem_addr);
+	return !bpf_map_lookup_elem(prog_map(lab, "masq_flows4"), &key, flow);
+}
+
+/* One family: rewrites every record. */
+static void age_map(int fd, uint32_t ticks)
+{
+	uint8_t key[64], next[64], value[128];
+	bool more = !bpf_map_get_next_key(fd, NULL, next);
+
+	while (more) {
+		struct masq_flow *flow = (struct masq_flow *)value;
+
+		memcpy(key, next, sizeof(key));
+		more = !bpf_map_get_next_key(fd, key, next);
+		if (bpf_map_lookup_elem(fd, key, value))
+			continue;
+		flow->last_seen -= ticks;
+		flow->expires -= ticks;
+		bpf_map_update_elem(fd, key, value, BPF_EXIST);
+	}
+}
+
+void prog_age(struct prog_lab *lab, unsigned int seconds)
+{
+	uint32_t ticks = prog_ticks(lab, seconds);
+
+	age_map(prog_map(lab, "masq_flows4"), ticks);
+	age_map(prog_map(lab, "masq_flows6"), ticks);
+}

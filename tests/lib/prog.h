@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * prog.h - the real programs under BPF_PROG_TEST_RUN, in a network namespace
+ * of the test's own: uplink "up0" (10.142.0.6/24, fd00:142::6/64), pod side
+ * "pod0" (10.44.14.1/24, fd00:44::1/64), default routes through the uplink.
+ * Nothing is pinned or attached.
+ */
+#ifndef TEST_PROG_H
+#define TEST_PROG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include "masqbpf.h"
+#include "packet.h"
+
+#define NODE4 "10.142.0.6"
+#define POD4  "10.44.14.15"
+#define POD4B "10.44.14.16"
+#define KEPT4 "172.30.12.110" /* in 172.16.0.0/12: keep */
+#define FAR4  "198.51.100.7" /* masquerade by 0.0.0.0/0 */
+#define NODE6 "fd00:142::6"
+#define POD6  "fd00:44::15"
+#define FAR6  "2001:db8::7"
+#define KEPT6 "fd00:30::110" /* in fd00:30::/32: keep */
+
+enum dir {
+	EGRESS,
+	INGRESS
+};
+enum {
+	NEXT = -1,
+	DROP = 2
+};
+
+struct prog_lab {
+	struct bpf_object *obj;
+	int up, pod; /* ifindex */
+	bool modern;
+	/* result of the last run */
+	int verdict;
+	uint8_t frame[PACKET_MAX];
+	size_t length;
+	uint32_t duration;
+};
+
+/* cmocka group set-up and tear-down: *state is the lab. */
+int prog_lab_up(void **state);
+int prog_lab_down(void **state);
+/* Ends every flow, zeroes counters, restores the default policy. */
+int prog_lab_reset(void **state);
+
+/* Policy rows: "CIDR" with an action, prefix slot 2, 3, ... in order given. */
+void prog_policy(struct prog_lab *lab, ...); /* char *, int, ..., NULL */
+void prog_policy_edit(struct prog_lab *lab, void (*edit)(struct masq_policy *));
+int prog_map(struct prog_lab *lab, const char *name);
+
+/* Runs the packet; fills verdict and frame. gso: segment size or 0. */
+void prog_run(struct prog_lab *lab, enum dir dir, const struct packet *p);
+void prog_run_raw(struct prog_lab *lab, const char *prog, bool forwarded,
+		  const uint8_t *frame, size_t length, uint32_t gso_size,
+		  uint32_t gso_segs);
+
+/* Fails the test with both packets shown unless it came out as `want`. */
+void prog_expect(struct prog_lab *lab, int verdict, const struct packet *want,
+		 const char *file, int line);
+#define SEND(dir, verdict, in, want)                                 \
+	do {                                                         \
+		prog_run(lab, dir, in);                              \
+		prog_expect(lab, verdict, want, __FILE__, __LINE__); \
+	} while (0)
+
+uint64_t prog_stat(struct prog_lab *lab, uint32_t index);
+#define REASON(id) prog_stat(lab, MASQ_R_##id)
+struct masq_prefix_count prog_prefix(struct prog_lab *lab, uint32_t slot);
+/* Records with memory in both flow maps. */
+unsigned int prog_records(struct prog_lab *lab);
+bool prog_flow4(struct prog_lab *lab, const char *in, uint16_t in_port,
+		const char *rem, uint16_t rem_port, uint8_t proto,
+		struct masq_flow4 *flow);
+/* Moves every record's times back by `seconds`. */
+void prog_age(struct prog_lab *lab, unsigned int seconds);
+uint32_t prog_ticks(struct prog_lab *lab, double seconds);
+
+#endif
