@@ -319,6 +319,9 @@ static int read_source(struct loader *l, const struct key *key,
 
 	if (need_scalar(l, key, value, "an address"))
 		return -EINVAL;
+	if (node_is_null(value))
+		return config_fail(l, value->place,
+				   "%s: no value: write an address", key->name);
 	if (addr_parse(value->text, addr, clause, sizeof(clause)))
 		return config_fail(l, value->place, "%s: %s: %s", key->name,
 				   quoted(value->text, text), clause);

@@ -2,44 +2,49 @@
 /* file.c - reading a whole text file that somebody named, within bounds. */
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include "file.h"
+#include "reject.h"
+
+static int too_large(char *err, size_t errlen)
+{
+	reject(err, errlen, "is larger than %d MiB", FILE_MAX >> 20);
+	return -EFBIG;
+}
 
 /* Opening must neither wait for a FIFO's writer nor take a terminal. */
 static int open_regular(const char *path, char *err, size_t errlen)
 {
 	struct stat st;
 	const char *what;
-	int fd;
+	int fd, ret;
 
 	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-	if (fd < 0) {
-		int error = errno;
-
-		snprintf(err, errlen, "cannot be opened: %s", strerror(error));
-		return -error;
+	if (fd < 0 || fstat(fd, &st)) {
+		ret = -errno;
+		reject(err, errlen, "cannot be opened: %s", strerror(-ret));
+		goto out;
 	}
-	if (fstat(fd, &st)) {
-		int error = errno;
-
-		snprintf(err, errlen, "stat failed: %s", strerror(error));
-		close(fd);
-		return -error;
+	if (S_ISREG(st.st_mode)) {
+		if (st.st_size <= FILE_MAX)
+			return fd;
+		ret = too_large(err, errlen);
+		goto out;
 	}
-	if (S_ISREG(st.st_mode))
-		return fd;
-	close(fd);
 	what = S_ISDIR(st.st_mode)			    ? "a directory"
 	       : S_ISFIFO(st.st_mode)			    ? "a pipe"
 	       : S_ISCHR(st.st_mode) || S_ISBLK(st.st_mode) ? "a device"
 							    : "a socket";
-	snprintf(err, errlen, "is %s, not a file%s", what,
-		 S_ISDIR(st.st_mode) ? "" : " (- reads standard input)");
-	return S_ISDIR(st.st_mode) ? -EISDIR : -EINVAL;
+	reject(err, errlen, "is %s, not a file%s", what,
+	       S_ISDIR(st.st_mode) ? "" : " (- reads standard input)");
+	ret = S_ISDIR(st.st_mode) ? -EISDIR : -EINVAL;
+out:
+	if (fd >= 0)
+		close(fd);
+	return ret;
 }
 
 /* By growing steps: the size that stat tells is 0 in /proc. */
@@ -59,17 +64,15 @@ static int read_all(int fd, char **text, size_t *length, char *err,
 			continue;
 		if (n < 0) {
 			ret = -errno;
-			snprintf(err, errlen, "cannot be read: %s",
-				 strerror(-ret));
+			reject(err, errlen, "cannot be read: %s",
+			       strerror(-ret));
 			goto out;
 		}
 		if (!n)
 			break;
 		used += n;
 		if (used > FILE_MAX) {
-			snprintf(err, errlen, "is larger than %d MiB",
-				 FILE_MAX >> 20);
-			ret = -EFBIG;
+			ret = too_large(err, errlen);
 			goto out;
 		}
 		if (used < room)
@@ -85,7 +88,7 @@ static int read_all(int fd, char **text, size_t *length, char *err,
 	*length = used;
 	return 0;
 nomem:
-	snprintf(err, errlen, "out of memory");
+	reject(err, errlen, "out of memory");
 	ret = -ENOMEM;
 out:
 	free(buf);
@@ -97,10 +100,8 @@ int file_read(const char *path, char **text, size_t *length, char *err,
 {
 	int fd = STDIN_FILENO, ret;
 
-	if (!*path) {
-		snprintf(err, errlen, "the file name is empty");
-		return -EINVAL;
-	}
+	if (!*path)
+		return reject(err, errlen, "the file name is empty");
 	if (strcmp(path, "-")) {
 		fd = open_regular(path, err, errlen);
 		if (fd < 0)
