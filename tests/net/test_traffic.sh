@@ -48,7 +48,7 @@ datagrams() {
 	local line
 	lab_saw_reset
 	line=$(traffic far udp $FAR_ADDR $PORT --netns "$all_pods" \
-		--sport "$1" --sizes 0,1,2,511,1400,1472) || fail "$line"
+		--sport "$1" --sizes 0,1,2,511,1400,1450) || fail "$line"
 	is answers "$(word ok "$line")" $((PODS * 6))
 	is sources "$(word sources "$line")" $NODE_ADDR
 	is "distinct ports" "$(word distinct "$line")" $PODS
