@@ -125,6 +125,7 @@ show_log() { # SPORT...
 # A connection that was there before everything and is used all along.
 open_old_connection() {
 	coproc OLD { traffic pod talk $FAR_ADDR $PORT --sport 40001 --timeout 5; }
+	disown "$OLD_PID" # no "Killed" from bash when the lab ends
 	old_connection_works
 }
 

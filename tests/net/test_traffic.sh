@@ -77,6 +77,25 @@ host_traffic() {
 	is port "$(word port "$line")" "$1"
 }
 
+# same_tuple PROTO SPORT FIRST SECOND: both talk to far from the same source
+# port, of which the node has only one; neither may disturb the other.
+same_tuple() {
+	local proto=$1 sport=$2 first second again ns
+	ns=$4
+	coproc FIRST { traffic "$3" talk $FAR_ADDR $PORT --proto "$proto" \
+		--sport "$sport" --timeout 3; }
+	echo >&"${FIRST[1]}"
+	read -r first <&"${FIRST[0]}"
+	is "what far saw of $3" "$first" "$NODE_ADDR $sport"
+	second=$(echo | traffic "$ns" talk $FAR_ADDR $PORT --proto "$proto" \
+		--sport "$sport" --timeout 3) || fail "$ns: $second"
+	is "source of $ns" "${second% *}" $NODE_ADDR
+	[ "$second" != "$first" ] || fail "far saw both as $first"
+	echo >&"${FIRST[1]}"
+	read -r again <&"${FIRST[0]}"
+	is "what far saw of $3 afterwards" "$again" "$first"
+}
+
 # A destination in the list keeps the pod's address; far has a route here.
 kept_destination() {
 	local line
@@ -102,6 +121,14 @@ rows() {
 	row "$nat: a free source port is kept" free_port_is_kept $((base + 1))
 	row "$nat: the node's own connection is left alone" \
 		host_traffic $((base + 2))
+	for proto in tcp udp; do
+		base=$((base + 2))
+		row "$nat: the node uses a pod's source port, $proto" \
+			same_tuple $proto $((base + 1)) pod1 node
+		row "$nat: a pod uses the node's source port, $proto" \
+			same_tuple $proto $((base + 2)) node pod1
+	done
+	base=$((base + 100))
 	row "$nat: a kept destination sees the pod" kept_destination
 	row "$nat: pod to pod is left alone" pod_to_pod
 	for offload in on off; do
