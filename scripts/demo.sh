@@ -109,7 +109,7 @@ flow_log() {
 }
 
 logged() { # SRC ACTION SPORT
-	flow_log "$3" | grep -q "^$1 $FAR_ADDR $3 $PORT .* $2 OK"
+	flow_log "$3" | grep "^$1 $FAR_ADDR $3 $PORT .* $2 OK" >/dev/null
 }
 
 show_log() { # SPORT...
@@ -124,7 +124,11 @@ show_log() { # SPORT...
 
 # A connection that was there before everything and is used all along.
 open_old_connection() {
-	coproc OLD { traffic pod talk $FAR_ADDR $PORT --sport 40001 --timeout 5; }
+	coproc OLD {
+		exec nsenter --net="$(lab_netns pod)" -- "$PYTHON" \
+			"$LAB_LIB/traffic.py" talk $FAR_ADDR $PORT \
+			--sport 40001 --timeout 5
+	}
 	disown "$OLD_PID" # no "Killed" from bash when the lab ends
 	old_connection_works
 }
@@ -173,7 +177,7 @@ quietly() { # WHAT COMMAND...
 		exit 1
 	}
 	rm -f "$log"
-	echo done
+	echo "done"
 }
 
 quietly "packages" scripts/deps.sh demo

@@ -79,10 +79,10 @@ refused 2 'preset|config' attach eth0 --preset reserved --config x.yaml
 refused 2 'missing.yaml' attach eth0 --config missing.yaml
 refused 1 'bpffs' attach eth0 --pin-dir "$LAB_DIR/files/pins"
 
-for caps in all net_admin; do
-	row "1: attach without capabilities: $caps" answers 1 CAP_NET_ADMIN \
+for caps in -all -net_admin,-sys_admin; do
+	row "1: attach with capabilities $caps" answers 1 CAP_NET_ADMIN \
 		nsenter --net="$(lab_netns node)" -- \
-		setpriv --bounding-set -$caps --inh-caps -$caps -- \
+		setpriv --bounding-set $caps --inh-caps $caps -- \
 		"$MASQBPF" attach eth0
 done
 
@@ -125,7 +125,7 @@ refused 2 'DEST|needs' explain
 
 for cidr in abc 10.0.0.0/33 10.0.0.0/-1 10.0.0.0/8x 10.0.0.0/ /8 \
 	10.0.0.0//8 10.256.0.0/16 1.2.3/24 1.2.3.4.5/8 010.0.0.0/8 \
-	0x0a.0.0.0/8 ' 10.0.0.0/8' 10.0.0.0/99999999999999999999 \
+	0x0a.0.0.0/8 10.0.0.0/99999999999999999999 \
 	2001:db8::/129 2001:db8::g/64 2001:::/16 '-1.0.0.0/8'; do
 	# an operand that begins with a dash comes behind --
 	case $cidr in
@@ -134,6 +134,7 @@ for cidr in abc 10.0.0.0/33 10.0.0.0/-1 10.0.0.0/8x 10.0.0.0/ /8 \
 	esac
 done
 bad_cidr '' ''
+refused 2 '"? 10.0.0.0/8' cidr add ' 10.0.0.0/8'
 bad_cidr 10.1.2.3/8 '10\.0\.0\.0/8' # host bits: it says what was meant
 bad_cidr 2001:db8::1/32 '2001:db8::/32'
 refused 1 '10\.0\.0\.0/8' cidr add 10.0.0.0/8
@@ -144,7 +145,7 @@ refused 2 'list:1.*frob' cidr set list
 printf '192.0.2.0/24 keep keep\n' >list
 refused 2 'list:1' cidr set list
 
-refused 2 dest explain not-an-address
+refused 2 not-an-address explain not-an-address
 refused 2 10.0.0.0/8 explain 10.0.0.0/8
 refused 2 proto explain 8.8.8.8 --proto frob
 refused 2 port explain 8.8.8.8 --port 65536
