@@ -305,8 +305,27 @@ int number_parse(const char *text, uint64_t min, uint64_t max, uint64_t *out,
 	return 0;
 }
 
+/* inet_ntop goes through sprintf: too slow for a listing of all flows. */
+static void format4(const unsigned char octets[4], char *buf)
+{
+	for (int i = 0; i < 4; i++) {
+		unsigned int n = octets[i];
+
+		if (n >= 100)
+			*buf++ = '0' + n / 100;
+		if (n >= 10)
+			*buf++ = '0' + n / 10 % 10;
+		*buf++ = '0' + n % 10;
+		*buf++ = i < 3 ? '.' : '\0';
+	}
+}
+
 const char *addr_format(const struct addr *addr, char *buf, size_t len)
 {
+	if (addr->family == 4 && len >= INET_ADDRSTRLEN) {
+		format4((const unsigned char *)addr->a, buf);
+		return buf;
+	}
 	/*
 	 * inet_ntop prints ::1:2 as ::0.1.0.2. RFC 5952 wants that form only
 	 * where the prefix is known to embed IPv4, and ::/96 no longer is.

@@ -72,41 +72,79 @@ static void json_text(struct json *j, const char *s)
 	FILE *f = j->file;
 
 	putc_unlocked('"', f);
-	for (; *s; s++) {
-		unsigned char c = *s;
+	while (*s) {
+		const char *plain = s;
+		unsigned char c;
 
+		/* nearly all there is: nothing in it needs a second look */
+		while ((c = *s) >= ' ' && c < 0x7f && c != '"' && c != '\\')
+			s++;
+		fwrite_unlocked(plain, 1, s - plain, f);
+		if (!c)
+			break;
 		if (c == '"' || c == '\\') {
 			putc_unlocked('\\', f);
 			putc_unlocked(c, f);
 		} else if (c == '\n') {
-			fputs("\\n", f);
+			fputs_unlocked("\\n", f);
 		} else if (c == '\t') {
-			fputs("\\t", f);
+			fputs_unlocked("\\t", f);
 		} else if (c < ' ' || c == 0x7f) {
 			fprintf(f, "\\u%04x", c);
 		} else if (!utf8_length(s)) {
-			fputs("\\ufffd", f);
+			fputs_unlocked("\\ufffd", f);
 		} else {
-			putc_unlocked(c, f);
-			for (int n = utf8_length(s); n > 1; n--)
-				putc_unlocked(*++s, f);
+			int length = utf8_length(s);
+
+			fwrite_unlocked(s, 1, length, f);
+			s += length - 1;
 		}
+		s++;
 	}
 	putc_unlocked('"', f);
 }
 
-/* The comma, the line break, the indent and the key before a value. */
+static char *put_newline(char *c, int depth)
+{
+	*c++ = '\n';
+	memset(c, ' ', 2 * depth);
+	return c + 2 * depth;
+}
+
+/*
+ * The comma, the line break, the indent and the key before a value: all that
+ * repeats in each row, so in one piece. Keys are words of ours; nothing in
+ * them needs an escape.
+ */
 static void json_lead(struct json *j, const char *key)
 {
+	char lead[256], *c = lead;
+	size_t length;
+
 	if (!j->first)
-		putc_unlocked(',', j->file);
+		*c++ = ',';
 	if (j->depth)
-		fprintf(j->file, "\n%*s", 2 * j->depth, "");
+		c = put_newline(c, j->depth);
 	j->first = false;
 	if (key) {
-		json_text(j, key);
-		fputs(": ", j->file);
+		length = strnlen(key, 100);
+		*c++ = '"';
+		c = mempcpy(c, key, length);
+		c = mempcpy(c, "\": ", 3);
 	}
+	fwrite_unlocked(lead, 1, c - lead, j->file);
+}
+
+/* A printf for each number would be half the time of a long listing. */
+static void json_digits(struct json *j, uint64_t value)
+{
+	char digits[20], *c = digits + sizeof(digits);
+
+	do {
+		*--c = '0' + value % 10;
+		value /= 10;
+	} while (value);
+	fwrite_unlocked(c, 1, digits + sizeof(digits) - c, j->file);
 }
 
 static void json_open(struct json *j, const char *key, char bracket)
@@ -119,9 +157,12 @@ static void json_open(struct json *j, const char *key, char bracket)
 
 static void json_close(struct json *j, char bracket)
 {
+	char lead[256];
+
 	j->depth--;
 	if (!j->first)
-		fprintf(j->file, "\n%*s", 2 * j->depth, "");
+		fwrite_unlocked(lead, 1, put_newline(lead, j->depth) - lead,
+				j->file);
 	putc_unlocked(bracket, j->file);
 	j->first = false;
 }
@@ -165,7 +206,7 @@ void json_string(struct json *j, const char *key, const char *value)
 void json_u64(struct json *j, const char *key, uint64_t value)
 {
 	json_lead(j, key);
-	fprintf(j->file, "%llu", (unsigned long long)value);
+	json_digits(j, value);
 }
 
 void json_s64(struct json *j, const char *key, int64_t value)
@@ -176,12 +217,22 @@ void json_s64(struct json *j, const char *key, int64_t value)
 
 void json_double(struct json *j, const char *key, double value)
 {
+	uint64_t thousandths;
+
 	if (!isfinite(value)) {
 		json_null(j, key);
 		return;
 	}
 	json_lead(j, key);
-	fprintf(j->file, "%.3f", value);
+	if (value < 0 || value > 1e12) {
+		fprintf(j->file, "%.3f", value);
+		return;
+	}
+	thousandths = value * 1000 + 0.5;
+	json_digits(j, thousandths / 1000);
+	putc_unlocked('.', j->file);
+	for (int unit = 100; unit; unit /= 10)
+		putc_unlocked('0' + thousandths / unit % 10, j->file);
 }
 
 void json_bool(struct json *j, const char *key, bool value)
