@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * flows.c - walking the flow maps. Owners are read in batches; the REV record
- * of a masqueraded flow is looked up by its key as each FWD record is met, so
- * a walk needs no memory that grows with the table.
+ * flows.c - walking the flow maps. Records are read in batches; the first half
+ * of a masqueraded flow that is met waits in a hash table for the other. A
+ * lookup for each would cost more than all the rest of the walk.
  */
 #include <bpf/bpf.h>
 #include <errno.h>
@@ -143,59 +143,47 @@ static uint32_t elapsed(uint32_t now, uint32_t then)
 }
 
 /*
- * An owner record as a struct flow, and what its REV record adds. The
- * families' records differ only in the number of address words, so one text
- * serves both.
+ * A record as a struct flow. The halves of a masqueraded flow give the same
+ * tuple: each one's xlat is the other's inside address and port. The families'
+ * records differ only in the number of address words, so one text serves both.
  */
-#define DEFINE_READ_FLOW(FAM, WORDS)                                        \
-	static void read_flow##FAM(const struct masq_key##FAM *key,         \
-				   const struct masq_flow##FAM *owner,      \
-				   uint32_t now, struct flow *flow)         \
-	{                                                                   \
-		*flow = (struct flow){                                      \
-			.proto = key->proto,                                \
-			.role = key->role,                                  \
-			.kind = owner->kind,                                \
-			.state = owner->state,                              \
-			.replied = owner->kind == MASQ_K_INBOUND            \
-					   ? owner->out_seen                \
-					   : owner->in_seen,                \
-			.in.family = FAM,                                   \
-			.rem.family = FAM,                                  \
-			.in_port = ntohs(key->in_port),                     \
-			.rem_port = ntohs(key->rem_port),                   \
-			.prefix = owner->prefix,                            \
-			.egress = owner->egress,                            \
-			.ingress = owner->ingress,                          \
-			.age = elapsed(now, owner->created),                \
-			.idle = elapsed(now, owner->last_seen),             \
-			.left = owner->expires - now,                       \
-		};                                                          \
-		memcpy(flow->in.a, key->in_addr, 4 * WORDS);                \
-		memcpy(flow->rem.a, key->rem_addr, 4 * WORDS);              \
-		if (owner->kind != MASQ_K_FWD)                              \
-			return;                                             \
-		flow->xlat.family = FAM;                                    \
-		flow->xlat_port = ntohs(owner->xlat_port);                  \
-		memcpy(flow->xlat.a, owner->xlat_addr, 4 * WORDS);          \
-	}                                                                   \
-                                                                            \
-	static void add_reverse##FAM(struct instance *instance,             \
-				     const struct masq_key##FAM *key,       \
-				     uint32_t now, struct flow *flow)       \
-	{                                                                   \
-		struct masq_key##FAM rev_key = *key;                        \
-		struct masq_flow##FAM rev;                                  \
-                                                                            \
-		memcpy(rev_key.in_addr, flow->xlat.a, 4 * WORDS);           \
-		rev_key.in_port = htons(flow->xlat_port);                   \
-		rev_key.role = MASQ_ROLE_FLOW;                              \
-		if (bpf_map_lookup_elem(instance->map[MAP_masq_flows##FAM], \
-					&rev_key, &rev))                    \
-			return;                                             \
-		flow->ingress = rev.ingress;                                \
-		if (elapsed(now, rev.last_seen) < flow->idle)               \
-			flow->idle = elapsed(now, rev.last_seen);           \
+#define DEFINE_READ_FLOW(FAM, WORDS)                                           \
+	static void read_flow##FAM(const struct masq_key##FAM *key,            \
+				   const struct masq_flow##FAM *record,        \
+				   uint32_t now, struct flow *flow)            \
+	{                                                                      \
+		bool rev = record->kind == MASQ_K_REV;                         \
+                                                                               \
+		*flow = (struct flow){                                         \
+			.proto = key->proto,                                   \
+			.role = key->role,                                     \
+			.kind = rev ? MASQ_K_FWD : record->kind,               \
+			.state = record->state,                                \
+			.replied = record->kind == MASQ_K_INBOUND              \
+					   ? record->out_seen                  \
+					   : record->in_seen,                  \
+			.in.family = FAM,                                      \
+			.rem.family = FAM,                                     \
+			.in_port =                                             \
+				ntohs(rev ? record->xlat_port : key->in_port), \
+			.rem_port = ntohs(key->rem_port),                      \
+			.prefix = record->prefix,                              \
+			.egress = record->egress,                              \
+			.ingress = record->ingress,                            \
+			.age = elapsed(now, record->created),                  \
+			.idle = elapsed(now, record->last_seen),               \
+			.left = record->expires - now,                         \
+		};                                                             \
+		memcpy(flow->in.a, rev ? record->xlat_addr : key->in_addr,     \
+		       4 * WORDS);                                             \
+		memcpy(flow->rem.a, key->rem_addr, 4 * WORDS);                 \
+		if (flow->kind != MASQ_K_FWD)                                  \
+			return;                                                \
+		flow->xlat.family = FAM;                                       \
+		memcpy(flow->xlat.a, rev ? key->in_addr : record->xlat_addr,   \
+		       4 * WORDS);                                             \
+		flow->xlat_port =                                              \
+			ntohs(rev ? key->in_port : record->xlat_port);         \
 	}
 DEFINE_READ_FLOW(4, 1)
 DEFINE_READ_FLOW(6, 4)
@@ -223,16 +211,13 @@ static bool covers_addr(const struct cidr *cidr, const struct addr *addr)
 	return !cidr->addr.family || cidr_covers(cidr, &host);
 }
 
-static bool matches(const struct instance *instance,
-		    const struct flow_filter *filter, const struct flow *flow)
+/* What both halves of a flow know. */
+static bool tuple_matches(const struct flow_filter *filter,
+			  const struct flow *flow)
 {
 	struct flow_tuple orig = flow_orig(flow);
 
 	if (filter->kind && filter->kind != flow->kind)
-		return false;
-	if (filter->state && filter->state - 1 != flow->state)
-		return false;
-	if (filter->unreplied && flow->replied)
 		return false;
 	if (filter->proto && filter->proto - 1 != flow->proto &&
 	    !(filter->proto - 1 == IPPROTO_ICMP && is_icmp(flow->proto)))
@@ -242,31 +227,155 @@ static bool matches(const struct instance *instance,
 	if (filter->node_port &&
 	    (flow->kind != MASQ_K_FWD || filter->node_port != flow->xlat_port))
 		return false;
-	if (filter->prefix.addr.family) {
-		const struct masq_prefix *prefix;
-		struct cidr cidr;
-
-		if (flow->kind == MASQ_K_INBOUND ||
-		    flow->prefix >= instance->meta.max_prefixes)
-			return false;
-		prefix = &instance->prefixes[flow->prefix];
-		cidr = prefix_cidr(prefix);
-		if (cidr_cmp(&filter->prefix, &cidr))
-			return false;
-	}
 	return covers_addr(&filter->pod, &flow->in) &&
 	       covers_addr(&filter->dest, orig.dst);
 }
 
+/* What its owner decides. */
+static bool owner_matches(const struct instance *instance,
+			  const struct flow_filter *filter,
+			  const struct flow *flow)
+{
+	struct cidr cidr;
+
+	if (filter->state && filter->state - 1 != flow->state)
+		return false;
+	if (filter->unreplied && flow->replied)
+		return false;
+	if (!filter->prefix.addr.family)
+		return true;
+	if (flow->prefix >= instance->meta.max_prefixes)
+		return false;
+	cidr = prefix_cidr(&instance->prefixes[flow->prefix]);
+	return !cidr_cmp(&filter->prefix, &cidr);
+}
+
+/* --- halves that wait for each other ----------------------------------- */
+
+struct half {
+	struct flow flow;
+	bool owner; /* FWD; else REV */
+	uint32_t next; /* of its bucket or of the free ones: number + 1 */
+};
+
+struct join {
+	struct half *halves;
+	uint32_t count, room, free;
+	uint32_t *buckets;
+	uint32_t mask;
+};
+
+static int join_start(struct join *join, uint32_t flows)
+{
+	uint32_t size = 64;
+
+	while (size < flows / 2)
+		size *= 2;
+	*join = (struct join){ .buckets = calloc(size, sizeof(uint32_t)),
+			       .mask = size - 1 };
+	return join->buckets ? 0 : -ENOMEM;
+}
+
+static void join_end(struct join *join)
+{
+	free(join->halves);
+	free(join->buckets);
+}
+
+static uint32_t hash_flow(const struct flow *flow)
+{
+	const uint64_t odd = 0x9e3779b97f4a7c15;
+	uint64_t h = (uint64_t)flow->in_port << 40 |
+		     (uint64_t)flow->rem_port << 24 | flow->xlat_port << 8 |
+		     flow->proto;
+
+	for (int i = 0; i < 4; i++) {
+		h = (h ^ flow->in.a[i] ^ (uint64_t)flow->rem.a[i] << 32) * odd;
+		h ^= h >> 32;
+	}
+	return h;
+}
+
+static bool same_flow(const struct flow *a, const struct flow *b)
+{
+	return a->in_port == b->in_port && a->rem_port == b->rem_port &&
+	       a->xlat_port == b->xlat_port && a->proto == b->proto &&
+	       !memcmp(a->in.a, b->in.a, sizeof(a->in.a)) &&
+	       !memcmp(a->rem.a, b->rem.a, sizeof(a->rem.a)) &&
+	       !memcmp(a->xlat.a, b->xlat.a, sizeof(a->xlat.a));
+}
+
+static int join_wait(struct join *join, const struct flow *flow, bool owner)
+{
+	uint32_t *bucket = &join->buckets[hash_flow(flow) & join->mask];
+	uint32_t at = join->free;
+
+	if (at) {
+		join->free = join->halves[at - 1].next;
+	} else {
+		if (join->count == join->room) {
+			uint32_t room = join->room ? 2 * join->room : 256;
+			void *grown = reallocarray(join->halves, room,
+						   sizeof(*join->halves));
+
+			if (!grown)
+				return -ENOMEM;
+			join->halves = grown;
+			join->room = room;
+		}
+		at = ++join->count;
+	}
+	join->halves[at - 1] = (struct half){ *flow, owner, *bucket };
+	*bucket = at;
+	return 0;
+}
+
+/*
+ * Completes *flow with the half that waits for it: true. Else *flow waits:
+ * false, or *err.
+ */
+static bool join_half(struct join *join, struct flow *flow, bool owner,
+		      int *err)
+{
+	uint32_t *link = &join->buckets[hash_flow(flow) & join->mask], at;
+
+	for (; *link; link = &join->halves[*link - 1].next) {
+		struct half *other = &join->halves[*link - 1];
+
+		if (other->owner == owner || !same_flow(&other->flow, flow))
+			continue;
+		if (!owner) {
+			struct flow rev = *flow;
+
+			*flow = other->flow;
+			other->flow = rev;
+		}
+		flow->ingress = other->flow.ingress;
+		if (other->flow.idle < flow->idle)
+			flow->idle = other->flow.idle;
+		at = *link;
+		*link = other->next;
+		other->next = join->free;
+		join->free = at;
+		return true;
+	}
+
+	*err = join_wait(join, flow, owner);
+	return false;
+}
+
+/* --- all flows --------------------------------------------------------- */
+
 struct walk {
 	struct instance *instance;
 	uint32_t now;
-	/* called for each live owner; non-zero ends the walk */
+	/* called for each live owner and each REV; non-zero ends the walk */
 	int (*each)(struct walk *walk, int family, const void *key,
 		    const void *value);
 	const struct flow_filter *filter;
 	flow_fn fn;
 	void *data;
+	struct join join;
 };
 
 static int walk_batch(struct walk *walk, int family, const char *keys,
@@ -278,9 +387,11 @@ static int walk_batch(struct walk *walk, int family, const char *keys,
 	for (; count && !err; count--) {
 		const struct masq_flow *head = (const void *)values;
 
-		if ((head->kind == MASQ_K_FWD || head->kind == MASQ_K_KEEP ||
-		     head->kind == MASQ_K_INBOUND) &&
-		    !passed(walk->now, head->expires))
+		/* the times of a REV are copies: its owner's count */
+		if (head->kind == MASQ_K_REV ||
+		    ((head->kind == MASQ_K_FWD || head->kind == MASQ_K_KEEP ||
+		      head->kind == MASQ_K_INBOUND) &&
+		     !passed(walk->now, head->expires)))
 			err = walk->each(walk, family, keys, values);
 		keys += ipv4 ? sizeof(struct masq_key4)
 			     : sizeof(struct masq_key6);
@@ -343,19 +454,37 @@ static int walk_all(struct walk *walk)
 static int hand_over(struct walk *walk, int family, const void *key,
 		     const void *value)
 {
+	bool owner = ((const struct masq_flow *)value)->kind != MASQ_K_REV;
 	struct flow flow;
+	int err = 0;
 
 	if (family == 4)
 		read_flow4(key, value, walk->now, &flow);
 	else
 		read_flow6(key, value, walk->now, &flow);
-	if (!matches(walk->instance, walk->filter, &flow))
+	if (!tuple_matches(walk->filter, &flow) ||
+	    (owner && !owner_matches(walk->instance, walk->filter, &flow)))
 		return 0;
-	if (flow.kind == MASQ_K_FWD && family == 4)
-		add_reverse4(walk->instance, key, walk->now, &flow);
-	else if (flow.kind == MASQ_K_FWD)
-		add_reverse6(walk->instance, key, walk->now, &flow);
+	if (flow.kind == MASQ_K_FWD &&
+	    !join_half(&walk->join, &flow, owner, &err))
+		return err;
 	return walk->fn(walk->data, &flow);
+}
+
+/* Owners whose REV record was not met: it came or went during the walk. */
+static int hand_over_rest(struct walk *walk)
+{
+	int err = 0;
+
+	for (uint32_t i = 0; i <= walk->join.mask && !err; i++) {
+		uint32_t at = walk->join.buckets[i];
+
+		for (; at && !err; at = walk->join.halves[at - 1].next)
+			if (walk->join.halves[at - 1].owner)
+				err = walk->fn(walk->data,
+					       &walk->join.halves[at - 1].flow);
+	}
+	return err;
 }
 
 int flows_walk(struct instance *instance, const struct flow_filter *filter,
@@ -366,8 +495,12 @@ int flows_walk(struct instance *instance, const struct flow_filter *filter,
 			     .filter = filter,
 			     .fn = fn,
 			     .data = data };
+	int err = join_start(&walk.join, instance->meta.max_flows);
 
-	return walk_all(&walk);
+	err = err ?: walk_all(&walk);
+	err = err ?: hand_over_rest(&walk);
+	join_end(&walk.join);
+	return err;
 }
 
 static int count_prefix(struct walk *walk, int family, const void *key,
@@ -378,7 +511,7 @@ static int count_prefix(struct walk *walk, int family, const void *key,
 
 	(void)family;
 	(void)key;
-	if (head->kind != MASQ_K_INBOUND &&
+	if (head->kind != MASQ_K_REV &&
 	    head->prefix < walk->instance->meta.max_prefixes)
 		live[head->prefix]++;
 	return 0;
