@@ -439,3 +439,50 @@ bool netdev_source(const struct netdev *netdev, uint32_t ifindex,
 	*out = best->addr;
 	return true;
 }
+
+static int route_oif(const struct nlmsghdr *message, void *data)
+{
+	const struct nlattr *attr;
+
+	mnl_attr_for_each(attr, message, sizeof(struct rtmsg)) {
+		if (mnl_attr_get_type(attr) == RTA_OIF)
+			*(uint32_t *)data = mnl_attr_get_u32(attr);
+	}
+	return MNL_CB_STOP;
+}
+
+int netdev_route_to(const struct addr *dst, uint32_t *ifindex)
+{
+	char buffer[8192];
+	struct nlmsghdr *request = mnl_nlmsg_put_header(buffer);
+	size_t length = dst->family == 4 ? 4 : 16;
+	struct mnl_socket *nl;
+	uint32_t oif = 0;
+	struct rtmsg *rtm;
+	ssize_t n;
+	int err = 0;
+
+	request->nlmsg_type = RTM_GETROUTE;
+	request->nlmsg_flags = NLM_F_REQUEST;
+	request->nlmsg_seq = 1;
+	rtm = mnl_nlmsg_put_extra_header(request, sizeof(*rtm));
+	rtm->rtm_family = dst->family == 4 ? AF_INET : AF_INET6;
+	rtm->rtm_dst_len = 8 * length;
+	mnl_attr_put(request, RTA_DST, length, dst->a);
+
+	nl = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC);
+	if (!nl)
+		return -errno;
+	if (mnl_socket_bind(nl, 0, MNL_SOCKET_AUTOPID) < 0 ||
+	    mnl_socket_sendto(nl, request, request->nlmsg_len) < 0 ||
+	    (n = mnl_socket_recvfrom(nl, buffer, sizeof(buffer))) < 0 ||
+	    mnl_cb_run(buffer, n, 1, mnl_socket_get_portid(nl), route_oif,
+		       &oif) < 0)
+		err = -errno;
+	mnl_socket_close(nl);
+	if (!err && !oif)
+		err = -ENETUNREACH;
+	if (!err)
+		*ifindex = oif;
+	return err;
+}

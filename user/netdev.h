@@ -70,6 +70,12 @@ bool netdev_source(const struct netdev *netdev, uint32_t ifindex,
 		   uint8_t family, struct addr *out);
 
 /*
+ * The link that packets to this address leave by, as the kernel's rules and
+ * routes have it now. 0 or -errno (-ENETUNREACH ...).
+ */
+int netdev_route_to(const struct addr *dst, uint32_t *ifindex);
+
+/*
  * One rtnetlink dump: a request of this type with this header; each answer
  * goes to `each` (0 or -errno). `begin` is called before the first answer,
  * and again when the kernel's tables changed meanwhile and it all begins
