@@ -6,6 +6,7 @@
 #include <string.h>
 #include "cmd.h"
 #include "out.h"
+#include "policy.h"
 
 const char *cmd_value(const struct cmd_line *line, const char *name)
 {
@@ -39,5 +40,22 @@ int cmd_open(const struct cmd_line *line, enum instance_mode mode,
 	if (err == -ENOENT)
 		log_error("%s: %s: not attached", line->pin_dir,
 			  line->cmd->name);
+	/* sysctls, routes and addresses that count for it are not ours then */
+	if (!err && mode == INSTANCE_WRITE && instance_is_elsewhere(*out))
+		err = instance_say_elsewhere(*out);
+	return err ? CMD_FAILED : CMD_OK;
+}
+
+int cmd_open_policy(const struct cmd_line *line, enum instance_mode mode,
+		    struct instance **instance, struct policy **policy)
+{
+	int err;
+
+	if (cmd_open(line, mode, instance))
+		return CMD_FAILED;
+	err = policy_read(*instance, policy);
+	if (err == -ENODATA)
+		log_error("%s: %s: no policy has been applied yet",
+			  line->pin_dir, line->cmd->name);
 	return err ? CMD_FAILED : CMD_OK;
 }

@@ -64,11 +64,16 @@ int cmd_usage(const struct cmd_line *line, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 
 /*
- * Opens the instance that runs: CMD_OK, or CMD_FAILED with the reason
- * printed, "not attached" included.
+ * Opens the instance that runs, to change it only from its own network
+ * namespace: CMD_OK, or CMD_FAILED with the reason printed, "not attached"
+ * included. *out is to be closed in either case.
  */
 int cmd_open(const struct cmd_line *line, enum instance_mode mode,
 	     struct instance **out);
+/* And the policy in force; both are to be freed in either case. */
+struct policy;
+int cmd_open_policy(const struct cmd_line *line, enum instance_mode mode,
+		    struct instance **instance, struct policy **policy);
 
 extern const struct cmd cmd_attach;
 extern const struct cmd cmd_detach;

@@ -20,7 +20,13 @@ static const struct cmd *const commands[] = {
 	&cmd_attach,
 	&cmd_detach,
 	&cmd_status,
+	&cmd_cidr,
+	&cmd_reload,
 	&cmd_check,
+	&cmd_explain,
+	&cmd_counters,
+	&cmd_flows,
+	&cmd_flush,
 	NULL,
 };
 

@@ -112,18 +112,15 @@ struct policy_entry *policy_find(struct policy *policy, uint8_t list,
 struct policy_entry *policy_match(struct policy *policy,
 				  const struct cidr *cidr)
 {
-	struct cidr outer = *cidr;
-
-	for (;;) {
+	for (int plen = cidr->plen; plen >= 0; plen--) {
+		struct cidr outer = cidr_of(&cidr->addr, plen);
 		struct policy_entry *entry =
 			policy_find(policy, MASQ_L_DST, &outer);
 
-		if (entry || !outer.plen)
+		if (entry)
 			return entry;
-		outer.plen--;
-		outer.addr.a[outer.plen / 32] &=
-			~htonl(0x80000000U >> outer.plen % 32);
 	}
+	return NULL;
 }
 
 void policy_del(struct policy *policy, struct policy_entry *entry)
@@ -294,6 +291,9 @@ int policy_from_config(const struct instance *instance,
 
 	if (!policy)
 		goto out;
+	if (config->max_flows != instance->meta.max_flows)
+		log_warn("maxFlows %u takes effect when the instance is made; this one has %u",
+			 config->max_flows, instance->meta.max_flows);
 	fill_head(&policy->head, instance, config);
 	snprintf(policy->source.preset, sizeof(policy->source.preset), "%s",
 		 config->preset ?: "");
