@@ -303,10 +303,7 @@ static void tcx_pin_name(uint32_t ifindex, enum hook_dir dir, char *buf)
 	snprintf(buf, TCX_PIN_MAX, "tcx_%s_%u", hook_dir_name(dir), ifindex);
 }
 
-/*
- * The ifindex of the pinned link (0: its device is gone), or -errno. A pin
- * of this name that is no TCX link counts as one without device.
- */
+/* The ifindex of the pinned link (0: its device is gone), or -errno. */
 static int64_t tcx_pinned(const struct instance *instance, const char *name)
 {
 	char path[sizeof(instance->pin_dir) + TCX_PIN_MAX];
@@ -321,7 +318,7 @@ static int64_t tcx_pinned(const struct instance *instance, const char *name)
 	err = bpf_obj_get_info_by_fd(fd, &info, &length);
 	close(fd);
 	if (err || info.type != LINK_TYPE_TCX)
-		return 0;
+		return err ?: -EINVAL;
 	/* info.tcx is younger than the headers; it starts as info.xdp does */
 	return info.xdp.ifindex;
 }

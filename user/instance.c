@@ -592,8 +592,9 @@ static int check_prog(const struct instance *instance, int fd, const char *name)
 	uint32_t length = sizeof(info);
 	int err = bpf_obj_get_info_by_fd(fd, &info, &length);
 
+	/* libbpf gives no name where its probe for names has failed */
 	if (!err && info.type == BPF_PROG_TYPE_SCHED_CLS &&
-	    !strcmp(info.name, name))
+	    (!*info.name || !strcmp(info.name, name)))
 		return 0;
 	log_error("%s/%s: not the program that belongs there",
 		  instance->pin_dir, name);
@@ -704,12 +705,8 @@ int instance_open(const char *pin_dir, enum instance_mode mode,
 		instance->map[i] = -1;
 	for (int i = 0; i < MASQ_PROG_COUNT; i++)
 		instance->prog[i] = -1;
-	if (snprintf(instance->pin_dir, sizeof(instance->pin_dir), "%s",
-		     pin_dir) >= (int)sizeof(instance->pin_dir)) {
-		log_error("%s: too long for a pin directory", pin_dir);
-		err = -ENAMETOOLONG;
-		goto out;
-	}
+	/* main.c has checked the length */
+	snprintf(instance->pin_dir, sizeof(instance->pin_dir), "%s", pin_dir);
 
 	err = pindir_open(pin_dir, mode == INSTANCE_MAKE,
 			  mode != INSTANCE_READ);

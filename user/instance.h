@@ -12,6 +12,7 @@
 #include "masqbpf.h"
 
 #define MASQ_DEFAULT_PIN_DIR "/sys/fs/bpf/masqbpf"
+#define MASQ_PIN_DIR_MAX     200
 
 /* Every pinned map: M(name); the pin and the map in the object share it. */
 #define MASQ_MAPS(M)     \
@@ -59,7 +60,7 @@ enum masq_prog_id {
 };
 
 struct instance {
-	char pin_dir[256];
+	char pin_dir[MASQ_PIN_DIR_MAX + 1];
 	int lock_fd; /* flock on the pin directory */
 	int map[MASQ_MAP_COUNT];
 	int prog[MASQ_PROG_COUNT];

@@ -242,6 +242,11 @@ int main(int argc, char **argv)
 		return result;
 	if (!line.pin_dir || !*line.pin_dir)
 		line.pin_dir = MASQ_DEFAULT_PIN_DIR;
+	if (line.pin_dir[0] != '/' || strlen(line.pin_dir) > MASQ_PIN_DIR_MAX)
+		return cmd_usage(&line,
+				 "--pin-dir %s: not an absolute path of "
+				 "at most %d characters",
+				 line.pin_dir, MASQ_PIN_DIR_MAX);
 
 	if (version) {
 		printf("masqbpf %s\n", MASQ_VERSION);

@@ -160,7 +160,7 @@ static void say_nsenter(const char *path)
 		  path, net);
 }
 
-/* The longest part of path that exists; returns buf. */
+/* The longest part of an absolute path that exists; returns buf. */
 static const char *existing_part(const char *path, char *buf, size_t len)
 {
 	struct stat st;
@@ -290,6 +290,10 @@ int pindir_open(const char *path, bool make, bool exclusive)
 	struct stat opened, named;
 	int fd, err;
 
+	if (path[0] != '/') {
+		log_error("%s: not an absolute path", path);
+		return -EINVAL;
+	}
 	for (;;) {
 		err = check_bpffs(path, make);
 		if (!err && make) {
