@@ -323,8 +323,7 @@ static void print_chain(enum hook_dir dir, const struct hook_chain *chain)
 			printf("%s", p->name);
 		else
 			printf("%s", p->id ? "program" : p->type);
-		/* tc's names have the id in them already */
-		if (p->id && !strchr(p->name, '['))
+		if (p->id)
 			printf("[%u]", p->id);
 		printf("%s", p->ours ? color_off(stdout) : "");
 	}

@@ -75,17 +75,20 @@ static int prog_for(const struct instance *instance,
 		->prog[ethernet ? PROG_masq_egress : PROG_masq_egress_l3];
 }
 
-static bool is_ours(const struct instance *instance, uint32_t id)
+/* Is it a program of this instance? Then its name, too (if wanted). */
+static bool is_ours(const struct instance *instance, uint32_t id, char *name,
+		    size_t len)
 {
 	for (int i = 0; i < MASQ_PROG_COUNT; i++) {
 		struct bpf_prog_info info = {};
 		uint32_t length = sizeof(info);
 
-		if (instance->prog[i] >= 0 &&
-		    !bpf_obj_get_info_by_fd(instance->prog[i], &info,
-					    &length) &&
-		    info.id == id)
-			return true;
+		if (instance->prog[i] < 0 ||
+		    bpf_obj_get_info_by_fd(instance->prog[i], &info, &length) ||
+		    info.id != id)
+			continue;
+		snprintf(name, len, "%s", info.name);
+		return true;
 	}
 	return false;
 }
@@ -105,7 +108,7 @@ static struct hook_prog *chain_add(struct hook_chain *chain)
 	return progs;
 }
 
-/* Needs CAP_SYS_ADMIN for a program that is not ours; else it has no name. */
+/* Needs CAP_SYS_ADMIN; without it the program has no name. */
 static void read_name(struct hook_prog *prog)
 {
 	struct bpf_prog_info info = {};
@@ -123,7 +126,10 @@ static void judge(const struct instance *instance, struct hook_prog *prog)
 {
 	if (!prog->id)
 		return;
-	prog->ours = is_ours(instance, prog->id);
+	prog->ours =
+		is_ours(instance, prog->id, prog->name, sizeof(prog->name));
+	if (!prog->ours)
+		read_name(prog); /* better than the one that tc was given */
 	prog->masqbpf = prog->ours || !strncmp(prog->name, "masq_egress", 11) ||
 			!strncmp(prog->name, "masq_ingress", 12);
 }
@@ -184,7 +190,6 @@ static int add_tcx(const struct instance *instance, uint32_t ifindex,
 		}
 		prog->kind = HOOK_TCX;
 		prog->id = ids[i];
-		read_name(prog);
 		judge(instance, prog);
 	}
 	free(n ? ids : NULL);
@@ -605,19 +610,21 @@ int hook_prune(const struct instance *instance)
 int hook_detach_all(const struct instance *instance,
 		    const struct netdev *netdev)
 {
-	int err = 0;
+	struct hook_set *sets = calloc(netdev->link_count + 1, sizeof(*sets));
+	int err = sets ? 0 : -ENOMEM;
 
+	/* who may not look at the hooks of a link may not change them either */
+	for (size_t i = 0; i < netdev->link_count && !err; i++)
+		err = hook_find(instance, &netdev->links[i], &sets[i]);
+	for (size_t i = 0; i < netdev->link_count && !err; i++)
+		err = hook_detach(instance, &netdev->links[i], &sets[i]);
+	/* of links that are gone, or in another network namespace */
 	for (int dir = HOOK_DIRS - 1; dir >= 0 && !err; dir--) {
 		char prefix[TCX_PIN_MAX];
 
 		snprintf(prefix, sizeof(prefix), "tcx_%s_", hook_dir_name(dir));
 		err = unpin_links(instance, prefix, true);
 	}
-	for (size_t i = 0; i < netdev->link_count && !err; i++) {
-		struct hook_set set;
-
-		err = hook_find(instance, &netdev->links[i], &set)
-			      ?: hook_detach(instance, &netdev->links[i], &set);
-	}
+	free(sets);
 	return err;
 }

@@ -45,7 +45,7 @@ static const char *const prog_names[] = {
 
 /* --- libbpf's words ---------------------------------------------------- */
 
-/* The first of them that says what failed; empty again before each load. */
+/* The first that names what failed; empty again before each load. */
 static char libbpf_complaint[256];
 
 static int libbpf_print(enum libbpf_print_level level, const char *fmt,
@@ -61,8 +61,8 @@ static int libbpf_print(enum libbpf_print_level level, const char *fmt,
 			line += 8;
 		if (!*line)
 			continue;
-		if (level == LIBBPF_WARN && !*libbpf_complaint &&
-		    strstr(line, "failed"))
+		if (!*libbpf_complaint && strstr(line, "failed") &&
+		    (!strncmp(line, "prog '", 6) || !strncmp(line, "map '", 5)))
 			snprintf(libbpf_complaint, sizeof(libbpf_complaint),
 				 "%s", line);
 		log_debug("libbpf: %s", line);
