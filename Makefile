@@ -56,7 +56,7 @@ UNIT_BIN := $(patsubst tests/unit/%.c,$(O)/tests/unit/%,$(wildcard tests/unit/te
 PROG_BIN := $(patsubst tests/prog/%.c,$(O)/tests/prog/%,$(wildcard tests/prog/test_*.c))
 PROG_LIB := $(patsubst tests/lib/%.c,$(O)/tests/lib/%.o,$(wildcard tests/lib/*.c))
 
-.PHONY: all tests check check-unit check-prog check-net lint install uninstall clean help
+.PHONY: all tests fuzz check check-unit check-prog check-net lint install uninstall clean help
 all: $(O)/masqbpf
 
 $(O)/masqbpf: $(USER_OBJ)
@@ -89,6 +89,18 @@ $(O)/tests/%: tests/%.c $(USER_LIB) $(PROG_LIB) | $(SKELS)
 	$(call say,CC,$@)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(USER_CFLAGS) -Itests/lib -MMD -MP -MF $@.d -o $@ $< $(PROG_LIB) $(USER_LIB) $(USER_LDFLAGS) $(PKG_LIBS) -lcmocka
+
+# the parsers and nothing else: the fuzzers need neither BPF nor the kernel
+FUZZ_SRC := $(wildcard user/config*.c user/doc*.c) \
+	$(addprefix user/,cidr.c duration.c file.c reject.c)
+FUZZ_BIN := $(patsubst tests/fuzz/%.c,$(O)/tests/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
+fuzz: $(FUZZ_BIN) ## build the fuzzers; run: build/tests/fuzz/fuzz_config DIR tests/fuzz/corpus/config
+$(O)/tests/fuzz/%: tests/fuzz/%.c $(FUZZ_SRC)
+	$(call say,CLANG,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CLANG) -std=gnu11 -D_GNU_SOURCE -Iinclude -Iuser -g -O1 $(WARN) \
+		-fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined \
+		$(CPPFLAGS) -MMD -MP -MF $@.d -o $@ $< $(FUZZ_SRC) $(LDFLAGS) $(PKG_LIBS)
 
 check: ## build and run every test (the same as scripts/test.sh without packages)
 	$(Q)scripts/test.sh --no-deps

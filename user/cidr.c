@@ -15,21 +15,6 @@
 
 #define ADDR_TEXT_MAX 48 /* longer is no address */
 
-static void suggest(char *err, size_t errlen, const struct cidr *guess)
-{
-	char text[CIDR_STRLEN];
-	size_t length;
-
-	if (!err || !errlen || !guess->addr.family)
-		return;
-	if (guess->plen == 0xff)
-		addr_format(&guess->addr, text, sizeof(text));
-	else
-		cidr_format(guess, text, sizeof(text));
-	length = strlen(err);
-	snprintf(err + length, errlen - length, ": did you mean %s?", text);
-}
-
 static int width(const struct addr *addr)
 {
 	return addr->family == 6 ? 128 : 32;
@@ -54,6 +39,28 @@ static bool is_mapped(const struct addr *addr)
 {
 	return addr->family == 6 && !addr->a[0] && !addr->a[1] &&
 	       addr->a[2] == htonl(0xffff);
+}
+
+/* ": did you mean GUESS?"; plen 0xff: an address. Never what is refused. */
+static void suggest(char *err, size_t errlen, struct cidr guess)
+{
+	char text[CIDR_STRLEN];
+	size_t length;
+
+	if (!err || !errlen || !guess.addr.family)
+		return;
+	if (is_mapped(&guess.addr) && guess.plen >= 96) {
+		guess.addr =
+			(struct addr){ .family = 4, .a = { guess.addr.a[3] } };
+		if (guess.plen != 0xff)
+			guess.plen -= 96;
+	}
+	if (guess.plen == 0xff)
+		addr_format(&guess.addr, text, sizeof(text));
+	else
+		cidr_format(&guess, text, sizeof(text));
+	length = strlen(err);
+	snprintf(err + length, errlen - length, ": did you mean %s?", text);
 }
 
 /* What is wrong with an IPv4 address that inet_pton refused. */
@@ -143,13 +150,13 @@ int addr_parse(const char *text, struct addr *out, char *err, size_t errlen)
 			      "a prefix, where one address is expected");
 	ret = parse_addr(text, &addr, &guess.addr, err, errlen);
 	if (ret) {
-		suggest(err, errlen, &guess);
+		suggest(err, errlen, guess);
 		return ret;
 	}
 	if (is_mapped(&addr)) {
-		guess.addr = (struct addr){ .family = 4, .a = { addr.a[3] } };
+		guess.addr = addr;
 		reject(err, errlen, "an IPv4 address in IPv6 form");
-		suggest(err, errlen, &guess);
+		suggest(err, errlen, guess);
 		return -EINVAL;
 	}
 	*out = addr;
@@ -209,20 +216,20 @@ int cidr_parse(const char *text, struct cidr *out, char *err, size_t errlen)
 		    !parse_plen(slash + 1, &near, &guess, &cidr.plen, NULL,
 				0)) {
 			guess = cidr_of(&near, cidr.plen);
-			suggest(err, errlen, &guess);
+			suggest(err, errlen, guess);
 		}
 		return ret;
 	}
 	if (!slash) {
 		guess = cidr_of(&cidr.addr, width(&cidr.addr));
 		reject(err, errlen, "no prefix length");
-		suggest(err, errlen, &guess);
+		suggest(err, errlen, guess);
 		return -EINVAL;
 	}
 	ret = parse_plen(slash + 1, &cidr.addr, &guess, &cidr.plen, err,
 			 errlen);
 	if (ret) {
-		suggest(err, errlen, &guess);
+		suggest(err, errlen, guess);
 		return ret;
 	}
 
@@ -232,12 +239,12 @@ int cidr_parse(const char *text, struct cidr *out, char *err, size_t errlen)
 			(struct addr){ .family = 4, .a = { guess.addr.a[3] } };
 		guess.plen -= 96;
 		reject(err, errlen, "an IPv4 prefix in IPv6 form");
-		suggest(err, errlen, &guess);
+		suggest(err, errlen, guess);
 		return -EINVAL;
 	}
 	if (memcmp(guess.addr.a, cidr.addr.a, sizeof(cidr.addr.a))) {
 		reject(err, errlen, "has bits set beyond the prefix length");
-		suggest(err, errlen, &guess);
+		suggest(err, errlen, guess);
 		return -EINVAL;
 	}
 	*out = guess;

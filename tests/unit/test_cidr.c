@@ -101,6 +101,7 @@ static const struct {
 	{ "[fc00::]/7", "not an IPv6 address" },
 	{ "::ffff:10.0.0.0/104", "IPv6 form: did you mean 10.0.0.0/8?" },
 	{ "::ffff:10.0.0.1/104", "did you mean 10.0.0.0/8?" },
+	{ "::ffff:1.2.3.4", "no prefix length: did you mean 1.2.3.4/32?" },
 	{ "::ffff:0:0/95", "did you mean ::fffe:0:0/95?" },
 	{ "::ffff:0:0/96", "did you mean 0.0.0.0/0?" },
 	{ "::ffff:1.2.3.4/128", "did you mean 1.2.3.4/32?" },
