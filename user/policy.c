@@ -263,6 +263,18 @@ static int absolute_path(const char *path, char *buf, size_t len)
 	return (size_t)length < len ? 0 : -ENAMETOOLONG;
 }
 
+/* Which source lists a packet has to be looked up in. */
+static uint32_t source_flags(const struct config *config)
+{
+	uint32_t flags = config->keep_sources.count ? MASQ_P_KEEP_SOURCES : 0;
+
+	for (size_t i = 0; i < config->pods.count; i++)
+		flags |= config->pods.items[i].cidr.addr.family == 4
+				 ? MASQ_P_PODS4
+				 : MASQ_P_PODS6;
+	return flags;
+}
+
 static void fill_head(struct masq_policy *head, const struct instance *instance,
 		      const struct config *config)
 {
@@ -271,6 +283,7 @@ static void fill_head(struct masq_policy *head, const struct instance *instance,
 			 (config->drop_foreign_sources ? MASQ_P_DROP_FOREIGN
 						       : 0) |
 			 (config->reject_tcp ? MASQ_P_REJECT_TCP : 0) |
+			 source_flags(config) |
 			 (config->flow_counters ? 0 : MASQ_P_NO_FLOW_COUNT),
 		.port_min = config->port_min,
 		.port_max = config->port_max,
