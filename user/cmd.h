@@ -85,5 +85,6 @@ extern const struct cmd cmd_explain;
 extern const struct cmd cmd_counters;
 extern const struct cmd cmd_flows;
 extern const struct cmd cmd_flush;
+extern const struct cmd cmd_plan;
 
 #endif

@@ -27,6 +27,7 @@ static const struct cmd *const commands[] = {
 	&cmd_counters,
 	&cmd_flows,
 	&cmd_flush,
+	&cmd_plan,
 	NULL,
 };
 
