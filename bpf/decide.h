@@ -151,7 +151,13 @@ MASQ_NOINLINE int FN(egress_new)(struct __sk_buff *skb, const PKT *pkt,
 masquerade:
 			return FN(masquerade)(skb, pkt, &d, now);
 		case MASQ_C_MALFORMED:
-			return MASQ_R_MALFORMED;
+			return pkt->fragment ? MASQ_R_FRAGMENT
+					     : MASQ_R_MALFORMED;
+		case MASQ_C_FRAGMENT:
+			if (pkt->proto == IPPROTO_TCP && pkt->frag_off < 20)
+				return MASQ_R_FRAGMENT;
+			MASQ_DO(FN(fragment_hold)(skb, pkt, MASQ_EGRESS));
+			return MASQ_R_NO_FLOW;
 		default: /* E7 */
 			return MASQ_R_NO_FLOW;
 		}
@@ -205,6 +211,19 @@ MASQ_INLINE void FN(flow_count)(struct __sk_buff *skb, const PKT *pkt, FLOW *f,
 	masq_count_prefix(f->prefix, dir, packets, bytes, 0);
 }
 
+/*
+ * Packets that are no flow's own: errors about one, later fragments of one.
+ * MASQ_R_MAX: go on as with a packet without a record.
+ */
+MASQ_INLINE int FN(attached)(struct __sk_buff *skb, PKT *pkt, enum masq_dir dir)
+{
+	if (pkt->class == MASQ_C_ICMP_ERROR)
+		return FN(icmp_error)(skb, pkt, dir);
+	if (pkt->class == MASQ_C_FRAGMENT)
+		return FN(fragment)(skb, pkt, dir);
+	return MASQ_R_MAX;
+}
+
 /* The egress rows of the table. */
 MASQ_INLINE int FN(egress)(struct __sk_buff *skb, PKT *pkt, const __u32 l2_len)
 {
@@ -214,8 +233,12 @@ MASQ_INLINE int FN(egress)(struct __sk_buff *skb, PKT *pkt, const __u32 l2_len)
 
 	if (unlikely(FN(is_multicast)(pkt->key.rem_addr)))
 		return MASQ_R_MULTICAST;
-	if (unlikely(pkt->class >= MASQ_C_ICMP_ERROR))
+	if (unlikely(pkt->class >= MASQ_C_ICMP_ERROR)) {
+		r = FN(attached)(skb, pkt, MASQ_EGRESS);
+		if (r != MASQ_R_MAX)
+			return r;
 		goto new;
+	}
 	f = bpf_map_lookup_elem(&FLOWS, &pkt->key);
 	if (f && unlikely(!FN(flow_live)(f, now))) {
 		MASQ_DO(FN(flow_end_any)(&pkt->key, f));
@@ -243,12 +266,13 @@ MASQ_INLINE int FN(egress)(struct __sk_buff *skb, PKT *pkt, const __u32 l2_len)
 			return MASQ_R_BUSY;
 	}
 	FN(flow_count)(skb, pkt, f, MASQ_EGRESS);
-	if (f->kind != MASQ_K_FWD)
-		return MASQ_R_NONE;
-	return FN(rewrite)(skb, pkt, f->xlat_addr, f->xlat_port, l2_len,
-			   MASQ_EGRESS)
-		       ? MASQ_R_REWRITE
-		       : MASQ_R_NONE;
+	if (f->kind == MASQ_K_FWD &&
+	    FN(rewrite)(skb, pkt, f->xlat_addr, f->xlat_port, l2_len,
+			MASQ_EGRESS))
+		return MASQ_R_REWRITE;
+	if (unlikely(pkt->fragment))
+		return FN(fragment_first)(skb, pkt, f, MASQ_EGRESS);
+	return MASQ_R_NONE;
 }
 
 /* I2 and I4, for a packet without a record. */
@@ -264,8 +288,11 @@ MASQ_NOINLINE int FN(ingress_new)(struct __sk_buff *skb, const PKT *pkt,
 		return MASQ_R_DISCOVERY;
 	if (skb->pkt_type || FN(is_multicast)(pkt->key.in_addr))
 		return MASQ_R_MULTICAST; /* or not meant for this node */
-	if (FN(is_local)(skb, pkt->key.in_addr, skb->ifindex))
+	if (FN(is_local)(skb, pkt->key.in_addr, skb->ifindex)) {
+		if (pkt->class == MASQ_C_FRAGMENT)
+			MASQ_DO(FN(fragment_hold)(skb, pkt, MASQ_INGRESS));
 		return MASQ_R_HOST;
+	}
 	if (pkt->class != MASQ_C_OPENER && pkt->class != MASQ_C_ACK)
 		return MASQ_R_INBOUND;
 	d.half = masq_half();
@@ -286,8 +313,12 @@ MASQ_INLINE int FN(ingress)(struct __sk_buff *skb, PKT *pkt, const __u32 l2_len)
 	FLOW *f = NULL;
 	int r;
 
-	if (unlikely(pkt->class >= MASQ_C_ICMP_ERROR))
+	if (unlikely(pkt->class >= MASQ_C_ICMP_ERROR)) {
+		r = FN(attached)(skb, pkt, MASQ_INGRESS);
+		if (r != MASQ_R_MAX)
+			return r;
 		goto new;
+	}
 	f = bpf_map_lookup_elem(&FLOWS, &pkt->key);
 	if (f && unlikely(!FN(flow_live)(f, now))) {
 		MASQ_DO(FN(flow_end_any)(&pkt->key, f));
@@ -310,12 +341,13 @@ MASQ_INLINE int FN(ingress)(struct __sk_buff *skb, PKT *pkt, const __u32 l2_len)
 			return MASQ_R_INBOUND_UNTRACKED;
 	}
 	FN(flow_count)(skb, pkt, f, MASQ_INGRESS);
-	if (f->kind != MASQ_K_REV)
-		return MASQ_R_NONE;
-	return FN(rewrite)(skb, pkt, f->xlat_addr, f->xlat_port, l2_len,
-			   MASQ_INGRESS)
-		       ? MASQ_R_REWRITE
-		       : MASQ_R_NONE;
+	if (f->kind == MASQ_K_REV &&
+	    FN(rewrite)(skb, pkt, f->xlat_addr, f->xlat_port, l2_len,
+			MASQ_INGRESS))
+		return MASQ_R_REWRITE;
+	if (unlikely(pkt->fragment))
+		return FN(fragment_first)(skb, pkt, f, MASQ_INGRESS);
+	return MASQ_R_NONE;
 }
 
 /* --- masq_ctl: the same decisions for people ---------------------------- */

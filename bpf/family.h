@@ -32,6 +32,9 @@
 #include "policy.h"
 #include "nat.h"
 #include "rewrite.h"
+#include "icmp.h"
+#include "fragment.h"
+#include "refuse.h"
 #include "decide.h"
 
 #undef FN

@@ -70,6 +70,21 @@ MASQ_MAP(masq_flows6, BPF_MAP_TYPE_HASH, struct masq_key6, struct masq_flow6,
 MASQ_QUEUE(masq_ring4, struct masq_slot4);
 MASQ_QUEUE(masq_ring6, struct masq_slot6);
 
+/* --- fragments: no NAT state, so these may be LRU ---------------------- */
+MASQ_MAP(masq_frags, BPF_MAP_TYPE_LRU_HASH, struct masq_frag_key,
+	 struct masq_frag, MASQ_FRAG_NOTES, 0);
+MASQ_MAP(masq_held, BPF_MAP_TYPE_LRU_HASH, struct masq_held_key,
+	 struct masq_held, MASQ_HELD_MAX, 0);
+/* room for two packets: an early one, and a first one while others go out */
+MASQ_MAP(masq_copies, BPF_MAP_TYPE_PERCPU_ARRAY, __u32, struct masq_held, 2, 0);
+
+struct masq_bucket {
+	__u32 tick;
+	__u32 tokens;
+};
+MASQ_MAP(masq_refusals, BPF_MAP_TYPE_PERCPU_ARRAY, __u32, struct masq_bucket, 1,
+	 0);
+
 /* --- events ----------------------------------------------------------- */
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);

@@ -63,9 +63,16 @@ MASQ_INLINE __u32 masq_vlan(struct __sk_buff *skb, __be16 *proto)
 			}                                                  \
 		}                                                          \
 		reason = dir_fn##_v##fam(skb, &pkt, l2_len);               \
-		if (unlikely(reason >= MASQ_R_NO_FLOW))                    \
+		if (unlikely(reason >= MASQ_R_NO_FLOW)) {                  \
 			MASQ_DO(event_v##fam(&pkt.key, NULL, MASQ_EV_DROP, \
 					     reason, skb->ifindex));       \
+			if (dir == MASQ_EGRESS &&                          \
+			    refuse_v##fam(skb, &pkt, reason)) {            \
+				masq_stat(reason, 1);                      \
+				return bpf_redirect_neigh(                 \
+					skb->ingress_ifindex, NULL, 0, 0); \
+			}                                                  \
+		}                                                          \
 	} while (0)
 
 #define MASQ_PROGRAM(name, dir, dir_fn, l2_len)                         \

@@ -22,7 +22,8 @@ PKT
 	__u8 simple; /* direct access works */
 	__u8 icmp_type;
 	__u8 fragment; /* first fragment, with more to come */
-	__u16 pad;
+	__u16 frag_off; /* bytes */
+	__be32 frag_id;
 	__u32 tcp_seq; /* host order */
 	__u32 tcp_ack;
 };
@@ -134,7 +135,6 @@ MASQ_INLINE void FN(parse_icmp)(PKT *pkt, const struct masq_icmphdr *icmp,
 	}
 #if FAM == 4
 	pkt->class = type == ICMP_DEST_UNREACH || type == ICMP_SOURCE_QUENCH ||
-				     type == ICMP_REDIRECT ||
 				     type == ICMP_TIME_EXCEEDED ||
 				     type == ICMP_PARAMETERPROB
 			     ? MASQ_C_ICMP_ERROR
@@ -295,6 +295,7 @@ MASQ_NOINLINE __u32 FN(parse_slow)(struct __sk_buff *skb, PKT *pkt,
 		pkt->l3_len = have; /* BIG TCP */
 	frag = bpf_ntohs(ip.frag_off);
 	pkt->l4_off = l3_off + hlen;
+	pkt->frag_id = ip.id;
 	if (ip.version != 4 || hlen < L3_HLEN || pkt->l3_len < hlen ||
 	    pkt->l3_len > have) {
 		pkt->l3_len = have;
@@ -302,7 +303,7 @@ MASQ_NOINLINE __u32 FN(parse_slow)(struct __sk_buff *skb, PKT *pkt,
 		return pkt->l3_len;
 	}
 	if (frag & 0x1fff) {
-		/* RFC 1858: offset 1 could overwrite TCP flags */
+		pkt->frag_off = (frag & 0x1fff) * 8;
 		pkt->class = MASQ_C_FRAGMENT;
 		return pkt->l3_len;
 	}
@@ -330,7 +331,7 @@ MASQ_NOINLINE __u32 FN(parse_slow)(struct __sk_buff *skb, PKT *pkt,
 	}
 	/* RFC 8200 section 4; a chain longer than this is malformed to us */
 	for (i = 0; i < 8; i++) {
-		__u8 h[4];
+		__u8 h[8];
 
 		if (next != IPPROTO_HOPOPTS && next != IPPROTO_ROUTING &&
 		    next != IPPROTO_DSTOPTS && next != IPPROTO_MH &&
@@ -342,9 +343,11 @@ MASQ_NOINLINE __u32 FN(parse_slow)(struct __sk_buff *skb, PKT *pkt,
 		}
 		if (next == IPPROTO_FRAGMENT) {
 			frag = (h[2] << 8 | h[3]);
+			__builtin_memcpy(&pkt->frag_id, h + 4, 4);
 			next = h[0];
 			off += 8;
 			if (frag & 0xfff8) {
+				pkt->frag_off = frag & 0xfff8;
 				pkt->proto = next;
 				pkt->key.proto = next;
 				pkt->l4_off = off;

@@ -117,6 +117,9 @@ enum masq_stat {
 	MASQ_S_EXPIRED, /* records freed after their time */
 	MASQ_S_RECLAIMED, /* records freed early because the table was full */
 	MASQ_S_EVENTS_LOST,
+	MASQ_S_FRAG_HELD,     /* fragments copied because they came early */
+	MASQ_S_FRAG_RELEASED, /* of these: sent after their first came */
+	MASQ_S_REFUSED,	      /* new flows answered with an ICMP error */
 	MASQ_S_MAX,
 };
 
@@ -367,6 +370,41 @@ struct masq_addr {
 
 struct masq_pod_usage {
 	__s32 flows;
+};
+
+/* Fragments: what the first one leaves for the others (masq_frags). */
+#define MASQ_FRAG_SECONDS 30 /* RFC 791, RFC 8200: reassembly takes longer */
+#define MASQ_FRAG_NOTES 8192
+#define MASQ_HELD_BYTES 2048 /* longest early fragment; power of two */
+#define MASQ_HELD_MAX 512    /* copies in all */
+#define MASQ_HELD_EACH 16    /* copies of one datagram */
+
+struct masq_frag_key {
+	__be32 in_addr[4];
+	__be32 rem_addr[4];
+	__be32 id; /* IPv4: in the low half */
+	__u8 proto;
+	__u8 dir; /* 0 egress, 1 ingress */
+	__u8 family;
+	__u8 pad;
+};
+
+struct masq_frag {
+	__be32 addr[4]; /* what the inside address becomes */
+	__u32 expires;	/* tick */
+	__u32 prefix;
+	__u32 translate;
+};
+
+struct masq_held_key {
+	struct masq_frag_key frag;
+	__u32 index;
+};
+
+struct masq_held {
+	__u32 length;
+	__u32 expires; /* tick */
+	__u8 data[MASQ_HELD_BYTES];
 };
 
 /* Shared by all CPUs (masq_usage[0]); changed by plain atomic add. */

@@ -249,6 +249,8 @@ int prog_lab_reset(void **state)
 	clear_hash(prog_map(lab, "masq_flows4"), 0);
 	clear_hash(prog_map(lab, "masq_flows6"), 0);
 	clear_hash(prog_map(lab, "masq_pods"), 0);
+	clear_hash(prog_map(lab, "masq_frags"), 0);
+	clear_hash(prog_map(lab, "masq_held"), 0);
 	drain_ring(prog_map(lab, "masq_ring4"));
 	drain_ring(prog_map(lab, "masq_ring6"));
 	put(lab, "masq_usage", 0, &usage);

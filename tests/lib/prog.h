@@ -30,9 +30,11 @@ enum dir {
 	EGRESS,
 	INGRESS
 };
+/* REDIRECT: refused with an ICMP error, sent back to the pod */
 enum {
 	NEXT = -1,
-	DROP = 2
+	DROP = 2,
+	REDIRECT = 7
 };
 
 struct prog_lab {

@@ -225,6 +225,7 @@ static void ports(struct masq_policy *policy)
 static void E4_the_last_free_port_is_found_then_dropped(void **state)
 {
 	struct prog_lab *lab = *state;
+	struct packet refused;
 	bool seen[10] = {};
 	char pod[32];
 
@@ -237,7 +238,11 @@ static void E4_the_last_free_port_is_found_then_dropped(void **state)
 		assert_false(seen[seen_port(lab) - 20000]);
 		seen[seen_port(lab) - 20000] = true;
 	}
-	SEND(EGRESS, DROP, PKT(UDP, OUT("10.44.14.99", 30100, FAR4, 53)), NULL);
+	refused = *PKT(UDP, OUT("10.44.14.99", 30100, FAR4, 53));
+	SEND(EGRESS, REDIRECT, &refused,
+	     PKT(.proto = IPPROTO_ICMP, .flags = 3, .code = 13, .src = NODE4,
+		 .dst = "10.44.14.99", .quoted = &refused,
+		 .quoted_length = 28));
 	assert_int_equal(REASON(NO_PORT), 1);
 	assert_int_equal(prog_stat(lab, MASQ_S_PORT_FAIL), 1);
 	/* another destination has all of them */
@@ -317,8 +322,13 @@ static void E4_a_pod_has_its_quota(void **state)
 	for (int i = 0; i < 3; i++)
 		SEND(EGRESS, NEXT, PKT(UDP, OUT(POD4, 5000 + i, FAR4, 53)),
 		     NULL);
-	SEND(EGRESS, DROP, PKT(UDP, OUT(POD4, 5003, FAR4, 53)), NULL);
+	SEND(EGRESS, REDIRECT, PKT(UDP, OUT(POD4, 5003, FAR4, 53)), NULL);
 	assert_int_equal(REASON(POD_QUOTA), 1);
+	/* TCP is not answered: the SYN that is sent again may find room */
+	SEND(EGRESS, DROP, PKT(TCP, OUT(POD4, 5003, FAR4, 53), .flags = SYN),
+	     NULL);
+	assert_int_equal(REASON(POD_QUOTA), 2);
+	assert_int_equal(prog_stat(lab, MASQ_S_REFUSED), 1);
 	SEND(EGRESS, NEXT, PKT(UDP, OUT(POD4B, 5000, FAR4, 53)), NULL);
 	prog_age(lab, 200);
 	SEND(EGRESS, NEXT, PKT(UDP, OUT(POD4, 5003, FAR4, 53)),
