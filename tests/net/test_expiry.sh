@@ -56,9 +56,6 @@ short_flows() {
 	is sources "$(word sources "$line")" $NODE_ADDR
 	is sources "$(jq -r '.sources | join(" ")' <<<"$tally")" $NODE_ADDR
 	far_saw $NODE_ADDR
-	# Slower than half of it, the table would not be under test.
-	[ "$(word rate "$line")" -ge $((RATE / 2)) ] ||
-		fail "only $(word rate "$line") flows a second"
 	note "$(word rate "$line") flows a second"
 }
 
