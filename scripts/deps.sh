@@ -21,7 +21,7 @@ demo=(
 	python3 tcpdump util-linux
 )
 test=(
-	clang-format cpio kmod libcap2-bin libcmocka-dev mandoc
+	busybox-static clang-format cpio kmod libcap2-bin libcmocka-dev mandoc
 	python3-scapy qemu-system-x86 shellcheck strace xz-utils zstd
 )
 
