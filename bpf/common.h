@@ -75,14 +75,6 @@ enum {
 /* Set by user space between open and load; the verifier prunes by it. */
 const volatile __u32 masq_features = 0; /* MASQ_FEAT_* */
 
-/* Ticks a second, rounded; 0 means that user space did not say: 62 (HZ=1000) */
-const volatile __u32 masq_tick_rate = 0;
-
-MASQ_INLINE __u32 masq_frag_ticks(void)
-{
-	return MASQ_FRAG_SECONDS * (masq_tick_rate ? masq_tick_rate : 62);
-}
-
 /* What a packet can do to the table (contract: E1-E7, I1-I4). */
 enum masq_class {
 	MASQ_C_OPENER, /* SYN, UDP, query, any other protocol: may begin a flow */
@@ -146,6 +138,14 @@ MASQ_INLINE __u32 masq_half(void)
 MASQ_INLINE struct masq_policy *masq_policy_of(__u32 half)
 {
 	return bpf_map_lookup_elem(&masq_policy, &half);
+}
+
+/* Until when a first fragment, or an early one, is remembered. */
+MASQ_INLINE __u32 masq_fragment_expiry(void)
+{
+	struct masq_policy *pol = masq_policy_of(masq_half());
+
+	return masq_now() + (pol ? pol->fragment : 0);
 }
 
 MASQ_INLINE struct masq_usage *masq_usage_get(void)

@@ -148,7 +148,7 @@ MASQ_NOINLINE int FN(fragment_hold)(struct __sk_buff *skb, const PKT *pkt,
 	held = bpf_map_lookup_elem(&masq_copies, &zero);
 	if (!held || !masq_copy(skb, held))
 		return 0;
-	held->expires = masq_now() + masq_frag_ticks();
+	held->expires = masq_fragment_expiry();
 	FN(frag_key)(&key.frag, pkt, dir);
 	for (i = 0; i < MASQ_HELD_EACH; i++) {
 		key.index = i;
@@ -171,7 +171,7 @@ MASQ_NOINLINE int FN(fragment_first)(struct __sk_buff *skb, const PKT *pkt,
 	struct masq_frag note = {};
 
 	FN(frag_key)(&key, pkt, dir);
-	note.expires = masq_now() + masq_frag_ticks();
+	note.expires = masq_fragment_expiry();
 	note.prefix = f->prefix;
 	if (f->kind == (dir == MASQ_EGRESS ? MASQ_K_FWD : MASQ_K_REV)) {
 		note.translate = 1;

@@ -275,9 +275,11 @@ struct masq_policy {
 	__u32 max_flows_per_pod;
 	__u16 node_port_min; /* what masq_ports was made from, for user space */
 	__u16 node_port_max;
+	__u32 fragment; /* ticks that a first fragment is remembered */
+	__u32 pad;
 	__u64 applied_ns; /* CLOCK_REALTIME */
 };
-_Static_assert(sizeof(struct masq_policy) == 56, "masq_policy");
+_Static_assert(sizeof(struct masq_policy) == 64, "masq_policy");
 
 /*
  * Longest-prefix trie: one for both families, destinations and sources.

@@ -294,6 +294,8 @@ static void fill_head(struct masq_policy *head, const struct instance *instance,
 	};
 	for (int i = 0; i < MASQ_T_MAX; i++)
 		head->timeout[i] = ns_to_ticks(instance, config->timeout_ns[i]);
+	head->fragment =
+		ns_to_ticks(instance, MASQ_FRAG_SECONDS * 1000000000ULL);
 }
 
 int policy_from_config(const struct instance *instance,
@@ -305,8 +307,9 @@ int policy_from_config(const struct instance *instance,
 	if (!policy)
 		goto out;
 	if (config->max_flows != instance->meta.max_flows)
-		log_warn("maxFlows %u takes effect when the instance is made; this one has %u",
-			 config->max_flows, instance->meta.max_flows);
+		log_warn(
+			"maxFlows %u takes effect when the instance is made; this one has %u",
+			config->max_flows, instance->meta.max_flows);
 	fill_head(&policy->head, instance, config);
 	snprintf(policy->source.preset, sizeof(policy->source.preset), "%s",
 		 config->preset ?: "");

@@ -256,6 +256,7 @@ int prog_lab_reset(void **state)
 	put(lab, "masq_usage", 0, &usage);
 	for (int t = 0; t < MASQ_T_MAX; t++)
 		policy.timeout[t] = prog_ticks(lab, seconds[t]);
+	policy.fragment = prog_ticks(lab, MASQ_FRAG_SECONDS);
 	put(lab, "masq_policy", 0, &policy);
 	put(lab, "masq_active", 0, &(uint32_t){ 0 });
 	for (uint32_t word = 0; word < 2 * MASQ_PORT_WORDS; word++) {
