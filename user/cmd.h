@@ -86,5 +86,6 @@ extern const struct cmd cmd_counters;
 extern const struct cmd cmd_flows;
 extern const struct cmd cmd_flush;
 extern const struct cmd cmd_plan;
+extern const struct cmd cmd_metrics;
 
 #endif

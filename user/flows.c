@@ -503,6 +503,30 @@ int flows_walk(struct instance *instance, const struct flow_filter *filter,
 	return err;
 }
 
+static int hand_over_owner(struct walk *walk, int family, const void *key,
+			   const void *value)
+{
+	struct flow flow;
+
+	if (((const struct masq_flow *)value)->kind == MASQ_K_REV)
+		return 0;
+	if (family == 4)
+		read_flow4(key, value, walk->now, &flow);
+	else
+		read_flow6(key, value, walk->now, &flow);
+	return walk->fn(walk->data, &flow);
+}
+
+int flows_walk_owners(struct instance *instance, flow_fn fn, void *data)
+{
+	struct walk walk = { .instance = instance,
+			     .each = hand_over_owner,
+			     .fn = fn,
+			     .data = data };
+
+	return walk_all(&walk);
+}
+
 static int count_prefix(struct walk *walk, int family, const void *key,
 			const void *value)
 {

@@ -63,6 +63,11 @@ struct flow_tuple flow_orig(const struct flow *flow);
 typedef int (*flow_fn)(void *data, const struct flow *flow);
 int flows_walk(struct instance *instance, const struct flow_filter *filter,
 	       flow_fn fn, void *data);
+/*
+ * The same of all live flows by their owner records alone: `ingress` and
+ * `idle` of a masqueraded flow are not filled in, and no memory is needed.
+ */
+int flows_walk_owners(struct instance *instance, flow_fn fn, void *data);
 /* Ends one flow, by the code that the packet path uses. 0 or -errno. */
 int flow_end(struct instance *instance, const struct flow *flow);
 /* Adds the live flows of each prefix slot to live[max_prefixes]. */

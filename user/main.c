@@ -28,6 +28,7 @@ static const struct cmd *const commands[] = {
 	&cmd_flows,
 	&cmd_flush,
 	&cmd_plan,
+	&cmd_metrics,
 	NULL,
 };
 

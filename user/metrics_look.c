@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * metrics_look.c - the state around the maps as a process finds it that has
+ * not been there before. The agent knows it and needs none of this.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include "config.h"
+#include "hook.h"
+#include "metrics.h"
+#include "netdev.h"
+#include "node.h"
+#include "out.h"
+
+static int look_at_config(struct instance *instance,
+			  struct metrics_state *state)
+{
+	struct policy *policy;
+	struct config *config;
+	char err[512];
+	int ret = policy_read(instance, &policy);
+
+	if (ret)
+		return ret == -ENODATA ? 0 : ret;
+	state->reload_time = policy->head.applied_ns / 1000000000ULL;
+	state->reload_ok = true;
+	/* "-": standard input, which is over */
+	if (*policy->source.config_path == '/') {
+		if (config_load(policy->source.config_path, NULL, &config, err,
+				sizeof(err))) {
+			state->reload_ok = false;
+			state->stale = true;
+		} else {
+			config_free(config);
+		}
+	}
+	policy_free(policy);
+	return 0;
+}
+
+static int look_at_uplinks(struct instance *instance,
+			   struct metrics_state *state)
+{
+	struct metrics_uplink *uplinks = NULL;
+	struct netdev *netdev = NULL;
+	uint32_t *ifindexes = NULL;
+	size_t count = 0;
+	int err;
+
+	if (instance_is_elsewhere(instance))
+		return instance_say_elsewhere(instance);
+	err = netdev_read(&netdev)
+		      ?: node_uplinks(instance, &ifindexes, &count);
+	if (err)
+		goto out;
+	uplinks = calloc(count + 1, sizeof(*uplinks));
+	if (!uplinks) {
+		err = -ENOMEM;
+		goto out;
+	}
+	for (size_t i = 0; i < count && !err; i++) {
+		const struct netdev_link *link =
+			netdev_by_index(netdev, ifindexes[i]);
+		struct hook_set set;
+
+		uplinks[i].hook = "none";
+		if (!link) {
+			snprintf(uplinks[i].name, sizeof(uplinks[i].name),
+				 "if%u", ifindexes[i]);
+			continue;
+		}
+		snprintf(uplinks[i].name, sizeof(uplinks[i].name), "%s",
+			 link->name);
+		err = hook_find(instance, link, &set);
+		uplinks[i].attached = !err && hook_set_whole(&set);
+		if (!err && hook_set_kind(&set) != HOOK_AUTO)
+			uplinks[i].hook = hook_kind_name(hook_set_kind(&set));
+	}
+	state->uplinks = uplinks;
+	state->uplink_count = count;
+out:
+	free(ifindexes);
+	netdev_free(netdev);
+	return err;
+}
+
+int metrics_look(struct instance *instance, struct metrics_state *state)
+{
+	*state = (struct metrics_state){ .foreign_nat = -1 };
+	return look_at_config(instance, state)
+		       ?: look_at_uplinks(instance, state);
+}
