@@ -36,9 +36,9 @@ struct config {
 
 	/* lists in file order, duplicates included */
 	struct config_cidrs keep; /* nonMasqueradeCIDRs */
-	bool keep_given;	  /* false: the preset's list is in `keep` */
+	bool keep_given; /* false: the preset's list is in `keep` */
 	struct config_cidrs masquerade; /* masqueradeCIDRs */
-	struct config_cidrs pods;	/* podCIDRs */
+	struct config_cidrs pods; /* podCIDRs */
 	struct config_cidrs keep_sources; /* nonMasqueradeSrcCIDRs */
 
 	bool masq_link_local;
@@ -48,7 +48,7 @@ struct config {
 	uint32_t cidr_limit;
 	uint64_t resync_interval_ns;
 
-	uint16_t port_min, port_max;	       /* snat.portRange */
+	uint16_t port_min, port_max; /* snat.portRange */
 	uint16_t node_port_min, node_port_max; /* snat.nodePortRange */
 	struct config_snat *snat;
 	size_t snat_count;
@@ -57,7 +57,7 @@ struct config {
 	uint64_t timeout_ns[MASQ_T_MAX];
 	uint32_t max_flows;
 	uint32_t max_flows_per_pod; /* default: max_flows / 4 */
-	bool flow_counters;	    /* per-flow packet and byte counts */
+	bool flow_counters; /* per-flow packet and byte counts */
 
 	char **warnings; /* "FILE:LINE:COL: text", in file order */
 	size_t warning_count;

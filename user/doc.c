@@ -18,6 +18,7 @@ struct node *doc_node(struct doc *doc, enum node_type type, struct place place)
 	node->place = place;
 	node->next = doc->nodes;
 	doc->nodes = node;
+	doc->count++;
 	return node;
 }
 

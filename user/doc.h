@@ -15,6 +15,7 @@
  * quadratic in open brackets, from being made busy for minutes.
  */
 #define DOC_MAX_DEPTH	16
+#define DOC_MAX_NODES	(1 << 19) /* a list of 100,000 has 100,000 */
 #define DOC_MAX_ANCHORS 100
 #define DOC_MAX_ALIASES 100
 
@@ -50,6 +51,7 @@ struct node {
 struct doc {
 	struct node *root; /* NULL: empty */
 	struct node *nodes;
+	size_t count;
 	struct place more; /* where another document begins */
 };
 

@@ -115,6 +115,16 @@ static struct place error_place(const json_error_t *error)
 	return place;
 }
 
+/* How many values there can be at most, before jansson makes a tree of them. */
+static size_t count_values(const char *text, size_t length)
+{
+	size_t count = 1;
+
+	for (size_t i = 0; i < length; i++)
+		count += text[i] == ',' || text[i] == ':' || text[i] == '[';
+	return count;
+}
+
 int doc_read_json(const char *text, size_t length, struct doc *doc,
 		  struct doc_error *error)
 {
@@ -124,6 +134,9 @@ int doc_read_json(const char *text, size_t length, struct doc *doc,
 	int ret;
 
 	*doc = (struct doc){ 0 };
+	if (count_values(text, length) > DOC_MAX_NODES)
+		return doc_fail(error, r.place, "more than %d values",
+				DOC_MAX_NODES);
 	json = json_loadb(text, length, 0, &json_error);
 	if (!json) {
 		if (json_error_code(&json_error) == json_error_out_of_memory)

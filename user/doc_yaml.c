@@ -70,6 +70,7 @@ static int parser_fail(struct reader *r)
 	const yaml_parser_t *parser = &r->parser;
 	const char *problem = parser->problem ?: "unknown error", *hint = "";
 	struct place place = place_of(&parser->problem_mark);
+	char begin[48] = "";
 	const char *at;
 
 	if (parser->error == YAML_MEMORY_ERROR)
@@ -88,9 +89,12 @@ static int parser_fail(struct reader *r)
 	else if (strstr(problem, "mapping values are not allowed"))
 		hint = " (wrong indentation, or text with a colon and a"
 		       " blank that needs quotes)";
-	return doc_fail(r->error, place, "not valid YAML: %s%s%s%s", problem,
+	if (parser->context && parser->context_mark.line < place.line - 1)
+		snprintf(begin, sizeof(begin), " that begins in line %zu",
+			 parser->context_mark.line + 1);
+	return doc_fail(r->error, place, "not valid YAML: %s%s%s%s%s", problem,
 			parser->context ? ", " : "", parser->context ?: "",
-			hint);
+			begin, hint);
 }
 
 /* Hangs a node into the innermost open one, or makes it the root. */
@@ -163,15 +167,26 @@ static int check_tag(struct reader *r, struct node *node, const char *tag)
 	return 0;
 }
 
+static int new_node(struct reader *r, enum node_type type,
+		    const yaml_event_t *event, struct node **out)
+{
+	struct place place = place_of(&event->start_mark);
+
+	if (r->doc->count == DOC_MAX_NODES)
+		return doc_fail(r->error, place, "more than %d values",
+				DOC_MAX_NODES);
+	*out = doc_node(r->doc, type, place);
+	return *out ? 0 : -ENOMEM;
+}
+
 static int read_scalar(struct reader *r, const yaml_event_t *event)
 {
-	struct node *node =
-		doc_node(r->doc, NODE_SCALAR, place_of(&event->start_mark));
+	struct node *node = NULL;
 	const char *text = (const char *)event->data.scalar.value;
-	int ret;
+	int ret = new_node(r, NODE_SCALAR, event, &node);
 
-	if (!node)
-		return -ENOMEM;
+	if (ret)
+		return ret;
 	if (strlen(text) != event->data.scalar.length)
 		return doc_fail(r->error, node->place, "contains a NUL");
 	node->plain = event->data.scalar.style == YAML_PLAIN_SCALAR_STYLE;
