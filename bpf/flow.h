@@ -145,8 +145,11 @@ MASQ_NOINLINE int FN(flow_end)(const KEY *key, FLOW *f)
 
 	if (kind == MASQ_K_FWD)
 		rev = FN(peer)(key, f, &peer);
-	if (kind != MASQ_K_EIM)
+	if (kind != MASQ_K_EIM) {
+		if (rev) /* for the event: one record tells both directions */
+			f->ingress = rev->ingress;
 		MASQ_DO(FN(event)(key, f, MASQ_EV_END, 0, 0));
+	}
 	if (bpf_map_delete_elem(&FLOWS, key))
 		return 0;
 	if (rev)

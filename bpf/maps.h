@@ -88,7 +88,7 @@ MASQ_MAP(masq_refusals, BPF_MAP_TYPE_PERCPU_ARRAY, __u32, struct masq_bucket, 1,
 /* --- events ----------------------------------------------------------- */
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
-	__uint(max_entries, 1 << 20);
+	__uint(max_entries, MASQ_EVENT_BYTES);
 } masq_events SEC(".maps");
 MASQ_MAP(masq_watch, BPF_MAP_TYPE_ARRAY, __u32, __u32, 1, 0);
 

@@ -461,7 +461,13 @@ struct masq_meta {
 #define MASQ_FEAT_FIB_SRC 0x2 /* bpf_fib_lookup tells the source (6.7) */
 #define MASQ_FEAT_TIMER	  0x4 /* reclaim by bpf_timer (5.15) */
 
-/* Events (masq_events, a ring buffer; masq_watch[0] != 0: somebody listens) */
+/*
+ * Events (masq_events, a ring buffer). masq_watch[0] is the second of
+ * CLOCK_MONOTONIC until which somebody listens, 0 when nobody does; the
+ * listener moves it on, so nothing is left of one that was killed.
+ */
+#define MASQ_EVENT_BYTES (1 << 20)
+
 enum masq_event_type {
 	MASQ_EV_NEW = 1,
 	MASQ_EV_END,

@@ -87,5 +87,6 @@ extern const struct cmd cmd_flows;
 extern const struct cmd cmd_flush;
 extern const struct cmd cmd_plan;
 extern const struct cmd cmd_metrics;
+extern const struct cmd cmd_watch;
 
 #endif

@@ -184,8 +184,8 @@ static int print_json(void *data, const struct flow *flow)
 	return ferror(stdout) ? -EPIPE : 0;
 }
 
-static const char *end_text(const struct addr *addr, uint16_t port, char *buf,
-			    size_t len)
+const char *end_text(const struct addr *addr, uint16_t port, char *buf,
+		     size_t len)
 {
 	char text[CIDR_STRLEN];
 

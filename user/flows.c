@@ -250,6 +250,13 @@ static bool owner_matches(const struct instance *instance,
 	return !cidr_cmp(&filter->prefix, &cidr);
 }
 
+bool flow_matches(const struct instance *instance,
+		  const struct flow_filter *filter, const struct flow *flow)
+{
+	return tuple_matches(filter, flow) &&
+	       owner_matches(instance, filter, flow);
+}
+
 /* --- halves that wait for each other ----------------------------------- */
 
 struct half {

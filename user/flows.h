@@ -68,6 +68,9 @@ int flows_walk(struct instance *instance, const struct flow_filter *filter,
  * `idle` of a masqueraded flow are not filled in, and no memory is needed.
  */
 int flows_walk_owners(struct instance *instance, flow_fn fn, void *data);
+/* Does it match? Of instance the prefixes are needed. */
+bool flow_matches(const struct instance *instance,
+		  const struct flow_filter *filter, const struct flow *flow);
 /* Ends one flow, by the code that the packet path uses. 0 or -errno. */
 int flow_end(struct instance *instance, const struct flow *flow);
 /* Adds the live flows of each prefix slot to live[max_prefixes]. */

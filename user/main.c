@@ -29,6 +29,7 @@ static const struct cmd *const commands[] = {
 	&cmd_flush,
 	&cmd_plan,
 	&cmd_metrics,
+	&cmd_watch,
 	NULL,
 };
 

@@ -123,7 +123,7 @@ static void json_lead(struct json *j, const char *key)
 
 	if (!j->first)
 		*c++ = ',';
-	if (j->depth)
+	if (j->depth && !j->one_line)
 		c = put_newline(c, j->depth);
 	j->first = false;
 	if (key) {
@@ -160,7 +160,7 @@ static void json_close(struct json *j, char bracket)
 	char lead[256];
 
 	j->depth--;
-	if (!j->first)
+	if (!j->first && !j->one_line)
 		fwrite_unlocked(lead, 1, put_newline(lead, j->depth) - lead,
 				j->file);
 	putc_unlocked(bracket, j->file);
@@ -170,6 +170,11 @@ static void json_close(struct json *j, char bracket)
 void json_begin(struct json *j, FILE *file)
 {
 	*j = (struct json){ .file = file, .first = true };
+}
+
+void json_begin_line(struct json *j, FILE *file)
+{
+	*j = (struct json){ .file = file, .first = true, .one_line = true };
 }
 
 void json_end(struct json *j)

@@ -23,9 +23,12 @@ struct json {
 	FILE *file;
 	int depth;
 	bool first; /* nothing written at this depth yet */
+	bool one_line;
 	bool after_key;
 };
 void json_begin(struct json *j, FILE *file);
+/* For streams: the whole text on one line. */
+void json_begin_line(struct json *j, FILE *file);
 void json_end(struct json *j); /* final newline */
 void json_object(struct json *j, const char *key); /* key NULL in arrays */
 void json_object_end(struct json *j);

@@ -355,6 +355,12 @@ static const char *range_text(uint16_t min, uint16_t max, char buf[32])
 	return buf;
 }
 
+/* A tick is up to 0.16 s, and a timeout is a whole number of them. */
+static void seconds_text(double seconds, char buf[32])
+{
+	snprintf(buf, 32, seconds < 10 ? "%.1fs" : "%.0fs", seconds);
+}
+
 static void find_settings(struct plan *plan, const struct instance *instance)
 {
 	static const struct {
@@ -395,10 +401,8 @@ static void find_settings(struct plan *plan, const struct instance *instance)
 	for (int i = 0; i < MASQ_T_MAX; i++) {
 		if (a->timeout[i] == b->timeout[i])
 			continue;
-		snprintf(from, sizeof(from), "%.6gs",
-			 ticks_to_seconds(instance, a->timeout[i]));
-		snprintf(to, sizeof(to), "%.6gs",
-			 ticks_to_seconds(instance, b->timeout[i]));
+		seconds_text(ticks_to_seconds(instance, a->timeout[i]), from);
+		seconds_text(ticks_to_seconds(instance, b->timeout[i]), to);
 		add_setting(plan, timeouts[i], from, to);
 	}
 	snprintf(from, sizeof(from), "%u", a->max_flows_per_pod);
