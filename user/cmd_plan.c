@@ -89,7 +89,6 @@ static int add_flow(void *data, const struct flow *flow)
 
 static int compare(struct comparison *c)
 {
-	static const struct flow_filter all;
 	const struct instance *clock = c->instance ?: no_instance(c->config);
 	int err = plan_make(clock, c->from, c->to, &c->plan);
 
@@ -103,7 +102,7 @@ static int compare(struct comparison *c)
 			c->config->max_flows, c->instance->meta.max_flows);
 	if (!err && c->instance &&
 	    (c->plan->dests.count || c->plan->sources.count))
-		err = flows_walk(c->instance, &all, add_flow, c->plan);
+		err = flows_walk_owners(c->instance, add_flow, c->plan);
 	err = err ?: plan_judge(c->plan);
 	if (err)
 		log_error("plan: %s: %s", c->file, strerror(-err));
