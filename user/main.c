@@ -16,6 +16,8 @@
 #include "instance.h"
 #include "out.h"
 
+/* A line each: many changes add to it. */
+/* clang-format off */
 static const struct cmd *const commands[] = {
 	&cmd_attach,
 	&cmd_detach,
@@ -32,6 +34,7 @@ static const struct cmd *const commands[] = {
 	&cmd_watch,
 	NULL,
 };
+/* clang-format on */
 
 enum common {
 	OPT_JSON,

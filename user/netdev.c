@@ -444,7 +444,8 @@ static int route_oif(const struct nlmsghdr *message, void *data)
 {
 	const struct nlattr *attr;
 
-	mnl_attr_for_each(attr, message, sizeof(struct rtmsg)) {
+	mnl_attr_for_each(attr, message, sizeof(struct rtmsg))
+	{
 		if (mnl_attr_get_type(attr) == RTA_OIF)
 			*(uint32_t *)data = mnl_attr_get_u32(attr);
 	}

@@ -7,7 +7,6 @@
  */
 #include <arpa/inet.h>
 #include <bpf/bpf.h>
-#include <bpf/libbpf.h>
 #include <errno.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -15,99 +14,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/ptrace.h>
-#include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 #include <cmocka.h>
-#include "instance.h"
+#include "bare.h"
+#include "config.h"
 #include "out.h"
 #include "policy.h"
 #include "prefix.h"
-
-#define MAX_FLOWS 1024
-
-/* --- an instance without programs -------------------------------------- */
-
-static int make_map(enum bpf_map_type type, size_t key, size_t value,
-		    uint32_t entries, uint32_t flags)
-{
-	LIBBPF_OPTS(bpf_map_create_opts, opts, .map_flags = flags);
-	int fd = bpf_map_create(type, "masq_test", key, value, entries, &opts);
-
-	if (fd < 0)
-		fail_msg("bpf_map_create: %s", strerror(errno));
-	return fd;
-}
-
-static int make_array(size_t value, uint32_t entries)
-{
-	return make_map(BPF_MAP_TYPE_ARRAY, 4, value, entries, 0);
-}
-
-static size_t prefixes_size(uint32_t slots)
-{
-	size_t page = getpagesize();
-
-	return (slots * sizeof(struct masq_prefix) + page - 1) / page * page;
-}
-
-static struct instance *make_instance(uint32_t slots)
-{
-	struct instance *instance = calloc(1, sizeof(*instance));
-	uint32_t zero = 0;
-	int *map = instance->map;
-
-	map[MAP_masq_meta] = make_array(sizeof(struct masq_meta), 1);
-	map[MAP_masq_active] = make_array(4, 1);
-	map[MAP_masq_policy] = make_array(sizeof(struct masq_policy), 2);
-	map[MAP_masq_ports] = make_array(8, 2 * MASQ_PORT_WORDS);
-	map[MAP_masq_snat] =
-		make_array(sizeof(struct masq_addr), MASQ_MAX_SNAT);
-	for (int half = 0; half < 2; half++)
-		map[MAP_masq_trie_a + half] = make_map(
-			BPF_MAP_TYPE_LPM_TRIE, sizeof(struct masq_lpm_key),
-			sizeof(struct masq_lpm_value), 1 << 20,
-			BPF_F_NO_PREALLOC);
-	map[MAP_masq_prefixes] = make_map(BPF_MAP_TYPE_ARRAY, 4,
-					  sizeof(struct masq_prefix), slots,
-					  BPF_F_MMAPABLE);
-	map[MAP_masq_counters] = make_map(BPF_MAP_TYPE_PERCPU_ARRAY, 4,
-					  sizeof(struct masq_prefix_count),
-					  slots, 0);
-	map[MAP_masq_flows4] =
-		make_map(BPF_MAP_TYPE_HASH, sizeof(struct masq_key4),
-			 sizeof(struct masq_flow4), MAX_FLOWS, 0);
-	map[MAP_masq_flows6] =
-		make_map(BPF_MAP_TYPE_HASH, sizeof(struct masq_key6),
-			 sizeof(struct masq_flow6), MAX_FLOWS, 0);
-
-	instance->cpus = libbpf_num_possible_cpus();
-	instance->meta = (struct masq_meta){ .magic = MASQ_MAGIC,
-					     .abi = MASQ_ABI,
-					     .hz = 1000,
-					     .max_flows = MAX_FLOWS,
-					     .max_prefixes = slots };
-	assert_int_equal(bpf_map_update_elem(map[MAP_masq_meta], &zero,
-					     &instance->meta, BPF_ANY),
-			 0);
-	instance->prefixes = mmap(NULL, prefixes_size(slots),
-				  PROT_READ | PROT_WRITE, MAP_SHARED,
-				  map[MAP_masq_prefixes], 0);
-	assert_ptr_not_equal(instance->prefixes, MAP_FAILED);
-	return instance;
-}
-
-static void free_instance(struct instance *instance)
-{
-	munmap(instance->prefixes, prefixes_size(instance->meta.max_prefixes));
-	for (int i = 0; i < MASQ_MAP_COUNT; i++)
-		if (instance->map[i])
-			close(instance->map[i]);
-	free(instance);
-}
 
 /* --- policies ---------------------------------------------------------- */
 
@@ -381,18 +297,18 @@ static void check_change(struct policy_change change, uint32_t generation,
 
 static void test_nothing_applied(void **state)
 {
-	struct instance *instance = make_instance(64);
+	struct instance *instance = bare_instance(64);
 	struct policy *policy = NULL;
 
 	(void)state;
 	assert_int_equal(policy_read(instance, &policy), -ENODATA);
 	assert_null(policy);
-	free_instance(instance);
+	bare_free(instance);
 }
 
 static void test_random(void **state)
 {
-	struct instance *instance = make_instance(4096);
+	struct instance *instance = bare_instance(4096);
 	uint32_t generation = 0;
 	unsigned int seed = 1;
 
@@ -407,7 +323,7 @@ static void test_random(void **state)
 		check_change(apply(instance, policy), generation, 0, 0, 0);
 		policy_free(policy);
 	}
-	free_instance(instance);
+	bare_free(instance);
 }
 
 static void apply_text(struct instance *instance, const char *text,
@@ -423,7 +339,7 @@ static void apply_text(struct instance *instance, const char *text,
 
 static void test_change_counts(void **state)
 {
-	struct instance *instance = make_instance(64);
+	struct instance *instance = bare_instance(64);
 
 	(void)state;
 	apply_text(instance, "10.0.0.0/8", 1, 3, 0, 0);
@@ -436,7 +352,7 @@ static void test_change_counts(void **state)
 	/* the user's own /0 takes the place of the built-in one */
 	apply_text(instance, "0.0.0.0/0", 5, 0, 2, 1);
 	apply_text(instance, "", 6, 0, 0, 1);
-	free_instance(instance);
+	bare_free(instance);
 }
 
 static uint32_t slot_of(struct instance *instance, const char *text)
@@ -485,7 +401,7 @@ static uint64_t counter(struct instance *instance, uint32_t slot)
 static void test_slots(void **state)
 {
 	/* 0.0.0.0/0, ::/0 and four more */
-	struct instance *instance = make_instance(6);
+	struct instance *instance = bare_instance(6);
 	struct policy *policy;
 	struct policy_change change;
 	uint32_t ten;
@@ -524,7 +440,124 @@ static void test_slots(void **state)
 	policy = policy_of("1.0.0.0/8 2.0.0.0/8 3.0.0.0/8 4.0.0.0/8");
 	check_in_force(instance, policy);
 	policy_free(policy);
-	free_instance(instance);
+	bare_free(instance);
+}
+
+/* A removed prefix keeps its slot as long as it has a flow. */
+static void test_live_flow_keeps_slot(void **state)
+{
+	struct instance *instance = bare_instance(5);
+	struct masq_key4 key = { .in_addr = { htonl(0x0a2c0e0f) } };
+	struct masq_flow4 flow = { .kind = MASQ_K_KEEP };
+	int fd = instance->map[MAP_masq_flows4];
+	struct policy *policy = policy_of("2.0.0.0/8 3.0.0.0/8 4.0.0.0/8");
+	struct policy_change change;
+
+	(void)state;
+	apply_text(instance, "1.0.0.0/8 2.0.0.0/8", 1, 4, 0, 0);
+	flow.prefix = slot_of(instance, "1.0.0.0/8");
+	apply_text(instance, "2.0.0.0/8", 2, 0, 1, 0);
+	flow.expires = instance_now(instance) + 100;
+	assert_int_equal(bpf_map_update_elem(fd, &key, &flow, BPF_ANY), 0);
+	log_level = -2;
+	assert_int_equal(policy_apply(instance, policy, &change), -ENOSPC);
+	log_level = 0;
+	/* expired is as good as gone */
+	flow.expires = instance_now(instance);
+	assert_int_equal(bpf_map_update_elem(fd, &key, &flow, BPF_ANY), 0);
+	check_change(apply(instance, policy), 3, 2, 0, 0);
+	policy_free(policy);
+	bare_free(instance);
+}
+
+/* --- from a config ----------------------------------------------------- */
+
+static struct policy *from_yaml(const struct instance *instance,
+				const char *yaml)
+{
+	struct config *config = NULL;
+	struct policy *policy = NULL;
+	char err[512] = "";
+
+	if (config_parse(yaml, strlen(yaml), "/etc/x.yaml", NULL, &config, err,
+			 sizeof(err)))
+		fail_msg("%s", err);
+	log_level = -1;
+	assert_int_equal(policy_from_config(instance, config, &policy), 0);
+	log_level = 0;
+	config_free(config);
+	return policy;
+}
+
+/* "PREFIX action (origin)[ as ADDRESS]" for each destination */
+static void check_destinations(struct policy *policy, const char *const *want)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < policy->count; i++) {
+		const struct policy_entry *entry = &policy->entries[i];
+		char cidr[CIDR_STRLEN], origin[320], as[CIDR_STRLEN], line[600];
+
+		if (entry->list != MASQ_L_DST)
+			continue;
+		snprintf(line, sizeof(line), "%s %s (%s)%s%s",
+			 cidr_format(&entry->cidr, cidr, sizeof(cidr)),
+			 action_name(entry->action),
+			 policy_origin(policy, entry, origin, sizeof(origin)),
+			 entry->snat ? " as " : "",
+			 entry->snat
+				 ? addr_format(&policy->snat[entry->snat - 1],
+					       as, sizeof(as))
+				 : "");
+		assert_non_null(want[n]);
+		assert_string_equal(line, want[n++]);
+	}
+	assert_null(want[n]);
+}
+
+static void test_from_config(void **state)
+{
+	static const struct {
+		const char *yaml, *want[10];
+	} rows[] = {
+		{ "resyncInterval: 5s\n",
+		  { "0.0.0.0/0 masquerade (built-in)",
+		    "10.0.0.0/8 keep (preset ip-masq-agent)",
+		    "169.254.0.0/16 keep (built-in)",
+		    "172.16.0.0/12 keep (preset ip-masq-agent)",
+		    "192.168.0.0/16 keep (preset ip-masq-agent)",
+		    "::/0 masquerade (built-in)",
+		    "fe80::/10 keep (built-in)" } },
+		{ "masqLinkLocal: true\n"
+		  "masqLinkLocalIPv6: true\n"
+		  "nonMasqueradeCIDRs: []\n",
+		  { "0.0.0.0/0 masquerade (built-in)",
+		    "::/0 masquerade (built-in)" } },
+		/* the user's own take the place of the built-in ones */
+		{ "nonMasqueradeCIDRs:\n"
+		  "- 0.0.0.0/0\n"
+		  "- 169.254.0.0/16\n"
+		  "- 10.0.0.0/8\n"
+		  "- 10.0.0.0/8\n"
+		  "masqueradeCIDRs: [ 172.30.0.0/16 ]\n",
+		  { "0.0.0.0/0 keep (config /etc/x.yaml:2)",
+		    "10.0.0.0/8 keep (config /etc/x.yaml:4)",
+		    "169.254.0.0/16 keep (config /etc/x.yaml:3)",
+		    "172.30.0.0/16 masquerade (config /etc/x.yaml:6)",
+		    "::/0 masquerade (built-in)",
+		    "fe80::/10 keep (built-in)" } },
+	};
+	struct instance *instance = bare_instance(64);
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		struct policy *policy = from_yaml(instance, rows[i].yaml);
+
+		check_destinations(policy, rows[i].want);
+		apply(instance, policy);
+		policy_free(policy);
+	}
+	bare_free(instance);
 }
 
 /* Runs an apply that is killed as it enters its n-th system call. */
@@ -557,7 +590,7 @@ static bool apply_killed_at(struct instance *instance, struct policy *policy,
 
 static void test_killed(void **state)
 {
-	struct instance *instance = make_instance(4096);
+	struct instance *instance = bare_instance(4096);
 	unsigned int seed = 7;
 	struct policy *old = random_policy(&seed), *new = NULL;
 	bool seen_old = false, seen_new = false;
@@ -595,13 +628,13 @@ static void test_killed(void **state)
 	assert_in_range(n, 20, 1000);
 	policy_free(new);
 	policy_free(old);
-	free_instance(instance);
+	bare_free(instance);
 }
 
 /* A large change brings the other half along after the flip. */
 static void test_killed_late(void **state)
 {
-	struct instance *instance = make_instance(1 << 16);
+	struct instance *instance = bare_instance(1 << 16);
 	struct policy *policy = big_policy(20000, 20000, 0);
 
 	(void)state;
@@ -610,7 +643,7 @@ static void test_killed_late(void **state)
 	policy_free(policy);
 	apply_text(instance, "10.0.0.0/8", 2, 1, 20000, 0);
 	apply_text(instance, "11.0.0.0/8", 3, 1, 1, 0);
-	free_instance(instance);
+	bare_free(instance);
 }
 
 static double seconds(clockid_t clock)
@@ -639,7 +672,7 @@ static double timed_apply(struct instance *instance, struct policy *policy,
 
 static void test_speed(void **state)
 {
-	struct instance *instance = make_instance(1 << 18);
+	struct instance *instance = bare_instance(1 << 18);
 	struct policy *policy = big_policy(100000, 100000, 0);
 	double best = 1;
 
@@ -657,7 +690,7 @@ static void test_speed(void **state)
 		policy_free(policy);
 	}
 	assert_true(best < 0.05);
-	free_instance(instance);
+	bare_free(instance);
 }
 
 int main(void)
@@ -666,13 +699,12 @@ int main(void)
 		cmocka_unit_test(test_nothing_applied),
 		cmocka_unit_test(test_change_counts),
 		cmocka_unit_test(test_slots),
+		cmocka_unit_test(test_live_flow_keeps_slot),
+		cmocka_unit_test(test_from_config),
 		cmocka_unit_test(test_random),
 		cmocka_unit_test(test_killed),
 		cmocka_unit_test(test_killed_late),
 		cmocka_unit_test(test_speed),
 	};
-	struct rlimit unlimited = { RLIM_INFINITY, RLIM_INFINITY };
-
-	setrlimit(RLIMIT_MEMLOCK, &unlimited);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
