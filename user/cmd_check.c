@@ -6,7 +6,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
+#include <string.h>
 #include "cmd.h"
 #include "config.h"
 #include "out.h"
@@ -161,7 +161,8 @@ static void print_table(const struct config *config)
 	char text[CIDR_STRLEN], more[CIDR_STRLEN];
 	struct table *t = table_new(headers);
 
-	printf("%s: valid\n\n", config->path);
+	printf("%s: valid\n\n",
+	       strcmp(config->path, "-") ? config->path : "stdin");
 	add_rows(t, config, &config->keep, "keep");
 	add_rows(t, config, &config->masquerade, "masquerade");
 	add_implied(t, config, config->masq_link_local, "169.254.0.0/16",

@@ -246,7 +246,7 @@ static int read_doc(struct loader *l, const char *text, size_t length,
 	if (ret == -ENOMEM)
 		return config_nomem(l);
 	if (ret == -EINVAL)
-		config_fail(l, error.place, "%s", error.text);
+		ret = config_fail(l, error.place, "%s", error.text);
 	return ret;
 }
 

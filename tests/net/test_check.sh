@@ -1,0 +1,106 @@
+#!/usr/bin/env bash
+# `masqbpf check`: the JSON that programs read, what people see, exit codes.
+# What is accepted and refused is the matter of tests/unit/test_config.c.
+set -euo pipefail
+. "$(dirname "$0")/../lib/tap.sh"
+
+root=$(cd "$(dirname "$0")/../.." && pwd)
+MASQBPF=${MASQBPF:-$root/build/masqbpf}
+dir=$(mktemp -d "${TMPDIR:-/tmp}/masqbpf-check.XXXXXX")
+trap 'rm -rf "$dir"' EXIT
+cd "$dir"
+
+# means FILTER WANT: what jq FILTER makes of the JSON of the file on stdin
+means() {
+	local filter=$1 want=$2
+	cat >file
+	"$MASQBPF" check file --json >out 2>err
+	is stderr "$(cat err)" ""
+	is "$filter" "$(jq -c "$filter" out)" "$want"
+}
+
+contract='[.nonMasqueradeCIDRs, .masqueradeCIDRs, .masqLinkLocal,
+	.masqLinkLocalIPv6, .cidrLimit, .resyncInterval_s, (.warnings | length)]'
+three='"10.0.0.0/8","172.16.0.0/12","192.168.0.0/16"'
+
+row "no file content: defaults" means "$contract" \
+	"[[$three],[],false,false,64,60,2]" </dev/null
+row "null list: empty" means "$contract" '[[],[],false,false,64,60,1]' \
+	<<<'nonMasqueradeCIDRs:'
+row "other keys alone: defaults" means "$contract" \
+	"[[$three],[],true,false,64,300,1]" <<-END
+		masqLinkLocal: true
+		resyncInterval: 5m
+	END
+row "everything, in the order of the file" means "$contract" \
+	'[["172.16.0.0/12","10.0.0.0/8","10.0.0.0/8"],["172.30.0.0/16"],true,true,5,5400,1]' <<-END
+		nonMasqueradeCIDRs: [172.16.0.0/12, 10.0.0.0/8, 10.0.0.0/8]
+		masqueradeCIDRs: [172.30.0.0/16]
+		cidrLimit: 5
+		masqLinkLocal: yes
+		masqLinkLocalIPv6: on
+		resyncInterval: 1.5h
+	END
+row "JSON in, JSON out" means "$contract" \
+	'[["10.0.0.0/8","fc00::/7"],[],false,false,64,60,0]' \
+	<<<'{"nonMasqueradeCIDRs":["10.0.0.0/8","FC00::/7"]}'
+row "part of a second" means .resyncInterval_s 0.5 \
+	<<<'resyncInterval: 500ms'
+row "our keys" means \
+	'[.podCIDRs, .enableIPv6, .snat.portRange, .snat.nodePortRange,
+	.snat.addresses, .timeouts_s.udp, .maxFlows, .maxFlowsPerPod]' \
+	'[["10.44.0.0/16"],true,"20000-29999","none",[{"destination":"0.0.0.0/0","address":"10.142.0.100"}],2,65536,16384]' <<-END
+		podCIDRs: [10.44.0.0/16]
+		enableIPv6: true
+		snat: {portRange: 20000-29999, nodePortRange: none, addresses: [10.142.0.100]}
+		timeouts: {udp: 2s}
+		maxFlows: 65536
+	END
+row "a warning names its place" means '.warnings[0]' \
+	'"file:2:1: unknown key \"nonMasqueradeCIDR\" is ignored: did you mean nonMasqueradeCIDRs?"' <<-END
+		nonMasqueradeCIDRs: [10.0.0.0/8]
+		nonMasqueradeCIDR: [172.16.0.0/12]
+	END
+
+# says NAME PATTERN: what went to stdout or stderr; '': nothing
+says() {
+	if [ "$2" ]; then
+		grep -Eq -- "$2" "$1" || fail "std$1 does not say '$2'"
+	else
+		is "std$1" "$(cat "$1")" ""
+	fi
+}
+
+# exits CODE STDOUT-PATTERN STDERR-PATTERN ARG...
+exits() {
+	local want=$1 out=$2 err=$3 status=0
+	shift 3
+	"$MASQBPF" "$@" >out 2>err || status=$?
+	cat out err
+	is "exit code" $status "$want"
+	says out "$out"
+	says err "$err"
+}
+
+printf 'nonMasqueradeCIDRs: [10.0.0.0/8, 172.16.0.0/12]\n' >good
+printf 'masqueradeCIDRs: [172.30.0.0/16]\n' >>good
+printf 'nonMasqueradeCIDRs: [10.0.0.0/8]\nxyzzy: 1\n' >unknown
+row "for people: prefix, action, line" exits 0 \
+	'^masquerade +172\.30\.0\.0/16 +line 2$' '' check good
+row "for people: a warning is on stderr" exits 0 '^unknown: valid$' \
+	'^masqbpf: warning: unknown:2:1: ' check unknown
+row "--strict" exits 2 '' '^masqbpf: unknown:2:1: unknown key "xyzzy"$' \
+	check --strict unknown
+row "--json of a bad file: nothing on stdout" exits 2 '' 'unknown key' \
+	check --json --strict unknown
+row "a missing file" exits 2 '' '^masqbpf: nowhere: cannot be opened: No such' \
+	check nowhere
+row "the sample" exits 0 'masqbpf.yaml: valid$' '' check --strict "$root/deploy/masqbpf.yaml"
+row "standard input" exits 0 '^stdin: valid$' '' check - <good
+unprivileged() {
+	chmod 755 .
+	setpriv --reuid 65534 --regid 65534 --clear-groups --bounding-set -all \
+		--inh-caps -all "$MASQBPF" check - <good
+}
+row "without any privilege" unprivileged
+tap_done
