@@ -259,6 +259,49 @@ static int tc_message(const struct nlmsghdr *message, void *data)
 	return 0;
 }
 
+struct qdisc_dump {
+	uint32_t ifindex;
+	bool ingress;
+};
+
+static void begin_qdiscs(void *data)
+{
+	((struct qdisc_dump *)data)->ingress = false;
+}
+
+static int qdisc_message(const struct nlmsghdr *message, void *data)
+{
+	const struct tcmsg *info = mnl_nlmsg_get_payload(message);
+	struct qdisc_dump *dump = data;
+	const struct nlattr *attr;
+
+	/* the kernel dumps those of all links */
+	if ((uint32_t)info->tcm_ifindex != dump->ifindex ||
+	    info->tcm_parent != TC_H_CLSACT)
+		return 0;
+	mnl_attr_for_each(attr, message,
+			  sizeof(*info)) if (mnl_attr_get_type(attr) ==
+					     TCA_KIND)
+		dump->ingress = !strcmp(mnl_attr_get_str(attr), "ingress");
+	return 0;
+}
+
+/*
+ * Is there an "ingress" qdisc in the place of clsact? It has only the one
+ * chain, and takes what is meant for the egress one of clsact into it. (To
+ * ask for one qdisc would notify everybody who listens for changes.)
+ */
+static int has_ingress_qdisc(uint32_t ifindex, bool *has)
+{
+	struct tcmsg request = { .tcm_family = AF_UNSPEC };
+	struct qdisc_dump dump = { .ifindex = ifindex };
+	int err = netlink_dump(RTM_GETQDISC, &request, sizeof(request),
+			       qdisc_message, begin_qdiscs, &dump);
+
+	*has = dump.ingress;
+	return err;
+}
+
 static int add_tc(const struct instance *instance, uint32_t ifindex,
 		  enum hook_dir dir, struct hook_chain *chain)
 {
@@ -274,9 +317,16 @@ static int add_tc(const struct instance *instance, uint32_t ifindex,
 		.chain = chain,
 		.before = chain->count,
 	};
+	bool ingress = false;
+	int err;
 
-	return netlink_dump(RTM_GETTFILTER, &request, sizeof(request),
-			    tc_message, begin_tc, &dump);
+	err = netlink_dump(RTM_GETTFILTER, &request, sizeof(request),
+			   tc_message, begin_tc, &dump);
+	if (!err && dir == HOOK_EGRESS && chain->count > dump.before)
+		err = has_ingress_qdisc(ifindex, &ingress);
+	if (ingress)
+		chain->count = dump.before;
+	return err;
 }
 
 int hook_chain(const struct instance *instance, const struct netdev_link *link,
@@ -515,6 +565,7 @@ int hook_check(const struct instance *instance, const struct netdev_link *link,
 	       enum hook_kind *kind)
 {
 	struct hook_set set;
+	bool ingress;
 	int err = hook_find(instance, link, &set);
 
 	if (err)
@@ -523,6 +574,19 @@ int hook_check(const struct instance *instance, const struct netdev_link *link,
 		*kind = hook_set_kind(&set);
 	if (*kind == HOOK_AUTO)
 		*kind = have_tcx(link->ifindex) ? HOOK_TCX : HOOK_TC;
+	err = has_ingress_qdisc(link->ifindex, &ingress);
+	if (err) {
+		log_error("%s: attach: cannot read the qdiscs: %s", link->name,
+			  strerror(-err));
+		return err;
+	}
+	if (*kind == HOOK_TC && ingress) {
+		log_error("%s: attach: an ingress qdisc is in the place of "
+			  "clsact; when nobody needs it: tc qdisc del dev %s "
+			  "ingress",
+			  link->name, link->name);
+		return -EEXIST;
+	}
 	if (*kind == HOOK_TCX && !have_tcx(link->ifindex)) {
 		log_error("%s: attach: this kernel has no TCX (it came with "
 			  "6.6): --hook tc",
@@ -558,9 +622,10 @@ int hook_attach(const struct instance *instance, const struct netdev_link *link,
 	if (err)
 		return err;
 	/*
-	 * Both kinds for a moment: the second sees packets of the node's
-	 * address, which it leaves alone. The other order would let packets
-	 * out untranslated.
+	 * Both kinds for less than a millisecond. The second takes an opener
+	 * that the first has translated for the node's own and moves it to
+	 * another port, so what begins just now may have to begin anew. The
+	 * other order would let packets out with a pod's address.
 	 */
 	other = set;
 	memset(other.has[kind], 0, sizeof(other.has[kind]));

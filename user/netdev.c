@@ -18,67 +18,67 @@
 /* Dumps that the kernel calls inconsistent are read anew so many times. */
 #define DUMP_TRIES 16
 
-struct dump {
+struct ask {
 	int (*each)(const struct nlmsghdr *message, void *data);
 	void *data;
 	int err;
 };
 
-static int dump_message(const struct nlmsghdr *message, void *data)
+static int ask_message(const struct nlmsghdr *message, void *data)
 {
-	struct dump *dump = data;
+	struct ask *ask = data;
 
-	dump->err = dump->each(message, dump->data);
-	return dump->err ? MNL_CB_ERROR : MNL_CB_OK;
+	ask->err = ask->each(message, ask->data);
+	return ask->err ? MNL_CB_ERROR : MNL_CB_OK;
 }
 
-static int dump_once(struct mnl_socket *nl, uint16_t type, const void *header,
-		     size_t length, uint32_t seq, struct dump *dump)
+/* Sends one request and reads until the kernel says that this was all. */
+static int ask(const struct nlmsghdr *request,
+	       int (*each)(const struct nlmsghdr *message, void *data),
+	       void *data)
 {
 	/* answers of a dump are as large as the kernel finds room for */
 	static char buffer[32768];
-	struct nlmsghdr *request = mnl_nlmsg_put_header(buffer);
+	struct ask state = { .each = each, .data = data };
+	struct mnl_socket *nl;
+	int more = MNL_CB_OK, err = 0;
 	ssize_t n;
-	int state;
 
-	request->nlmsg_type = type;
-	request->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
-	request->nlmsg_seq = seq;
-	memcpy(mnl_nlmsg_put_extra_header(request, length), header, length);
-	if (mnl_socket_sendto(nl, request, request->nlmsg_len) < 0)
+	/* a fresh socket: nothing of an interrupted dump is in it */
+	nl = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC);
+	if (!nl)
 		return -errno;
-	do {
+	if (mnl_socket_bind(nl, 0, MNL_SOCKET_AUTOPID) < 0 ||
+	    mnl_socket_sendto(nl, request, request->nlmsg_len) < 0)
+		err = -errno;
+	while (!err && more > MNL_CB_STOP) {
 		n = mnl_socket_recvfrom(nl, buffer, sizeof(buffer));
-		if (n < 0)
-			return -errno;
-		state = mnl_cb_run(buffer, n, seq, mnl_socket_get_portid(nl),
-				   dump_message, dump);
-	} while (state > MNL_CB_STOP);
-	if (state == MNL_CB_ERROR)
-		return dump->err ?: -errno;
-	return 0;
+		if (n >= 0)
+			more = mnl_cb_run(buffer, n, request->nlmsg_seq,
+					  mnl_socket_get_portid(nl),
+					  ask_message, &state);
+		if (n < 0 || more == MNL_CB_ERROR)
+			err = state.err ?: -errno;
+	}
+	mnl_socket_close(nl);
+	return err;
 }
 
 int netlink_dump(uint16_t type, const void *header, size_t length,
 		 int (*each)(const struct nlmsghdr *message, void *data),
 		 void (*begin)(void *data), void *data)
 {
+	char buffer[256];
+	struct nlmsghdr *request = mnl_nlmsg_put_header(buffer);
 	int err = -EINTR;
 
+	request->nlmsg_type = type;
+	request->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
+	memcpy(mnl_nlmsg_put_extra_header(request, length), header, length);
 	for (int i = 1; err == -EINTR && i <= DUMP_TRIES; i++) {
-		struct dump dump = { .each = each, .data = data };
-		struct mnl_socket *nl;
-
-		/* a fresh socket: nothing of an interrupted dump is in it */
-		nl = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC);
-		if (!nl)
-			return -errno;
+		request->nlmsg_seq = i;
 		begin(data);
-		if (mnl_socket_bind(nl, 0, MNL_SOCKET_AUTOPID) < 0)
-			err = -errno;
-		else
-			err = dump_once(nl, type, header, length, i, &dump);
-		mnl_socket_close(nl);
+		err = ask(request, each, data);
 	}
 	return err;
 }
@@ -444,43 +444,31 @@ static int route_oif(const struct nlmsghdr *message, void *data)
 {
 	const struct nlattr *attr;
 
-	mnl_attr_for_each(attr, message, sizeof(struct rtmsg))
-	{
-		if (mnl_attr_get_type(attr) == RTA_OIF)
-			*(uint32_t *)data = mnl_attr_get_u32(attr);
-	}
-	return MNL_CB_STOP;
+	mnl_attr_for_each(attr, message,
+			  sizeof(struct rtmsg)) if (mnl_attr_get_type(attr) ==
+						    RTA_OIF) *
+		(uint32_t *)data = mnl_attr_get_u32(attr);
+	return 0;
 }
 
 int netdev_route_to(const struct addr *dst, uint32_t *ifindex)
 {
-	char buffer[8192];
+	char buffer[256];
 	struct nlmsghdr *request = mnl_nlmsg_put_header(buffer);
 	size_t length = dst->family == 4 ? 4 : 16;
-	struct mnl_socket *nl;
 	uint32_t oif = 0;
 	struct rtmsg *rtm;
-	ssize_t n;
-	int err = 0;
+	int err;
 
 	request->nlmsg_type = RTM_GETROUTE;
-	request->nlmsg_flags = NLM_F_REQUEST;
+	/* the acknowledgement says that this was all */
+	request->nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK;
 	request->nlmsg_seq = 1;
 	rtm = mnl_nlmsg_put_extra_header(request, sizeof(*rtm));
 	rtm->rtm_family = dst->family == 4 ? AF_INET : AF_INET6;
 	rtm->rtm_dst_len = 8 * length;
 	mnl_attr_put(request, RTA_DST, length, dst->a);
-
-	nl = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC);
-	if (!nl)
-		return -errno;
-	if (mnl_socket_bind(nl, 0, MNL_SOCKET_AUTOPID) < 0 ||
-	    mnl_socket_sendto(nl, request, request->nlmsg_len) < 0 ||
-	    (n = mnl_socket_recvfrom(nl, buffer, sizeof(buffer))) < 0 ||
-	    mnl_cb_run(buffer, n, 1, mnl_socket_get_portid(nl), route_oif,
-		       &oif) < 0)
-		err = -errno;
-	mnl_socket_close(nl);
+	err = ask(request, route_oif, &oif);
 	if (!err && !oif)
 		err = -ENETUNREACH;
 	if (!err)
