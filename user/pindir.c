@@ -201,11 +201,13 @@ static int check_bpffs(const char *path, bool make)
 	struct statfs fs;
 	struct stat st;
 	bool init_ns;
+	int err;
 
-	existing_part(path, part, sizeof(part));
-	if (statfs(part, &fs) || stat(part, &st)) {
-		int err = -errno;
-
+	do { /* what exists may go while we look */
+		existing_part(path, part, sizeof(part));
+		err = statfs(part, &fs) || stat(part, &st) ? -errno : 0;
+	} while (err == -ENOENT);
+	if (err) {
 		log_error("%s: cannot look at it: %s", path, strerror(-err));
 		return err;
 	}
