@@ -56,7 +56,7 @@ UNIT_BIN := $(patsubst tests/unit/%.c,$(O)/tests/unit/%,$(wildcard tests/unit/te
 PROG_BIN := $(patsubst tests/prog/%.c,$(O)/tests/prog/%,$(wildcard tests/prog/test_*.c))
 PROG_LIB := $(patsubst tests/lib/%.c,$(O)/tests/lib/%.o,$(wildcard tests/lib/*.c))
 
-.PHONY: all tests fuzz check check-unit check-prog check-net lint install uninstall clean help
+.PHONY: all tests bench fuzz check check-unit check-prog check-net lint install uninstall clean help
 all: $(O)/masqbpf
 
 $(O)/masqbpf: $(USER_OBJ)
@@ -101,6 +101,20 @@ $(O)/tests/fuzz/%: tests/fuzz/%.c $(FUZZ_SRC)
 	$(Q)$(CLANG) -std=gnu11 -D_GNU_SOURCE -Iinclude -Iuser -g -O1 $(WARN) \
 		-fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined \
 		$(CPPFLAGS) -MMD -MP -MF $@.d -o $@ $< $(FUZZ_SRC) $(LDFLAGS) $(PKG_LIBS)
+
+$(O)/bench.bpf.o: tests/bench/gen.bpf.c Makefile
+	$(call say,BPF,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CLANG) $(BPF_CFLAGS) -MMD -MP -MT $@ -MF $(O)/bench.bpf.d -c -o $@ $<
+$(O)/bench.skel.h: $(O)/bench.bpf.o
+	$(call say,SKEL,$@)
+	$(Q)$(BPFTOOL) gen skeleton $< name bench_skel > $@.tmp && mv $@.tmp $@
+$(O)/tests/bench/bench: tests/bench/bench.c $(USER_LIB) $(O)/bench.skel.h
+	$(call say,CC,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(USER_CFLAGS) -Itests/bench -MMD -MP -MF $@.d -o $@ $< $(USER_LIB) $(USER_LDFLAGS) $(PKG_LIBS)
+bench: $(O)/masqbpf $(O)/tests/bench/bench ## measure (scripts/bench.sh; takes long)
+	$(Q)scripts/bench.sh
 
 check: ## build and run every test (the same as scripts/test.sh without packages)
 	$(Q)scripts/test.sh --no-deps

@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * gen.bpf.c - the packet source and what masqbpf is compared with. `gen` is
+ * run by BPF_PROG_TEST_RUN with live frames: it writes the whole header of
+ * every frame (recycled pages hold what the receiver made of the last one) and
+ * passes the frame into the stack of the device that it was run for. `sink`
+ * counts and drops at the end of the way.
+ */
+#include <linux/bpf.h>
+#include <linux/if_ether.h>
+#include <linux/in.h>
+#include <linux/ip.h>
+#include <linux/udp.h>
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+#include "masqbpf.h"
+#include "bench.h"
+
+#define TC_NEXT -1
+#define TC_DROP 2
+
+const volatile struct bench_job job = { .dsts = 1, .ports = 1, .flows = 1 };
+__u32 next = 0;
+
+/* sink */
+const volatile __be32 want_src = 0; /* 0: any */
+const volatile __be32 want_dst = 0;
+__u64 seen = 0;
+__u64 wrong = 0;
+/* bare */
+const volatile __u32 ingress = 0;
+__u64 found = 0;
+
+static __always_inline __u32 fold(__u32 sum)
+{
+	sum = (sum & 0xffff) + (sum >> 16);
+	return (sum & 0xffff) + (sum >> 16);
+}
+
+SEC("xdp")
+int gen(struct xdp_md *ctx)
+{
+	void *data = (void *)(long)ctx->data,
+	     *end = (void *)(long)ctx->data_end;
+	struct ethhdr *eth = data;
+	struct iphdr *ip = data + ETH_HLEN;
+	struct udphdr *udp = (void *)(ip + 1);
+	struct bench_flow f;
+	__u32 i, sum;
+
+	if (data + BENCH_FRAME > end)
+		return XDP_ABORTED;
+	i = job.order == BENCH_RANDOM ? bpf_get_prandom_u32() : next++;
+	bench_flow(&job, job.first + i % job.flows, &f);
+	for (int b = 0; b < ETH_ALEN; b++) {
+		eth->h_dest[b] = job.dst_mac[b];
+		eth->h_source[b] = job.src_mac[b];
+	}
+	eth->h_proto = bpf_htons(ETH_P_IP);
+	*(__be32 *)ip = bpf_htonl(0x45000000 | (BENCH_FRAME - ETH_HLEN));
+	*(__be32 *)&ip->id = 0;
+	ip->ttl = 64;
+	ip->protocol = IPPROTO_UDP;
+	ip->check = 0;
+	ip->saddr = bpf_htonl(job.inwards ? f.dst : f.src);
+	ip->daddr = bpf_htonl(job.inwards ? f.src : f.dst);
+	udp->source = bpf_htons(job.inwards ? f.dport : f.sport);
+	udp->dest = bpf_htons(job.inwards ? f.sport : f.dport);
+	udp->len = bpf_htons(BENCH_FRAME - ETH_HLEN - sizeof(*ip));
+	udp->check = 0;
+	__builtin_memset(udp + 1, 0, BENCH_FRAME - ETH_HLEN - 28);
+	sum = (f.src >> 16) + (f.src & 0xffff) + (f.dst >> 16) +
+	      (f.dst & 0xffff);
+	ip->check = bpf_htons(
+		~fold(sum + 0x4500 + (BENCH_FRAME - ETH_HLEN) + 0x4011));
+	sum += IPPROTO_UDP + 2 * (BENCH_FRAME - ETH_HLEN - 20) + f.sport +
+	       f.dport;
+	udp->check = bpf_htons(~fold(sum));
+	return XDP_PASS;
+}
+
+SEC("tc")
+int sink(struct __sk_buff *skb)
+{
+	void *data = (void *)(long)skb->data;
+	struct iphdr *ip = data + ETH_HLEN;
+
+	if (skb->protocol != bpf_htons(ETH_P_IP) ||
+	    (void *)(ip + 1) > (void *)(long)skb->data_end)
+		return TC_NEXT;
+	seen++;
+	if ((want_src && ip->saddr != want_src) ||
+	    (want_dst && ip->daddr != want_dst))
+		wrong++;
+	return TC_DROP;
+}
+
+SEC("tc")
+int empty(struct __sk_buff *skb)
+{
+	return TC_NEXT;
+}
+
+/* As large as masq_flows4 and with the same keys: see bench.c. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__type(key, struct masq_key4);
+	__type(value, struct masq_flow4);
+	__uint(max_entries, 1);
+} bare_flows SEC(".maps");
+
+/* What any dataplane with a flow table has to pay: the key and one lookup. */
+SEC("tc")
+int bare(struct __sk_buff *skb)
+{
+	void *data = (void *)(long)skb->data;
+	struct iphdr *ip = data + ETH_HLEN;
+	struct udphdr *udp = (void *)(ip + 1);
+	struct masq_key4 key = {};
+
+	if ((void *)(udp + 1) > (void *)(long)skb->data_end)
+		return TC_NEXT;
+	key.in_addr[0] = ingress ? ip->daddr : ip->saddr;
+	key.rem_addr[0] = ingress ? ip->saddr : ip->daddr;
+	key.in_port = ingress ? udp->dest : udp->source;
+	key.rem_port = ingress ? udp->source : udp->dest;
+	key.proto = ip->protocol;
+	if (bpf_map_lookup_elem(&bare_flows, &key))
+		found++;
+	return TC_NEXT;
+}
+
+char _license[] SEC("license") = "GPL";
