@@ -166,25 +166,22 @@ json_says() { # COMMAND... FILTER
 # --- set-up -----------------------------------------------------------------
 
 quietly() { # WHAT COMMAND...
-	local what=$1 log
+	local what=$1
 	shift
-	log=$(mktemp)
 	printf '%s ... ' "$what"
-	"$@" >"$log" 2>&1 || {
+	"$@" >"$LAB_DIR/log" 2>&1 || {
 		echo failed
-		cat "$log"
-		rm -f "$log"
+		cat "$LAB_DIR/log"
 		exit 1
 	}
-	rm -f "$log"
 	echo "done"
 }
 
+lab_begin
 quietly "packages" scripts/deps.sh demo
 quietly "build" make -j2
 start=$SECONDS
 
-lab_begin
 lab_node_far
 lab_pod pod $POD
 firewall

@@ -252,7 +252,8 @@ lab_serve() {
 # It fails when a byte is lost, wrong, or does not come for 20 seconds.
 stream_start() {
 	STREAM=$(mktemp -d "$LAB_DIR/stream.XXXXXX")
-	trap 'touch "$STREAM/stop"' EXIT # also when the row fails
+	# A row that fails ends it, too; outside of rows lab_end does.
+	[ "$BASHPID" = "$LAB_SHELL" ] || trap 'touch "$STREAM/stop"' EXIT
 	traffic "$1" stream "$2" "$3" --stop "$STREAM/stop" \
 		--progress "$STREAM/progress" >"$STREAM/result" 2>&1 &
 	STREAM_PID=$!
