@@ -99,15 +99,6 @@ out:
 	return err;
 }
 
-static void json_count(struct json *j, const char *key,
-		       const struct masq_count *count)
-{
-	json_object(j, key);
-	json_u64(j, "packets", count->packets);
-	json_u64(j, "bytes", count->bytes);
-	json_object_end(j);
-}
-
 static void json_reasons(struct json *j, const char *key, bool drop,
 			 const uint64_t *stats)
 {

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "cmd_flows.h"
+#include "counters.h"
 #include "out.h"
 #include "policy.h"
 #include "prefix.h"
@@ -126,19 +127,6 @@ static const char *prefix_text(const struct printer *printer,
 	return cidr_format(&cidr, buf, len);
 }
 
-static void json_count(struct json *j, const char *key, bool counted,
-		       const struct masq_count *count)
-{
-	if (!counted) {
-		json_null(j, key);
-		return;
-	}
-	json_object(j, key);
-	json_u64(j, "packets", count->packets);
-	json_u64(j, "bytes", count->bytes);
-	json_object_end(j);
-}
-
 static int print_json(void *data, const struct flow *flow)
 {
 	struct printer *printer = data;
@@ -177,8 +165,8 @@ static int print_json(void *data, const struct flow *flow)
 		json_string(j, "prefix", prefix);
 	else
 		json_null(j, "prefix");
-	json_count(j, "egress", printer->counted, &flow->egress);
-	json_count(j, "ingress", printer->counted, &flow->ingress);
+	json_count(j, "egress", printer->counted ? &flow->egress : NULL);
+	json_count(j, "ingress", printer->counted ? &flow->ingress : NULL);
 	json_object_end(j);
 	/* nobody reads any more: do not walk a quarter of a million flows */
 	return ferror(stdout) ? -EPIPE : 0;

@@ -231,15 +231,6 @@ static void json_end_of(struct json *j, const char *key,
 	json_object_end(j);
 }
 
-static void json_count(struct json *j, const char *key,
-		       const struct masq_count *count)
-{
-	json_object(j, key);
-	json_u64(j, "packets", count->packets);
-	json_u64(j, "bytes", count->bytes);
-	json_object_end(j);
-}
-
 static void json_event(const struct watch *w, const struct masq_event *e,
 		       const struct flow *flow)
 {

@@ -57,3 +57,15 @@ int counters_stats(const struct instance *instance, uint64_t out[MASQ_S_MAX])
 		err = sum_cpus(instance, MAP_masq_stats, i, &out[i], 1);
 	return err;
 }
+
+void json_count(struct json *j, const char *key, const struct masq_count *count)
+{
+	if (!count) {
+		json_null(j, key);
+		return;
+	}
+	json_object(j, key);
+	json_u64(j, "packets", count->packets);
+	json_u64(j, "bytes", count->bytes);
+	json_object_end(j);
+}

@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include "instance.h"
 #include "masqbpf.h"
+#include "out.h"
 
 /* A reason of masqbpf.h as text. */
 struct reason {
@@ -21,5 +22,9 @@ int counters_prefix(const struct instance *instance, uint32_t slot,
 		    struct masq_prefix_count *out);
 /* By enum masq_reason, then by enum masq_stat. 0 or -errno. */
 int counters_stats(const struct instance *instance, uint64_t out[MASQ_S_MAX]);
+
+/* {"packets", "bytes"}; NULL: null. */
+void json_count(struct json *j, const char *key,
+		const struct masq_count *count);
 
 #endif

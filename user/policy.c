@@ -732,7 +732,7 @@ static int assign_slots(struct work *w)
 		fail(err, "count the flows of removed prefixes");
 	else if (hand_out(w, live, missing)) {
 		log_error(
-			"policy: %zu prefixes do not fit: this instance has room for %u, those that still have flows included; detach and attach again to make it larger",
+			"policy: %zu prefixes do not fit: this instance has room for %u, those that still have flows included; detach, and attach with a config of that size",
 			policy->count, max);
 		err = -ENOSPC;
 	}

@@ -13,6 +13,7 @@
 #include <string.h>
 #include <cmocka.h>
 #include "plan.h"
+#include "policies.h"
 
 /* Prefixes reach down to this length, so that many addresses are one. */
 #define DEPTH	 7
@@ -32,39 +33,11 @@ static struct policy *make_policy(void)
 	return policy;
 }
 
-static void add(struct policy *policy, uint8_t list, uint8_t action,
-		const char *text)
-{
-	struct policy_entry entry = { .list = list,
-				      .action = action,
-				      .origin = MASQ_O_CONFIG,
-				      .line = policy->count + 1 };
-
-	assert_int_equal(cidr_parse(text, &entry.cidr, NULL, 0), 0);
-	assert_int_equal(policy_append(policy, &entry), 0);
-}
-
-/* "10.0.0.0/8 -172.30.0.0/16 @10.44.0.0/16 =10.1.0.0/16": keep, masquerade,
- * podCIDRs, nonMasqueradeSrcCIDRs; and the built-ins. */
 static struct policy *policy_of(const char *text)
 {
 	struct policy *policy = make_policy();
-	char *copy = strdup(text), *save, *word;
 
-	for (word = strtok_r(copy, " ", &save); word;
-	     word = strtok_r(NULL, " ", &save)) {
-		if (*word == '-')
-			add(policy, MASQ_L_DST, MASQ_MASQUERADE, word + 1);
-		else if (*word == '@')
-			add(policy, MASQ_L_POD, MASQ_MASQUERADE, word + 1);
-		else if (*word == '=')
-			add(policy, MASQ_L_KEEP_SOURCE, MASQ_KEEP, word + 1);
-		else
-			add(policy, MASQ_L_DST, MASQ_KEEP, word);
-	}
-	free(copy);
-	assert_int_equal(policy_append_defaults(policy), 0);
-	policy_sort(policy);
+	policy_fill(policy, text);
 	return policy;
 }
 
