@@ -121,12 +121,20 @@ check: ## build and run every test (the same as scripts/test.sh without packages
 lint: ## style, shell and man page checks
 	$(Q)scripts/lint.sh
 
+COMPLETIONS := bash-completion/completions zsh/site-functions fish/vendor_completions.d
 install: all ## into DESTDIR/PREFIX
 	install -D -m 755 $(O)/masqbpf $(DESTDIR)$(PREFIX)/sbin/masqbpf
 	install -D -m 644 docs/masqbpf.8 $(DESTDIR)$(PREFIX)/share/man/man8/masqbpf.8
+	install -d $(COMPLETIONS:%=$(DESTDIR)$(PREFIX)/share/%)
+	$(O)/masqbpf completion bash > $(DESTDIR)$(PREFIX)/share/bash-completion/completions/masqbpf
+	$(O)/masqbpf completion zsh > $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_masqbpf
+	$(O)/masqbpf completion fish > $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/masqbpf.fish
 	install -D -m 644 deploy/masqbpf.yaml $(DESTDIR)$(PREFIX)/share/doc/masqbpf/masqbpf.yaml
 uninstall:
 	rm -f $(DESTDIR)$(PREFIX)/sbin/masqbpf $(DESTDIR)$(PREFIX)/share/man/man8/masqbpf.8
+	rm -f $(DESTDIR)$(PREFIX)/share/bash-completion/completions/masqbpf \
+		$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_masqbpf \
+		$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/masqbpf.fish
 	rm -rf $(DESTDIR)$(PREFIX)/share/doc/masqbpf
 clean:
 	rm -rf $(O)

@@ -22,7 +22,7 @@ demo=(
 )
 test=(
 	busybox-static clang-format cpio kmod libcap2-bin libcmocka-dev mandoc
-	python3-scapy qemu-system-x86 shellcheck strace xz-utils zstd
+	fish python3-scapy qemu-system-x86 shellcheck strace xz-utils zsh zstd
 )
 
 usage() {

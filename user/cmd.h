@@ -41,6 +41,10 @@ struct cmd {
 	int (*run)(const struct cmd_line *line); /* enum cmd_exit */
 };
 
+/* In main.c: the table, ended by NULL, and what every command takes. */
+extern const struct cmd *const commands[];
+extern const struct cmd_option common_options[];
+
 /* A command line as understood. Common options have their own fields. */
 struct cmd_line {
 	const struct cmd *cmd;
@@ -88,5 +92,6 @@ extern const struct cmd cmd_flush;
 extern const struct cmd cmd_plan;
 extern const struct cmd cmd_metrics;
 extern const struct cmd cmd_watch;
+extern const struct cmd cmd_completion;
 
 #endif

@@ -18,7 +18,7 @@
 
 /* A line each: many changes add to it. */
 /* clang-format off */
-static const struct cmd *const commands[] = {
+const struct cmd *const commands[] = {
 	&cmd_attach,
 	&cmd_detach,
 	&cmd_status,
@@ -32,6 +32,7 @@ static const struct cmd *const commands[] = {
 	&cmd_plan,
 	&cmd_metrics,
 	&cmd_watch,
+	&cmd_completion,
 	NULL,
 };
 /* clang-format on */
@@ -45,7 +46,7 @@ enum common {
 	OPT_VERSION
 };
 
-static const struct cmd_option common_options[] = {
+const struct cmd_option common_options[] = {
 	[OPT_JSON] = { "json", NULL, "print data as JSON" },
 	[OPT_PIN_DIR] = { "pin-dir", "DIR",
 			  "the instance (default: $MASQBPF_PIN_DIR, else " MASQ_DEFAULT_PIN_DIR
