@@ -36,6 +36,9 @@ MASQ_MAP(masq_snat, BPF_MAP_TYPE_ARRAY, __u32, struct masq_addr, MASQ_MAX_SNAT,
 MASQ_MAP(masq_prefixes, BPF_MAP_TYPE_ARRAY, __u32, struct masq_prefix,
 	 MASQ_MIN_PREFIX_SLOTS, BPF_F_MMAPABLE);
 
+MASQ_MAP(masq_history, BPF_MAP_TYPE_HASH, struct masq_history_key,
+	 struct masq_history_chunk, MASQ_HISTORY_CHUNKS, BPF_F_NO_PREALLOC);
+
 /* --- counters --------------------------------------------------------- */
 MASQ_MAP(masq_counters, BPF_MAP_TYPE_PERCPU_ARRAY, __u32,
 	 struct masq_prefix_count, MASQ_MIN_PREFIX_SLOTS, 0);

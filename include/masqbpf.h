@@ -430,6 +430,20 @@ struct masq_slot6 {
 	__u32 created;
 };
 
+/*
+ * The last policies (masq_history), which only user space reads and writes:
+ * each a text of bytes in chunks; see user/history.c.
+ */
+#define MASQ_HISTORY_CHUNKS 16384
+struct masq_history_key {
+	__u32 generation;
+	__u32 chunk;
+};
+
+struct masq_history_chunk {
+	__u8 bytes[960]; /* 1 KiB with what a hash element has in front */
+};
+
 /* Where the policy of one half comes from, for people. */
 struct masq_source {
 	char config_path[256]; /* "": none */

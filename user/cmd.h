@@ -92,6 +92,8 @@ extern const struct cmd cmd_flush;
 extern const struct cmd cmd_plan;
 extern const struct cmd cmd_metrics;
 extern const struct cmd cmd_watch;
+extern const struct cmd cmd_history;
+extern const struct cmd cmd_rollback;
 extern const struct cmd cmd_completion;
 
 #endif

@@ -24,6 +24,7 @@
 	M(masq_trie_b)   \
 	M(masq_snat)     \
 	M(masq_prefixes) \
+	M(masq_history)  \
 	M(masq_counters) \
 	M(masq_stats)    \
 	M(masq_usage)    \

@@ -32,6 +32,8 @@ const struct cmd *const commands[] = {
 	&cmd_plan,
 	&cmd_metrics,
 	&cmd_watch,
+	&cmd_history,
+	&cmd_rollback,
 	&cmd_completion,
 	NULL,
 };

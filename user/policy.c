@@ -24,6 +24,7 @@
 #include <time.h>
 #include <unistd.h>
 #include "flows.h"
+#include "history.h"
 #include "out.h"
 #include "policy.h"
 #include "prefix.h"
@@ -1241,6 +1242,9 @@ int policy_apply(struct instance *instance, struct policy *policy,
 	}
 	if (difference != SAME)
 		err = switch_halves(&w);
+	/* it is in force; that it could not be noted down changes nothing */
+	if (!err && difference == DIFFERENT)
+		history_save(instance, policy, change);
 out:
 	free(w.index);
 	free(w.want);

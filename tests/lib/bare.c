@@ -61,6 +61,10 @@ struct instance *bare_instance(uint32_t slots)
 	map[MAP_masq_prefixes] = make_map(BPF_MAP_TYPE_ARRAY, 4,
 					  sizeof(struct masq_prefix), slots,
 					  BPF_F_MMAPABLE);
+	map[MAP_masq_history] =
+		make_map(BPF_MAP_TYPE_HASH, sizeof(struct masq_history_key),
+			 sizeof(struct masq_history_chunk), MASQ_HISTORY_CHUNKS,
+			 BPF_F_NO_PREALLOC);
 	map[MAP_masq_counters] = make_map(BPF_MAP_TYPE_PERCPU_ARRAY, 4,
 					  sizeof(struct masq_prefix_count),
 					  slots, 0);

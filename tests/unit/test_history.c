@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * test_history.c - policies kept in a real map: what is loaded is what was
+ * applied, the oldest make room, and a writer that was killed leaves nothing
+ * that is taken for a policy.
+ */
+#include <arpa/inet.h>
+#include <bpf/bpf.h>
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+#include "bare.h"
+#include "history.h"
+#include "out.h"
+
+/* `count` kept /32s that no other `number` has, and the built-ins. */
+static struct policy *make_policy(uint32_t count, uint32_t number)
+{
+	struct policy *policy = calloc(1, sizeof(*policy));
+
+	assert_non_null(policy);
+	policy->head.port_min = 10240;
+	policy->head.port_max = 65535;
+	policy->head.flags = MASQ_P_IPV6;
+	strcpy(policy->source.config_path, "/etc/masqbpf.yaml");
+	policy->snat = calloc(1, sizeof(*policy->snat));
+	policy->snat[policy->snat_count++] =
+		(struct addr){ 4, { htonl(0xc0000201) } };
+	for (uint32_t i = 0; i < count; i++) {
+		struct policy_entry entry = {
+			.list = MASQ_L_DST,
+			.action = i % 2 ? MASQ_KEEP : MASQ_MASQUERADE,
+			.snat = !(i % 2),
+			.origin = MASQ_O_CONFIG,
+			.line = i + 1,
+			.cidr = { { 4, { htonl(number << 20 | i) } }, 32 },
+		};
+
+		assert_int_equal(policy_append(policy, &entry), 0);
+	}
+	assert_int_equal(policy_append_defaults(policy), 0);
+	policy_sort(policy);
+	return policy;
+}
+
+static struct policy_change apply(struct instance *instance,
+				  struct policy *policy)
+{
+	struct policy_change change;
+
+	assert_int_equal(policy_apply(instance, policy, &change), 0);
+	return change;
+}
+
+static void check_same(const struct policy *a, const struct policy *b)
+{
+	assert_int_equal(a->count, b->count);
+	assert_int_equal(a->snat_count, b->snat_count);
+	assert_memory_equal(&a->head, &b->head, sizeof(a->head));
+	assert_memory_equal(&a->source, &b->source, sizeof(a->source));
+	assert_memory_equal(a->snat, b->snat, a->snat_count * sizeof(*a->snat));
+	for (size_t i = 0; i < a->count; i++) {
+		const struct policy_entry *x = &a->entries[i];
+		const struct policy_entry *y = &b->entries[i];
+
+		assert_int_equal(cidr_cmp(&x->cidr, &y->cidr), 0);
+		assert_int_equal(x->list, y->list);
+		assert_int_equal(x->action, y->action);
+		assert_int_equal(x->origin, y->origin);
+		assert_int_equal(x->line, y->line);
+		assert_int_equal(x->since, y->since);
+		assert_int_equal(x->snat, y->snat);
+	}
+}
+
+static void loaded_is_what_was_applied(void **state)
+{
+	struct instance *instance = bare_instance(16384);
+	struct history_note note;
+
+	(void)state;
+	for (uint32_t g = 1; g <= 5; g++) {
+		struct policy *policy = make_policy(g * g * 100, g), *loaded;
+
+		apply(instance, policy);
+		assert_int_equal(history_load(instance, g, &loaded, &note), 0);
+		check_same(loaded, policy);
+		assert_int_equal(note.change.generation, g);
+		assert_int_equal(note.change.added, g * g * 100 + (g == 1) * 2);
+		assert_non_null(strstr(note.command, "test_history"));
+		policy_free(loaded);
+		policy_free(policy);
+	}
+	assert_int_equal(history_load(instance, 6, NULL, &note), -ENOENT);
+	bare_free(instance);
+}
+
+static void back_to_an_old_one(void **state)
+{
+	struct instance *instance = bare_instance(4096);
+	struct policy *first = make_policy(500, 1), *second = make_policy(9, 2);
+	struct policy *old, *running;
+
+	(void)state;
+	apply(instance, first);
+	apply(instance, second);
+	assert_int_equal(history_load(instance, 1, &old, NULL), 0);
+	assert_int_equal(apply(instance, old).generation, 3);
+	assert_int_equal(policy_read(instance, &running), 0);
+	assert_int_equal(running->count, first->count);
+	for (size_t i = 0; i < first->count; i++)
+		assert_int_equal(cidr_cmp(&running->entries[i].cidr,
+					  &first->entries[i].cidr),
+				 0);
+	policy_free(running);
+	policy_free(old);
+	policy_free(first);
+	policy_free(second);
+	bare_free(instance);
+}
+
+static unsigned int count_kept(const struct instance *instance, uint32_t from)
+{
+	unsigned int kept = 0;
+
+	for (uint32_t g = from; (g = history_newest(instance, g)); g--)
+		kept++;
+	return kept;
+}
+
+static unsigned int count_chunks(const struct instance *instance)
+{
+	int fd = instance->map[MAP_masq_history];
+	struct masq_history_key key;
+	unsigned int count = 0;
+
+	for (void *at = NULL; !bpf_map_get_next_key(fd, at, &key); at = &key)
+		count++;
+	return count;
+}
+
+static void the_oldest_make_room(void **state)
+{
+	struct instance *instance = bare_instance(1024);
+	uint32_t g;
+
+	(void)state;
+	for (g = 1; g <= 3 * HISTORY_KEPT; g++) {
+		struct policy *policy = make_policy(40, g);
+
+		apply(instance, policy);
+		policy_free(policy);
+	}
+	assert_int_equal(count_kept(instance, g - 1), HISTORY_KEPT);
+	assert_int_equal(history_newest(instance, g - 1 - HISTORY_KEPT), 0);
+	/* 2 KiB each, and nothing of the others */
+	assert_int_equal(count_chunks(instance), HISTORY_KEPT * 3);
+	bare_free(instance);
+}
+
+/* Three of these fill the map: the fourth costs the first its place. */
+static void very_large_ones(void **state)
+{
+	const uint32_t count = MASQ_HISTORY_CHUNKS * 10;
+	struct instance *instance = bare_instance(4 * count);
+	struct policy *loaded;
+
+	(void)state;
+	for (uint32_t g = 1; g <= 4; g++) {
+		struct policy *policy = make_policy(count, g);
+
+		policy->head.generation = g;
+		history_save(instance, policy,
+			     &(struct policy_change){ .generation = g });
+		assert_int_equal(history_load(instance, g, &loaded, NULL), 0);
+		check_same(loaded, policy);
+		policy_free(loaded);
+		policy_free(policy);
+	}
+	assert_int_equal(history_load(instance, 1, NULL, NULL), -ENOENT);
+	assert_in_range(count_kept(instance, 4), 2, 3);
+	bare_free(instance);
+}
+
+static void a_killed_writer(void **state)
+{
+	struct instance *instance = bare_instance(1024);
+	struct policy *policy = make_policy(300, 1), *loaded;
+	struct masq_history_key key = { .generation = 1 };
+	struct masq_history_chunk chunk;
+	int fd = instance->map[MAP_masq_history];
+	uint32_t chunks;
+
+	(void)state;
+	apply(instance, policy);
+	chunks = count_chunks(instance);
+	/* as it is before the last write: `whole` is the first field */
+	assert_int_equal(bpf_map_lookup_elem(fd, &key, &chunk), 0);
+	memset(chunk.bytes, 0, 4);
+	assert_int_equal(bpf_map_update_elem(fd, &key, &chunk, BPF_ANY), 0);
+	assert_int_equal(history_load(instance, 1, &loaded, NULL), -ENOENT);
+	assert_int_equal(history_newest(instance, 1), 0);
+	/* and the next one of that number takes its place */
+	history_save(instance, policy, &(struct policy_change){});
+	assert_int_equal(history_load(instance, 1, &loaded, NULL), 0);
+	assert_int_equal(count_chunks(instance), chunks);
+	policy_free(loaded);
+	policy_free(policy);
+	bare_free(instance);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(loaded_is_what_was_applied),
+		cmocka_unit_test(back_to_an_old_one),
+		cmocka_unit_test(the_oldest_make_room),
+		cmocka_unit_test(very_large_ones),
+		cmocka_unit_test(a_killed_writer),
+	};
+
+	log_level = -1;
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
