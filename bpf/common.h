@@ -105,6 +105,8 @@ enum masq_hand {
 /* Probes of a port search: 0.99^512 = 0.6 % of failures at 99 % occupancy. */
 #define MASQ_PROBES	   512
 #define MASQ_PROBES_LEGACY 32
+/* How far from the inside's acknowledgment a RST is believed, in bytes. */
+#define MASQ_RST_WINDOW (1 << 20)
 /* Ring slots that new flows leave to keys that are being put back. */
 #define MASQ_RING_RESERVE 256
 
@@ -153,6 +155,14 @@ MASQ_INLINE struct masq_usage *masq_usage_get(void)
 	__u32 zero = 0;
 
 	return bpf_map_lookup_elem(&masq_usage, &zero);
+}
+
+/* Does any flow of the node itself have a port of ours? */
+MASQ_INLINE bool masq_host_flows(void)
+{
+	struct masq_usage *u = masq_usage_get();
+
+	return u && u->host > 0;
 }
 
 MASQ_INLINE struct masq_scratch *masq_scratch_get(__u32 slot)

@@ -17,7 +17,7 @@ MASQ_NOINLINE int FN(advance)(const PKT *pkt, FLOW *f, __u32 now,
 	FLOW *own = f, *peer = NULL;
 	struct masq_policy *pol;
 	struct masq_decision d;
-	__u8 out, in, old, new, state;
+	__u8 out, in, old, new, state, seen;
 	KEY pk;
 	bool egress = dir == MASQ_EGRESS;
 
@@ -57,14 +57,29 @@ MASQ_NOINLINE int FN(advance)(const PKT *pkt, FLOW *f, __u32 now,
 		}
 	}
 
+	/*
+	 * A RST from outside ends the flow only near what the inside has
+	 * acknowledged: a blind one is delivered, and believed by nobody.
+	 * Before the handshake is done there is nothing to protect.
+	 */
+	seen = pkt->seen;
+	if (!egress && seen & MASQ_SEEN_RST && own->state != MASQ_ST_NEW) {
+		__u32 ack = own->kind == MASQ_K_FWD ? own->pod_ack_fwd
+						    : own->pod_ack_kept;
+
+		if (ack && pkt->tcp_seq - ack + 1 > MASQ_RST_WINDOW)
+			seen = MASQ_SEEN_ONE;
+	}
+
 	out = own->out_seen;
 	in = own->in_seen;
 	old = egress ? out : in;
-	new = old | pkt->seen;
+	new = old | seen;
 	if (old & MASQ_SEEN_ONE)
 		new |= MASQ_SEEN_TWO;
 	/* RFC 7857 section 2.2: any other packet takes a RST back */
-	if (!(pkt->seen & MASQ_SEEN_RST) && (out | in) & MASQ_SEEN_RST) {
+	if (seen == pkt->seen && !(seen & MASQ_SEEN_RST) &&
+	    (out | in) & MASQ_SEEN_RST) {
 		out &= ~MASQ_SEEN_RST;
 		in &= ~MASQ_SEEN_RST;
 		new &= ~MASQ_SEEN_RST;
@@ -177,9 +192,11 @@ masquerade:
 
 /*
  * A packet of the node itself meets a port that a pod's flow holds: the node's
- * flow gets another port, under a record of role HOST. NULL: pass it as it is.
+ * flow gets another port, under a record of role HOST, which it keeps also
+ * when the pod's flow has ended. NULL: pass it as it is.
  */
-MASQ_INLINE FLOW *FN(host_flow)(struct __sk_buff *skb, PKT *pkt, __u32 now)
+MASQ_INLINE FLOW *FN(host_flow)(struct __sk_buff *skb, PKT *pkt, bool taken,
+				__u32 now)
 {
 	FLOW *f;
 
@@ -190,8 +207,8 @@ MASQ_INLINE FLOW *FN(host_flow)(struct __sk_buff *skb, PKT *pkt, __u32 now)
 			return f;
 		MASQ_DO(FN(flow_end)(&pkt->key, f));
 	}
-	if (pkt->class != MASQ_C_OPENER || !FN(port_may_change)(pkt->proto) ||
-	    FN(egress_new)(skb, pkt, now))
+	if (!taken || pkt->class != MASQ_C_OPENER ||
+	    !FN(port_may_change)(pkt->proto) || FN(egress_new)(skb, pkt, now))
 		return NULL;
 	return bpf_map_lookup_elem(&FLOWS, &pkt->key);
 }
@@ -244,15 +261,23 @@ MASQ_INLINE int FN(egress)(struct __sk_buff *skb, PKT *pkt, const __u32 l2_len)
 		MASQ_DO(FN(flow_end_any)(&pkt->key, f));
 		f = NULL;
 	}
-	if (f && unlikely(f->kind == MASQ_K_REV)) {
-		f = FN(host_flow)(skb, pkt, now);
+	if (unlikely(f ? f->kind == MASQ_K_REV
+		       : !skb->ingress_ifindex && masq_host_flows())) {
+		f = FN(host_flow)(skb, pkt, f != NULL, now);
 		if (!f)
 			return MASQ_R_HOST;
 	}
 	if (f) {
 		if (likely(FN(is_routine)(pkt, f, MASQ_EGRESS))) {
-			if (f->last_seen != now)
-				MASQ_DO(FN(flow_touch)(&pkt->key, f, now));
+			if (f->last_seen != now &&
+			    FN(flow_touch)(&pkt->key, f, now) &&
+			    f->kind == MASQ_K_FWD &&
+			    !(f->flags & MASQ_F_FIXED) &&
+			    !FN(is_local)(skb, f->xlat_addr, skb->ifindex)) {
+				/* E1: its address is gone */
+				MASQ_DO(FN(flow_end)(&pkt->key, f));
+				return MASQ_R_NO_ADDRESS;
+			}
 		} else if (!FN(advance)(pkt, f, now, MASQ_EGRESS)) {
 			f = NULL;
 		}
@@ -266,10 +291,14 @@ MASQ_INLINE int FN(egress)(struct __sk_buff *skb, PKT *pkt, const __u32 l2_len)
 			return MASQ_R_BUSY;
 	}
 	FN(flow_count)(skb, pkt, f, MASQ_EGRESS);
-	if (f->kind == MASQ_K_FWD &&
-	    FN(rewrite)(skb, pkt, f->xlat_addr, f->xlat_port, l2_len,
-			MASQ_EGRESS))
-		return MASQ_R_REWRITE;
+	if (likely(f->kind == MASQ_K_FWD)) {
+		f->pod_ack_fwd = pkt->tcp_ack;
+		if (FN(rewrite)(skb, pkt, f->xlat_addr, f->xlat_port, l2_len,
+				MASQ_EGRESS))
+			return MASQ_R_REWRITE;
+	} else {
+		f->pod_ack_kept = pkt->tcp_ack;
+	}
 	if (unlikely(pkt->fragment))
 		return FN(fragment_first)(skb, pkt, f, MASQ_EGRESS);
 	return MASQ_R_NONE;
@@ -400,6 +429,61 @@ MASQ_NOINLINE int FN(ctl_explain)(struct __sk_buff *skb, struct masq_ctl *ctl)
 			      ctl->xlat_addr))
 		ctl->reason = MASQ_R_NO_ADDRESS;
 	return 0;
+}
+
+/*
+ * Makes a record as the kernel's conntrack table has the flow: KEEP, INBOUND
+ * or RESERVED. -EEXIST (17) when the key has one, -ENOSPC (28) without room.
+ */
+MASQ_NOINLINE int FN(ctl_seed)(struct masq_ctl *ctl)
+{
+	struct masq_scratch *s = masq_scratch_get(1);
+	struct masq_policy *pol;
+	FLOW *flow;
+	KEY key;
+	int ret;
+
+	if (!s || (ctl->kind != MASQ_K_KEEP && ctl->kind != MASQ_K_INBOUND &&
+		   ctl->kind != MASQ_K_RESERVED))
+		return -22;
+	FN(ctl_key)(&key, ctl);
+	s->now = masq_now();
+	s->half = masq_half();
+	*(KEY *)&s->owner = key;
+	pol = masq_policy_of(s->half);
+	if (!pol || bpf_map_lookup_elem(&FLOWS, &key))
+		return -17;
+	if (FN(make_room)(1, ctl->kind))
+		return -28;
+	flow = (FLOW *)&s->flow;
+	__builtin_memset(flow, 0, sizeof(*flow));
+	flow->kind = ctl->kind;
+	flow->flags = MASQ_F_SEEDED;
+	flow->prefix = ctl->prefix;
+	flow->generation = pol->generation;
+	flow->created = s->now;
+	flow->last_seen = s->now;
+	flow->expires = s->now + ctl->timeout;
+	/* what state means in terms of what was seen */
+	flow->out_seen = MASQ_SEEN_ONE;
+	if (ctl->state != MASQ_ST_NEW) {
+		flow->out_seen |= MASQ_SEEN_TWO | MASQ_SEEN_ACK;
+		flow->in_seen = flow->out_seen;
+	} else if (ctl->kind == MASQ_K_INBOUND) {
+		flow->in_seen = MASQ_SEEN_ONE;
+		flow->out_seen = 0;
+	}
+	if (ctl->state == MASQ_ST_CLOSED) {
+		flow->out_seen |= MASQ_SEEN_FIN;
+		flow->in_seen |= MASQ_SEEN_FIN;
+	}
+	flow->state = FN(flow_state)(key.proto, flow->out_seen, flow->in_seen);
+	if (!FN(ring_push)(&key, s->now))
+		return -28;
+	ret = FN(flow_insert)(&key, flow);
+	if (!ret)
+		MASQ_DO(FN(flow_account)(&key, ctl->kind, 1));
+	return ret;
 }
 
 /* Ends the flow whose owner has this key; -ENOENT (2). */

@@ -127,7 +127,9 @@ MASQ_NOINLINE int FN(flow_account)(const KEY *key, __u32 kind, __s32 n)
 	__sync_fetch_and_add(&u->flows, n);
 	if (kind == MASQ_K_INBOUND)
 		__sync_fetch_and_add(&u->inbound, n);
-	else if (key->role != MASQ_ROLE_HOST)
+	else if (key->role == MASQ_ROLE_HOST)
+		__sync_fetch_and_add(&u->host, n);
+	else if (kind != MASQ_K_RESERVED)
 		FN(pod_usage)(key->in_addr, n);
 	return 0;
 }
@@ -292,7 +294,7 @@ MASQ_GLOBAL __u32 FN(reclaim)(__u32 slot, __u32 budget, __u32 want,
 /*
  * Refreshes a flow that a packet has just used, at most once a tick: sets
  * last_seen, and when a sixteenth of the timeout has gone by also `expires`,
- * of both records.
+ * of both records. 1: it did the latter.
  */
 MASQ_NOINLINE int FN(flow_touch)(const KEY *key, FLOW *f, __u32 now)
 {
@@ -314,5 +316,5 @@ MASQ_NOINLINE int FN(flow_touch)(const KEY *key, FLOW *f, __u32 now)
 		if (peer)
 			peer->expires = f->expires;
 	}
-	return 0;
+	return 1;
 }

@@ -136,6 +136,9 @@ int masq_ctl(struct __sk_buff *skb)
 		ret = ctl.family == 6 ? ctl_delete_v6(&ctl)
 				      : ctl_delete_v4(&ctl);
 		break;
+	case MASQ_CTL_SEED:
+		ret = ctl.family == 6 ? ctl_seed_v6(&ctl) : ctl_seed_v4(&ctl);
+		break;
 	case MASQ_CTL_RECLAIM:
 		ret = masq_ctl_reclaim(&ctl);
 		break;

@@ -413,6 +413,8 @@ MASQ_INLINE int FN(masquerade)(struct __sk_buff *skb, const PKT *pkt,
 				   : MASQ_R_BUSY;
 
 	FN(flow_init)(flow, pkt, d, now, MASQ_K_FWD, true);
+	if (d->snat)
+		flow->flags = MASQ_F_FIXED;
 	FN(addr_copy)(flow->xlat_addr, rev->in_addr);
 	flow->xlat_port = rev->in_port;
 	if (!FN(ring_push)(&pkt->key, now)) {

@@ -117,9 +117,9 @@ enum masq_stat {
 	MASQ_S_EXPIRED, /* records freed after their time */
 	MASQ_S_RECLAIMED, /* records freed early because the table was full */
 	MASQ_S_EVENTS_LOST,
-	MASQ_S_FRAG_HELD,     /* fragments copied because they came early */
+	MASQ_S_FRAG_HELD, /* fragments copied because they came early */
 	MASQ_S_FRAG_RELEASED, /* of these: sent after their first came */
-	MASQ_S_REFUSED,	      /* new flows answered with an ICMP error */
+	MASQ_S_REFUSED, /* new flows answered with an ICMP error */
 	MASQ_S_MAX,
 };
 
@@ -135,6 +135,7 @@ enum masq_kind {
 	MASQ_K_KEEP, /* opened by a pod, not translated */
 	MASQ_K_INBOUND, /* opened from outside towards a forwarded address */
 	MASQ_K_EIM, /* the external port of a pod socket after a collision */
+	MASQ_K_RESERVED, /* netfilter translates it: the port is taken */
 };
 
 enum masq_state {
@@ -213,26 +214,43 @@ struct masq_count {
 	__be16 xlat_port; /* FWD: node's port or id; REV: the pod's */ \
 	__u16 flags /* MASQ_F_* */
 
-#define MASQ_F_PORT   0x1 /* xlat_port differs from the port in the key */
+#define MASQ_F_FIXED 0x1 /* from snat.addresses: need not be local */
 #define MASQ_F_SEEDED 0x2 /* taken over from the kernel's conntrack table */
 
 struct masq_flow {
 	MASQ_FLOW_HEAD;
 };
 
+/*
+ * pod_ack: the last TCP acknowledgment of the inside, host order; what a RST
+ * from outside is measured by. It lies where a FWD record has no use for its
+ * ingress count, and a KEEP or INBOUND one none for xlat_addr.
+ */
 struct masq_flow4 {
 	MASQ_FLOW_HEAD;
-	__be32 xlat_addr[1]; /* FWD: node address; REV: the pod's */
+	union {
+		__be32 xlat_addr[1]; /* FWD: node address; REV: the pod's */
+		__u32 pod_ack_kept;
+	};
 	struct masq_count egress;
-	struct masq_count ingress;
+	union {
+		struct masq_count ingress;
+		__u32 pod_ack_fwd;
+	};
 };
 
 struct masq_flow6 {
 	MASQ_FLOW_HEAD;
-	__be32 xlat_addr[4];
+	union {
+		__be32 xlat_addr[4];
+		__u32 pod_ack_kept;
+	};
 	__u32 pad;
 	struct masq_count egress;
-	struct masq_count ingress;
+	union {
+		struct masq_count ingress;
+		__u32 pod_ack_fwd;
+	};
 };
 
 _Static_assert(sizeof(struct masq_key4) == 16, "masq_key4");
@@ -376,10 +394,10 @@ struct masq_pod_usage {
 
 /* Fragments: what the first one leaves for the others (masq_frags). */
 #define MASQ_FRAG_SECONDS 30 /* RFC 791, RFC 8200: reassembly takes longer */
-#define MASQ_FRAG_NOTES 8192
-#define MASQ_HELD_BYTES 2048 /* longest early fragment; power of two */
-#define MASQ_HELD_MAX 512    /* copies in all */
-#define MASQ_HELD_EACH 16    /* copies of one datagram */
+#define MASQ_FRAG_NOTES	  8192
+#define MASQ_HELD_BYTES	  2048 /* longest early fragment; power of two */
+#define MASQ_HELD_MAX	  512 /* copies in all */
+#define MASQ_HELD_EACH	  16 /* copies of one datagram */
 
 struct masq_frag_key {
 	__be32 in_addr[4];
@@ -393,7 +411,7 @@ struct masq_frag_key {
 
 struct masq_frag {
 	__be32 addr[4]; /* what the inside address becomes */
-	__u32 expires;	/* tick */
+	__u32 expires; /* tick */
 	__u32 prefix;
 	__u32 translate;
 };
@@ -413,6 +431,7 @@ struct masq_held {
 struct masq_usage {
 	__s64 flows; /* flows with memory, expired ones not yet freed too */
 	__s64 inbound; /* of these: made for row I4 */
+	__s64 host; /* of these: the node's own, with another port */
 	__s64 ring[2]; /* keys in masq_ring4, masq_ring6 */
 };
 
