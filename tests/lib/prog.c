@@ -31,7 +31,7 @@ int prog_map(struct prog_lab *lab, const char *name)
 	return fd;
 }
 
-static void ctl(struct prog_lab *lab, struct masq_ctl *request)
+int prog_ctl(struct prog_lab *lab, struct masq_ctl *request)
 {
 	uint8_t data[MASQ_CTL_OFFSET + sizeof(*request)] = {};
 	struct bpf_program *prog =
@@ -46,6 +46,7 @@ static void ctl(struct prog_lab *lab, struct masq_ctl *request)
 	assert_int_equal(bpf_prog_test_run_opts(bpf_program__fd(prog), &opts),
 			 0);
 	memcpy(request, data + MASQ_CTL_OFFSET, sizeof(*request));
+	return request->error;
 }
 
 static void find_hz(struct prog_lab *lab)
@@ -54,9 +55,9 @@ static void find_hz(struct prog_lab *lab)
 	struct masq_ctl a = { .op = MASQ_CTL_CLOCK }, b = a;
 	double got, best = 1e9;
 
-	ctl(lab, &a);
+	prog_ctl(lab, &a);
 	usleep(200000);
-	ctl(lab, &b);
+	prog_ctl(lab, &b);
 	got = (double)(b.jiffies - a.jiffies) * 1e9 / (b.now_ns - a.now_ns);
 	for (size_t i = 0; i < ROWS(known); i++) {
 		double off = got > known[i] ? got / known[i] : known[i] / got;

@@ -84,6 +84,8 @@ bool prog_flow4(struct prog_lab *lab, const char *in, uint16_t in_port,
 		struct masq_flow4 *flow);
 /* Moves every record's times back by `seconds`. */
 void prog_age(struct prog_lab *lab, unsigned int seconds);
+/* Runs masq_ctl; its error. */
+int prog_ctl(struct prog_lab *lab, struct masq_ctl *request);
 uint32_t prog_ticks(struct prog_lab *lab, double seconds);
 
 #endif
