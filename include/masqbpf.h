@@ -214,7 +214,7 @@ struct masq_count {
 	__be16 xlat_port; /* FWD: node's port or id; REV: the pod's */ \
 	__u16 flags /* MASQ_F_* */
 
-#define MASQ_F_FIXED 0x1 /* from snat.addresses: need not be local */
+#define MASQ_F_FIXED  0x1 /* from snat.addresses: need not be local */
 #define MASQ_F_SEEDED 0x2 /* taken over from the kernel's conntrack table */
 
 struct masq_flow {
