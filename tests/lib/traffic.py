@@ -16,6 +16,7 @@ import ipaddress
 import json
 import os
 import random
+import select
 import selectors
 import socket
 import struct
@@ -29,6 +30,7 @@ DATA = random.Random(1).randbytes(PERIOD) * 2
 CLONE_NEWNET = 0x40000000
 SO_RCVBUFFORCE = 33
 IP_PKTINFO = 8
+IP_RECVERR = 11
 
 
 def pattern(offset, length):
@@ -387,6 +389,27 @@ def udp(args):
                   sources=",".join(sorted(sources)), distinct=len(seen))
 
 
+def icmp_error(args):
+    """One datagram; prints the ICMP error that comes back for it."""
+    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    sock.setsockopt(socket.IPPROTO_IP, IP_RECVERR, 1)
+    if args.ttl:
+        sock.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, args.ttl)
+    sock.bind((args.source, args.sport or 0))
+    sock.connect((args.dest, args.port))
+    sock.send(b"masqbpf")
+    poll = select.poll()
+    poll.register(sock, select.POLLERR)
+    if not poll.poll(args.timeout * 1000):
+        return report(False, error="none")
+    # struct sock_extended_err, then the address of who sent the error
+    _, control, _, _ = sock.recvmsg(100, 512, socket.MSG_ERRQUEUE)
+    data = control[0][2]
+    kind, code = data[5:7]
+    return report(True, error=f"{kind}/{code}",
+                  sender=socket.inet_ntoa(data[20:24]))
+
+
 def checksum(data):
     if len(data) % 2:
         data += b"\0"
@@ -515,7 +538,7 @@ def main():
 
     sub = command(serve, client=False)
     sub.add_argument("address", nargs="?", default="")
-    for function in (who, talk, up, down, stream, tally):
+    for function in (who, talk, icmp_error, up, down, stream, tally):
         sub = command(function)
         sub.add_argument("--sport", type=int)
         sub.add_argument("--source", default="")
@@ -523,6 +546,9 @@ def main():
         if function is who:
             sub.add_argument("--abort", action="store_true",
                              help="end the connection with a RST")
+        if function is icmp_error:
+            sub.add_argument("--ttl", type=int)
+            sub.set_defaults(timeout=3)
         if function is talk:
             sub.add_argument("--proto", choices=("tcp", "udp", "icmp"),
                              default="tcp")
