@@ -145,13 +145,8 @@ static void undo(struct attach *a)
 /* Everything that changes the kernel; all of it or nothing. */
 static int change(struct attach *a)
 {
-	int err = 0;
+	int err = hook_prune(a->instance);
 
-	for (size_t i = 0; i < a->count && !err; i++)
-		err = hook_check(a->instance, a->uplinks[i].link,
-				 &a->uplinks[i].kind);
-	if (!err)
-		err = hook_prune(a->instance);
 	if (!err)
 		err = node_sync(a->instance, a->netdev);
 	/* packets never meet a dataplane without a policy ... */
@@ -183,6 +178,16 @@ static int choose_default(struct attach *a)
 			"attach: neither --config nor --preset given: preset " DEFAULT_PRESET
 			" (keeps 10.0.0.0/8, 172.16.0.0/12 "
 			"and 192.168.0.0/16)");
+	return err;
+}
+
+static int check_hooks(struct attach *a)
+{
+	int err = 0;
+
+	for (size_t i = 0; i < a->count && !err; i++)
+		err = hook_check(a->instance, a->uplinks[i].link,
+				 &a->uplinks[i].kind);
 	return err;
 }
 
@@ -248,7 +253,7 @@ static int run(const struct cmd_line *line)
 		instance_say_elsewhere(a.instance);
 		goto out;
 	}
-	if (find_policy(&a) || choose_default(&a)) {
+	if (check_hooks(&a) || find_policy(&a) || choose_default(&a)) {
 		undo(&a);
 		goto out;
 	}

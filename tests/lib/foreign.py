@@ -5,6 +5,9 @@
   foreign.py tcx PROG IFACE egress|ingress LINK
                                    attaches it by a pinned TCX link, as the
                                    first of its chain
+  foreign.py tcx-list IFACE egress|ingress
+                                   prints id and name of each program of a
+                                   TCX chain, in order; nothing without TCX
   foreign.py count MAP             prints how many packets it has seen
   foreign.py tcx-supported PROG    exit 0 when this kernel has TCX
   foreign.py peek MAP OFFSET SIZE  prints a number inside element 0 of any
@@ -25,7 +28,7 @@ import sys
 SYS_BPF = {"x86_64": 321, "aarch64": 280}[platform.machine()]
 MAP_CREATE, MAP_LOOKUP, MAP_UPDATE = 0, 1, 2
 PROG_LOAD, OBJ_PIN, OBJ_GET = 5, 6, 7
-OBJ_GET_INFO_BY_FD, LINK_CREATE = 15, 28
+PROG_GET_FD_BY_ID, OBJ_GET_INFO_BY_FD, PROG_QUERY, LINK_CREATE = 13, 15, 16, 28
 MAP_TYPE_ARRAY, PROG_TYPE_SCHED_CLS = 2, 3
 TCX_INGRESS, TCX_EGRESS = 46, 47
 BPF_F_BEFORE = 1 << 3
@@ -33,13 +36,18 @@ BPF_F_BEFORE = 1 << 3
 libc = ctypes.CDLL(None, use_errno=True)
 
 
-def bpf(command, attr):
+def bpf_attr(command, attr):
+    """The result, and the attributes as the kernel leaves them."""
     attr = ctypes.create_string_buffer(attr, 144)
     result = libc.syscall(SYS_BPF, command, attr, 144)
     if result < 0:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))
-    return result
+    return result, attr.raw
+
+
+def bpf(command, attr):
+    return bpf_attr(command, attr)[0]
 
 
 def address(buffer):
@@ -102,10 +110,30 @@ def tcx_supported(prog_path):
     return False
 
 
-def value_size(fd):
+def tcx_list(ifindex, direction):
+    ids = (ctypes.c_uint32 * 64)()
+    which = TCX_EGRESS if direction == "egress" else TCX_INGRESS
+    try:
+        attr = bpf_attr(PROG_QUERY, struct.pack(
+            "<IIIIQI", ifindex, which, 0, 0, address(ids), len(ids)))[1]
+    except OSError as error:
+        if error.errno in (errno.EINVAL, errno.ENOENT):
+            return  # no TCX; nothing was ever attached
+        raise
+    for number in ids[:struct.unpack_from("<I", attr, 24)[0]]:
+        fd = bpf(PROG_GET_FD_BY_ID, struct.pack("<I", number))
+        print(number, object_info(fd)[64:80].rstrip(b"\0").decode())
+        os.close(fd)
+
+
+def object_info(fd):
     info = ctypes.create_string_buffer(80)
     bpf(OBJ_GET_INFO_BY_FD, struct.pack("<IIQ", fd, 80, address(info)))
-    return struct.unpack_from("<I", info, 12)[0]
+    return info.raw
+
+
+def value_size(fd):
+    return struct.unpack_from("<I", object_info(fd), 12)[0]
 
 
 def read_value(fd):
@@ -127,6 +155,8 @@ def main(command, *args):
     elif command == "tcx":
         prog, iface, direction, link = args
         attach_tcx(prog, socket.if_nametoindex(iface), direction, link)
+    elif command == "tcx-list":
+        tcx_list(socket.if_nametoindex(args[0]), args[1])
     elif command == "count":
         print(struct.unpack("<Q", read_value(get(args[0])))[0])
     elif command == "tcx-supported":

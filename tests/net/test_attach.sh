@@ -1,0 +1,361 @@
+#!/usr/bin/env bash
+# Making, joining, healing and removing an instance: with others in the way,
+# from the wrong namespace, killed half-way, refused by the kernel.
+set -euo pipefail
+. "$(dirname "$0")/../lib/tap.sh"
+. "$(dirname "$0")/../lib/lab.sh"
+
+FOREIGN=$LAB_LIB/foreign.py
+EGRESS_PRIORITY=51168
+
+lab_begin
+lab_node_far
+lab_link node eth1 far eth1
+BPFFS=$LAB_DIR/bpf
+OTHER=$BPFFS/other
+
+# get FILTER: a value out of status
+get() {
+	masq status --json | jq -c "$1"
+}
+
+health_is() {
+	is health "$(get .health)" "\"$1\"" || masq status
+}
+
+# refused PATTERN COMMAND...: exit 1 and one line that matches
+refused() {
+	local status=0
+	"${@:2}" 2>"$LAB_DIR/err" >/dev/null || status=$?
+	cat "$LAB_DIR/err"
+	is "exit code" $status 1
+	is "lines on stderr" "$(wc -l <"$LAB_DIR/err")" 1
+	grep -Eq -- "$1" "$LAB_DIR/err" || fail "the line does not say '$1'"
+}
+
+# our programs on eth0 and eth1, by any hook
+ours() {
+	local dev dir
+	for dev in eth0 eth1; do
+		for dir in ingress egress; do
+			lab_in node "$PYTHON" "$FOREIGN" tcx-list $dev $dir
+			lab_in node tc filter show dev $dev $dir 2>/dev/null
+		done
+	done | grep -c masq_ || true
+}
+
+nothing_left() {
+	is "our programs" "$(ours)" 0
+	[ ! -e "$MASQBPF_PIN_DIR" ] ||
+		fail "pins are left: $(ls "$MASQBPF_PIN_DIR")"
+}
+
+# attached [ARG...]: a row's beginning; its end takes it away
+attached() {
+	trap 'masq detach -q --all || true' EXIT
+	masq attach -q eth0 "$@"
+}
+
+joins() {
+	attached
+	is config "$(get .config)" '"preset ip-masq-agent"'
+	masq attach eth1
+	is "the policy stays" "$(get '[.generation, .config]')" \
+		'[1,"preset ip-masq-agent"]'
+	masq attach eth0 --preset reserved
+	is "a reload" "$(get '[.generation, .config]')" '[2,"preset reserved"]'
+	is interfaces "$(get '[.interfaces[].name]')" '["eth0","eth1"]'
+	masq attach eth0 eth0 eth1 --json >"$LAB_DIR/json"
+	is "attach --json is status --json" "$(jq -c . "$LAB_DIR/json")" \
+		"$(get .)"
+	is "our programs" "$(ours)" 4
+}
+
+at_once() {
+	local i pids=()
+	trap 'masq detach -q --all || true' EXIT
+	for i in 1 2 3 4 5; do
+		masq attach -q eth0 &
+		pids+=($!)
+	done
+	for i in "${pids[@]}"; do
+		wait "$i" || fail "one of them failed"
+	done
+	is "our programs" "$(ours)" 2
+	health_is ok
+}
+
+another_instance() { # HOOK
+	attached --hook "$1"
+	refused 'another instance' masq --pin-dir "$OTHER" attach eth0
+	[ ! -e "$OTHER" ] || fail "it left pins"
+	masq --pin-dir "$OTHER" attach -q eth1
+	is "our programs" "$(ours)" 4
+	masq --pin-dir "$OTHER" detach -q --all
+	is interfaces "$(get '[.interfaces[].name]')" '["eth0"]'
+	health_is ok
+}
+
+# The filters outlive their pins; each refusal has the command that helps.
+orphans() {
+	local i
+	attached --hook tc
+	rm -r "$MASQBPF_PIN_DIR"
+	for i in 1 2; do
+		refused 'tc filter del' masq attach eth0
+		# shellcheck disable=SC2046 # words
+		lab_in node $(sed 's/.*gone: //' "$LAB_DIR/err")
+	done
+	masq attach -q eth0
+	is "our programs" "$(ours)" 2
+	health_is ok
+}
+
+# The stale pin and the stale address go when its successor is attached.
+new_device() {
+	lab_link node eth2 far eth2
+	trap 'masq detach -q --all || true
+		lab_in node ip link del eth2 || true' EXIT
+	masq attach -q eth0 eth2
+	lab_in node ip link del eth2
+	health_is failed
+	is attached "$(get '[.interfaces[].attached]')" '[true,false]'
+	lab_link node eth2 far eth2
+	masq attach -q eth2
+	health_is ok
+	is interfaces "$(get '[.interfaces[] | [.name, .attached]]')" \
+		'[["eth0",true],["eth2",true]]'
+	is pins "$(find "$MASQBPF_PIN_DIR" -name 'tcx_*' | wc -l)" \
+		"$(get '[.interfaces[] | select(.hook == "tcx") | 2] | add // 0')"
+}
+
+clsact_deleted() {
+	attached --hook tc
+	lab_in node tc qdisc del dev eth0 clsact
+	health_is failed
+	masq status | grep -q 'egress hook is missing' || fail "not said"
+	masq attach -q eth0 --hook tc
+	health_is ok
+}
+
+# An ingress qdisc would take the egress program into its only chain.
+ingress_qdisc() {
+	trap 'masq detach -q --all || true
+		lab_in node tc qdisc del dev eth1 ingress' EXIT
+	lab_in node tc qdisc add dev eth1 ingress
+	refused 'ingress qdisc' masq attach -q eth1 --hook tc
+	nothing_left
+	is "our programs" "$(ours)" 0
+}
+
+priority_taken() {
+	trap 'masq detach -q --all || true
+		lab_in node tc qdisc del dev eth0 clsact
+		rm -f "$BPFFS"/prog-x "$BPFFS"/count-x' EXIT
+	lab_in node "$PYTHON" "$FOREIGN" load "$BPFFS/prog-x" "$BPFFS/count-x"
+	lab_in node tc qdisc replace dev eth0 clsact
+	lab_in node tc filter add dev eth0 egress prio $EGRESS_PRIORITY \
+		handle 7 bpf da object-pinned "$BPFFS/prog-x"
+	refused "priority $EGRESS_PRIORITY is taken" \
+		masq attach -q eth0 --hook tc
+	nothing_left
+	lab_in node tc filter show dev eth0 egress | grep -q 'handle 0x7' ||
+		fail "the other filter is gone"
+}
+
+# Reading finds the instance's namespace; attach means the one it is run in.
+elsewhere() {
+	local here
+	attached
+	here=$(get .)
+	is "status from outside" "$("$MASQBPF" status --json | jq -c .)" "$here"
+	refused "nsenter --net=$(lab_netns node) " "$MASQBPF" attach lo
+	refused "nsenter --net=$(lab_netns node) " lab_in far "$MASQBPF" \
+		attach eth0
+	is status "$(get .)" "$here"
+	"$MASQBPF" detach -q eth0
+	nothing_left
+}
+
+namespace_gone() { # HOOK
+	local name=$LAB_ID-gone
+	ip netns add "$name"
+	trap 'ip netns del "$name" 2>/dev/null || true' EXIT
+	nsenter --net="/run/netns/$name" "$MASQBPF" attach -q lo --hook "$1"
+	ip netns del "$name"
+	# the kernel takes a namespace down when it finds the time
+	refused 'another network namespace' masq attach eth0
+	masq detach -q --all
+	nothing_left
+}
+
+# A mount namespace of its own, but the machine's bpffs: as in a container
+# with a hostPath mount.
+shared_bpffs() {
+	trap 'masq detach -q --all || true' EXIT
+	masq_in_mount_ns attach -q eth0
+	health_is ok
+	masq_in_mount_ns detach -q --all
+	nothing_left
+}
+
+masq_in_mount_ns() {
+	unshare -m nsenter --net="$(lab_netns node)" "$MASQBPF" "$@"
+}
+
+# The capabilities that a manifest has to name, and no others.
+with_caps() {
+	local caps=$1
+	lab_in node setpriv --bounding-set "-all$caps" --inh-caps "-all$caps" \
+		"$MASQBPF" "${@:2}"
+}
+
+least_caps() {
+	trap 'masq detach -q --all || true' EXIT
+	with_caps ,+bpf,+net_admin,+perfmon attach -q eth0
+	health_is ok
+	is "status names our programs" \
+		"$(with_caps ,+bpf,+net_admin status | grep -c masq_)" 2
+	refused CAP_NET_ADMIN with_caps ,+bpf detach --all
+	health_is ok
+	with_caps ,+bpf,+net_admin detach -q --all
+	nothing_left
+}
+
+missing_cap() { # MISSING CAPS
+	refused "missing: CAP_${1^^}\)" with_caps "$2" attach eth0
+	nothing_left
+}
+
+# Without an Ethernet header other programs are needed.
+layer3() {
+	lab_in node ip tuntap add tun0 mode tun
+	trap 'masq detach -q --all || true
+		lab_in node ip link del tun0' EXIT
+	masq attach -q tun0
+	masq status | grep -q 'egress  *[a-z]* masq_egress_l3' ||
+		fail "$(masq status)"
+	health_is ok
+}
+
+# No address of its own: what the kernel would take instead.
+unnumbered() {
+	trap 'masq detach -q --all || true' EXIT
+	masq attach -q eth1
+	is addresses "$(get '.interfaces[0].addresses')" "[\"$NODE_ADDR\"]"
+}
+
+no_address() {
+	lab_ns bare
+	trap 'nsenter --net="$(lab_netns bare)" "$MASQBPF" detach -q --all' EXIT
+	lab_in bare "$MASQBPF" attach -q lo
+	is health "$(lab_in bare "$MASQBPF" status --json | jq -c \
+		'[.health, .problems]')" \
+		'["degraded",["lo: no IPv4 address to translate to"]]'
+}
+
+# Descriptors 0 to 2 are closed: no map may get their numbers.
+closed_streams() {
+	attached <&- >&- 2>&-
+	health_is ok
+}
+
+waits_for_lock() {
+	attached
+	flock "$MASQBPF_PIN_DIR" sleep 0.5 &
+	lab_wait 5 locked
+	health_is ok
+	wait
+}
+
+locked() {
+	! flock -n -s "$MASQBPF_PIN_DIR" true
+}
+
+# --- killed, refused by the kernel -----------------------------------------
+
+# traced INJECTION COMMAND...: strace makes a bpf() call fail or kill
+traced() {
+	lab_in node strace -f -o /dev/null -e trace=bpf -e "inject=bpf:$1" \
+		"${@:2}"
+}
+
+# Whatever was there when it was killed: the next attach makes it whole.
+killed() {
+	local n status
+	for n in $1; do
+		status=0
+		traced "signal=KILL:when=$n" "$MASQBPF" attach -q eth0 \
+			2>/dev/null || status=$?
+		# another kernel may need fewer calls
+		[ $status -eq 137 ] || [ "$n" -gt 100 ] ||
+			fail "not killed at call $n: exit code $status"
+		masq attach -q eth0
+		is "killed at call $n" "$(get .health)" '"ok"'
+		is "killed at call $n: our programs" "$(ours)" 2
+		masq detach -q --all
+		nothing_left
+	done
+}
+
+# One line, and all as it was.
+failed_call() {
+	local n before after
+	attached
+	before=$(get '[.generation, .config, .health, .interfaces]')
+	for n in $1; do
+		if traced "error=ENOMEM:when=$n" "$MASQBPF" attach -q eth1 \
+			--preset reserved 2>"$LAB_DIR/err"; then
+			masq detach -q --all
+			masq attach -q eth0
+			before=$(get '[.generation, .config, .health, .interfaces]')
+			continue
+		fi
+		is "call $n: lines on stderr" "$(wc -l <"$LAB_DIR/err")" 1
+		after=$(get '[.generation, .config, .health, .interfaces]')
+		is "call $n: $(cat "$LAB_DIR/err")" "$after" "$before"
+	done
+}
+
+failed_first() {
+	local n
+	for n in $1; do
+		if traced "error=ENOMEM:when=$n" "$MASQBPF" attach -q eth0 \
+			2>"$LAB_DIR/err"; then
+			health_is ok
+			masq detach -q --all
+			continue
+		fi
+		is "call $n: lines on stderr" "$(wc -l <"$LAB_DIR/err")" 1
+		nothing_left
+	done
+}
+
+row "attach again keeps the policy, with one it is a reload" joins
+row "five attaches at once make one instance" at_once
+row "tc: an interface of another instance" another_instance tc
+row "auto: an interface of another instance" another_instance auto
+row "tc: filters whose pins are gone" orphans
+row "an interface is deleted and made again" new_device
+row "tc: somebody deletes clsact" clsact_deleted
+row "tc: an ingress qdisc is no clsact" ingress_qdisc
+row "tc: somebody has our priority" priority_taken
+row "from another network namespace" elsewhere
+row "auto: the network namespace is gone" namespace_gone auto
+row "tc: the network namespace is gone" namespace_gone tc
+row "another mount namespace, the same bpffs" shared_bpffs
+row "CAP_BPF, CAP_NET_ADMIN, CAP_PERFMON are enough" least_caps
+row "without CAP_BPF" missing_cap bpf ,+net_admin,+perfmon
+row "without CAP_NET_ADMIN" missing_cap net_admin ,+bpf,+perfmon
+row "without CAP_PERFMON" missing_cap perfmon ,+bpf,+net_admin
+row "an uplink without Ethernet header" layer3
+row "an uplink without address" unnumbered
+row "a node without address" no_address
+row "standard streams closed" closed_streams
+row "waits for the lock" waits_for_lock
+row "attach is killed" killed "20 70 106 118 126"
+row "the first attach fails" failed_first \
+	"43 70 84 106 126 132"
+row "another attach fails" failed_call \
+	"3 40 59 61 70 80 100 118"
+tap_done
