@@ -23,7 +23,8 @@ enum cmd_exit {
 
 struct cmd_option {
 	const char *name; /* without the dashes */
-	const char *arg; /* what --help calls its value; NULL: takes none */
+	/* what --help calls its value; NULL: takes none; "[=BOOL]": may */
+	const char *arg;
 	const char *help; /* one line */
 };
 
@@ -91,6 +92,7 @@ extern const struct cmd cmd_flows;
 extern const struct cmd cmd_flush;
 extern const struct cmd cmd_plan;
 extern const struct cmd cmd_metrics;
+extern const struct cmd cmd_agent;
 extern const struct cmd cmd_watch;
 extern const struct cmd cmd_history;
 extern const struct cmd cmd_rollback;

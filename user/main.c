@@ -31,6 +31,7 @@ const struct cmd *const commands[] = {
 	&cmd_flush,
 	&cmd_plan,
 	&cmd_metrics,
+	&cmd_agent,
 	&cmd_watch,
 	&cmd_history,
 	&cmd_rollback,
@@ -196,13 +197,14 @@ static int parse(struct cmd_line *line, int argc, char **argv, bool *help,
 		if (value && !option->arg)
 			return cmd_usage(line, "--%s: takes no value",
 					 option->name);
-		if (!value && option->arg) {
+		/* of "[=VALUE]" the value comes in the same word */
+		if (!value && option->arg && *option->arg != '[') {
 			if (i + 1 == argc || !strncmp(argv[i + 1], "--", 2))
 				return cmd_usage(line, "--%s: needs %s",
 						 option->name, option->arg);
 			value = argv[++i];
 		}
-		if (option->arg && !*value)
+		if (option->arg && value && !*value)
 			return cmd_usage(line, "--%s: %s is empty",
 					 option->name, option->arg);
 		if (own < 0) {

@@ -111,6 +111,18 @@ static void read_addr(const struct nlattr *attr, uint8_t af, struct addr *out)
 	memcpy(out->a, mnl_attr_get_payload(attr), length);
 }
 
+static void read_link_kind(const struct nlattr *info, struct netdev_link *link)
+{
+	const struct nlattr *attr;
+
+	mnl_attr_for_each_nested(attr, info)
+	{
+		if (mnl_attr_get_type(attr) == IFLA_INFO_KIND)
+			snprintf(link->kind, sizeof(link->kind), "%s",
+				 mnl_attr_get_str(attr));
+	}
+}
+
 static int link_message(const struct nlmsghdr *message, void *data)
 {
 	const struct ifinfomsg *info = mnl_nlmsg_get_payload(message);
@@ -124,11 +136,28 @@ static int link_message(const struct nlmsghdr *message, void *data)
 	link->ifindex = info->ifi_index;
 	link->type = info->ifi_type;
 	link->up = info->ifi_flags & IFF_UP;
-	mnl_attr_for_each(attr, message,
-			  sizeof(*info)) if (mnl_attr_get_type(attr) ==
-					     IFLA_IFNAME)
-		snprintf(link->name, sizeof(link->name), "%s",
-			 mnl_attr_get_str(attr));
+	mnl_attr_for_each(attr, message, sizeof(*info))
+	{
+		switch (mnl_attr_get_type(attr)) {
+		case IFLA_IFNAME:
+			snprintf(link->name, sizeof(link->name), "%s",
+				 mnl_attr_get_str(attr));
+			break;
+		case IFLA_MASTER:
+			link->master = mnl_attr_get_u32(attr);
+			break;
+		case IFLA_LINK:
+			link->lower = mnl_attr_get_u32(attr);
+			break;
+		case IFLA_LINKINFO:
+			read_link_kind(attr, link);
+			break;
+		}
+	}
+	/* of others it is the far end of a pair or the way of a tunnel */
+	if (strcmp(link->kind, "vlan") && strcmp(link->kind, "macvlan") &&
+	    strcmp(link->kind, "ipvlan"))
+		link->lower = 0;
 	return 0;
 }
 

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * agent_follow.h - when is there something new to read at a path? Knows of
+ * files, not of what is in them.
+ */
+#ifndef MASQ_AGENT_FOLLOW_H
+#define MASQ_AGENT_FOLLOW_H
+
+#include <limits.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/* What tells one content of a file from another without reading it. */
+struct follow_id {
+	bool exists;
+	dev_t dev;
+	ino_t ino;
+	off_t size;
+	int64_t mtime_ns, ctime_ns;
+};
+
+struct follower {
+	const char *path;
+	int fd; /* inotify */
+	int wd[2]; /* the directory of the path, that of where it leads to */
+	char name[2][NAME_MAX + 1]; /* in each */
+	char real[PATH_MAX];
+	bool writing; /* changed, and not closed since */
+	bool at_rest; /* the next look is one of the poll's */
+	uint64_t due_ms; /* of the next look; 0: only the poll's */
+	uint64_t poll_ms; /* of the next poll */
+	uint64_t interval_ms;
+	struct follow_id taken, seen;
+};
+
+uint64_t follow_now_ms(void);
+
+/* 0 or -errno, printed. A path that is not there yet is followed as well. */
+int follow_start(struct follower *f, const char *path);
+/* f->fd is readable. */
+void follow_events(struct follower *f);
+/* Milliseconds until follow_look is due. */
+uint64_t follow_wait_ms(const struct follower *f);
+/*
+ * Is there something to take now: another file, other bytes, or none where
+ * there was one? Only what has come to rest counts. True once per change.
+ */
+bool follow_look(struct follower *f);
+/* The poll's interval from now on. */
+void follow_interval(struct follower *f, uint64_t interval_ms);
+/* Takes what is there at this moment for known. */
+void follow_take(struct follower *f);
+
+#endif

@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * agent_helper.c - both ends of the socket between the agent and its
+ * privileged process. A request has one size and a number that says what to
+ * do; a link is named by what the kernel told the agent about it.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include "agent_helper.h"
+#include "agent_sandbox.h"
+#include "out.h"
+
+/* An attach waits for nobody but the kernel. */
+#define ANSWER_S 10
+
+enum verb {
+	VERB_LOOK = 1,
+	VERB_ATTACH,
+};
+
+struct request {
+	uint32_t verb;
+	uint32_t kind; /* enum hook_kind */
+	struct netdev_link link;
+};
+
+struct answer {
+	int32_t error;
+	uint32_t kind;
+	uint32_t whole;
+};
+
+/* --- the privileged end ------------------------------------------------ */
+
+static int look(const struct instance *instance, const struct request *request,
+		struct answer *answer)
+{
+	struct hook_set set;
+	int err = hook_find(instance, &request->link, &set);
+
+	if (err)
+		return err;
+	answer->kind = hook_set_kind(&set);
+	answer->whole = hook_set_whole(&set);
+	return 0;
+}
+
+static int attach(const struct instance *instance,
+		  const struct request *request, struct answer *answer)
+{
+	enum hook_kind kind = request->kind;
+	struct hook_set added;
+	int err;
+
+	err = hook_prune(instance) ?:
+	      hook_check(instance, &request->link, &kind) ?:
+	      hook_attach(instance, &request->link, kind, &added);
+	answer->kind = kind;
+	answer->whole = !err;
+	return err;
+}
+
+static void serve(const struct instance *instance, int fd)
+{
+	struct request request;
+
+	while (recv(fd, &request, sizeof(request), 0) == sizeof(request)) {
+		struct answer answer = {};
+
+		request.link.name[sizeof(request.link.name) - 1] = '\0';
+		if (request.kind > HOOK_AUTO)
+			answer.error = -EINVAL;
+		else if (request.verb == VERB_LOOK)
+			answer.error = look(instance, &request, &answer);
+		else if (request.verb == VERB_ATTACH)
+			answer.error = attach(instance, &request, &answer);
+		else
+			answer.error = -EINVAL;
+		if (send(fd, &answer, sizeof(answer), 0) != sizeof(answer))
+			break;
+	}
+}
+
+int helper_start(struct instance *instance, struct helper *out)
+{
+	int fds[2], err;
+	pid_t pid;
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds)) {
+		err = -errno;
+		goto fail;
+	}
+	pid = fork();
+	if (pid < 0) {
+		err = -errno;
+		close(fds[0]);
+		close(fds[1]);
+		goto fail;
+	}
+	if (!pid) {
+		/* it goes with the agent, and not by a signal to the group */
+		signal(SIGTERM, SIG_IGN);
+		signal(SIGINT, SIG_IGN);
+		signal(SIGHUP, SIG_IGN);
+		prctl(PR_SET_NAME, "masqbpf-helper");
+		close(fds[0]);
+		if (!sandbox_helper())
+			serve(instance, fds[1]);
+		_exit(0);
+	}
+	close(fds[1]);
+	*out = (struct helper){ fds[0], pid };
+	return 0;
+fail:
+	log_error("agent: cannot start the helper: %s", strerror(-err));
+	return err;
+}
+
+/* --- the agent's end --------------------------------------------------- */
+
+static int ask(const struct helper *helper, const struct request *request,
+	       struct answer *answer)
+{
+	const struct timeval limit = { .tv_sec = ANSWER_S };
+
+	setsockopt(helper->fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+	if (send(helper->fd, request, sizeof(*request), MSG_NOSIGNAL) !=
+		    sizeof(*request) ||
+	    recv(helper->fd, answer, sizeof(*answer), 0) != sizeof(*answer))
+		return -EPIPE;
+	return answer->error;
+}
+
+int helper_look(const struct helper *helper, const struct netdev_link *link,
+		enum hook_kind *kind, bool *whole)
+{
+	struct request request = { .verb = VERB_LOOK, .link = *link };
+	struct answer answer = {};
+	int err = ask(helper, &request, &answer);
+
+	*kind = err ? HOOK_AUTO : answer.kind;
+	*whole = !err && answer.whole;
+	return err;
+}
+
+int helper_attach(const struct helper *helper, const struct netdev_link *link,
+		  enum hook_kind *kind)
+{
+	struct request request = { .verb = VERB_ATTACH,
+				   .kind = *kind,
+				   .link = *link };
+	struct answer answer = {};
+	int err = ask(helper, &request, &answer);
+
+	if (!err)
+		*kind = answer.kind;
+	return err;
+}

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * agent_helper.h - the one part of the agent that keeps privileges: a process
+ * that does two things when it is asked by number, and reads nothing that
+ * comes from a file or a network.
+ */
+#ifndef MASQ_AGENT_HELPER_H
+#define MASQ_AGENT_HELPER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include "hook.h"
+#include "instance.h"
+#include "netdev.h"
+
+struct helper {
+	int fd;
+	pid_t pid;
+};
+
+/* Forks it; it ends when the descriptor is closed. 0 or -errno, printed. */
+int helper_start(struct instance *instance, struct helper *out);
+
+/* What is hooked on a link. 0 or -errno. */
+int helper_look(const struct helper *helper, const struct netdev_link *link,
+		enum hook_kind *kind, bool *whole);
+/* Hooks what is missing; *kind: what was asked for, then what it is. */
+int helper_attach(const struct helper *helper, const struct netdev_link *link,
+		  enum hook_kind *kind);
+
+#endif

@@ -1,0 +1,332 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * agent_links.c - the interfaces that are meant to be attached are; the maps
+ * know the node's addresses as they are now.
+ *
+ * What the kernel says over netlink only means "look again": the state is
+ * read anew each time, so a message that is lost costs nothing but time.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <bpf/bpf.h>
+#include <linux/netlink.h>
+#include <linux/rtnetlink.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include "agent.h"
+#include "flows.h"
+#include "node.h"
+#include "out.h"
+#include "uplinks.h"
+
+/* From a message to the look: more will follow. */
+#define SETTLE_MS 100
+/* Nobody tells when a pin is removed or a TCX program is replaced. */
+#define POLL_MS 5000
+/* An interface that cannot be attached is tried again. */
+#define RETRY_MS 30000
+
+/* --- being told -------------------------------------------------------- */
+
+int agent_links_watch(void)
+{
+	static const int groups[] = { RTNLGRP_LINK,	   RTNLGRP_IPV4_IFADDR,
+				      RTNLGRP_IPV6_IFADDR, RTNLGRP_IPV4_ROUTE,
+				      RTNLGRP_IPV6_ROUTE,  RTNLGRP_TC };
+	struct sockaddr_nl addr = { .nl_family = AF_NETLINK };
+	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK,
+			NETLINK_ROUTE);
+	int err = fd < 0 ? -errno : 0;
+
+	for (size_t i = 0; i < sizeof(groups) / sizeof(groups[0]); i++)
+		addr.nl_groups |= 1U << (groups[i] - 1);
+	if (!err && bind(fd, (void *)&addr, sizeof(addr)))
+		err = -errno;
+	if (!err)
+		return fd;
+	log_error("netlink: cannot watch: %s", strerror(-err));
+	if (fd >= 0)
+		close(fd);
+	return err;
+}
+
+void agent_links_events(struct agent *a)
+{
+	uint64_t soon = follow_now_ms() + SETTLE_MS;
+	char buffer[8192];
+
+	if (soon < a->links_rest_ms)
+		soon = a->links_rest_ms;
+
+	/* ENOBUFS: messages were lost, which is a message as well */
+	while (recv(a->netlink_fd, buffer, sizeof(buffer), 0) > 0 ||
+	       errno == ENOBUFS)
+		;
+	if (a->links_due_ms > soon)
+		a->links_due_ms = soon;
+}
+
+/* --- addresses that are gone ------------------------------------------- */
+
+struct gone {
+	struct masq_addr *addrs;
+	size_t count;
+	struct agent *agent;
+	uint64_t flows;
+};
+
+static bool has_addr(const struct netdev *netdev, const struct masq_addr *addr)
+{
+	for (size_t i = 0; i < netdev->addr_count; i++)
+		if (!memcmp(netdev->addrs[i].addr.a, addr->a, sizeof(addr->a)))
+			return true;
+	return false;
+}
+
+/* What the maps still call the node's own and the kernel does not. */
+static int find_gone(struct agent *a, const struct netdev *netdev,
+		     struct gone *gone)
+{
+	int fd = a->instance->map[MAP_masq_local];
+	struct masq_addr key, next, *last = NULL;
+
+	for (; !bpf_map_get_next_key(fd, last, &next); last = &key) {
+		struct masq_addr *grown;
+
+		key = next;
+		if (has_addr(netdev, &key))
+			continue;
+		grown = reallocarray(gone->addrs, gone->count + 1,
+				     sizeof(*grown));
+		if (!grown)
+			return -ENOMEM;
+		gone->addrs = grown;
+		gone->addrs[gone->count++] = key;
+	}
+	return 0;
+}
+
+static int end_flow(void *data, const struct flow *flow)
+{
+	struct gone *gone = data;
+
+	for (size_t i = 0; flow->kind == MASQ_K_FWD && i < gone->count; i++) {
+		if (memcmp(flow->xlat.a, gone->addrs[i].a,
+			   sizeof(flow->xlat.a)))
+			continue;
+		gone->flows += !flow_end(gone->agent->instance, flow);
+		break;
+	}
+	return 0;
+}
+
+/* Nothing can answer to them any more, and they hold ports. */
+static void end_flows(struct agent *a, struct gone *gone)
+{
+	if (!gone->count)
+		return;
+	gone->agent = a;
+	flows_walk_owners(a->instance, end_flow, gone);
+	for (size_t i = 0; i < gone->count; i++) {
+		struct addr addr = { .family = 4 };
+		char text[CIDR_STRLEN];
+
+		memcpy(addr.a, gone->addrs[i].a, sizeof(addr.a));
+		if (addr.a[1] | addr.a[2] | addr.a[3])
+			addr.family = 6;
+		log_info("%s: no address of this node any more",
+			 addr_format(&addr, text, sizeof(text)));
+	}
+	if (gone->flows)
+		log_info("%llu flows ended with their node address",
+			 (unsigned long long)gone->flows);
+}
+
+/* --- interfaces -------------------------------------------------------- */
+
+static struct agent_link *find_link(struct agent_link *links, size_t count,
+				    const char *name, uint32_t ifindex)
+{
+	for (size_t i = 0; i < count; i++)
+		if (ifindex ? links[i].ifindex == ifindex
+			    : !links[i].ifindex && !strcmp(links[i].name, name))
+			return &links[i];
+	return NULL;
+}
+
+/* The links that should be, each once; what was known of them stays. */
+struct list {
+	struct agent *agent;
+	struct agent_link *links;
+	size_t count;
+};
+
+static int add_link(struct list *list, const char *name, uint32_t ifindex)
+{
+	struct agent_link *grown, *link, *old;
+
+	if (find_link(list->links, list->count, name, ifindex))
+		return 0;
+	grown = reallocarray(list->links, list->count + 1, sizeof(*grown));
+	if (!grown)
+		return -ENOMEM;
+	list->links = grown;
+	link = &grown[list->count++];
+	old = find_link(list->agent->links, list->agent->link_count, name,
+			ifindex);
+	*link = old ? *old : (struct agent_link){ .kind = HOOK_AUTO };
+	link->ifindex = ifindex;
+	snprintf(link->name, sizeof(link->name), "%s", name);
+	if (old)
+		return 0;
+	if (!ifindex)
+		log_warn("%s: no such interface; it is attached when it comes",
+			 name);
+	return 0;
+}
+
+static int add_uplinks(struct list *list, const struct netdev *netdev)
+{
+	uint32_t *uplinks;
+	size_t count;
+	int err = node_uplinks(list->agent->instance, &uplinks, &count);
+
+	if (err)
+		return err;
+	for (size_t i = 0; i < count && !err; i++) {
+		const struct netdev_link *link =
+			netdev_by_index(netdev, uplinks[i]);
+
+		if (link)
+			err = add_link(list, link->name, link->ifindex);
+	}
+	free(uplinks);
+	return err;
+}
+
+static int add_auto(struct list *list, const struct netdev *netdev)
+{
+	struct policy *policy;
+	int err = policy_read(list->agent->instance, &policy);
+
+	if (err)
+		return err;
+	for (size_t i = 0; i < netdev->link_count && !err; i++)
+		if (uplink_wanted(netdev, policy, &netdev->links[i]))
+			err = add_link(list, netdev->links[i].name,
+				       netdev->links[i].ifindex);
+	policy_free(policy);
+	return err;
+}
+
+static int list_links(struct agent *a, const struct netdev *netdev,
+		      struct list *list)
+{
+	int err = 0;
+
+	for (int i = 0; i < a->options.iface_count && !err; i++) {
+		const char *name = a->options.ifaces[i];
+		const struct netdev_link *link;
+
+		if (!strcmp(name, "auto"))
+			continue;
+		link = netdev_by_name(netdev, name);
+		err = add_link(list, name, link ? link->ifindex : 0);
+	}
+	if (!err && a->auto_ifaces)
+		err = add_auto(list, netdev);
+	/* attached by somebody else, or before a rename */
+	return err ?: add_uplinks(list, netdev);
+}
+
+static void attach_link(struct agent *a, const struct netdev *netdev,
+			struct agent_link *link)
+{
+	const struct netdev_link *dev = netdev_by_index(netdev, link->ifindex);
+	bool was_whole = link->whole;
+	int err;
+
+	if (!dev)
+		return;
+	err = helper_look(&a->helper, dev, &link->kind, &link->whole);
+	if (err == -EPIPE) {
+		a->failed = err;
+		return;
+	}
+	if (!err && link->whole &&
+	    node_uplink(a->instance, link->ifindex, &(struct masq_iface){}))
+		return;
+	if (link->failed && follow_now_ms() < link->retry_ms)
+		return;
+	err = node_add_uplink(a->instance, netdev, dev)
+		      ?: helper_attach(&a->helper, dev, &link->kind);
+	if (err == -EPIPE)
+		a->failed = err;
+	link->failed = err != 0;
+	link->whole = !err;
+	link->retry_ms = follow_now_ms() + RETRY_MS;
+	if (!err)
+		log_info("%s: %s (%s)", link->name,
+			 was_whole ? "its hooks were removed: attached again"
+				   : "attached",
+			 hook_kind_name(link->kind));
+}
+
+/* Without these the agent's maps are nobody's any more. */
+static bool pins_are_gone(const struct agent *a)
+{
+	struct stat st;
+
+	return fstat(a->instance->lock_fd, &st) || !st.st_nlink;
+}
+
+static int update(struct agent *a, const struct netdev *netdev)
+{
+	struct list list = { .agent = a };
+	struct gone gone = {};
+	int err;
+
+	err = find_gone(a, netdev, &gone) ?: node_sync(a->instance, netdev) ?:
+	      list_links(a, netdev, &list);
+	if (err) {
+		free(list.links);
+		goto out;
+	}
+	free(a->links);
+	a->links = list.links;
+	a->link_count = list.count;
+	for (size_t i = 0; i < a->link_count && !a->failed; i++)
+		attach_link(a, netdev, &a->links[i]);
+	end_flows(a, &gone);
+out:
+	free(gone.addrs);
+	return err;
+}
+
+void agent_links_update(struct agent *a)
+{
+	uint64_t start = follow_now_ms(), end;
+	struct netdev *netdev;
+
+	if (pins_are_gone(a)) {
+		log_error("%s: the pins were removed: ending; a service "
+			  "manager starts the agent anew",
+			  a->instance->pin_dir);
+		a->failed = -ENOENT;
+		return;
+	}
+	/* packets must not meet a dataplane without a policy */
+	if (a->has_policy && !agent_lock(a)) {
+		if (!netdev_read(&netdev)) {
+			update(a, netdev);
+			netdev_free(netdev);
+		}
+		agent_unlock(a);
+	}
+	/* on a node whose routes never rest, at most a tenth of the time */
+	end = follow_now_ms();
+	a->links_rest_ms = end + 9 * (end - start);
+	a->links_due_ms = end + POLL_MS;
+}
