@@ -12,8 +12,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
@@ -481,14 +479,6 @@ static void tell_lost(struct watch *w)
 	w->lost = lost;
 }
 
-/* The pin directory was removed: nothing will come any more. */
-static bool is_gone(const struct watch *w)
-{
-	struct stat st;
-
-	return !fstat(w->instance->lock_fd, &st) && !st.st_nlink;
-}
-
 static int loop(struct watch *w, struct ring_buffer *ring, uint64_t until_ns)
 {
 	const struct timespec pause = { .tv_nsec = POLL_NS };
@@ -504,7 +494,7 @@ static int loop(struct watch *w, struct ring_buffer *ring, uint64_t until_ns)
 			renewed = now;
 			err = renew_lease(w);
 			tell_lost(w);
-			if (is_gone(w)) {
+			if (instance_is_gone(w->instance)) {
 				log_info("watch: %s: detached",
 					 w->instance->pin_dir);
 				break;
@@ -608,7 +598,7 @@ static int run(const struct cmd_line *line)
 	if (take_lease(&w))
 		goto out;
 	/* others may change what we look at */
-	flock(w.instance->lock_fd, LOCK_UN);
+	instance_unlock(w.instance);
 
 	err = follow_policy(&w);
 	err = err

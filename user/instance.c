@@ -16,6 +16,7 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <linux/bpf.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include "caps.h"
@@ -751,6 +752,18 @@ void instance_close(struct instance *instance)
 	if (instance->lock_fd >= 0)
 		close(instance->lock_fd);
 	free(instance);
+}
+
+void instance_unlock(const struct instance *instance)
+{
+	flock(instance->lock_fd, LOCK_UN);
+}
+
+bool instance_is_gone(const struct instance *instance)
+{
+	struct stat st;
+
+	return !fstat(instance->lock_fd, &st) && !st.st_nlink;
 }
 
 bool instance_is_new(const struct instance *instance)

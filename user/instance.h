@@ -101,6 +101,10 @@ int instance_open(const char *pin_dir, enum instance_mode mode,
 		  const struct instance_options *options,
 		  struct instance **out);
 void instance_close(struct instance *instance);
+/* For readers that stay: others may change what they look at. */
+void instance_unlock(const struct instance *instance);
+/* Were its pins removed since? Then nothing happens in it any more. */
+bool instance_is_gone(const struct instance *instance);
 /* Removes every pin; the maps go when the last hook is gone. */
 int instance_remove(struct instance *instance);
 /* True when instance_open made it just now. */

@@ -33,6 +33,7 @@ const struct cmd *const commands[] = {
 	&cmd_metrics,
 	&cmd_agent,
 	&cmd_watch,
+	&cmd_top,
 	&cmd_history,
 	&cmd_rollback,
 	&cmd_completion,
