@@ -31,11 +31,8 @@ static int detach_all(const struct cmd_line *line)
 {
 	struct instance *instance = NULL;
 	struct netdev *netdev = NULL;
-	int err;
+	int err = cmd_open(line, INSTANCE_REMOVE, &instance);
 
-	err = instance_open(line->pin_dir, INSTANCE_REMOVE, NULL, &instance);
-	if (err == -ENOENT)
-		log_error("%s: detach: not attached", line->pin_dir);
 	if (!err)
 		err = check_namespace(instance);
 	if (!err)
@@ -97,9 +94,7 @@ static int detach_some(const struct cmd_line *line)
 		log_error("detach: out of memory");
 		return CMD_FAILED;
 	}
-	err = instance_open(line->pin_dir, INSTANCE_WRITE, NULL, &instance);
-	if (err == -ENOENT)
-		log_error("%s: detach: not attached", line->argv[0]);
+	err = cmd_open(line, INSTANCE_WRITE, &instance);
 	if (!err && instance_is_elsewhere(instance))
 		err = instance_say_elsewhere(instance);
 	if (!err)

@@ -394,13 +394,10 @@ int status_print(struct instance *instance, bool json)
 static int run(const struct cmd_line *line)
 {
 	struct instance *instance;
-	int err, result;
+	int result = cmd_open(line, INSTANCE_READ, &instance);
 
-	err = instance_open(line->pin_dir, INSTANCE_READ, NULL, &instance);
-	if (err == -ENOENT)
-		log_error("%s: not attached", line->pin_dir);
-	if (err)
-		return CMD_FAILED;
+	if (result)
+		return result;
 	result = status_print(instance, line->json);
 	instance_close(instance);
 	return result;
