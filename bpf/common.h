@@ -105,6 +105,8 @@ enum masq_hand {
 /* Probes of a port search: 0.99^512 = 0.6 % of failures at 99 % occupancy. */
 #define MASQ_PROBES	   512
 #define MASQ_PROBES_LEGACY 32
+/* skb->tc_index of packets that the fast path sends out of an uplink. */
+#define MASQ_FAST_MARK 0x4d51
 /* How far from the inside's acknowledgment a RST is believed, in bytes. */
 #define MASQ_RST_WINDOW (1 << 20)
 /* Ring slots that new flows leave to keys that are being put back. */

@@ -64,8 +64,8 @@ MASQ_NOINLINE int FN(advance)(const PKT *pkt, FLOW *f, __u32 now,
 	 */
 	seen = pkt->seen;
 	if (!egress && seen & MASQ_SEEN_RST && own->state != MASQ_ST_NEW) {
-		__u32 ack = own->kind == MASQ_K_FWD ? own->pod_ack_fwd
-						    : own->pod_ack_kept;
+		__u32 ack = own->kind == MASQ_K_FWD ? own->fwd.pod_ack
+						    : own->pod_ack;
 
 		if (ack && pkt->tcp_seq - ack + 1 > MASQ_RST_WINDOW)
 			seen = MASQ_SEEN_ONE;
@@ -112,20 +112,6 @@ MASQ_NOINLINE int FN(advance)(const PKT *pkt, FLOW *f, __u32 now,
 	}
 	f->last_seen = now;
 	return 1;
-}
-
-/* Does this packet only repeat what its flow has seen? Then the record in
- * hand is all it needs. */
-MASQ_INLINE bool FN(is_routine)(const PKT *pkt, const FLOW *f,
-				const enum masq_dir dir)
-{
-	__u8 seen = dir == MASQ_EGRESS ? f->out_seen : f->in_seen;
-
-	if (pkt->key.proto == IPPROTO_TCP)
-		return pkt->class == MASQ_C_ACK && (seen & MASQ_SEEN_ACK) &&
-		       (f->state == MASQ_ST_ESTABLISHED ||
-			f->state == MASQ_ST_CLOSING);
-	return (seen & MASQ_SEEN_TWO) && (f->in_seen && f->out_seen);
 }
 
 /* E4 to E7, for a packet without a record. MASQ_R_NONE: it has one now. */
@@ -213,21 +199,6 @@ MASQ_INLINE FLOW *FN(host_flow)(struct __sk_buff *skb, PKT *pkt, bool taken,
 	return bpf_map_lookup_elem(&FLOWS, &pkt->key);
 }
 
-/* Counts the packet and brings its record up to date, the common way. */
-MASQ_INLINE void FN(flow_count)(struct __sk_buff *skb, const PKT *pkt, FLOW *f,
-				const enum masq_dir dir)
-{
-	struct masq_count *c = dir == MASQ_EGRESS ? &f->egress : &f->ingress;
-	__u32 packets, bytes;
-
-	FN(packet_size)(skb, pkt, &packets, &bytes);
-	/* not atomic: two processors in one direction of one flow may lose a
-	 * count here, never in the per-CPU prefix counters */
-	c->packets += packets;
-	c->bytes += bytes;
-	masq_count_prefix(f->prefix, dir, packets, bytes, 0);
-}
-
 /*
  * Packets that are no flow's own: errors about one, later fragments of one.
  * MASQ_R_MAX: go on as with a packet without a record.
@@ -292,12 +263,14 @@ MASQ_INLINE int FN(egress)(struct __sk_buff *skb, PKT *pkt, const __u32 l2_len)
 	}
 	FN(flow_count)(skb, pkt, f, MASQ_EGRESS);
 	if (likely(f->kind == MASQ_K_FWD)) {
-		f->pod_ack_fwd = pkt->tcp_ack;
+		f->fwd.pod_ack = pkt->tcp_ack;
+		if (masq_features & MASQ_FEAT_FAST)
+			MASQ_DO(FN(fast_consent_out)(skb, f, pkt, now));
 		if (FN(rewrite)(skb, pkt, f->xlat_addr, f->xlat_port, l2_len,
 				MASQ_EGRESS))
 			return MASQ_R_REWRITE;
 	} else {
-		f->pod_ack_kept = pkt->tcp_ack;
+		f->pod_ack = pkt->tcp_ack;
 	}
 	if (unlikely(pkt->fragment))
 		return FN(fragment_first)(skb, pkt, f, MASQ_EGRESS);
@@ -370,13 +343,52 @@ MASQ_INLINE int FN(ingress)(struct __sk_buff *skb, PKT *pkt, const __u32 l2_len)
 			return MASQ_R_INBOUND_UNTRACKED;
 	}
 	FN(flow_count)(skb, pkt, f, MASQ_INGRESS);
-	if (f->kind == MASQ_K_REV &&
-	    FN(rewrite)(skb, pkt, f->xlat_addr, f->xlat_port, l2_len,
-			MASQ_INGRESS))
-		return MASQ_R_REWRITE;
+	if (likely(f->kind == MASQ_K_REV)) {
+		if (FN(rewrite)(skb, pkt, f->xlat_addr, f->xlat_port, l2_len,
+				MASQ_INGRESS))
+			return MASQ_R_REWRITE;
+		if (masq_features & MASQ_FEAT_FAST)
+			pkt->redirect = FN(fast_in)(skb, pkt, f, now, l2_len);
+	}
 	if (unlikely(pkt->fragment))
 		return FN(fragment_first)(skb, pkt, f, MASQ_INGRESS);
 	return MASQ_R_NONE;
+}
+
+/* Where a packet goes other than on: both are interfaces, 0 for none. */
+#ifndef MASQ_REDIRECT
+#define MASQ_REDIRECT
+struct masq_redirect {
+	__u32 peer; /* into the pod behind it (fast path) */
+	__u32 answer; /* back to the pod that is refused */
+};
+#endif
+
+/* One packet, from its bytes to the reason for what happens to it. */
+MASQ_INLINE int FN(packet)(struct __sk_buff *skb, __u32 l3_off,
+			   const __u32 l2_len, const enum masq_dir dir,
+			   struct masq_redirect *to)
+{
+	PKT pkt;
+	int reason;
+
+	__builtin_memset(&pkt, 0, sizeof(pkt));
+	if (l3_off != l2_len || !FN(parse_simple)(skb, &pkt, l2_len, dir)) {
+		__builtin_memset(&pkt, 0, sizeof(pkt));
+		if (!FN(parse_slow)(skb, &pkt, l3_off, dir))
+			return MASQ_R_NOT_IP;
+	}
+	reason = dir == MASQ_EGRESS ? FN(egress)(skb, &pkt, l2_len)
+				    : FN(ingress)(skb, &pkt, l2_len);
+	to->peer = pkt.redirect;
+	if (unlikely(reason >= MASQ_R_NO_FLOW)) {
+		to->peer = 0;
+		MASQ_DO(FN(event)(&pkt.key, NULL, MASQ_EV_DROP, reason,
+				  skb->ifindex));
+		if (dir == MASQ_EGRESS && FN(refuse)(skb, &pkt, reason))
+			to->answer = skb->ingress_ifindex;
+	}
+	return reason;
 }
 
 /* --- masq_ctl: the same decisions for people ---------------------------- */

@@ -35,6 +35,7 @@
 #include "icmp.h"
 #include "fragment.h"
 #include "refuse.h"
+#include "fast.h"
 #include "decide.h"
 
 #undef FN

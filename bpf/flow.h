@@ -318,3 +318,32 @@ MASQ_NOINLINE int FN(flow_touch)(const KEY *key, FLOW *f, __u32 now)
 	}
 	return 1;
 }
+
+/* Does this packet only repeat what its flow has seen? Then the record in
+ * hand is all it needs. */
+MASQ_INLINE bool FN(is_routine)(const PKT *pkt, const FLOW *f,
+				const enum masq_dir dir)
+{
+	__u8 seen = dir == MASQ_EGRESS ? f->out_seen : f->in_seen;
+
+	if (pkt->key.proto == IPPROTO_TCP)
+		return pkt->class == MASQ_C_ACK && (seen & MASQ_SEEN_ACK) &&
+		       (f->state == MASQ_ST_ESTABLISHED ||
+			f->state == MASQ_ST_CLOSING);
+	return (seen & MASQ_SEEN_TWO) && (f->in_seen && f->out_seen);
+}
+
+/* Counts the packet and brings its record up to date, the common way. */
+MASQ_INLINE void FN(flow_count)(struct __sk_buff *skb, const PKT *pkt, FLOW *f,
+				const enum masq_dir dir)
+{
+	struct masq_count *c = dir == MASQ_EGRESS ? &f->egress : &f->ingress;
+	__u32 packets, bytes;
+
+	FN(packet_size)(skb, pkt, &packets, &bytes);
+	/* not atomic: two processors in one direction of one flow may lose a
+	 * count here, never in the per-CPU prefix counters */
+	c->packets += packets;
+	c->bytes += bytes;
+	masq_count_prefix(f->prefix, dir, packets, bytes, 0);
+}

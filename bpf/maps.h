@@ -53,6 +53,9 @@ MASQ_MAP(masq_ifaces, BPF_MAP_TYPE_HASH, __u32, struct masq_iface,
 MASQ_MAP(masq_local, BPF_MAP_TYPE_HASH, struct masq_addr, __u32, 4096,
 	 BPF_F_NO_PREALLOC);
 
+MASQ_MAP(masq_uplinks, BPF_MAP_TYPE_ARRAY, __u32, struct masq_uplink,
+	 MASQ_MAX_UPLINKS, 0);
+
 /* --- flows ------------------------------------------------------------ */
 /*
  * 48 bytes of element header, 16 of key and 64 of value make 128: with

@@ -50,53 +50,95 @@ MASQ_INLINE __u32 masq_vlan(struct __sk_buff *skb, __be16 *proto)
 	return off;
 }
 
-#define MASQ_RUN(fam, dir, dir_fn, l2_len)                                 \
-	do {                                                               \
-		struct masq_pkt_v##fam pkt;                                \
-                                                                           \
-		__builtin_memset(&pkt, 0, sizeof(pkt));                    \
-		if (!parse_simple_v##fam(skb, &pkt, l2_len, dir)) {        \
-			__builtin_memset(&pkt, 0, sizeof(pkt));            \
-			if (!parse_slow_v##fam(skb, &pkt, l3_off, dir)) {  \
-				reason = MASQ_R_NOT_IP;                    \
-				break;                                     \
-			}                                                  \
-		}                                                          \
-		reason = dir_fn##_v##fam(skb, &pkt, l2_len);               \
-		if (unlikely(reason >= MASQ_R_NO_FLOW)) {                  \
-			MASQ_DO(event_v##fam(&pkt.key, NULL, MASQ_EV_DROP, \
-					     reason, skb->ifindex));       \
-			if (dir == MASQ_EGRESS &&                          \
-			    refuse_v##fam(skb, &pkt, reason)) {            \
-				masq_stat(reason, 1);                      \
-				return bpf_redirect_neigh(                 \
-					skb->ingress_ifindex, NULL, 0, 0); \
-			}                                                  \
-		}                                                          \
-	} while (0)
+MASQ_INLINE int masq_hook(struct __sk_buff *skb, const __u32 l2_len,
+			  const enum masq_dir dir)
+{
+	__be16 proto = skb->protocol;
+	__u32 l3_off = l2_len, reason = MASQ_R_NOT_IP;
+	struct masq_redirect to = {};
 
-#define MASQ_PROGRAM(name, dir, dir_fn, l2_len)                         \
-	SEC("tc")                                                       \
-	int name(struct __sk_buff *skb)                                 \
-	{                                                               \
-		__be16 proto = skb->protocol;                           \
-		__u32 l3_off = l2_len, reason = MASQ_R_NOT_IP;          \
-                                                                        \
-		if (l2_len && unlikely(proto != bpf_htons(ETH_P_IP) &&  \
-				       proto != bpf_htons(ETH_P_IPV6))) \
-			l3_off = masq_vlan(skb, &proto);                \
-		if (proto == bpf_htons(ETH_P_IP))                       \
-			MASQ_RUN(4, dir, dir_fn, l2_len);               \
-		else if (proto == bpf_htons(ETH_P_IPV6))                \
-			MASQ_RUN(6, dir, dir_fn, l2_len);               \
-		return masq_verdict(reason);                            \
+	/* the fast path has been here with it already */
+	if (masq_features & MASQ_FEAT_FAST && dir == MASQ_EGRESS &&
+	    skb->tc_index == MASQ_FAST_MARK) {
+		skb->tc_index = 0;
+		return TC_NEXT;
 	}
+	if (l2_len && unlikely(proto != bpf_htons(ETH_P_IP) &&
+			       proto != bpf_htons(ETH_P_IPV6)))
+		l3_off = masq_vlan(skb, &proto);
+	if (proto == bpf_htons(ETH_P_IP))
+		reason = packet_v4(skb, l3_off, l2_len, dir, &to);
+	else if (proto == bpf_htons(ETH_P_IPV6))
+		reason = packet_v6(skb, l3_off, l2_len, dir, &to);
+	if (masq_features & MASQ_FEAT_FAST && to.peer)
+		return bpf_redirect_peer(to.peer, 0);
+	if (unlikely(to.answer)) {
+		masq_stat(reason, 1);
+		return bpf_redirect_neigh(to.answer, NULL, 0, 0);
+	}
+	return masq_verdict(reason);
+}
 
-MASQ_PROGRAM(masq_egress, MASQ_EGRESS, egress, ETH_HLEN)
-MASQ_PROGRAM(masq_ingress, MASQ_INGRESS, ingress, ETH_HLEN)
+SEC("tc")
+int masq_egress(struct __sk_buff *skb)
+{
+	return masq_hook(skb, ETH_HLEN, MASQ_EGRESS);
+}
+
+SEC("tc")
+int masq_ingress(struct __sk_buff *skb)
+{
+	return masq_hook(skb, ETH_HLEN, MASQ_INGRESS);
+}
+
 /* for uplinks without a link-layer header: tun, wireguard, ipip ... */
-MASQ_PROGRAM(masq_egress_l3, MASQ_EGRESS, egress, 0)
-MASQ_PROGRAM(masq_ingress_l3, MASQ_INGRESS, ingress, 0)
+SEC("tc")
+int masq_egress_l3(struct __sk_buff *skb)
+{
+	return masq_hook(skb, 0, MASQ_EGRESS);
+}
+
+SEC("tc")
+int masq_ingress_l3(struct __sk_buff *skb)
+{
+	return masq_hook(skb, 0, MASQ_INGRESS);
+}
+
+/*
+ * The fast path, on the node's side of a pod's veth: from the pod (ingress),
+ * and, to see what the stack lets through, to the pod (egress). Nothing here
+ * decides about translation, and all that is not routine takes the stack.
+ */
+SEC("tc")
+int masq_pod_in(struct __sk_buff *skb)
+{
+	int ret = 0;
+
+	if (!(masq_features & MASQ_FEAT_FAST))
+		return TC_NEXT;
+	if (skb->protocol == bpf_htons(ETH_P_IP))
+		ret = fast_out_v4(skb);
+	else if (skb->protocol == bpf_htons(ETH_P_IPV6))
+		ret = fast_out_v6(skb);
+	if (!ret)
+		return TC_NEXT;
+	if (ret < 0)
+		return masq_verdict(MASQ_R_REWRITE);
+	skb->tc_index = MASQ_FAST_MARK;
+	return bpf_redirect(ret, 0);
+}
+
+SEC("tc")
+int masq_pod_out(struct __sk_buff *skb)
+{
+	if (!(masq_features & MASQ_FEAT_FAST))
+		return TC_NEXT;
+	if (skb->protocol == bpf_htons(ETH_P_IP))
+		fast_seen_v4(skb);
+	else if (skb->protocol == bpf_htons(ETH_P_IPV6))
+		fast_seen_v6(skb);
+	return TC_NEXT;
+}
 
 MASQ_INLINE int masq_ctl_reclaim(struct masq_ctl *ctl)
 {

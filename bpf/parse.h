@@ -26,6 +26,7 @@ PKT
 	__be32 frag_id;
 	__u32 tcp_seq; /* host order */
 	__u32 tcp_ack;
+	__u32 redirect; /* fast path: into this interface's peer */
 };
 
 MASQ_INLINE void FN(addr_copy)(__be32 *to, const __be32 *from)

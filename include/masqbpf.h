@@ -222,35 +222,56 @@ struct masq_flow {
 };
 
 /*
- * pod_ack: the last TCP acknowledgment of the inside, host order; what a RST
- * from outside is measured by. It lies where a FWD record has no use for its
- * ingress count, and a KEEP or INBOUND one none for xlat_addr.
+ * A FWD record has no use for an ingress count and a REV record none for an
+ * egress one. There lies what only they need:
+ * pod_ack: the inside's last TCP acknowledgment, host order; what a RST from
+ *   outside is measured by. KEEP and INBOUND have it in the place of xlat_addr.
+ * fast_until: tick up to which the fast path may take the flow's packets in
+ *   this direction, because the stack has let one through; 0: it may not.
  */
+struct masq_fwd_extra {
+	__u32 pod_ack;
+	__u32 fast_until;
+	__u8 next_hop[6]; /* MAC address that the stack sends it to */
+	__u16 uplink; /* slot in masq_uplinks */
+};
+
+struct masq_rev_extra {
+	__u32 fast_until;
+	__u32 pod_ifindex; /* the pod's interface on the node's side */
+	__u32 pod_mtu;
+	__u32 pad;
+};
+_Static_assert(sizeof(struct masq_fwd_extra) == sizeof(struct masq_count), "");
+_Static_assert(sizeof(struct masq_rev_extra) == sizeof(struct masq_count), "");
+
+#define MASQ_FLOW_TAIL                     \
+	union {                            \
+		struct masq_count egress;  \
+		struct masq_rev_extra rev; \
+	};                                 \
+	union {                            \
+		struct masq_count ingress; \
+		struct masq_fwd_extra fwd; \
+	}
+
 struct masq_flow4 {
 	MASQ_FLOW_HEAD;
 	union {
 		__be32 xlat_addr[1]; /* FWD: node address; REV: the pod's */
-		__u32 pod_ack_kept;
+		__u32 pod_ack;
 	};
-	struct masq_count egress;
-	union {
-		struct masq_count ingress;
-		__u32 pod_ack_fwd;
-	};
+	MASQ_FLOW_TAIL;
 };
 
 struct masq_flow6 {
 	MASQ_FLOW_HEAD;
 	union {
 		__be32 xlat_addr[4];
-		__u32 pod_ack_kept;
+		__u32 pod_ack;
 	};
 	__u32 pad;
-	struct masq_count egress;
-	union {
-		struct masq_count ingress;
-		__u32 pod_ack_fwd;
-	};
+	MASQ_FLOW_TAIL;
 };
 
 _Static_assert(sizeof(struct masq_key4) == 16, "masq_key4");
@@ -281,6 +302,7 @@ enum masq_timeout {
 #define MASQ_P_KEEP_SOURCES  0x08 /* nonMasqueradeSrcCIDRs is not empty */
 #define MASQ_P_DROP_FOREIGN  0x10 /* sources outside podCIDRs are dropped */
 #define MASQ_P_REJECT_TCP    0x20 /* answer refused SYNs with ICMP as well */
+#define MASQ_P_FAST_TCP	     0x80 /* conntrack would not mind (or is not there) */
 #define MASQ_P_NO_FLOW_COUNT 0x40 /* per-flow counts switched off */
 
 struct masq_policy {
@@ -294,7 +316,7 @@ struct masq_policy {
 	__u16 node_port_min; /* what masq_ports was made from, for user space */
 	__u16 node_port_max;
 	__u32 fragment; /* ticks that a first fragment is remembered */
-	__u32 pad;
+	__u32 fast; /* ticks that the stack's consent lasts on the fast path */
 	__u64 applied_ns; /* CLOCK_REALTIME */
 };
 _Static_assert(sizeof(struct masq_policy) == 64, "masq_policy");
@@ -379,8 +401,17 @@ struct masq_prefix_count {
 /* Address to translate to, per uplink (masq_ifaces, key: ifindex). */
 struct masq_iface {
 	__be32 addr4; /* 0: none */
-	__u32 flags;
+	__u32 uplink; /* slot in masq_uplinks; 0: no fast path */
 	__be32 addr6[4]; /* all 0: none */
+};
+
+/* Uplinks of the fast path (masq_uplinks, an array; slot 0 stays empty). */
+#define MASQ_MAX_UPLINKS 64
+struct masq_uplink {
+	__u32 ifindex; /* 0: none */
+	__u32 mtu;
+	__u8 mac[6];
+	__u16 pad;
 };
 
 /* Addresses of the node (masq_local, key below; the value is a use count). */
@@ -492,6 +523,7 @@ struct masq_meta {
 };
 #define MASQ_FEAT_LOOP	  0x1 /* bpf_loop, atomics that fetch (5.17) */
 #define MASQ_FEAT_FIB_SRC 0x2 /* bpf_fib_lookup tells the source (6.7) */
+#define MASQ_FEAT_FAST	  0x8 /* attached with --fast-path */
 #define MASQ_FEAT_TIMER	  0x4 /* reclaim by bpf_timer (5.15) */
 
 /*

@@ -168,8 +168,11 @@ static uint32_t elapsed(uint32_t now, uint32_t then)
 				ntohs(rev ? record->xlat_port : key->in_port), \
 			.rem_port = ntohs(key->rem_port),                      \
 			.prefix = record->prefix,                              \
-			.egress = record->egress,                              \
-			.ingress = record->ingress,                            \
+			.egress = rev ? (struct masq_count){}                  \
+				      : record->egress,                        \
+			.ingress = record->kind == MASQ_K_FWD                  \
+					   ? (struct masq_count){}             \
+					   : record->ingress,                  \
 			.age = elapsed(now, record->created),                  \
 			.idle = elapsed(now, record->last_seen),               \
 			.left = record->expires - now,                         \

@@ -29,6 +29,7 @@
 	M(masq_stats)    \
 	M(masq_usage)    \
 	M(masq_pods)     \
+	M(masq_uplinks)  \
 	M(masq_ifaces)   \
 	M(masq_local)    \
 	M(masq_flows4)   \
@@ -51,6 +52,8 @@ enum masq_map_id {
 	P(masq_ingress)    \
 	P(masq_egress_l3)  \
 	P(masq_ingress_l3) \
+	P(masq_pod_in)     \
+	P(masq_pod_out)    \
 	P(masq_ctl)
 
 enum masq_prog_id {
