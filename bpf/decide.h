@@ -114,6 +114,21 @@ MASQ_NOINLINE int FN(advance)(const PKT *pkt, FLOW *f, __u32 now,
 	return 1;
 }
 
+/*
+ * Is it a discovery message on its own link, as a bridge carries it? A routed
+ * one has lost its hop limit of 255: nobody believes it (RFC 4861 section 6.1,
+ * 7.1), and it would only tell the pod's address. Multicast listener messages
+ * have link-local addresses and need no exception.
+ */
+MASQ_INLINE bool FN(on_link)(struct __sk_buff *skb, const PKT *pkt)
+{
+	__u8 hop_limit = 0;
+
+	return pkt->class == MASQ_C_DISCOVERY &&
+	       !bpf_skb_load_bytes(skb, pkt->l3_off + 7, &hop_limit, 1) &&
+	       hop_limit == 255;
+}
+
 /* E4 to E7, for a packet without a record. MASQ_R_NONE: it has one now. */
 MASQ_NOINLINE int FN(egress_new)(struct __sk_buff *skb, const PKT *pkt,
 				 __u32 now)
@@ -134,7 +149,7 @@ MASQ_NOINLINE int FN(egress_new)(struct __sk_buff *skb, const PKT *pkt,
 	/* forwarded packets carry the interface that they came in by */
 	if (!skb->ingress_ifindex)
 		return MASQ_R_HOST;
-	if (pkt->class == MASQ_C_DISCOVERY)
+	if (FAM == 6 && FN(on_link)(skb, pkt))
 		return MASQ_R_DISCOVERY;
 	if (FN(is_link_local)(pkt->key.in_addr) ||
 	    (FAM == 6 && FN(is_link_local)(pkt->key.rem_addr)))

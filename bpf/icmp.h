@@ -185,9 +185,11 @@ MASQ_NOINLINE int FN(icmp_error)(struct __sk_buff *skb, PKT *pkt,
 	f = bpf_map_lookup_elem(&FLOWS, &q.key);
 	if (!f || !FN(flow_live)(f, masq_now()))
 		return MASQ_R_MAX;
-	/* it must come back to the address that the quoted packet came from */
-	if (dir == MASQ_INGRESS &&
-	    !FN(addr_equal)(pkt->key.in_addr, q.key.in_addr))
+	/* it must go back to the address that the quoted packet came from;
+	 * anything else only pretends to belong to this flow */
+	if (!(dir == MASQ_INGRESS
+		      ? FN(addr_equal)(pkt->key.in_addr, q.key.in_addr)
+		      : FN(addr_equal)(pkt->key.rem_addr, q.key.rem_addr)))
 		return MASQ_R_MAX;
 	FN(packet_size)(skb, pkt, &packets, &bytes);
 	masq_count_prefix(f->prefix, dir, packets, bytes, 0);

@@ -21,6 +21,9 @@ NODE_ADDR=10.142.0.6
 FAR_ADDR=172.30.12.110
 FAR_GATEWAY=10.142.0.1
 POD_NET=10.44.0.0/16
+NODE_ADDR6=fd00:142::6
+FAR_ADDR6=2001:db8:30::110
+FAR_GATEWAY6=fd00:142::1
 
 # lab_begin: an empty lab; sets LAB_ID and LAB_DIR.
 lab_begin() {
@@ -145,6 +148,40 @@ lab_pod() {
 	lab_in "$1" ip addr add "$2/32" dev eth0
 	lab_in "$1" ip route add 10.44.14.1 dev eth0
 	lab_in "$1" ip route add default via 10.44.14.1
+}
+
+# lab_ipv6: IPv6 beside IPv4 for the node, far and the pods that are there:
+# fd00:142::/64 on the uplink, fd00:44::N for a pod whose address ends in .N;
+# far has 2001:db8:30::110 and everything around it.
+lab_ipv6() {
+	local ns dev pod
+	while read -r ns dev; do
+		lab_in "$ns" sysctl -qw net.ipv6.conf.all.disable_ipv6=0 \
+			net.ipv6.conf.default.disable_ipv6=0 \
+			net.ipv6.conf.lo.disable_ipv6=0 \
+			"net.ipv6.conf.$dev.disable_ipv6=0" \
+			"net.ipv6.conf.$dev.accept_dad=0" \
+			"net.ipv6.conf.$dev.accept_ra=0"
+	done <"$LAB_DIR/links"
+	lab_in node sysctl -qw net.ipv6.conf.all.forwarding=1
+	lab_in node ip addr add $NODE_ADDR6/64 dev eth0 nodad
+	lab_in node ip route add default via $FAR_GATEWAY6
+	lab_in far ip addr add $FAR_GATEWAY6/64 dev eth0 nodad
+	lab_in far ip addr add $FAR_ADDR6/128 dev lo
+	lab_in far ip route add local 2001:db8:30::/48 dev lo
+	while read -r ns dev; do
+		if [ "$ns" != node ] || [ "$dev" = eth0 ]; then
+			continue
+		fi
+		pod=$(lab_in "$dev" ip -4 -j addr show dev eth0 |
+			jq -r '.[0].addr_info[0].local')
+		lab_in node ip addr add fd00:44::1/128 dev "$dev" nodad
+		lab_in node ip route add "fd00:44::${pod##*.}/128" dev "$dev"
+		lab_in "$dev" ip addr add "fd00:44::${pod##*.}/128" \
+			dev eth0 nodad
+		lab_in "$dev" ip route add fd00:44::1 dev eth0
+		lab_in "$dev" ip route add default via fd00:44::1
+	done <"$LAB_DIR/links"
 }
 
 # lab_offload on|off: segmentation, GRO and checksum offload of every link.
@@ -290,7 +327,8 @@ masq() {
 lab_nat() {
 	case $1 in
 	masqbpf)
-		echo 'nonMasqueradeCIDRs: [10.0.0.0/8]' >"$LAB_DIR/config.yaml"
+		printf '%s\n' 'nonMasqueradeCIDRs: [10.0.0.0/8]' \
+			"enableIPv6: ${LAB_IPV6:-false}" >"$LAB_DIR/config.yaml"
 		masq attach eth0 --config "$LAB_DIR/config.yaml"
 		;;
 	nft)

@@ -210,6 +210,29 @@ static void errors_without_a_flow_go_nowhere(void **state)
 	}
 }
 
+/* The quote names a kept flow, the outer header somebody else. */
+static void errors_that_borrow_a_kept_flow_never_leave(void **state)
+{
+	struct prog_lab *lab = *state;
+
+	for (size_t i = 0; i < ROWS(families); i++) {
+		const struct family *f = &families[i];
+		const char *kept = i ? KEPT6 : KEPT4;
+
+		prog_lab_reset(state);
+		SEND(EGRESS, NEXT,
+		     PKT(.proto = IPPROTO_UDP, OUT(f->pod, 40000, kept, 53)),
+		     NULL);
+		SEND(EGRESS, DROP,
+		     PKT(.proto = f->icmp, .flags = f->unreachable, .code = 3,
+			 .src = f->pod, .dst = f->far,
+			 .quoted = PKT(.proto = IPPROTO_UDP,
+				       OUT(kept, 53, f->pod, 40000))),
+		     NULL);
+		assert_int_equal(REASON(NO_FLOW), 1);
+	}
+}
+
 /* RFC 5508 REQ-6, RFC 5382 REQ-10: it neither refreshes nor ends the flow. */
 static void errors_leave_the_flow_alone(void **state)
 {
@@ -261,6 +284,7 @@ int main(void)
 		ROW(outbound_errors_carry_the_nodes_address),
 		ROW(errors_of_the_node_quote_what_the_far_side_knows),
 		ROW(errors_without_a_flow_go_nowhere),
+		ROW(errors_that_borrow_a_kept_flow_never_leave),
 		ROW(errors_leave_the_flow_alone),
 		ROW(errors_about_kept_flows_pass_as_they_are),
 	};

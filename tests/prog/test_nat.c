@@ -75,11 +75,13 @@ static void v6_discovery_multicast_and_link_local_pass(void **state)
 		{ .proto = IPPROTO_ICMPV6,
 		  .flags = 135,
 		  .length = 16,
+		  .ttl = 255,
 		  .src = POD6,
 		  .dst = FAR6 },
 		{ .proto = IPPROTO_ICMPV6,
 		  .flags = 136,
 		  .length = 16,
+		  .ttl = 255,
 		  .src = POD6,
 		  .dst = FAR6 },
 		{ .proto = IPPROTO_ICMPV6,
@@ -98,6 +100,21 @@ static void v6_discovery_multicast_and_link_local_pass(void **state)
 	assert_int_equal(REASON(MULTICAST), 2);
 	assert_int_equal(REASON(LINK_LOCAL), 2);
 	assert_int_equal(prog_records(lab), 0);
+}
+
+/* A router has forwarded them: they are nobody's discovery any more. */
+static void v6_forwarded_discovery_never_leaves(void **state)
+{
+	static const uint8_t types[] = { 130, 131, 132, 133, 134,
+					 135, 136, 137, 143 };
+	struct prog_lab *lab = *state;
+
+	for (size_t i = 0; i < ROWS(types); i++)
+		SEND(EGRESS, DROP,
+		     PKT(.proto = IPPROTO_ICMPV6, .flags = types[i],
+			 .length = 16, .ttl = 254, .src = POD6, .dst = FAR6),
+		     NULL);
+	assert_int_equal(REASON(NO_FLOW), ROWS(types));
 }
 
 /* --- TCP state ----------------------------------------------------------- */
@@ -484,6 +501,7 @@ int main(void)
 		ROW(v6_tcp_udp_ping_both_ways),
 		ROW(v6_is_off_until_the_policy_asks_for_it),
 		ROW(v6_discovery_multicast_and_link_local_pass),
+		ROW(v6_forwarded_discovery_never_leaves),
 		ROW(tcp_timers),
 		ROW(tcp_simultaneous_open),
 		ROW(tcp_blind_reset_is_not_believed),
