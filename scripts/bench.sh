@@ -1,26 +1,54 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# bench.sh - measures masqbpf beside what else a node can do with its pods'
-# packets, in throw-away namespaces. Nothing of it is a test.
+# bench.sh - measures masqbpf beside what else a node can do with the packets
+# of its pods, in throw-away namespaces. It is not a test: nothing passes or
+# fails, except that lost frames and wrong addresses end it.
+#
+# Every column has a lab of its own: pod - node - far. One run of a row goes
+# through all columns before the next repetition, so that what else the machine
+# does meets all of them.
 set -Eeuo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 usage() {
 	cat <<-EOF
-	usage: scripts/bench.sh [--quick]
+		usage: scripts/bench.sh [--quick | --report | STAGE...]
 
-	--quick  only the programs' own run time per packet, in two minutes
+		Without arguments every stage is measured and docs/performance.md
+		written; with stages only these are measured anew.
+		--quick   only the programs' own run time per packet; two minutes
+		--report  only write the tables and plots from the last results
+		stages:   ${STAGES[*]}
+		environment: REPEAT=$REPEAT OUT=$OUT
 	EOF
 }
 
+# shellcheck source=tests/lib/lab.sh
 . tests/lib/lab.sh
 
+STAGES=(packets programs newflows ports connect bulk latency policy memory)
+REPEAT=${REPEAT:-7}
+OUT=${OUT:-build/bench/results.tsv}
 BENCH=$LAB_ROOT/build/tests/bench/bench
-MAX_FLOWS=${MAX_FLOWS:-262144}
-TRAFFIC=()
+MAX_FLOWS=262144 # the default of maxFlows
+FLOW_COUNTS=(1 64 10000 65536)
+PREFIXES=(10.0.0.0/8 172.16.0.0/12 192.168.0.0/16 100.64.0.0/10 192.0.0.0/24
+	192.0.2.0/24 192.88.99.0/24 198.18.0.0/15 198.51.100.0/24
+	203.0.113.0/24 240.0.0.0/4 169.254.0.0/16)
+POD_ADDR=10.44.14.15
+CPU=$(($(nproc) - 1))
+WAYS=(plain conntrack iptables nft masqbpf masqbpf+conntrack)
 
-# lab NAME: pod, node and far network with the names NAME-pod ... The node's
-# neighbours are fixed: nothing but the measured frames on the wires.
+# --- labs ------------------------------------------------------------------
+
+# mac NS DEV: sysfs would show the machine's own devices here
+mac() {
+	lab_in "$1" ip -j link show "$2" | jq -r '.[0].address'
+}
+
+# lab NAME: pod, node and far network; the neighbours are fixed, so that there
+# is nothing but the measured frames on the wires. far knows the way to pods,
+# for the columns that don't translate.
 lab() {
 	local pod=$1-pod node=$1-node far=$1-far
 	lab_ns "$pod" "$node" "$far"
@@ -29,45 +57,133 @@ lab() {
 	lab_in "$node" sysctl -qw net.ipv4.ip_forward=1
 	lab_in "$node" ip addr add $NODE_ADDR/20 dev eth0
 	lab_in "$node" ip addr add 10.44.14.1/32 dev pod0
-	lab_in "$node" ip route add 10.44.14.0/24 via 10.44.14.15 dev pod0 onlink
+	lab_in "$node" ip route add 10.44.14.0/24 via $POD_ADDR dev pod0 onlink
 	lab_in "$node" ip route add default via $FAR_GATEWAY
 	lab_in "$node" ip neigh replace $FAR_GATEWAY dev eth0 nud permanent \
 		lladdr "$(mac "$far" eth0)"
-	lab_in "$node" ip neigh replace 10.44.14.15 dev pod0 nud permanent \
+	lab_in "$node" ip neigh replace $POD_ADDR dev pod0 nud permanent \
 		lladdr "$(mac "$pod" eth0)"
-	lab_in "$pod" ip addr add 10.44.14.15/32 dev eth0
+	lab_in "$pod" ip addr add $POD_ADDR/32 dev eth0
 	lab_in "$pod" ip route add 10.44.14.1 dev eth0
 	lab_in "$pod" ip route add default via 10.44.14.1
 	lab_in "$far" ip addr add $FAR_GATEWAY/20 dev eth0
-	lab_in "$far" ip route add local 198.18.0.0/15 dev lo
+	lab_in "$far" ip route add local 11.0.0.0/8 dev lo
+	lab_in "$far" ip route add 10.44.14.0/24 via $NODE_ADDR
 }
 
-# mac NS DEV: sysfs would show the machine's own devices here
-mac() {
-	lab_in "$1" ip -j link show "$2" | jq -r '.[0].address'
+pins() {
+	echo "$LAB_DIR/bpf/$1"
+}
+
+# masq LAB ARGS...
+masq() {
+	lab_in "$1-node" "$MASQBPF" -q --pin-dir "$(pins "$1")" "${@:2}"
 }
 
 masq_config() {
+	local list
+	list=$(printf ', %s' "${PREFIXES[@]}")
 	cat <<-EOF
-	nonMasqueradeCIDRs: [10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16]
-	maxFlows: $MAX_FLOWS
-	maxFlowsPerPod: $MAX_FLOWS
-	timeouts: {udp: 1h, udpUnreplied: 1h}
+		nonMasqueradeCIDRs: [${list:2}]
+		maxFlows: $MAX_FLOWS
+		maxFlowsPerPod: $MAX_FLOWS
+		timeouts: {udp: 1h, udpUnreplied: 1h}
 	EOF
 }
 
-# flood LAB SOURCE out|in KEY=VALUE...: one line of the result. What arrives
-# must have the right address: SOURCE is what the far side has to see.
-flood() {
-	local lab=$1 seen=$2 dir=$3
-	shift 3
-	case $dir in
-	out) set -- dev=pod0 sink="$LAB_ID-$lab-far" sink_dev=eth0 \
-		hook_dev=eth0 src=10.44.14.15 want_src="$seen" "$@" ;;
-	in) set -- dev=eth0 sink="$LAB_ID-$lab-pod" sink_dev=eth0 \
-		hook_dev=eth0 src="$seen" want_dst=10.44.14.15 "$@" ;;
+with_conntrack() {
+	lab_in "$1-node" iptables -A FORWARD -m conntrack --ctstate INVALID -j DROP
+}
+
+with_masqbpf() {
+	masq_config >"$LAB_DIR/config.yaml"
+	masq "$1" attach eth0 --config "$LAB_DIR/config.yaml" "${@:2}"
+}
+
+# column NAME: its lab
+column() {
+	local prefix
+	lab "$1"
+	case $1 in
+	plain) ;;
+	conntrack) with_conntrack "$1" ;;
+	iptables)
+		lab_in "$1-node" iptables -t nat -N IP-MASQ
+		lab_in "$1-node" iptables -t nat -A POSTROUTING \
+			-m addrtype ! --dst-type LOCAL -j IP-MASQ
+		for prefix in "${PREFIXES[@]}"; do
+			lab_in "$1-node" iptables -t nat -A IP-MASQ \
+				-d "$prefix" -j RETURN
+		done
+		lab_in "$1-node" iptables -t nat -A IP-MASQ -j MASQUERADE
+		;;
+	nft)
+		prefix=$(printf ', %s' "${PREFIXES[@]}")
+		lab_in "$1-node" nft -f - <<-EOF
+			table ip masq {
+				set keep {
+					type ipv4_addr
+					flags interval
+					elements = { ${prefix:2} }
+				}
+				chain out {
+					type nat hook postrouting priority srcnat
+					oifname eth0 ip daddr != @keep masquerade
+				}
+			}
+		EOF
+		;;
+	masqbpf) with_masqbpf "$1" ;;
+	masqbpf+conntrack)
+		with_conntrack "$1"
+		with_masqbpf "$1"
+		;;
+	masqbpf+fast) with_masqbpf "$1" --fast-path ;;
 	esac
-	"$BENCH" flood node="$LAB_ID-$lab-node" dir="$dir" "$@"
+	# nothing expires while it is measured, as in masq_config
+	lab_in "$1-node" sysctl -qw net.netfilter.nf_conntrack_udp_timeout=3600 \
+		net.netfilter.nf_conntrack_udp_timeout_stream=3600
+}
+
+# labs NAME...: of these columns, made anew, so that tables are empty
+labs() {
+	local name
+	lab_clean
+	set -e
+	start
+	for name; do
+		column "$name"
+	done
+}
+
+start() {
+	lab_begin
+	trap finish EXIT
+}
+
+# conntrack's limits belong to the machine, not to a namespace
+CT_MAX=$(sysctl -n net.netfilter.nf_conntrack_max)
+CT_BUCKETS=$(sysctl -n net.netfilter.nf_conntrack_buckets)
+
+conntrack_size() {
+	sysctl -qw net.netfilter.nf_conntrack_max="$1" \
+		net.netfilter.nf_conntrack_buckets="$2"
+}
+
+finish() {
+	local status=$?
+	trap - EXIT
+	set +e
+	conntrack_size "$CT_MAX" "$CT_BUCKETS"
+	lab_clean
+	exit $status
+}
+
+# --- measuring -------------------------------------------------------------
+
+# result STAGE COLUMN X METRIC VALUE
+result() {
+	printf '%s\t%s\t%s\t%s\t%s\n' "$@" >>"$OUT"
 }
 
 # value KEY LINE
@@ -75,8 +191,24 @@ value() {
 	sed -n "s/.*\b$1=\([^ ]*\).*/\1/p" <<<"$2"
 }
 
-# checked LINE: fails when frames were lost or had a wrong address
-checked() {
+# flood LAB out|in KEY=VALUE...: one line of the result. What arrives has to
+# have the address that is right for the column.
+flood() {
+	local lab=$1 dir=$2 seen=$NODE_ADDR
+	shift 2
+	case $lab in plain | conntrack) seen=$POD_ADDR ;; esac
+	case $dir in
+	out) set -- dev=pod0 sink="$LAB_ID-$lab-far" src=$POD_ADDR \
+		want_src="$seen" "$@" ;;
+	in) set -- dev=eth0 sink="$LAB_ID-$lab-pod" src="$seen" \
+		want_dst=$POD_ADDR "$@" ;;
+	esac
+	"$BENCH" flood node="$LAB_ID-$lab-node" dir="$dir" sink_dev=eth0 \
+		hook_dev=eth0 cpu="$CPU" "$@"
+}
+
+# all_arrived LINE: fails when frames were lost or had a wrong address
+all_arrived() {
 	local sent seen wrong
 	sent=$(value sent "$1") seen=$(value seen "$1") wrong=$(value wrong "$1")
 	if [ "$wrong" -ne 0 ] || [ $((seen * 1000)) -lt $((sent * 995)) ]; then
@@ -85,86 +217,345 @@ checked() {
 	fi
 }
 
-# establish LAB SOURCE FLOWS: two packets each way for every flow
+# establish LAB FLOWS: two packets each way for every flow
 establish() {
-	local dir
+	local dir line
 	for dir in out in out in; do
-		checked "$(flood "$1" "$2" $dir flows="$3" count="$3")"
+		line=$(flood "$1" $dir flows="$2" count="$2")
+		all_arrived "$line"
 	done
 }
 
-# median: of the numbers on stdin, with the range
-median() {
-	sort -n | awk '{ v[NR] = $1 } END { printf "%.1f %.1f %.1f\n",
-		NR % 2 ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2,
-		v[1], v[NR] }'
+# --- stages ----------------------------------------------------------------
+
+# packets: ns of the whole way per established packet
+packets_of() {
+	local flows=$1 name order i line
+	for name in "${WAYS[@]}"; do
+		establish "$name" "$flows"
+	done
+	for ((i = 0; i < REPEAT; i++)); do
+		for order in random seq; do
+			for name in "${WAYS[@]}"; do
+				line=$(flood "$name" out flows="$flows" order=$order)
+				all_arrived "$line"
+				result packets "$name" "$flows $order" ns "$(value ns "$line")"
+			done
+		done
+	done
 }
 
-# --- the programs' own time ------------------------------------------------
+stage_packets() {
+	local flows
+	labs "${WAYS[@]}"
+	for flows in "${FLOW_COUNTS[@]}"; do
+		packets_of "$flows"
+	done
+	# a million needs larger tables than the default everywhere
+	conntrack_size 1200000 1048576
+	MAX_FLOWS=1200000 labs "${WAYS[@]}"
+	packets_of 1000000
+	conntrack_size "$CT_MAX" "$CT_BUCKETS"
+}
 
-# per_program REPEAT FLOWS...: run time per packet by the kernel's accounting
-per_program() {
-	local repeat=$1 flows dir what order i line src out=$LAB_DIR/programs
-	local rows=()
-	shift
-	: >"$out"
-	for flows; do
-		establish plain 10.44.14.15 "$flows"
-		establish masq $NODE_ADDR "$flows"
-		order=random
-		for ((i = 0; i < repeat; i++)); do
+# programs: the kernel's own accounting, beside an empty program and a lookup
+program() {
+	local what=$1 dir=$2 flows=$3 line
+	case $what-$dir in
+	masqbpf-out) line=$(flood masqbpf out flows="$flows" order=random \
+		prog="$(pins masqbpf)/masq_egress") ;;
+	masqbpf-in) line=$(flood masqbpf in flows="$flows" order=random \
+		prog="$(pins masqbpf)/masq_ingress") ;;
+	*) line=$(flood plain "$dir" flows="$flows" order=random own="$what" \
+		table=$((2 * MAX_FLOWS)) node_addr=$NODE_ADDR) ;;
+	esac
+	all_arrived "$line"
+	if [ "$what" = bare ] && [ "$(value found "$line")" != "$(value runs "$line")" ]; then
+		echo "bench: the bare lookup did not find its keys" >&2
+		return 1
+	fi
+	result programs "$what" "$flows $dir" ns "$(value prog_ns "$line")"
+}
+
+stage_programs() {
+	local flows i dir what
+	labs plain masqbpf
+	for flows in 64 65536; do
+		establish plain "$flows"
+		establish masqbpf "$flows"
+		for ((i = 0; i < REPEAT; i++)); do
 			for dir in out in; do
-				for what in empty bare masq; do
-					case $what-$dir in
-					masq-out)
-						line=$(flood masq $NODE_ADDR out flows="$flows" order=$order \
-							prog="$MASQBPF_PIN_DIR/masq_egress") ;;
-					masq-in)
-						line=$(flood masq $NODE_ADDR in flows="$flows" order=$order \
-							prog="$MASQBPF_PIN_DIR/masq_ingress") ;;
-					*-out)
-						line=$(flood plain 10.44.14.15 out flows="$flows" order=$order \
-							own=$what table=$((2 * MAX_FLOWS))) ;;
-					*-in)
-						# the sink's pod address, the key of the node's
-						line=$(flood plain 10.44.14.15 in flows="$flows" order=$order \
-							own=$what table=$((2 * MAX_FLOWS)) node_addr=$NODE_ADDR) ;;
-					esac
-					checked "$line"
-					printf '%s\t%s\t%s\t%s\n' "$flows" "$dir" "$what" "$(value prog_ns "$line")" >>"$out"
+				for what in empty bare masqbpf; do
+					program $what $dir $flows
 				done
 			done
 		done
 	done
-	printf '%-8s %-8s %21s %21s %21s %7s %7s %7s\n' flows hook 'empty' 'bare lookup' 'masqbpf' '-empty' '/bare' 'above'
-	for flows; do
-		for dir in out in; do
-			line=
-			for what in empty bare masq; do
-				line+=" $(awk -v f="$flows" -v d=$dir -v w=$what '$1 == f && $2 == d && $3 == w { print $4 }' "$out" | median)"
-			done
-			awk -v f="$flows" -v d="$dir" '{
-				printf "%-8s %-8s", f, d == "out" ? "egress" : "ingress"
-				for (i = 1; i < 9; i += 3)
-					printf " %7.1f (%5.1f..%5.1f)", $i, $(i + 1), $(i + 2)
-				printf " %7.1f %7.2f %7.2f\n", $7 - $1, $7 / $4, ($7 - $1) / ($4 - $1)
-			}' <<<"$line"
+}
+
+# newflows: ns of the first packet of a flow, with few and many live ones
+newflows_at() {
+	local live=$1 i name line first count=20000
+	for ((i = 0; i < REPEAT; i++)); do
+		first=$(((1 << 20) + (live > 0) * (1 << 20) + i * count))
+		for name in "${WAYS[@]}"; do
+			line=$(flood "$name" out first=$first flows=$count count=$count)
+			all_arrived "$line"
+			result newflows "$name" "$live" ns "$(value ns "$line")"
 		done
 	done
 }
 
-quick() {
-	lab plain
-	lab masq
-	masq_config >"$LAB_DIR/config.yaml"
-	lab_in "$LAB_ID-masq-node" true 2>/dev/null || true
-	nsenter --net="/run/netns/$LAB_ID-masq-node" "$MASQBPF" -q attach eth0 --config "$LAB_DIR/config.yaml"
-	per_program "${REPEAT:-5}" 64 65536
+stage_newflows() {
+	local name
+	conntrack_size 1200000 "$CT_BUCKETS"
+	MAX_FLOWS=524288 labs "${WAYS[@]}"
+	newflows_at 0
+	MAX_FLOWS=524288 labs "${WAYS[@]}"
+	for name in "${WAYS[@]}"; do
+		establish "$name" 60000
+	done
+	newflows_at 60000
+	conntrack_size "$CT_MAX" "$CT_BUCKETS"
 }
 
+# ports: one destination, more flows than ports; 64512 pairs of pod and port
+# a pod. The first pod's flows keep their ports, later ones look for others.
+stage_ports() {
+	local name i line first one="dsts=1 spill=1 port=1024 ports=64512"
+	for ((i = 0; i < 3; i++)); do
+		labs iptables nft masqbpf
+		for name in iptables nft masqbpf; do
+			# shellcheck disable=SC2086 # several words
+			{
+				# half of all ports, as the pods have them
+				line=$(flood "$name" out $one first=0 flows=32000 count=32000)
+				result ports "$name" 'ports free' ns "$(value ns "$line")"
+				# the other pods' flows share ports with the first's
+				first=64512
+				line=$(flood "$name" out $one first=$first flows=8000 count=8000)
+				result ports "$name" 'own port taken' ns "$(value ns "$line")"
+				result ports "$name" 'own port taken' arrived \
+					"$(value seen "$line")"
+				# fill up what is left
+				flood "$name" out $one first=32000 flows=32512 count=32512 >/dev/null
+				flood "$name" out $one first=$((64512 * 2)) flows=40000 count=40000 >/dev/null
+				line=$(flood "$name" out $one first=$((64512 * 3)) flows=3000 count=3000)
+				result ports "$name" 'no port left' ns "$(value ns "$line")"
+				result ports "$name" 'no port left' arrived \
+					"$(value seen "$line")"
+				# another destination meanwhile
+				line=$(flood "$name" out dst=11.1.0.1 flows=8000 count=8000)
+				result ports "$name" 'elsewhere then' ns "$(value ns "$line")"
+			}
+		done
+	done
+}
+
+# connect: TCP connections opened and closed, one processor for all of it
+stage_connect() {
+	local live name i line
+	conntrack_size 1200000 "$CT_BUCKETS"
+	for live in 0 60000; do
+		labs "${WAYS[@]}"
+		if [ $live -gt 0 ]; then
+			for name in "${WAYS[@]}"; do
+				establish "$name" $live
+			done
+		fi
+		for ((i = 0; i < REPEAT; i++)); do
+			for name in "${WAYS[@]}"; do
+				line=$("$BENCH" connect client="$LAB_ID-$name-pod" \
+					server="$LAB_ID-$name-far" ms=1500 cpu="$CPU")
+				result connect "$name" $live per_s "$(value per_s "$line")"
+				result connect "$name" $live failed "$(value failed "$line")"
+			done
+		done
+	done
+	conntrack_size "$CT_MAX" "$CT_BUCKETS"
+}
+
+# bulk: one TCP stream, both ends on one processor
+stage_bulk() {
+	local i name
+	labs "${WAYS[@]}"
+	for name in "${WAYS[@]}"; do
+		lab_spawn "$name-far" taskset -c "$CPU" iperf3 -s >/dev/null
+	done
+	sleep 0.5
+	for ((i = 0; i < REPEAT; i++)); do
+		for name in "${WAYS[@]}"; do
+			result bulk "$name" 1 gbit "$(lab_in "$name-pod" taskset -c "$CPU" \
+				iperf3 -J -t 2 -c 11.0.0.1 |
+				jq '.end.sum_received.bits_per_second / 1e9')"
+		done
+	done
+}
+
+# latency: TCP request and response of 64 bytes
+stage_latency() {
+	local i name line
+	labs "${WAYS[@]}"
+	for ((i = 0; i < REPEAT; i++)); do
+		for name in "${WAYS[@]}"; do
+			line=$("$BENCH" rr client="$LAB_ID-$name-pod" \
+				server="$LAB_ID-$name-far" ms=1000 cpu="$CPU")
+			result latency "$name" 1 p50_us "$(value p50_us "$line")"
+			result latency "$name" 1 p99_us "$(value p99_us "$line")"
+		done
+	done
+}
+
+memlock() {
+	bpftool -j map show pinned "$1" | jq .bytes_memlock
+}
+
+# policy_files DIR: N.yaml with N prefixes each, and change-I.yaml, where
+# 5,000 of 100,000 went and 5,000 others came since the one before.
+policy_files() {
+	python3 - "$1" "${PREFIXES[@]}" <<-'EOF'
+		import ipaddress, random, sys
+		out, base = sys.argv[1], sys.argv[2:]
+		random.seed(5)
+		seen = set(base)
+		def fresh():
+		    while True:
+		        length = random.choice((20, 22, 24, 24, 24, 26, 28))
+		        address = random.getrandbits(32) >> (32 - length) << (32 - length)
+		        top = address >> 24
+		        if top == 11 or top == 0 or top >= 224 or top == 127:
+		            continue # what the packets are for is masqueraded
+		        text = f'{ipaddress.IPv4Address(address)}/{length}'
+		        if text not in seen:
+		            seen.add(text)
+		            return text
+		def write(name, prefixes):
+		    with open(f'{out}/{name}.yaml', 'w') as f:
+		        f.write('cidrLimit: 200000\nmaxFlows: 262144\nmaxFlowsPerPod: 262144\n')
+		        f.write('timeouts: {udp: 1h, udpUnreplied: 1h}\nnonMasqueradeCIDRs:\n')
+		        f.writelines(f'  - {p}\n' for p in prefixes)
+		many = base + [fresh() for _ in range(100000 - len(base))]
+		for n in 12, 1000, 10000, 100000:
+		    write(n, many[:n])
+		for i in range(1, 10):
+		    keep = many[len(base):]
+		    random.shuffle(keep)
+		    many = base + keep[5000:] + [fresh() for _ in range(5000)]
+		    write(f'change-{i}', many)
+	EOF
+}
+
+# policy: what its size costs
+stage_policy() {
+	local n i dir name line sum map
+	labs
+	dir=$LAB_DIR/policy
+	mkdir "$dir"
+	policy_files "$dir"
+	for n in 12 1000 10000 100000; do
+		lab "p$n"
+		masq "p$n" attach eth0 --config "$dir/$n.yaml" 2>/dev/null
+		establish "p$n" 64
+		sum=0
+		for map in trie_a trie_b prefixes counters; do
+			sum=$((sum + $(memlock "$(pins "p$n")/masq_$map")))
+		done
+		result policy masqbpf $n bytes $sum
+	done
+	for ((i = 0; i < REPEAT; i++)); do
+		for n in 12 1000 10000 100000; do
+			line=$(flood "p$n" out flows=64 order=random \
+				prog="$(pins "p$n")/masq_egress")
+			all_arrived "$line"
+			result policy masqbpf $n established_ns "$(value prog_ns "$line")"
+			line=$(flood "p$n" out first=$(((1 << 20) + i * 20000)) \
+				flows=20000 count=20000 prog="$(pins "p$n")/masq_egress")
+			all_arrived "$line"
+			result policy masqbpf $n new_ns "$(value prog_ns "$line")"
+		done
+	done
+	for ((i = 1; i < 10; i++)); do
+		# established traffic goes on meanwhile, on the other processor
+		flood p100000 out flows=64 order=random count=2000000 cpu=0 \
+			>"$LAB_DIR/meanwhile" &
+		line=$(lab_in p100000-node "$BENCH" apply config="$dir/change-$i.yaml" \
+			pin_dir="$(pins p100000)")
+		wait $!
+		all_arrived "$(<"$LAB_DIR/meanwhile")"
+		# the first one also fills the half that was empty until then
+		[ $i -gt 1 ] || name=first_
+		result policy masqbpf 100000 "${name-}apply_ms" "$(value apply_ms "$line")"
+		result policy masqbpf 100000 "${name-}load_ms" "$(value load_ms "$line")"
+		name=
+	done
+}
+
+# memory: of the tables, per flow at full use
+stage_memory() {
+	local map sum=0 bytes
+	labs masqbpf
+	for map in flows4 ring4 flows6 ring6 pods; do
+		bytes=$(memlock "$(pins masqbpf)/masq_$map")
+		result memory masqbpf "masq_$map" bytes "$bytes"
+		case $map in *4) sum=$((sum + bytes)) ;; esac
+	done
+	result memory masqbpf 'IPv4 flow' bytes \
+		"$(awk -v b=$sum -v n=$MAX_FLOWS 'BEGIN { printf "%.1f", b / n }')"
+}
+
+about() {
+	result about machine kernel value "$(uname -r)"
+	result about machine cpu value "$(awk -F': ' '/model name/ { print $2; exit }' /proc/cpuinfo), $(nproc) CPUs$(systemd-detect-virt -q 2>/dev/null && echo ', virtual')"
+	result about machine date value "$(date -u +%F)"
+	result about machine masqbpf value "$(git describe --always --dirty 2>/dev/null || echo unknown)"
+	result about machine iptables value "$(iptables -V)"
+	result about machine conntrack value "$CT_BUCKETS buckets, nf_conntrack_max $CT_MAX"
+	result about machine repeat value "$REPEAT"
+	result about machine load value "$(cut -d' ' -f1-3 /proc/loadavg)"
+}
+
+measure() {
+	local stage
+	make -s build/masqbpf build/tests/bench/bench
+	mkdir -p "$(dirname "$OUT")"
+	touch "$OUT"
+	if "$MASQBPF" attach --help 2>&1 | grep -q -e --fast-path; then
+		WAYS+=(masqbpf+fast)
+	fi
+	start
+	for stage; do
+		sed -i "/^$stage\t/d;/^about\t/d" "$OUT"
+		echo "bench: $stage" >&2
+		"stage_$stage"
+		about
+	done
+}
+
+report() {
+	python3 tests/bench/report.py "$OUT" "$@"
+}
+
+[ "${BASH_SOURCE[0]}" = "$0" ] || return 0 # sourced
+
 case ${1-} in
---quick) lab_begin; quick ;;
---lib) ;;
 -h | --help) usage ;;
-*) usage >&2; exit 2 ;;
+--quick)
+	REPEAT=5
+	OUT=build/bench/quick.tsv
+	measure programs
+	report programs
+	;;
+--report) report --write ;;
+-*)
+	usage >&2
+	exit 2
+	;;
+'')
+	measure "${STAGES[@]}"
+	report --write
+	;;
+*)
+	measure "$@"
+	report "$@"
+	;;
 esac

@@ -7,17 +7,26 @@
  *	    counted at `sink_dev` of namespace `sink`. Optionally the kernel's
  *	    run time per packet of the program pinned at `prog`, or of our own
  *	    `empty` or `bare` program attached to `hook_dev` of the node.
+ *   connect  TCP connections from `client` to `server`, opened and closed,
+ *	    `parallel` at once, for `ms`
+ *   rr	    TCP request and response of `size` bytes from `client` to `server`
+ *   apply  makes `config` the running policy of the pins in `pin_dir`
  */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <net/if.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <pthread.h>
 #include <sched.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -28,6 +37,9 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include "masqbpf.h"
+#include "config.h"
+#include "instance.h"
+#include "policy.h"
 #include "bench.h"
 #include "bench.skel.h"
 
@@ -150,7 +162,7 @@ static void read_job(struct bench_job *job)
 	const char *order = text("order", "seq");
 
 	job->src = address("src", "10.44.14.15");
-	job->dst = address("dst", "198.18.0.1");
+	job->dst = address("dst", "11.0.0.1");
 	job->dsts = number("dsts", 64);
 	job->dport = number("dport", 7777);
 	job->port = number("port", 33000); /* beyond NodePorts */
@@ -214,7 +226,7 @@ static int flood(void)
 	struct bench_skel *skel = bench_skel__open();
 	const char *own = text("own", NULL), *pin = text("prog", NULL);
 	const char *sink = text("sink", NULL);
-	uint32_t count = number("count", 500000);
+	uint32_t count = number("count", 300000);
 	uint64_t ns = 0, runs = 0, ns_end, runs_end;
 	uint8_t frame[BENCH_FRAME] = {};
 	struct xdp_md ctx = { .data_end = sizeof(frame) };
@@ -304,11 +316,238 @@ static int flood(void)
 	return 0;
 }
 
+/* --- TCP ------------------------------------------------------------------ */
+
+static uint64_t now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * 1000000000ULL + t.tv_nsec;
+}
+
+static int tcp_socket(bool blocking)
+{
+	int one = 1;
+	int fd = socket(
+		AF_INET,
+		SOCK_STREAM | SOCK_CLOEXEC | (blocking ? 0 : SOCK_NONBLOCK), 0);
+
+	if (fd < 0)
+		die("socket: %s", strerror(errno));
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+	return fd;
+}
+
+/* In the current namespace. */
+static int listen_on(uint16_t port)
+{
+	struct sockaddr_in any = { .sin_family = AF_INET,
+				   .sin_port = htons(port) };
+	int fd = tcp_socket(false);
+
+	if (bind(fd, (struct sockaddr *)&any, sizeof(any)) || listen(fd, 4096))
+		die("listen: %s", strerror(errno));
+	return fd;
+}
+
+static int epoll_add(int epoll, int fd, uint32_t events)
+{
+	struct epoll_event e = { .events = events, .data.fd = fd };
+
+	return epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &e);
+}
+
+static int connect_to(uint32_t addr, uint16_t port, bool blocking)
+{
+	struct sockaddr_in to = { .sin_family = AF_INET,
+				  .sin_port = htons(port),
+				  .sin_addr.s_addr = htonl(addr) };
+	int fd = tcp_socket(blocking);
+
+	if (!connect(fd, (struct sockaddr *)&to, sizeof(to)) ||
+	    errno == EINPROGRESS)
+		return fd;
+	close(fd);
+	return -1;
+}
+
+/*
+ * One thread does both sides, so that the rate is that of one processor. The
+ * client closes first, as most do; who was reset or could not begin failed.
+ */
+static int tcp_connect(void)
+{
+	uint32_t dst = address("dst", "11.0.0.1"), dsts = number("dsts", 64);
+	uint16_t port = number("dport", 7777);
+	unsigned int parallel = number("parallel", 32);
+	uint64_t done = 0, failed = 0, begin, end, started = 0;
+	struct epoll_event events[64];
+	int listener, epoll = epoll_create1(EPOLL_CLOEXEC);
+	uint8_t *role =
+		calloc(1, 1 << 20); /* by fd: 1 connecting, 2 accepted */
+
+	pin_to_cpu();
+	enter(need("server"));
+	listener = listen_on(port);
+	epoll_add(epoll, listener, EPOLLIN);
+	enter(need("client"));
+	begin = now_ns();
+	end = begin + number("ms", 2000) * 1000000ULL;
+	for (unsigned int live = 0; now_ns() < end;) {
+		int n, fd;
+
+		for (; live < parallel; live++) {
+			fd = connect_to(dst + started++ % dsts, port, false);
+			if (fd < 0) {
+				failed++;
+				break;
+			}
+			role[fd] = 1;
+			epoll_add(epoll, fd, EPOLLOUT);
+		}
+		n = epoll_wait(epoll, events, 64, 100);
+		for (int i = 0; i < n; i++) {
+			char c;
+
+			fd = events[i].data.fd;
+			if (fd == listener) {
+				fd = accept4(listener, NULL, NULL,
+					     SOCK_NONBLOCK | SOCK_CLOEXEC);
+				if (fd < 0)
+					continue;
+				role[fd] = 2;
+				epoll_add(epoll, fd, EPOLLIN | EPOLLRDHUP);
+			} else if (role[fd] == 1) {
+				if (events[i].events & (EPOLLERR | EPOLLHUP))
+					failed++;
+				else
+					done++;
+				close(fd);
+				live--;
+			} else if (read(fd, &c, 1) <= 0) {
+				close(fd);
+			}
+		}
+	}
+	printf("per_s=%.0f done=%lu failed=%lu\n",
+	       done * 1e9 / (now_ns() - begin), (unsigned long)done,
+	       (unsigned long)failed);
+	return 0;
+}
+
+static void *echo(void *data)
+{
+	char buf[65536];
+	int listener = *(int *)data, fd = -1;
+	struct pollfd wait = { .fd = listener, .events = POLLIN };
+	ssize_t n;
+
+	pin_to_cpu();
+	if (poll(&wait, 1, 10000) == 1)
+		fd = accept(listener, NULL, NULL);
+	while (fd >= 0 && (n = read(fd, buf, sizeof(buf))) > 0)
+		if (write(fd, buf, n) != n)
+			break;
+	return NULL;
+}
+
+static int compare(const void *a, const void *b)
+{
+	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+static int tcp_rr(void)
+{
+	enum {
+		MAX = 1 << 20
+	};
+	uint32_t *took = calloc(MAX, sizeof(*took)), n = 0;
+	size_t size = number("size", 64);
+	uint16_t port = number("dport", 7778);
+	char buf[65536] = {};
+	uint64_t end, t = 0;
+	int listener, fd;
+	pthread_t server;
+
+	if (size > sizeof(buf))
+		die("size: too large");
+	enter(need("server"));
+	listener = listen_on(port);
+	pthread_create(&server, NULL, echo, &listener);
+	enter(need("client"));
+	pin_to_cpu();
+	fd = connect_to(address("dst", "11.0.0.1"), port, true);
+	if (fd < 0)
+		die("connect: %s", strerror(errno));
+	end = now_ns() + number("ms", 1500) * 1000000ULL;
+	while (n < MAX && t < end) {
+		uint64_t t0 = now_ns();
+		size_t got = 0;
+		ssize_t r;
+
+		if (write(fd, buf, size) != (ssize_t)size)
+			die("write: %s", strerror(errno));
+		while (got < size && (r = read(fd, buf + got, size - got)) > 0)
+			got += r;
+		if (got < size)
+			die("read: %s", strerror(errno));
+		t = now_ns();
+		took[n++] = t - t0;
+	}
+	close(fd);
+	pthread_join(server, NULL);
+	qsort(took, n, sizeof(*took), compare);
+	printf("p50_us=%.2f p99_us=%.2f rounds=%u\n", took[n / 2] / 1e3,
+	       took[n - 1 - n / 100] / 1e3, n);
+	return 0;
+}
+
+/* --- policy --------------------------------------------------------------- */
+
+static int apply(void)
+{
+	struct instance_options options = {};
+	struct policy_change change = {};
+	struct instance *instance;
+	struct config *config;
+	struct policy *policy;
+	uint64_t t[4];
+	char err[512];
+
+	t[0] = now_ns();
+	if (config_load(need("config"), NULL, &config, err, sizeof(err)))
+		die("%s", err);
+	t[1] = now_ns();
+	if (instance_open(need("pin_dir"), INSTANCE_WRITE, &options,
+			  &instance) ||
+	    policy_from_config(instance, config, &policy))
+		die("no policy");
+	t[2] = now_ns();
+	if (policy_apply(instance, policy, &change))
+		die("not applied");
+	t[3] = now_ns();
+	printf("load_ms=%.1f build_ms=%.1f apply_ms=%.1f added=%zu removed=%zu "
+	       "changed=%zu\n",
+	       (t[1] - t[0]) / 1e6, (t[2] - t[1]) / 1e6, (t[3] - t[2]) / 1e6,
+	       change.added, change.removed, change.changed);
+	policy_free(policy);
+	config_free(config);
+	instance_close(instance);
+	return 0;
+}
+
 static const struct {
 	const char *name;
 	int (*run)(void);
 } commands[] = {
 	{ "flood", flood },
+	{ "connect", tcp_connect },
+	{ "rr", tcp_rr },
+	{ "apply", apply },
 };
 
 int main(int argc, char **argv)

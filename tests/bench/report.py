@@ -1,0 +1,342 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0-only
+"""report.py - tables and plots from the results of scripts/bench.sh.
+
+report.py RESULTS [STAGE...]   prints the tables of these stages (or all)
+report.py RESULTS --write      also writes docs/performance.md and the plots
+
+RESULTS has lines of stage, column, x, metric, value; one value a repetition.
+"""
+import os
+import statistics
+import sys
+from collections import defaultdict
+
+DOCS = os.path.join(os.path.dirname(os.path.abspath(__file__)),
+                    '..', '..', 'docs')
+COLUMNS = ['plain', 'conntrack', 'iptables', 'nft', 'masqbpf', 'masqbpf+fast',
+           'masqbpf+conntrack']
+COLOURS = {'plain': '#888888', 'conntrack': '#b07aa1', 'iptables': '#e15759',
+           'nft': '#f28e2b', 'masqbpf': '#4e79a7', 'masqbpf+fast': '#59a14f',
+           'masqbpf+conntrack': '#76b7b2'}
+MARK = '<!-- written by scripts/bench.sh below this line -->\n'
+
+
+class Results:
+    def __init__(self, path):
+        self.values = defaultdict(list)
+        self.about = {}
+        with open(path, encoding='utf-8') as f:
+            for line in f:
+                stage, column, x, metric, value = line.rstrip('\n').split('\t')
+                if stage == 'about':
+                    self.about[x] = value
+                elif value:
+                    self.values[stage, column, x, metric].append(float(value))
+
+    def get(self, stage, column, x, metric):
+        return self.values.get((stage, column, x, metric), [])
+
+    def columns(self, stage):
+        have = {k[1] for k in self.values if k[0] == stage}
+        return [c for c in COLUMNS if c in have] + \
+            sorted(have - set(COLUMNS))
+
+    def xs(self, stage):
+        return list(dict.fromkeys(k[2] for k in self.values if k[0] == stage))
+
+
+def middle(values, digits=0, spread=True):
+    """Median with least and greatest value."""
+    if not values:
+        return '-'
+    text = f'{statistics.median(values):,.{digits}f}'
+    if spread and len(values) > 1:
+        text += f' ({min(values):,.{digits}f}..{max(values):,.{digits}f})'
+    return text
+
+
+def added(r, column, x):
+    """What a column adds to plain forwarding, by pairs of one repetition."""
+    pairs = zip(r.get('packets', column, x, 'ns'),
+                r.get('packets', 'plain', x, 'ns'))
+    return [a - b for a, b in pairs]
+
+
+def table(head, rows):
+    """GitHub's table, readable as it stands."""
+    rows = [[str(c) for c in row] for row in [head] + rows]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(head))]
+    out = []
+    for n, row in enumerate(rows):
+        out.append('| ' + ' | '.join(
+            c.ljust(w) if i == 0 else c.rjust(w)
+            for i, (c, w) in enumerate(zip(row, widths))) + ' |')
+        if n == 0:
+            out.append('|' + '|'.join(
+                '-' * (w + 2) if i == 0 else '-' * (w + 1) + ':'
+                for i, w in enumerate(widths)) + '|')
+    return '\n'.join(out) + '\n'
+
+
+def flows_of(x):
+    return int(x.split()[0])
+
+
+def packets(r):
+    out = []
+    for order, how in (('random', 'in random order'), ('seq', 'in turn')):
+        xs = [x for x in r.xs('packets') if x.endswith(order)]
+        columns = r.columns('packets')
+        if not xs:
+            continue
+        out.append(f'Nanoseconds per packet, the whole way, flows {how}:\n')
+        out.append(table(['flows'] + columns, [
+            [f'{flows_of(x):,}'] + [middle(r.get('packets', c, x, 'ns'))
+                                    for c in columns] for x in xs]))
+        out.append(f'Added to plain forwarding, flows {how} (pairs of one '
+                   'repetition), and masqbpf\'s part of what iptables adds:\n')
+        rows = []
+        for x in xs:
+            row = [f'{flows_of(x):,}'] + [middle(added(r, c, x))
+                                          for c in columns[1:]]
+            ours, theirs = added(r, 'masqbpf', x), added(r, 'iptables', x)
+            row.append(f'{statistics.median(ours) / statistics.median(theirs):.2f}'
+                       if ours and theirs else '-')
+            rows.append(row)
+        out.append(table(['flows'] + columns[1:] + ['part'], rows))
+        out.append(f'Packets per second of one processor, flows {how}, '
+                   'millions:\n')
+        out.append(table(['flows'] + columns, [
+            [f'{flows_of(x):,}'] +
+            [middle([1e3 / v for v in r.get('packets', c, x, 'ns')], 2, False)
+             for c in columns] for x in xs]))
+    return '\n'.join(out)
+
+
+def programs(r):
+    rows = []
+    for x in r.xs('programs'):
+        flows, way = x.split()
+        empty, bare, masq = (r.get('programs', c, x, 'ns')
+                             for c in ('empty', 'bare', 'masqbpf'))
+        if not (empty and bare and masq):
+            continue
+        e, b, m = (statistics.median(v) for v in (empty, bare, masq))
+        rows.append([f'{int(flows):,}', 'egress' if way == 'out' else 'ingress',
+                     middle(empty, 1), middle(bare, 1), middle(masq, 1),
+                     f'{m - e:.0f}', f'{m / b:.2f}', f'{(m - e) / (b - e):.2f}'])
+    return ('Run time per packet by the kernel\'s accounting (bpf_stats), ns, '
+            'flows in random order:\n\n' +
+            table(['flows', 'hook', 'empty program', 'bare lookup', 'masqbpf',
+                   'above empty', '/ bare', 'both above empty'], rows))
+
+
+def newflows(r):
+    columns = r.columns('newflows')
+    out = ['New UDP flows per second of one processor, thousands (20,000 at a '
+           'time; every packet opens a flow):\n']
+    out.append(table(['live flows'] + columns, [
+        [f'{int(x):,}'] + [middle([1e6 / v for v in r.get('newflows', c, x, 'ns')], 0)
+                           for c in columns] for x in r.xs('newflows')]))
+    out.append('Nanoseconds per new flow:\n')
+    out.append(table(['live flows'] + columns, [
+        [f'{int(x):,}'] + [middle(r.get('newflows', c, x, 'ns'))
+                           for c in columns] for x in r.xs('newflows')]))
+    return '\n'.join(out)
+
+
+def ports(r):
+    columns = r.columns('ports')
+    out = ['New UDP flows towards one destination, thousands of packets per '
+           'second, while its ports run out:\n']
+    out.append(table(['state'] + columns, [
+        [x] + [middle([1e6 / v for v in r.get('ports', c, x, 'ns')], 0)
+               for c in columns] for x in r.xs('ports')]))
+    return '\n'.join(out)
+
+
+def connect(r):
+    columns = r.columns('connect')
+    rows = []
+    for x in r.xs('connect'):
+        rows.append([f'{int(x):,}'] + [middle(r.get('connect', c, x, 'per_s'))
+                                       for c in columns])
+        rows.append(['... failed'] + [middle(r.get('connect', c, x, 'failed'))
+                                      for c in columns])
+    return ('TCP connections opened and closed per second (client and server '
+            'on one processor):\n\n' +
+            table(['live flows'] + columns, rows))
+
+
+def bulk(r):
+    columns = r.columns('bulk')
+    return ('TCP bulk transfer, Gbit/s, one stream, both ends on one '
+            'processor:\n\n' +
+            table([''] + columns, [['Gbit/s'] + [
+                middle(r.get('bulk', c, '1', 'gbit'), 1) for c in columns]]))
+
+
+def latency(r):
+    columns = r.columns('latency')
+    return ('TCP request and response of 64 bytes, microseconds:\n\n' +
+            table([''] + columns, [
+                [m[:3]] + [middle(r.get('latency', c, '1', m), 1)
+                           for c in columns] for m in ('p50_us', 'p99_us')]))
+
+
+def policy(r):
+    rows = []
+    few = r.get('policy', 'masqbpf', '12', 'bytes')
+    for x in r.xs('policy'):
+        size = r.get('policy', 'masqbpf', x, 'bytes')
+        n = int(x)
+        per = f'{(size[0] - few[0]) / (n - 12):.0f}' if n > 12 and size else '-'
+        rows.append([f'{n:,}',
+                     middle(r.get('policy', 'masqbpf', x, 'established_ns'), 1),
+                     middle(r.get('policy', 'masqbpf', x, 'new_ns')),
+                     f'{size[0] / 1e6:.2f}' if size else '-', per])
+    out = ['Policy size: egress program by the kernel\'s accounting, memory of '
+           'tries, descriptors and counters:\n',
+           table(['prefixes', 'established, ns', 'new flow, ns', 'MB',
+                  'bytes a prefix'], rows)]
+    if r.get('policy', 'masqbpf', '100000', 'apply_ms'):
+        out.append('Applying a change of 10,000 prefixes (5,000 go, 5,000 '
+                   'come) inside 100,000, under traffic, ms:\n')
+        out.append(table(['', 'reading the file', 'applying'], [
+            ['first change (fills the second half)'] +
+            [middle(r.get('policy', 'masqbpf', '100000', f'first_{m}_ms'), 1)
+             for m in ('load', 'apply')],
+            ['later changes'] +
+            [middle(r.get('policy', 'masqbpf', '100000', f'{m}_ms'), 1)
+             for m in ('load', 'apply')]]))
+    return '\n'.join(out)
+
+
+def memory(r):
+    rows = [[x, f'{int(v[0]):,}' if v[0] > 1e4 else f'{v[0]:.0f}']
+            for x in r.xs('memory')
+            if (v := r.get('memory', 'masqbpf', x, 'bytes'))]
+    return ('Memory, bytes (maxFlows 262,144; an IPv4 flow is two records, '
+            'their buckets and its place in the ring; IPv6 records are '
+            'allocated as they come):\n\n' + table(['', 'bytes'], rows))
+
+
+STAGES = {'packets': packets, 'programs': programs, 'newflows': newflows,
+          'ports': ports, 'connect': connect, 'bulk': bulk,
+          'latency': latency, 'policy': policy, 'memory': memory}
+TITLES = {'packets': 'Established packets',
+          'programs': 'The programs alone',
+          'newflows': 'New flows', 'ports': 'When ports run out',
+          'connect': 'TCP connections', 'bulk': 'TCP bulk',
+          'latency': 'Latency', 'policy': 'Large policies',
+          'memory': 'Memory'}
+
+
+def tick_step(top):
+    step = 1
+    while top / step > 6:
+        step *= 2 if str(step)[0] in '15' else 2.5
+    return step
+
+
+def plot(path, title, xs, series, unit):
+    """A line chart in SVG: xs as equal steps, one line a column."""
+    width, height, left, right, upper, lower = 760, 400, 70, 180, 40, 50
+    top = max(max(ys) for _, ys in series) * 1.05
+    step = tick_step(top)
+
+    def at(i, y):
+        x = left + i * (width - left - right) / max(len(xs) - 1, 1)
+        return x, height - lower - y / top * (height - upper - lower)
+
+    s = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}"'
+         ' font-family="sans-serif" font-size="12">',
+         f'<rect width="{width}" height="{height}" fill="white"/>',
+         f'<text x="{left}" y="22" font-size="15">{title}</text>']
+    tick = 0
+    while tick <= top:
+        _, y = at(0, tick)
+        s.append(f'<line x1="{left}" x2="{width - right}" y1="{y:.1f}" '
+                 f'y2="{y:.1f}" stroke="#dddddd"/><text x="{left - 8}" '
+                 f'y="{y + 4:.1f}" text-anchor="end">{tick:,.0f}</text>')
+        tick += step
+    for i, label in enumerate(xs):
+        x, y = at(i, 0)
+        s.append(f'<text x="{x:.1f}" y="{y + 18:.1f}" '
+                 f'text-anchor="middle">{label}</text>')
+    s.append(f'<text x="{(left + width - right) / 2}" y="{height - 10}" '
+             f'text-anchor="middle">flows</text>')
+    s.append(f'<text x="14" y="{height / 2}" text-anchor="middle" '
+             f'transform="rotate(-90 14 {height / 2})">{unit}</text>')
+    ends = []
+    for name, ys in series:
+        points = ' '.join('%.1f,%.1f' % at(i, y) for i, y in enumerate(ys))
+        s.append(f'<polyline points="{points}" fill="none" stroke-width="2" '
+                 f'stroke="{COLOURS[name]}"/>')
+        s += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{COLOURS[name]}"/>'
+              for x, y in (at(i, v) for i, v in enumerate(ys))]
+        ends.append([at(len(ys) - 1, ys[-1])[1], name])
+    ends.sort()
+    for i, end in enumerate(ends): # names must not lie on each other
+        if i:
+            end[0] = max(end[0], ends[i - 1][0] + 15)
+        s.append(f'<text x="{width - right + 10}" y="{end[0] + 4:.1f}" '
+                 f'fill="{COLOURS[end[1]]}">{end[1]}</text>')
+    s.append('</svg>\n')
+    with open(path, 'w', encoding='utf-8') as f:
+        f.write('\n'.join(s))
+
+
+def plots(r):
+    names = []
+    for order, how in (('random', 'random order'), ('seq', 'in turn')):
+        xs = [x for x in r.xs('packets') if x.endswith(order)]
+        series = [(c, [statistics.median(r.get('packets', c, x, 'ns'))
+                       for x in xs]) for c in r.columns('packets')
+                  if all(r.get('packets', c, x, 'ns') for x in xs)]
+        if not xs or not series:
+            continue
+        name = f'packets-{order}.svg'
+        plot(os.path.join(DOCS, name),
+             f'One established 64-byte UDP packet through the node, {how}',
+             [f'{flows_of(x):,}' for x in xs], series, 'ns per packet')
+        names.append(name)
+    return names
+
+
+def write(r):
+    path = os.path.join(DOCS, 'performance.md')
+    with open(path, encoding='utf-8') as f:
+        words = f.read().split(MARK)[0]
+    a = r.about
+    out = [words, MARK,
+           f'\nMeasured {a.get("date")} at {a.get("masqbpf")}: kernel '
+           f'{a.get("kernel")}, {a.get("cpu")}, {a.get("iptables")}, '
+           f'conntrack with {a.get("conntrack")}; medians of '
+           f'{a.get("repeat")} interleaved runs (least..greatest), load '
+           f'average then {a.get("load")}. GRO and checksum offload as veth '
+           'has them by default.\n']
+    images = plots(r)
+    for stage, title in TITLES.items():
+        if any(k[0] == stage for k in r.values):
+            out.append(f'\n### {title}\n\n{STAGES[stage](r)}')
+            if stage == 'packets':
+                out += [f'\n![{i}]({i})\n' for i in images]
+    with open(path, 'w', encoding='utf-8') as f:
+        f.write(''.join(out))
+    print(f'{os.path.relpath(path)}: written', file=sys.stderr)
+
+
+def main():
+    r = Results(sys.argv[1])
+    stages = [s for s in sys.argv[2:] if s in STAGES] or list(STAGES)
+    for stage in stages:
+        if any(k[0] == stage for k in r.values):
+            print(f'{TITLES[stage]}\n\n{STAGES[stage](r)}')
+    if '--write' in sys.argv[2:]:
+        write(r)
+
+
+if __name__ == '__main__':
+    main()
