@@ -255,6 +255,13 @@ ok "it has seen the flow that nobody answers" json_says explain $FAR_ADDR \
 	'.unreplied_flows == 1'
 run flows --unreplied
 
+say "And it could have been seen before it was applied:"
+run plan upgraded.yaml --against old.yaml
+ok "it names the range that flips" json_says \
+	plan upgraded.yaml --against old.yaml \
+	'.flips[] | select(.range == "172.16.0.0/12") |
+		.from == "masquerade" and .to == "keep"'
+
 heading "4. The repair, at runtime: masqueradeCIDRs: [172.30.0.0/16]"
 say "A longer prefix wins, so the exception needs no other change."
 ok "the connection from step 2 still hangs" hangs

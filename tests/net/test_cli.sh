@@ -19,12 +19,16 @@ state() {
 	ls "$LAB_DIR/bpf"
 }
 
+# What every refused command has to leave as it is; after each real change.
+remember_state() {
+	state >"$LAB_DIR/state"
+}
+
 # answers CODE PATTERN COMMAND...: one line on stderr that matches, nothing
-# on stdout, the exit code, and the same state as before
+# on stdout, the exit code, and the state that was remembered
 answers() {
-	local code=$1 pattern=$2 status=0 before
+	local code=$1 pattern=$2 status=0
 	shift 2
-	before=$(state)
 	timeout 10 "$@" >"$LAB_DIR/out" 2>"$LAB_DIR/err" </dev/null ||
 		status=$?
 	cat "$LAB_DIR/err"
@@ -34,7 +38,7 @@ answers() {
 	grep -Eqi -- "$pattern" "$LAB_DIR/err" ||
 		fail "the line does not say '$pattern'"
 	is stdout "$(cat "$LAB_DIR/out")" ""
-	is state "$(state)" "$before"
+	is state "$(state)" "$(cat "$LAB_DIR/state")"
 }
 
 # refused CODE PATTERN ARG...: a row of masqbpf with these arguments
@@ -66,6 +70,7 @@ bad_cidr() {
 
 # --- before there is an instance --------------------------------------------
 
+remember_state
 for command in status counters flows "cidr list" "explain 8.8.8.8" \
 	"cidr add 192.0.2.0/24" "detach eth0" "detach --all" flush reload; do
 	# shellcheck disable=SC2086 # words
@@ -107,6 +112,7 @@ EOF
 row "attach" works masq attach eth0 --config good.yaml
 row_ok || { tap_done; exit; }
 row "add" works masq cidr add 198.51.100.0/24 --masquerade
+remember_state
 
 refused 2 'no command' --
 refused 2 'frobnicate' frobnicate
@@ -219,12 +225,14 @@ refused 2 'typo.yaml:1:1: .*nonMasqueradeCIDRs' check --strict typo.yaml
 
 # --- pins that are not to be trusted ----------------------------------------
 
+cp "$LAB_DIR/state" "$LAB_DIR/state.before"
 other_version() {
 	local abi
 	abi=$("$PYTHON" "$LAB_LIB/foreign.py" peek "$MASQBPF_PIN_DIR/masq_meta" 4 4)
 	"$PYTHON" "$LAB_LIB/foreign.py" poke "$MASQBPF_PIN_DIR/masq_meta" 4 4 9999
 	trap '"$PYTHON" "$LAB_LIB/foreign.py" poke \
 		"$MASQBPF_PIN_DIR/masq_meta" 4 4 '"$abi" EXIT
+	remember_state
 	answers 1 'version|layout|abi' \
 		nsenter --net="$(lab_netns node)" -- "$MASQBPF" "$@"
 }
@@ -237,11 +245,14 @@ not_ours() {
 	chown "$1" "$MASQBPF_PIN_DIR"
 	chmod "$2" "$MASQBPF_PIN_DIR"
 	trap 'chown 0 "$MASQBPF_PIN_DIR"; chmod 700 "$MASQBPF_PIN_DIR"' EXIT
+	remember_state
 	answers 1 'not trusted' \
 		nsenter --net="$(lab_netns node)" -- "$MASQBPF" status
 }
 row "1: pins in somebody else's directory" not_ours 65534 700
 row "1: pins in a directory that others may write" not_ours 0 777
+
+row "all of it is still there" diff <(state) "$LAB_DIR/state.before"
 
 # --- output that cannot be written ------------------------------------------
 
