@@ -366,7 +366,7 @@ static void print_samples(const struct explain *e)
 			   human_age(ticks_to_seconds(e->instance, flow->age),
 				     text, sizeof(text)));
 		table_cell(t, "%s",
-			   human_age(ticks_to_seconds(e->instance, flow->idle),
+			   human_age(ticks_to_seconds(e->instance, flow->left),
 				     text, sizeof(text)));
 		table_row_end(t);
 	}
