@@ -34,6 +34,7 @@ const struct cmd *const commands[] = {
 	&cmd_agent,
 	&cmd_watch,
 	&cmd_top,
+	&cmd_doctor,
 	&cmd_history,
 	&cmd_rollback,
 	&cmd_completion,
