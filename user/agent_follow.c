@@ -21,7 +21,7 @@
 #include "out.h"
 
 /* After the last event: several steps of an editor or script are one change. */
-#define QUIET_MS 400
+#define QUIET_MS 300
 /* After a rename, which brings a whole file. */
 #define RENAME_QUIET_MS 50
 /* A poll's finding is looked at again after this, and never sooner. */

@@ -245,12 +245,15 @@ static void attach_link(struct agent *a, const struct netdev *netdev,
 			struct agent_link *link)
 {
 	const struct netdev_link *dev = netdev_by_index(netdev, link->ifindex);
+	enum hook_kind old = link->kind;
 	bool was_whole = link->whole;
 	int err;
 
 	if (!dev)
 		return;
 	err = helper_look(&a->helper, dev, &link->kind, &link->whole);
+	if (link->kind == HOOK_AUTO)
+		link->kind = old; /* as it was hooked before */
 	if (err == -EPIPE) {
 		a->failed = err;
 		return;

@@ -35,12 +35,14 @@ static const char style[] =
 	"table{border-collapse:collapse;width:100%}"
 	"th,td{padding:.3rem .5rem;text-align:left;white-space:nowrap;"
 	"border-bottom:1px solid #d0d7de}"
-	"th{color:#57606a;font-weight:600;font-size:.85rem}"
+	"th{color:#57606a;font-weight:600;font-size:.85rem;"
+	"vertical-align:bottom}td{vertical-align:top}"
 	".n{text-align:right;font-variant-numeric:tabular-nums}"
 	".masquerade{color:#0550ae}.keep{color:#6e4a00}"
-	"td.why{white-space:normal;min-width:14rem}"
+	"small{color:#57606a}"
+	"td.wide{white-space:normal;overflow-wrap:anywhere;min-width:9rem}"
 	"@media(prefers-color-scheme:dark){body{background:#0d1117;"
-	"color:#e6edf3}dt,th{color:#9198a1}th,td{border-color:#30363d}"
+	"color:#e6edf3}dt,th,small{color:#9198a1}th,td{border-color:#30363d}"
 	"ul.problems{background:#2d1c10}.masquerade{color:#79c0ff}"
 	".keep{color:#e3b341}a{color:#79c0ff}}";
 
@@ -75,13 +77,20 @@ static void item(FILE *f, const char *name, const char *value)
 	put(f, value);
 }
 
-static void number(FILE *f, uint64_t value, bool bytes)
+static void number(FILE *f, uint64_t value)
 {
 	char text[32];
 
-	fprintf(f, "<td class=n>%s",
-		bytes ? human_bytes(value, text, sizeof(text))
-		      : human_count(value, text, sizeof(text)));
+	fprintf(f, "<td class=n>%s", human_count(value, text, sizeof(text)));
+}
+
+static void traffic(FILE *f, const struct masq_count *count)
+{
+	char bytes[32], packets[32];
+
+	fprintf(f, "<td class=n>%s<br><small>%s</small>",
+		human_bytes(count->bytes, bytes, sizeof(bytes)),
+		human_count(count->packets, packets, sizeof(packets)));
 }
 
 static void write_problems(FILE *f, char *lines)
@@ -161,18 +170,16 @@ static void write_entry(FILE *f, const struct metrics *metrics,
 	const struct metrics_prefix *p = find_counters(metrics, entry) ?: &none;
 	char text[384];
 
-	fprintf(f, "<tr><td>%s%s<td class=%s>%s",
+	fprintf(f, "<tr><td class=wide>%s%s<br><small><b class=%s>%s</b> ",
 		cidr_format(&entry->cidr, text, sizeof(text)),
 		entry->list == MASQ_L_KEEP_SOURCE ? " (source)" : "",
 		action_name(entry->action), action_name(entry->action));
-	number(f, p->count.flows, false);
-	number(f, p->unreplied, false);
-	number(f, p->count.egress.packets, false);
-	number(f, p->count.egress.bytes, true);
-	number(f, p->count.ingress.packets, false);
-	number(f, p->count.ingress.bytes, true);
-	fputs("<td>", f);
 	put(f, policy_origin(policy, entry, text, sizeof(text)));
+	fputs("</small>", f);
+	number(f, p->count.flows);
+	number(f, p->unreplied);
+	traffic(f, &p->count.egress);
+	traffic(f, &p->count.ingress);
 }
 
 static void write_policy(FILE *f, const struct metrics *metrics,
@@ -183,10 +190,9 @@ static void write_policy(FILE *f, const struct metrics *metrics,
 	fputs("<h2>Policy</h2><p>The longest prefix that matches a "
 	      "destination decides. <b>keep</b>: it sees the pod's address; "
 	      "<b>masquerade</b>: the node's."
-	      "<div class=scroll><table><tr><th>prefix<th>action"
-	      "<th class=n>flows<th class=n>unanswered<th class=n>packets out"
-	      "<th class=n>bytes out<th class=n>packets in"
-	      "<th class=n>bytes in<th>origin",
+	      "<div class=scroll><table><tr><th>prefix<th class=n>flows"
+	      "<th class=n>no<br>answer<th class=n>out<br>packets"
+	      "<th class=n>in<br>packets",
 	      f);
 	for (size_t i = 0; i < policy->count; i++) {
 		if (policy->entries[i].list == MASQ_L_POD)
@@ -218,8 +224,8 @@ static void write_drops(FILE *f, const struct metrics *metrics)
 		any = true;
 		fputs("<tr><td>", f);
 		put(f, reasons[i].name);
-		number(f, metrics->stats[i], false);
-		fputs("<td class=why>", f);
+		number(f, metrics->stats[i]);
+		fputs("<td class=wide>", f);
 		put(f, reasons[i].what);
 		if (*reasons[i].todo) {
 			fputs(": ", f);

@@ -24,7 +24,7 @@
 #define HTTP_CONNECTIONS 32
 #define HTTP_MEMORY	 16384
 #define HTTP_PER_ADDRESS 16
-#define HTTP_LIFE_MS	 15000
+#define HTTP_LIFE_MS	 10000
 #define HTTP_IDLE_S	 5
 
 struct peer {

@@ -1,0 +1,600 @@
+#!/usr/bin/env bash
+# The agent: follows its config and the node, heals, serves, has no
+# privileges while it runs, and may be stopped, killed and started again
+# without a packet noticing.
+set -euo pipefail
+. "$(dirname "$0")/../lib/tap.sh"
+. "$(dirname "$0")/../lib/lab.sh"
+
+POD=10.44.14.15
+PORT=443
+URL=http://127.0.0.1:9842
+
+lab_begin
+chmod 755 "$LAB_DIR" # the agent is nobody and reads its config
+lab_node_far
+lab_pod pod1 $POD
+lab_in far ip route add $POD_NET via $NODE_ADDR
+lab_serve far $PORT
+CONF=$LAB_DIR/conf
+CONFIG=$CONF/config.yaml
+LOG=$LAB_DIR/log
+mkdir "$CONF"
+
+# --- helpers ----------------------------------------------------------------
+
+# agent ARG...: in the background. Every start has its own log.
+agent() {
+	spawn "$MASQBPF" agent "$@"
+}
+
+spawn() {
+	stop KILL # of a row that failed
+	: >"$LOG"
+	lab_spawn node "$@" 2>>"$LOG"
+	echo "$LAB_PID" >"$LAB_DIR/agent"
+}
+
+# A row runs in a subshell: what it started is told by a file.
+agent_pid() {
+	cat "$LAB_DIR/agent"
+}
+echo 0 >"$LAB_DIR/agent"
+
+get() {
+	lab_in node curl -sS --max-time 5 "$URL$1"
+}
+
+ready() {
+	lab_in node curl -sf --max-time 5 $URL/readyz >/dev/null
+}
+
+start() {
+	agent --config "$CONFIG" "$@"
+	lab_wait 20 ready || fail "$(cat "$LOG")"
+}
+
+gone() {
+	! kill -0 "$1" 2>/dev/null
+}
+
+stop() {
+	local pid
+	pid=$(agent_pid)
+	[ "$pid" != 0 ] || return 0
+	kill "-${1:-TERM}" "$pid" 2>/dev/null || true
+	lab_wait 5 gone "$pid"
+	echo 0 >"$LAB_DIR/agent"
+}
+
+# metric NAME: its value; NAME with its labels
+metric() {
+	get /metrics | sed -n "s/^masqbpf_$1 //p"
+}
+
+metric_is() {
+	[ "$(metric "$1")" = "$2" ]
+}
+
+keeps() { # CIDR...: what the policy keeps, but for link-local
+	[ "$(masq cidr list --json |
+		jq -r '[.prefixes[] | select(.action == "keep" and
+			.origin != "built-in").prefix] | join(" ")')" = "$*" ]
+}
+
+# within MS COMMAND...: it holds so soon
+within() {
+	local start=${EPOCHREALTIME/[.,]/} ms=$1 took
+	shift
+	lab_wait 5 "$@" || fail "$(cat "$LOG")"
+	took=$(((${EPOCHREALTIME/[.,]/} - start) / 1000))
+	note "$took ms"
+	[ $took -le "$ms" ] || fail "it took $took ms"
+}
+
+lines() { # PATTERN: how many lines of the log say it
+	grep -cE -- "$1" "$LOG" || true
+}
+
+source_now() {
+	word source "$(traffic pod1 who $FAR_ADDR $PORT)"
+}
+
+config() { # CIDR...
+	local IFS=,
+	echo "nonMasqueradeCIDRs: [$*]"
+}
+
+# --- starting ---------------------------------------------------------------
+
+no_file() {
+	agent --config "$CONFIG" eth0
+	lab_wait 20 ready || fail "$(cat "$LOG")"
+	is "keeps" "$(keeps 10.0.0.0/8 172.16.0.0/12 192.168.0.0/16 && echo ok)" ok
+	is "said" "$(lines 'warning: .*no config file.*preset ip-masq-agent')" 1
+	metric_is config_stale 0
+	# and a file that comes is taken
+	config 10.0.0.0/8 >"$CONFIG"
+	within 1000 keeps 10.0.0.0/8
+	stop
+	masq detach --all
+}
+
+broken_file() {
+	echo 'nonMasqueradeCIDRs: [10.0.0.1/8]' >"$CONFIG"
+	agent --config "$CONFIG" eth0
+	lab_wait 20 lab_in node curl -s $URL/healthz
+	lab_wait 5 metric_is config_last_reload_successful 0
+	is "readyz" "$(lab_in node curl -s -o "$LAB_DIR/ready" \
+		-w '%{http_code}' $URL/readyz)" 503
+	grep -q 'did you mean 10.0.0.0/8' "$LAB_DIR/ready"
+	metric_is config_generation 0
+	metric_is config_stale 0
+	is "source" "$(source_now)" $POD # nothing is attached
+	config 10.0.0.0/8 >"$CONFIG"
+	within 1000 metric_is config_generation 1
+	lab_wait 5 ready
+	is "source" "$(source_now)" $NODE_ADDR
+	stop
+	masq detach --all
+}
+
+# The capabilities that the manifest declares, and no others.
+declared_caps() {
+	local caps
+	caps=$(sed -n '/add: # set-up/,/drop:/s/^ *- \([A-Z_]*\).*$/\1/p' \
+		"$LAB_ROOT/deploy/kubernetes/daemonset.yaml" |
+		tr '[:upper:]' '[:lower:]' | sed 's/^/+/' | paste -sd,)
+	[ "$caps" ] || fail "no capabilities in the manifest"
+	note "$caps"
+	spawn setpriv --bounding-set "-all,$caps" --inh-caps "-all" \
+		--no-new-privs "$MASQBPF" agent --config "$CONFIG" eth0
+	lab_wait 20 ready || fail "$(cat "$LOG")"
+	is "source" "$(source_now)" $NODE_ADDR
+	stop
+	masq detach --all
+}
+
+proc() { # PID FIELD
+	sed -n "s/^$2:\t//p" "/proc/$1/status"
+}
+
+no_privileges() {
+	local pid helper set
+	start eth0
+	pid=$(agent_pid)
+	helper=$(pgrep -P "$pid")
+	is "uids of the agent" "$(proc "$pid" Uid)" "$(printf '65534\t%.0s' {1..3})65534"
+	is "gids of the agent" "$(proc "$pid" Gid)" "$(printf '65534\t%.0s' {1..3})65534"
+	is "groups of the agent" "$(proc "$pid" Groups | tr -d ' ')" ""
+	for set in CapInh CapPrm CapEff CapBnd CapAmb; do
+		is "$set of the agent" "$(proc "$pid" $set)" 0000000000000000
+	done
+	# CAP_BPF 39, CAP_NET_ADMIN 12
+	is "CapPrm of the helper" "$(proc "$helper" CapPrm)" 0000008000001000
+	is "CapBnd of the helper" "$(proc "$helper" CapBnd)" 0000000000000000
+	for pid in $pid $helper; do
+		is NoNewPrivs "$(proc "$pid" NoNewPrivs)" 1
+		is Seccomp "$(proc "$pid" Seccomp)" 2
+	done
+}
+
+second_agent() {
+	local status=0
+	masq agent --listen 127.0.0.1:0 eth0 2>"$LAB_DIR/second" || status=$?
+	is "exit status" $status 1
+	grep -q "an agent is at work: process $(agent_pid)\$" \
+		"$LAB_DIR/second" || fail "$(cat "$LAB_DIR/second")"
+}
+
+# --- following the config ---------------------------------------------------
+
+rewrite() {
+	config 10.0.0.0/8 172.30.0.0/16 >"$CONFIG"
+	within 1000 keeps 10.0.0.0/8 172.30.0.0/16
+	is "lines about it" "$(lines ': generation .*\+172.30.0.0/16 keep')" 1
+	is "source" "$(source_now)" $POD
+}
+
+rename_over() {
+	config 10.0.0.0/8 >"$CONFIG.new"
+	mv "$CONFIG.new" "$CONFIG"
+	within 1000 keeps 10.0.0.0/8
+	is "lines about it" "$(lines ': generation .*-172.30.0.0/16 keep')" 1
+	is "source" "$(source_now)" $NODE_ADDR
+}
+
+# The backup by rename, then a new file: vi.
+editor() {
+	mv "$CONFIG" "$CONFIG~"
+	config 10.0.0.0/8 192.0.2.0/24 >"$CONFIG"
+	within 1000 keeps 10.0.0.0/8 192.0.2.0/24
+	is "alarms" "$(lines 'is gone|is empty')" 0
+}
+
+# A writer that keeps the file open: every beginning of a list is a list.
+half_written() {
+	local before i text
+	before=$(metric config_generation)
+	text=$(printf -- '- 10.%d.0.0/16\n' {1..20})
+	{
+		printf 'nonMasqueradeCIDRs:\n'
+		for ((i = 0; i < ${#text}; i += 20)); do
+			printf '%s' "${text:i:20}"
+			sleep 0.1
+		done
+		sleep 1
+		is "generation while it is written" \
+			"$(metric config_generation)" "$before" >&2
+		printf '\n'
+	} >"$CONFIG"
+	within 1000 metric_is config_generation $((before + 1))
+	is "prefixes" "$(masq cidr list --json |
+		jq '[.prefixes[] | select(.prefix | endswith(".0.0/16")) |
+			select(.prefix | startswith("10."))] | length')" 20
+}
+
+touched() {
+	local before
+	before=$(metric config_generation)
+	touch "$CONFIG"
+	sleep 0.7
+	is "generation" "$(metric config_generation)" "$before"
+}
+
+# alarm PATTERN COMMAND...: what COMMAND does to the file changes nothing but
+# the alarm, and is said once
+alarm() {
+	local pattern=$1 before
+	before=$(metric config_generation)
+	shift
+	"$@"
+	lab_wait 5 metric_is config_stale 1 || fail "$(cat "$LOG")"
+	lab_wait 5 metric_is config_last_reload_successful 0
+	sleep 0.5
+	is "generation" "$(metric config_generation)" "$before"
+	is "lines about it" "$(lines "$pattern.*kept")" 1
+	ready || fail "not ready any more"
+}
+
+write() {
+	printf '%s\n' "$1" >"$CONFIG"
+}
+
+comes_back() {
+	local before
+	before=$(metric config_generation)
+	printf '%s\n' 'nonMasqueradeCIDRs:' \
+		"$(printf -- '- 10.%d.0.0/16\n' {1..20})" >"$CONFIG"
+	within 1000 metric_is config_stale 0
+	is "generation" "$(metric config_generation)" "$before"
+}
+
+kubelet() {
+	local dir=$LAB_DIR/volume
+	stop
+	mkdir -p "$dir/..1"
+	config 10.0.0.0/8 >"$dir/..1/ip-masq-agent"
+	ln -s ..1 "$dir/..data"
+	ln -s ..data/ip-masq-agent "$dir/ip-masq-agent"
+	agent --config "$dir/ip-masq-agent" eth0
+	lab_wait 20 ready || fail "$(cat "$LOG")"
+	lab_wait 5 keeps 10.0.0.0/8
+	for ((i = 2; i < 5; i++)); do
+		mkdir "$dir/..$i"
+		config 10.0.0.0/8 "192.0.$i.0/24" >"$dir/..$i/ip-masq-agent"
+		ln -s "..$i" "$dir/..data_tmp"
+		mv -T "$dir/..data_tmp" "$dir/..data"
+		rm -r "$dir/..$((i - 1))"
+		within 1000 keeps 10.0.0.0/8 "192.0.$i.0/24"
+	done
+	# the ConfigMap is deleted
+	rm "$dir/ip-masq-agent"
+	lab_wait 5 metric_is config_stale 1
+	keeps 10.0.0.0/8 192.0.4.0/24
+	stop
+}
+
+runtime_stays() {
+	config 10.0.0.0/8 >"$CONFIG"
+	start eth0
+	lab_wait 5 keeps 10.0.0.0/8
+	masq cidr add 198.51.100.0/24
+	stop
+	start eth0
+	keeps 10.0.0.0/8 198.51.100.0/24 || fail "lost over a restart"
+	kill -HUP "$(agent_pid)"
+	within 1000 keeps 10.0.0.0/8
+}
+
+pinned_wins() {
+	local before
+	stop
+	before=$(masq status --json | jq .generation)
+	write 'nonMasqueradeCIDRs: ['
+	start eth0
+	metric_is config_generation "$before"
+	metric_is config_stale 1
+	stop
+	rm "$CONFIG"
+	start eth0
+	metric_is config_generation "$before"
+	metric_is config_stale 1
+	stop
+	config 10.0.0.0/8 >"$CONFIG"
+	start eth0
+	metric_is config_stale 0
+}
+
+# --- the node ---------------------------------------------------------------
+
+attached() { # IFACE [HOOK]
+	metric_is "attached{interface=\"$1\",hook=\"${2:-tcx}\"}" 1
+}
+
+link_comes_back() {
+	lab_in node ip link del eth0
+	within 1000 metric_is 'attached{interface="eth0",hook="none"}' 0
+	if ready; then
+		fail "ready without an interface"
+	fi
+	lab_link node eth0 far eth0
+	lab_in node ip addr add $NODE_ADDR/20 dev eth0
+	lab_in node ip route add default via $FAR_GATEWAY
+	lab_in far ip addr add $FAR_GATEWAY/20 dev eth0
+	lab_in far ip route add $POD_NET via $NODE_ADDR
+	within 1000 attached eth0
+	is "source" "$(source_now)" $NODE_ADDR
+}
+
+# The old one goes elsewhere, another takes its name.
+link_moves() {
+	lab_in node ip link set eth0 down
+	lab_in node ip link set eth0 name old0
+	lab_in node ip link set old0 up
+	within 1000 metric_is 'attached{interface="eth0",hook="none"}' 0
+	attached old0 || fail "$(get /metrics)"
+	lab_in node ip link set old0 down
+	lab_in node ip link set old0 name eth0
+	lab_in node ip link set eth0 up
+	lab_in node ip route replace default via $FAR_GATEWAY
+	within 1000 attached eth0
+	is "source" "$(source_now)" $NODE_ADDR
+}
+
+pin_removed() {
+	rm "$MASQBPF_PIN_DIR"/tcx_egress_*
+	lab_wait 8 grep -q 'attached again' "$LOG"
+	lab_wait 5 attached eth0
+	is "source" "$(source_now)" $NODE_ADDR
+}
+
+qdisc_removed() {
+	stop
+	masq attach eth0 --hook tc
+	start eth0
+	attached eth0 tc
+	lab_in node tc qdisc del dev eth0 clsact
+	within 1000 grep -q 'attached again (tc)' "$LOG"
+	attached eth0 tc
+	is "source" "$(source_now)" $NODE_ADDR
+	stop
+	masq attach eth0 --hook tcx
+	start eth0
+}
+
+# flows_of ADDR: live flows that use this node address
+flows_of() {
+	masq flows --json | jq "[.[] | select(.xlat.src == \"$1\")] | length"
+}
+
+no_flows_of() {
+	[ "$(flows_of "$1")" = 0 ]
+}
+
+address_changes() {
+	is "source" "$(source_now)" $NODE_ADDR
+	[ "$(flows_of $NODE_ADDR)" -gt 0 ] || fail "no flow"
+	lab_in node ip addr add 10.142.0.7/20 dev eth0
+	lab_in node ip addr del $NODE_ADDR/20 dev eth0
+	# the kernel removes secondary addresses with the primary one
+	lab_in node ip addr replace 10.142.0.7/20 dev eth0
+	lab_in node ip route replace default via $FAR_GATEWAY
+	within 1000 no_flows_of $NODE_ADDR
+	is "source" "$(source_now)" 10.142.0.7
+	lab_in node ip addr add $NODE_ADDR/20 dev eth0
+	lab_in node ip addr del 10.142.0.7/20 dev eth0
+	lab_in node ip addr replace $NODE_ADDR/20 dev eth0
+	lab_in node ip route replace default via $FAR_GATEWAY
+	within 1000 no_flows_of 10.142.0.7
+	is "source" "$(source_now)" $NODE_ADDR
+}
+
+uplinks() { # IFACE...: exactly these are attached
+	[ "$(masq status --json |
+		jq -r '[.interfaces[].name] | sort | join(" ")')" = "$*" ]
+}
+
+# auto: the default route's link and the VPN's, no pod's, no bridge of pods
+auto() {
+	stop
+	masq detach --all
+	config 10.0.0.0/8 >"$CONFIG"
+	lab_link node vpn0 far vpn0
+	lab_in node ip addr add 169.254.77.1/30 dev vpn0
+	lab_in node ip route add 172.30.0.0/16 dev vpn0
+	lab_link node local0 far local0
+	lab_in node ip addr add 10.9.0.1/24 dev local0
+	lab_in node ip link add cni0 type bridge
+	lab_in node ip addr add 192.168.9.1/24 dev cni0
+	lab_in node ip link set cni0 up
+	start auto
+	uplinks eth0 vpn0 || fail "$(masq status)"
+	lab_in node ip link del vpn0
+	within 1000 uplinks eth0
+	# another policy, another way out
+	config 192.168.0.0/16 >"$CONFIG"
+	within 1500 attached local0
+	lab_in node ip link del local0
+	lab_in node ip link del cni0
+	stop
+	masq detach --all
+	config 10.0.0.0/8 >"$CONFIG"
+	start eth0
+}
+
+# --- ending and starting again ----------------------------------------------
+
+flows_total() {
+	metric 'prefix_flows_total{prefix="0.0.0.0\/0",action="masquerade"}'
+}
+
+# restart SIGNAL: ends it under a transfer and starts it anew
+restart() {
+	local before
+	before=$(flows_total)
+	stream_start pod1 $FAR_ADDR $PORT
+	stream_more 16
+	stop "$1"
+	stream_more 16
+	is "source without an agent" "$(source_now)" $NODE_ADDR
+	start eth0
+	stream_more 16
+	stream_end
+	is "source of the transfer" "$(word source "$STREAM_LINE")" $NODE_ADDR
+	[ "$(flows_total)" -ge $((before + 2)) ] ||
+		fail "flows counted: $before, then $(flows_total)"
+	metric_is config_generation "$(masq status --json | jq .generation)"
+	is "agents" "$(lab_in node ss -xlH | grep -c masqbpf-agent)" 1
+}
+
+# A kill at whatever moment of starting.
+killed_early() {
+	local i
+	stop
+	for i in {1..12}; do
+		agent --config "$CONFIG" eth0
+		sleep "0.0$((i * 7 % 10))$i"
+		stop KILL
+		is "source" "$(source_now)" $NODE_ADDR
+	done
+	start eth0
+}
+
+helper_dies() {
+	local pid
+	pid=$(agent_pid)
+	kill -KILL "$(pgrep -P "$pid")"
+	lab_wait 5 gone "$pid"
+	is "said" "$(lines 'its helper is gone')" 1
+	is "source" "$(source_now)" $NODE_ADDR
+	start eth0
+}
+
+pins_removed() {
+	local pid
+	pid=$(agent_pid)
+	masq detach --all
+	lab_wait 8 gone "$pid"
+	is "said" "$(lines 'the pins were removed')" 1
+	start eth0
+}
+
+notifies() {
+	local socket=$LAB_DIR/notify
+	stop
+	"$PYTHON" - "$socket" >"$LAB_DIR/notified" <<-'PY' &
+		import os, socket, sys
+		s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+		s.bind(sys.argv[1])
+		s.settimeout(30)
+		os.chmod(sys.argv[1], 0o777)
+		while True:
+		    text = s.recv(4096).decode()
+		    print(text.replace("\n", " "), flush=True)
+		    if "STOPPING=1" in text:
+		        break
+	PY
+	echo $! >>"$LAB_DIR/pids"
+	lab_wait 5 test -S "$socket"
+	spawn env NOTIFY_SOCKET="$socket" WATCHDOG_USEC=400000 \
+		"$MASQBPF" agent --config "$CONFIG" eth0
+	lab_wait 20 grep -q 'READY=1 STATUS=all is well' "$LAB_DIR/notified"
+	kill -HUP "$(agent_pid)"
+	lab_wait 5 grep -q 'RELOADING=1 MONOTONIC_USEC=[0-9]' "$LAB_DIR/notified"
+	sleep 1
+	[ "$(grep -c WATCHDOG=1 "$LAB_DIR/notified")" -ge 4 ] ||
+		fail "$(cat "$LAB_DIR/notified")"
+	stop
+	lab_wait 5 grep -q STOPPING=1 "$LAB_DIR/notified"
+	start eth0
+}
+
+# --- ip-masq-agent's command line -------------------------------------------
+
+upstream_flags() {
+	stop
+	masq detach --all
+	rm -f "$CONFIG"
+	start --masq-chain=IP-MASQ --nomasq-all-reserved-ranges \
+		--random-fully=false --enable-ipv6=true \
+		--to-ports 20000-29999 eth0
+	is "prefixes kept" "$(masq cidr list --json |
+		jq '[.prefixes[] | select(.origin == "preset reserved")] | length')" 11
+	is "lines about the chain" "$(lines 'masq-chain IP-MASQ: there is no')" 1
+	config 10.0.0.0/8 >"$CONFIG"
+	lab_wait 5 keeps 10.0.0.0/8
+	stop
+}
+
+refused() { # PATTERN ARG...
+	local status=0 pattern=$1
+	shift
+	timeout 10 nsenter --net="$(lab_netns node)" "$MASQBPF" agent "$@" \
+		2>"$LAB_DIR/refused" || status=$?
+	is "exit status" $status 2
+	grep -qE -- "$pattern" "$LAB_DIR/refused" ||
+		fail "$(cat "$LAB_DIR/refused")"
+}
+
+row "first start without a file: the preset, said aloud" no_file
+row "first start with a broken file: no policy, not ready" broken_file
+config 10.0.0.0/8 >"$CONFIG"
+row "set-up under the manifest's capabilities" declared_caps
+row "no privileges while it runs" no_privileges
+row_ok || { cat "$LOG"; tap_done; exit; }
+row "a second agent names the first" second_agent
+row "file: rewritten" rewrite
+row "file: renamed into place" rename_over
+row "file: an editor with a backup" editor
+row "file: half-written is not taken" half_written
+row "file: touched is not news" touched
+row "file: broken" alarm ':1:22: ' write 'nonMasqueradeCIDRs: [10.0.0.1/8]'
+row "file: emptied" alarm 'is empty' write ''
+row "file: gone" alarm 'is gone' rm "$CONFIG"
+row "file: is back" comes_back
+row "file: kubelet swaps ..data" kubelet
+row "runtime changes outlive a restart, not a SIGHUP" runtime_stays
+row "a pinned policy wins over a broken or missing file" pinned_wins
+row "interface: deleted and made again" link_comes_back
+row "interface: renamed away and back" link_moves
+row "hook: its pin is removed" pin_removed
+row "hook: tc qdisc del clsact by a stranger" qdisc_removed
+row "node address: changes" address_changes
+row "auto: uplinks by their routes" auto
+row "SIGTERM under a transfer" restart TERM
+row "SIGKILL under a transfer" restart KILL
+row "SIGKILL at any moment of starting" killed_early
+row "the helper dies" helper_dies
+row "detach --all under an agent" pins_removed
+row "notifies the service manager" notifies
+row "ip-masq-agent's flags" upstream_flags
+row "refused: --to-ports with two ranges" \
+	refused 'one range only' --to-ports 1024-29999,32768-65535 eth0
+row "refused: --listen without an address" refused 'ADDRESS:PORT' \
+	--listen :9842 eth0
+row "refused: --user nosuch" refused 'no such user' --user nosuch eth0
+row "refused: --enable-ipv6=maybe" refused 'true or false' \
+	--enable-ipv6=maybe eth0
+row "refused: no interface" refused 'needs IFACE'
+tap_done
