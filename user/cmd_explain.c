@@ -12,9 +12,11 @@
 #include "cmd.h"
 #include "counters.h"
 #include "flows.h"
+#include "history.h"
 #include "netdev.h"
 #include "node.h"
 #include "out.h"
+#include "plan.h"
 #include "policy.h"
 #include "prefix.h"
 
@@ -29,6 +31,11 @@ struct explain {
 	struct addr seen; /* what the far side sees; family 0: depends */
 	char uplink[IF_NAMESIZE]; /* by which DEST is reached; "": none */
 	bool attached;
+
+	/* the last policy that treated it otherwise; NULL: none is kept */
+	struct policy *before;
+	struct plan_treatment was;
+	struct history_note change; /* that ended it */
 
 	/* flows to DEST */
 	uint64_t masqueraded, kept, inbound, unreplied, kept_unreplied;
@@ -145,6 +152,45 @@ static int ask(struct explain *e)
 	return 0;
 }
 
+/* --- what it was before ------------------------------------------------ */
+
+static void find_before(struct explain *e)
+{
+	struct plan_treatment now = plan_treat(e->policy, &e->source, &e->dest);
+	uint32_t generation = e->policy->head.generation;
+	uint32_t later = generation;
+
+	while ((generation = history_newest(e->instance, generation - 1))) {
+		struct policy *policy;
+
+		if (history_load(e->instance, generation, &policy, NULL))
+			continue;
+		e->was = plan_treat(policy, &e->source, &e->dest);
+		if (e->was.action != now.action) {
+			e->before = policy;
+			break;
+		}
+		policy_free(policy);
+		later = generation;
+	}
+	if (!e->before)
+		return;
+	if (history_load(e->instance, later, NULL, &e->change))
+		e->change.change.generation = later;
+}
+
+/* Its entry for DEST; NULL: none, or a source list decided. */
+static const struct policy_entry *entry_before(const struct explain *e)
+{
+	struct cidr host = { e->dest, e->dest.family == 4 ? 32 : 128 };
+	const struct policy_entry *entry = policy_match(e->before, &host);
+
+	return entry && (entry->action == MASQ_KEEP) ==
+				       (e->was.action == PLAN_KEEP)
+		       ? entry
+		       : NULL;
+}
+
 /* --- its flows --------------------------------------------------------- */
 
 static void keep_sample(struct explain *e, const struct flow *flow)
@@ -242,6 +288,26 @@ static void print_json(const struct explain *e)
 		  e->answer.reason ? reasons[e->answer.reason].name : NULL);
 	json_text(&j, "uplink", *e->uplink ? e->uplink : NULL);
 	json_bool(&j, "uplink_attached", e->attached);
+	if (e->before) {
+		const struct policy_entry *entry = entry_before(e);
+
+		json_object(&j, "before");
+		json_u64(&j, "generation", e->before->head.generation);
+		json_string(&j, "action", plan_action_name(e->was.action));
+		json_text(&j, "prefix",
+			  entry ? cidr_format(&entry->cidr, text, sizeof(text))
+				: NULL);
+		json_object_end(&j);
+		json_object(&j, "changed");
+		json_u64(&j, "generation", e->change.change.generation);
+		json_double(&j, "time", e->change.applied_ns / 1e9);
+		json_string(&j, "who", e->change.who);
+		json_string(&j, "command", e->change.command);
+		json_object_end(&j);
+	} else {
+		json_null(&j, "before");
+		json_null(&j, "changed");
+	}
 	json_object_end(&j);
 	json_end(&j);
 }
@@ -297,6 +363,29 @@ static void print_why(const struct explain *e)
 	else if (e->entry)
 		printf("; the prefix since %u", e->entry->since);
 	putchar('\n');
+}
+
+static void print_before(const struct explain *e)
+{
+	const struct policy_entry *entry;
+	struct timespec now;
+	uint64_t changed = e->change.applied_ns / 1000000000;
+	char text[CIDR_STRLEN];
+
+	if (!e->before)
+		return;
+	entry = entry_before(e);
+	clock_gettime(CLOCK_REALTIME, &now);
+	printf("  %-13s %s%s%s", "before", color_yellow(stdout),
+	       plan_action_name(e->was.action), color_off(stdout));
+	if (entry)
+		printf(" by %s", cidr_format(&entry->cidr, text, sizeof(text)));
+	printf(", in generation %u\n", e->before->head.generation);
+	printf("  %-13s %s ago by generation %u, %s: %s\n", "changed",
+	       human_age((uint64_t)now.tv_sec > changed ? now.tv_sec - changed
+							: 0,
+			 text, sizeof(text)),
+	       e->change.change.generation, e->change.who, e->change.command);
 }
 
 static void print_seen(const struct explain *e)
@@ -407,6 +496,7 @@ static int run(const struct cmd_line *line)
 	result = cmd_open_policy(line, INSTANCE_READ, &e.instance, &e.policy);
 	if (result)
 		goto out;
+	find_before(&e);
 	if (instance_is_elsewhere(e.instance)) {
 		instance_say_elsewhere(e.instance);
 		result = CMD_FAILED;
@@ -417,12 +507,14 @@ static int run(const struct cmd_line *line)
 	} else {
 		print_headline(&e);
 		print_why(&e);
+		print_before(&e);
 		print_seen(&e);
 		print_flows(&e);
 		print_samples(&e);
 		print_hint(&e);
 	}
 out:
+	policy_free(e.before);
 	policy_free(e.policy);
 	instance_close(e.instance);
 	return result;

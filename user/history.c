@@ -349,6 +349,7 @@ int history_load(const struct instance *instance, uint32_t generation,
 				    .added = head.added,
 				    .removed = head.removed,
 				    .changed = head.changed },
+			.applied_ns = head.policy.applied_ns,
 		};
 		memcpy(note->who, head.who, sizeof(note->who));
 		memcpy(note->command, head.command, sizeof(note->command));

@@ -16,6 +16,7 @@
 
 struct history_note {
 	struct policy_change change; /* to the generation before */
+	uint64_t applied_ns; /* CLOCK_REALTIME */
 	char who[64];
 	char command[192];
 };
