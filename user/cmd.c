@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* cmd.c - what the commands share. */
 #include <errno.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -58,4 +59,15 @@ int cmd_open_policy(const struct cmd_line *line, enum instance_mode mode,
 		log_error("%s: %s: no policy has been applied yet",
 			  line->pin_dir, line->cmd->name);
 	return err ? CMD_FAILED : CMD_OK;
+}
+
+void cmd_uninterrupted(void)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGHUP);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGTERM);
+	sigprocmask(SIG_BLOCK, &set, NULL);
 }

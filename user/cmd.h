@@ -80,6 +80,12 @@ struct policy;
 int cmd_open_policy(const struct cmd_line *line, enum instance_mode mode,
 		    struct instance **instance, struct policy **policy);
 
+/*
+ * From here on Ctrl-C and SIGTERM wait until the command has done or taken
+ * back what it began.
+ */
+void cmd_uninterrupted(void);
+
 extern const struct cmd cmd_attach;
 extern const struct cmd cmd_detach;
 extern const struct cmd cmd_status;

@@ -247,6 +247,7 @@ static int run(const struct cmd_line *line)
 			a.config->keep.count + a.config->masquerade.count +
 			a.config->pods.count + a.config->keep_sources.count;
 	}
+	cmd_uninterrupted();
 	if (instance_open(line->pin_dir, INSTANCE_MAKE, &options, &a.instance))
 		goto out;
 	if (instance_is_elsewhere(a.instance)) {

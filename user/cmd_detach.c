@@ -135,6 +135,7 @@ static int run(const struct cmd_line *line)
 		return cmd_usage(line, "--all excludes interfaces");
 	if (!all && !line->argc)
 		return cmd_usage(line, "needs IFACE... or --all");
+	cmd_uninterrupted();
 	return all ? detach_all(line) : detach_some(line);
 }
 

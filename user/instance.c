@@ -141,8 +141,8 @@ static int dataplane_open(struct dataplane *d, const struct masq_meta *meta)
 static bool probe_fib_source(void)
 {
 	const int params_size = sizeof(struct bpf_fib_lookup);
-	const int fib_lookup_src = 1
-				   << 4; /* younger than Debian 12's headers */
+	/* the name is not in every linux/bpf.h */
+	const int fib_lookup_src = 1 << 4;
 	struct bpf_insn insns[32], *i = insns;
 	unsigned char packet[64] = {};
 	LIBBPF_OPTS(bpf_test_run_opts, run, .data_in = packet,

@@ -272,6 +272,22 @@ locked() {
 	! flock -n -s "$MASQBPF_PIN_DIR" true
 }
 
+# Ctrl-C waits: what has begun is finished.
+interrupted() {
+	local seconds status
+	for seconds in 0.1 0.3 0.5; do
+		status=0
+		lab_in node timeout -s INT "$seconds" "$MASQBPF" attach \
+			-q eth0 || status=$?
+		# 124: timeout was there first; it may also be the other way
+		[ $status -eq 124 ] || [ $status -eq 0 ] ||
+			fail "after $seconds s: exit code $status"
+		health_is ok
+		masq detach -q --all
+		nothing_left
+	done
+}
+
 # --- killed, refused by the kernel -----------------------------------------
 
 # traced INJECTION COMMAND...: strace makes a bpf() call fail or kill
@@ -353,6 +369,7 @@ row "an uplink without address" unnumbered
 row "a node without address" no_address
 row "standard streams closed" closed_streams
 row "waits for the lock" waits_for_lock
+row "attach is interrupted" interrupted
 row "attach is killed" killed "20 70 106 118 126"
 row "the first attach fails" failed_first \
 	"43 70 84 106 126 132"
