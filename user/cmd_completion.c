@@ -97,6 +97,12 @@ static struct choice choose_value(const struct cmd_option *option)
 	return choice;
 }
 
+/* "[=BOOL]" may be left out, and never is a word of its own. */
+static bool takes_word(const struct cmd_option *option)
+{
+	return option->arg && option->arg[0] != '[';
+}
+
 /* --- bash -------------------------------------------------------------- */
 
 static void bash_choice(const struct choice *choice, const char *more)
@@ -112,7 +118,7 @@ static void bash_values(const char *command, const struct cmd_option *options)
 	for (; options && options->name; options++) {
 		struct choice choice;
 
-		if (!options->arg)
+		if (!takes_word(options))
 			continue;
 		choice = choose_value(options);
 		printf("\t%s:--%s) ", command, options->name);
@@ -209,7 +215,7 @@ static void zsh_options(const struct cmd_option *options)
 		printf(" \\\n\t\t'--%s[", options->name);
 		print_quoted(options->help, "[]:\\");
 		printf("]");
-		if (options->arg) {
+		if (takes_word(options)) {
 			struct choice choice = choose_value(options);
 
 			printf(":%s:", options->arg);
@@ -295,7 +301,7 @@ static void fish_options(const char *condition,
 	for (; options && options->name; options++) {
 		printf("complete -c masqbpf %s -l %s", condition,
 		       options->name);
-		if (options->arg) {
+		if (takes_word(options)) {
 			struct choice choice = choose_value(options);
 
 			printf(" -r");
