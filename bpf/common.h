@@ -91,6 +91,12 @@ enum masq_dir {
 	MASQ_INGRESS
 };
 
+/* Answers beside the reasons: not about a flow of ours; make a record first. */
+enum {
+	MASQ_NOT_OURS = MASQ_R_MAX,
+	MASQ_MAKE_FLOW
+};
+
 /* Steps of the reclaim hand. Two for each new flow keep the memory of expired
  * flows below a third of that of live ones. */
 #define MASQ_HAND_NEW	   2

@@ -133,18 +133,15 @@ MASQ_INLINE bool FN(on_link)(struct __sk_buff *skb, const PKT *pkt)
 MASQ_NOINLINE int FN(egress_new)(struct __sk_buff *skb, const PKT *pkt,
 				 __u32 now)
 {
-	struct masq_decision d = { .ifindex = skb->ifindex };
+	struct masq_decision d = {};
 	__u32 packets, bytes;
 	int r;
 
 	if (pkt->key.role == MASQ_ROLE_HOST) {
 		/* not a matter of policy: the port alone has to change */
 		d.half = masq_half();
-		d.policy = masq_policy_of(d.half);
 		d.prefix = MASQ_NO_PREFIX;
-		if (!d.policy)
-			return MASQ_R_HOST;
-		goto masquerade;
+		return FN(flow_wanted)(skb, pkt, &d, now, MASQ_K_FWD);
 	}
 	/* forwarded packets carry the interface that they came in by */
 	if (!skb->ingress_ifindex)
@@ -164,8 +161,7 @@ MASQ_NOINLINE int FN(egress_new)(struct __sk_buff *skb, const PKT *pkt,
 		switch (pkt->class) {
 		case MASQ_C_OPENER: /* E4 */
 		case MASQ_C_ACK: /* E6 */
-masquerade:
-			return FN(masquerade)(skb, pkt, &d, now);
+			return FN(flow_wanted)(skb, pkt, &d, now, MASQ_K_FWD);
 		case MASQ_C_MALFORMED:
 			return pkt->fragment ? MASQ_R_FRAGMENT
 					     : MASQ_R_MALFORMED;
@@ -179,16 +175,28 @@ masquerade:
 		}
 	}
 	/* E5 */
-	r = MASQ_R_KEPT;
-	if (pkt->class == MASQ_C_OPENER || pkt->class == MASQ_C_ACK) {
-		r = FN(track)(pkt, &d, now, MASQ_K_KEEP);
-		if (!r)
-			return MASQ_R_NONE;
-		r = MASQ_R_KEEP_UNTRACKED;
-	}
+	if (pkt->class == MASQ_C_OPENER || pkt->class == MASQ_C_ACK)
+		return FN(flow_wanted)(skb, pkt, &d, now, MASQ_K_KEEP);
 	FN(packet_size)(skb, pkt, &packets, &bytes);
 	masq_count_prefix(d.prefix, MASQ_EGRESS, packets, bytes, 0);
-	return r;
+	return MASQ_R_KEPT;
+}
+
+/*
+ * Makes the record that egress_new asked for. A kept flow without one passes
+ * all the same, as keep_untracked.
+ */
+MASQ_INLINE int FN(egress_make)(struct __sk_buff *skb, const PKT *pkt)
+{
+	struct masq_scratch *s = masq_scratch_get(0);
+	__u32 packets, bytes;
+	int r = FN(make_flow)(skb, 0);
+
+	if (!r || !s || s->kind != MASQ_K_KEEP)
+		return r;
+	FN(packet_size)(skb, pkt, &packets, &bytes);
+	masq_count_prefix(s->prefix, MASQ_EGRESS, packets, bytes, 0);
+	return MASQ_R_KEEP_UNTRACKED;
 }
 
 /*
@@ -209,14 +217,16 @@ MASQ_INLINE FLOW *FN(host_flow)(struct __sk_buff *skb, PKT *pkt, bool taken,
 		MASQ_DO(FN(flow_end)(&pkt->key, f));
 	}
 	if (!taken || pkt->class != MASQ_C_OPENER ||
-	    !FN(port_may_change)(pkt->proto) || FN(egress_new)(skb, pkt, now))
+	    !FN(port_may_change)(pkt->proto) ||
+	    FN(egress_new)(skb, pkt, now) != MASQ_MAKE_FLOW ||
+	    FN(make_flow)(skb, 0))
 		return NULL;
 	return bpf_map_lookup_elem(&FLOWS, &pkt->key);
 }
 
 /*
  * Packets that are no flow's own: errors about one, later fragments of one.
- * MASQ_R_MAX: go on as with a packet without a record.
+ * MASQ_NOT_OURS: go on as with a packet without a record.
  */
 MASQ_INLINE int FN(attached)(struct __sk_buff *skb, PKT *pkt, enum masq_dir dir)
 {
@@ -224,7 +234,7 @@ MASQ_INLINE int FN(attached)(struct __sk_buff *skb, PKT *pkt, enum masq_dir dir)
 		return FN(icmp_error)(skb, pkt, dir);
 	if (pkt->class == MASQ_C_FRAGMENT)
 		return FN(fragment)(skb, pkt, dir);
-	return MASQ_R_MAX;
+	return MASQ_NOT_OURS;
 }
 
 /* The egress rows of the table. */
@@ -238,7 +248,7 @@ MASQ_INLINE int FN(egress)(struct __sk_buff *skb, PKT *pkt, const __u32 l2_len)
 		return MASQ_R_MULTICAST;
 	if (unlikely(pkt->class >= MASQ_C_ICMP_ERROR)) {
 		r = FN(attached)(skb, pkt, MASQ_EGRESS);
-		if (r != MASQ_R_MAX)
+		if (r != MASQ_NOT_OURS)
 			return r;
 		goto new;
 	}
@@ -270,6 +280,8 @@ MASQ_INLINE int FN(egress)(struct __sk_buff *skb, PKT *pkt, const __u32 l2_len)
 	}
 	if (unlikely(!f)) {
 		new : r = FN(egress_new)(skb, pkt, now);
+		if (r == MASQ_MAKE_FLOW)
+			r = FN(egress_make)(skb, pkt);
 		if (r)
 			return r;
 		f = bpf_map_lookup_elem(&FLOWS, &pkt->key);
@@ -296,10 +308,7 @@ MASQ_INLINE int FN(egress)(struct __sk_buff *skb, PKT *pkt, const __u32 l2_len)
 MASQ_NOINLINE int FN(ingress_new)(struct __sk_buff *skb, const PKT *pkt,
 				  __u32 now)
 {
-	struct masq_decision d = {
-		.ifindex = skb->ifindex,
-		.prefix = MASQ_NO_PREFIX,
-	};
+	struct masq_decision d = { .prefix = MASQ_NO_PREFIX };
 
 	if (pkt->class == MASQ_C_DISCOVERY)
 		return MASQ_R_DISCOVERY;
@@ -318,9 +327,7 @@ MASQ_NOINLINE int FN(ingress_new)(struct __sk_buff *skb, const PKT *pkt,
 		return MASQ_R_HOST;
 	if (FAM == 6 && !(d.policy->flags & MASQ_P_IPV6))
 		return MASQ_R_FAMILY_OFF;
-	return FN(track)(pkt, &d, now, MASQ_K_INBOUND)
-		       ? MASQ_R_INBOUND_UNTRACKED
-		       : MASQ_R_NONE;
+	return FN(flow_wanted)(skb, pkt, &d, now, MASQ_K_INBOUND);
 }
 
 /* The ingress rows of the table. */
@@ -332,7 +339,7 @@ MASQ_INLINE int FN(ingress)(struct __sk_buff *skb, PKT *pkt, const __u32 l2_len)
 
 	if (unlikely(pkt->class >= MASQ_C_ICMP_ERROR)) {
 		r = FN(attached)(skb, pkt, MASQ_INGRESS);
-		if (r != MASQ_R_MAX)
+		if (r != MASQ_NOT_OURS)
 			return r;
 		goto new;
 	}
@@ -351,6 +358,9 @@ MASQ_INLINE int FN(ingress)(struct __sk_buff *skb, PKT *pkt, const __u32 l2_len)
 	}
 	if (unlikely(!f)) {
 		new : r = FN(ingress_new)(skb, pkt, now);
+		if (r == MASQ_MAKE_FLOW)
+			r = FN(make_flow)(skb, 0) ? MASQ_R_INBOUND_UNTRACKED
+						  : MASQ_R_NONE;
 		if (r)
 			return r;
 		f = bpf_map_lookup_elem(&FLOWS, &pkt->key);
@@ -477,10 +487,11 @@ MASQ_NOINLINE int FN(ctl_seed)(struct masq_ctl *ctl)
 	s->now = masq_now();
 	s->half = masq_half();
 	*(KEY *)&s->owner = key;
+	s->kind = ctl->kind;
 	pol = masq_policy_of(s->half);
 	if (!pol || bpf_map_lookup_elem(&FLOWS, &key))
 		return -17;
-	if (FN(make_room)(1, ctl->kind))
+	if (FN(make_room)(1))
 		return -28;
 	flow = (FLOW *)&s->flow;
 	__builtin_memset(flow, 0, sizeof(*flow));

@@ -38,7 +38,7 @@ MASQ_INLINE int FN(rewrite_addr)(struct __sk_buff *skb, PKT *pkt,
 				     MASQ_INGRESS);
 }
 
-/* A later fragment. MASQ_R_MAX: nothing is known of its first. */
+/* A later fragment. MASQ_NOT_OURS: nothing is known of its first. */
 MASQ_NOINLINE int FN(fragment)(struct __sk_buff *skb, PKT *pkt,
 			       enum masq_dir dir)
 {
@@ -51,7 +51,7 @@ MASQ_NOINLINE int FN(fragment)(struct __sk_buff *skb, PKT *pkt,
 		/* without ports the fragment itself names its flow */
 		f = bpf_map_lookup_elem(&FLOWS, &pkt->key);
 		if (!f || !FN(flow_live)(f, masq_now()))
-			return MASQ_R_MAX;
+			return MASQ_NOT_OURS;
 		masq_count_prefix(f->prefix, dir, 1, pkt->l3_len, 0);
 		if (f->kind != other)
 			return MASQ_R_NONE;
@@ -62,7 +62,7 @@ MASQ_NOINLINE int FN(fragment)(struct __sk_buff *skb, PKT *pkt,
 	FN(frag_key)(&key, pkt, dir);
 	note = bpf_map_lookup_elem(&masq_frags, &key);
 	if (!note || masq_passed(masq_now(), note->expires))
-		return MASQ_R_MAX;
+		return MASQ_NOT_OURS;
 	/* RFC 1858, RFC 3128: bytes that could replace the TCP flags */
 	if (pkt->proto == IPPROTO_TCP && pkt->frag_off < 20)
 		return MASQ_R_FRAGMENT;

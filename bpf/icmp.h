@@ -169,7 +169,7 @@ MASQ_INLINE int FN(rewrite_quote)(struct __sk_buff *skb, const PKT *pkt,
 }
 
 /*
- * An ICMP error, either way. MASQ_R_MAX: it is about no flow of ours, and the
+ * An ICMP error, either way. MASQ_NOT_OURS: it is about no flow of ours, and the
  * caller goes on with it as with any packet without a record.
  */
 MASQ_NOINLINE int FN(icmp_error)(struct __sk_buff *skb, PKT *pkt,
@@ -181,16 +181,16 @@ MASQ_NOINLINE int FN(icmp_error)(struct __sk_buff *skb, PKT *pkt,
 	int ret = 0;
 
 	if (!FN(parse_quote)(skb, pkt, &q, dir))
-		return MASQ_R_MAX;
+		return MASQ_NOT_OURS;
 	f = bpf_map_lookup_elem(&FLOWS, &q.key);
 	if (!f || !FN(flow_live)(f, masq_now()))
-		return MASQ_R_MAX;
+		return MASQ_NOT_OURS;
 	/* it must go back to the address that the quoted packet came from;
 	 * anything else only pretends to belong to this flow */
 	if (!(dir == MASQ_INGRESS
 		      ? FN(addr_equal)(pkt->key.in_addr, q.key.in_addr)
 		      : FN(addr_equal)(pkt->key.rem_addr, q.key.rem_addr)))
-		return MASQ_R_MAX;
+		return MASQ_NOT_OURS;
 	FN(packet_size)(skb, pkt, &packets, &bytes);
 	masq_count_prefix(f->prefix, dir, packets, bytes, 0);
 	if (f->kind != (dir == MASQ_INGRESS ? MASQ_K_REV : MASQ_K_FWD))

@@ -105,12 +105,21 @@ MASQ_MAP(masq_watch, BPF_MAP_TYPE_ARRAY, __u32, __u32, 1, 0);
  * this CPU), slot 1 to masq_ctl, which packets may interrupt on old kernels.
  */
 struct masq_scratch {
-	struct masq_flow6 flow; /* record to insert */
+	/* the record to make: what the packet and the policy say */
 	struct masq_key6 owner; /* key of the flow */
-	struct masq_key6 rev; /* key of its REV record, the port being tried */
-	struct masq_key6 hint; /* of an EIM record; of a flow to end */
 	__u32 now;
 	__u32 half; /* of the policy */
+	__u32 prefix;
+	__u32 snat;
+	__u32 ifindex;
+	__u8 kind; /* enum masq_kind */
+	__u8 class; /* enum masq_class */
+	__u8 seen; /* MASQ_SEEN_* of the packet */
+	__u8 pad1;
+	/* made on the way */
+	struct masq_flow6 flow; /* record to insert */
+	struct masq_key6 rev; /* key of its REV record, the port being tried */
+	struct masq_key6 hint; /* of an EIM record; of a flow to end */
 	/* port search */
 	__u32 min;
 	__u32 size;

@@ -228,7 +228,7 @@ MASQ_GLOBAL int FN(claim_search)(struct __sk_buff *skb, __u32 slot)
  * the reclaim hand in any case. The flow's key and the time are those of the
  * scratch slot. MASQ_R_NONE or the reason for refusal.
  */
-MASQ_GLOBAL int FN(make_room)(__u32 slot, __u32 kind)
+MASQ_GLOBAL int FN(make_room)(__u32 slot)
 {
 	struct masq_scratch *s = masq_scratch_get(slot & 1);
 	struct masq_usage *u = masq_usage_get();
@@ -254,7 +254,7 @@ MASQ_GLOBAL int FN(make_room)(__u32 slot, __u32 kind)
 		if (u->flows >= pol->max_flows || u->ring[FAM == 6] >= ring_max)
 			return MASQ_R_TABLE_FULL;
 	}
-	if (kind == MASQ_K_INBOUND) {
+	if (s->kind == MASQ_K_INBOUND) {
 		if (u->inbound >= pol->max_flows / 4) {
 			FN(reclaim)(slot, MASQ_HAND_PRESSURE, 2, false);
 			if (u->inbound >= pol->max_flows / 4)
@@ -275,23 +275,24 @@ MASQ_GLOBAL int FN(make_room)(__u32 slot, __u32 kind)
 }
 
 /* What every new record starts with. */
-MASQ_INLINE void FN(flow_init)(FLOW *flow, const PKT *pkt,
-			       const struct masq_decision *d, __u32 now,
-			       __u8 kind, bool egress)
+MASQ_INLINE void FN(flow_init)(const struct masq_scratch *s,
+			       const struct masq_policy *pol, FLOW *flow,
+			       __u8 kind)
 {
 	__builtin_memset(flow, 0, sizeof(*flow));
-	flow->last_seen = now;
+	flow->last_seen = s->now;
 	flow->kind = kind;
-	if (egress)
-		flow->out_seen = pkt->seen;
+	if (kind == MASQ_K_INBOUND)
+		flow->in_seen = s->seen;
 	else
-		flow->in_seen = pkt->seen;
-	flow->prefix = d->prefix;
-	flow->generation = d->policy->generation;
-	flow->created = now;
+		flow->out_seen = s->seen;
+	flow->prefix = s->prefix;
+	flow->generation = pol->generation;
+	flow->created = s->now;
 	flow->expires = FN(flow_expiry)(
-		now, FN(flow_timeout)(d->policy, pkt->proto, kind, MASQ_ST_NEW,
-				      flow->out_seen, flow->in_seen));
+		s->now,
+		FN(flow_timeout)(pol, ((KEY *)&s->owner)->proto, kind,
+				 MASQ_ST_NEW, flow->out_seen, flow->in_seen));
 }
 
 /*
@@ -308,27 +309,24 @@ MASQ_INLINE void FN(eim_key)(KEY *key, const KEY *fwd)
 	key->role = fwd->role;
 }
 
-MASQ_NOINLINE int FN(eim_remember)(const KEY *fwd, FLOW *flow,
-				   const struct masq_decision *d, __u32 now)
+/* *s has the FWD record that has just been inserted. */
+MASQ_INLINE void FN(eim_remember)(struct masq_scratch *s,
+				  const struct masq_policy *pol)
 {
-	KEY key;
-	FLOW *f;
+	FLOW *flow = (FLOW *)&s->flow, *f;
+	KEY *key = (KEY *)&s->hint;
 
-	FN(eim_key)(&key, fwd);
-	f = bpf_map_lookup_elem(&FLOWS, &key);
+	FN(eim_key)(key, (KEY *)&s->owner);
+	flow->kind = MASQ_K_EIM;
+	flow->expires = FN(flow_expiry)(s->now, pol->timeout[MASQ_T_UDP]);
+	f = bpf_map_lookup_elem(&FLOWS, key);
 	if (f) {
 		f->xlat_port = flow->xlat_port;
 		FN(addr_copy)(f->xlat_addr, flow->xlat_addr);
-		f->expires =
-			FN(flow_expiry)(now, d->policy->timeout[MASQ_T_UDP]);
-		return 0;
+		f->expires = flow->expires;
+	} else if (FN(ring_push)(key, s->now)) {
+		FN(flow_insert)(key, flow);
 	}
-	/* *flow is the FWD record just inserted, in scratch space */
-	flow->kind = MASQ_K_EIM;
-	flow->expires = FN(flow_expiry)(now, d->policy->timeout[MASQ_T_UDP]);
-	if (!FN(ring_push)(&key, now))
-		return 0;
-	return FN(flow_insert)(&key, flow);
 }
 
 /* Is this protocol's port ours to change? The others' checksums cover it in
@@ -340,128 +338,136 @@ MASQ_INLINE bool FN(port_may_change)(__u8 proto)
 }
 
 /*
- * E4 and E6: claims a port and makes the pair of records for the flow of
- * *pkt. adopt: only the port that the flow already has will do. MASQ_R_NONE
- * (also when another processor was first) or the reason for refusal.
+ * A port for the REV record in scratch space, and the record with it: the one
+ * of the socket's earlier flows, else its own, else any. 0 or a reason.
  */
-MASQ_INLINE int FN(masquerade)(struct __sk_buff *skb, const PKT *pkt,
-			       const struct masq_decision *d, __u32 now)
+MASQ_INLINE int FN(claim)(struct __sk_buff *skb, struct masq_scratch *s,
+			  __u32 slot, bool *moved)
 {
-	__u32 slot = d->scratch;
-	struct masq_scratch *s = masq_scratch_get(slot);
-	bool adopt = pkt->class == MASQ_C_ACK, hinted = false;
-	bool ports = FN(proto_has_ports)(pkt->proto);
-	bool may_change = FN(port_may_change)(pkt->proto);
-	FLOW *flow, *f;
-	KEY *rev;
-	int ret;
+	KEY *owner = (KEY *)&s->owner, *rev = (KEY *)&s->rev;
+	bool ports = FN(proto_has_ports)(owner->proto);
+	bool may_change = FN(port_may_change)(owner->proto);
+	int ret = -17;
+	FLOW *f;
 
-	if (!s)
-		return MASQ_R_BUSY;
-	s->now = now;
-	s->half = d->half;
-	flow = (FLOW *)&s->flow;
-	rev = (KEY *)&s->rev;
-	*(KEY *)&s->owner = pkt->key;
-	ret = FN(make_room)(slot, MASQ_K_FWD);
-	if (ret)
-		return ret;
-	*rev = pkt->key;
-	rev->role = MASQ_ROLE_FLOW;
-	/* the node's own flow keeps the address that it chose */
-	if (pkt->key.role != MASQ_ROLE_HOST &&
-	    !FN(node_address)(skb, pkt->key.rem_addr, d->ifindex, d->snat,
-			      rev->in_addr))
-		return MASQ_R_NO_ADDRESS;
-	FN(flow_init)(flow, pkt, d, now, MASQ_K_REV, true);
-	FN(addr_copy)(flow->xlat_addr, pkt->key.in_addr);
-	flow->xlat_port = pkt->key.in_port;
-
-	ret = -17;
-	if (!adopt && may_change) {
+	if (may_change && s->class != MASQ_C_ACK) {
 		KEY *hint = (KEY *)&s->hint;
 
-		FN(eim_key)(hint, &pkt->key);
+		FN(eim_key)(hint, owner);
 		f = bpf_map_lookup_elem(&FLOWS, hint);
-		if (f && f->kind == MASQ_K_EIM && FN(flow_live)(f, now) &&
+		if (f && f->kind == MASQ_K_EIM && FN(flow_live)(f, s->now) &&
 		    FN(addr_equal)(f->xlat_addr, rev->in_addr)) {
-			hinted = true;
+			*moved = true;
 			rev->in_port = f->xlat_port;
 			if (!ports ||
-			    masq_port_allowed(d->half, bpf_ntohs(rev->in_port)))
+			    masq_port_allowed(s->half, bpf_ntohs(rev->in_port)))
 				ret = FN(claim_port)(skb, slot);
 		}
 	}
 	if (ret == -17) {
-		rev->in_port = pkt->key.in_port;
+		rev->in_port = owner->in_port;
 		if (!ports ||
-		    masq_port_allowed(d->half, bpf_ntohs(rev->in_port)))
+		    masq_port_allowed(s->half, bpf_ntohs(rev->in_port)))
 			ret = FN(claim_port)(skb, slot);
 		if (!ret)
 			masq_stat(MASQ_S_PORT_KEPT, 1);
 	}
 	if (ret == -17) {
-		if (adopt)
+		if (s->class == MASQ_C_ACK)
 			return MASQ_R_NO_FLOW;
 		if (!may_change)
 			return MASQ_R_PROTOCOL;
+		*moved = true;
 		ret = FN(claim_search)(skb, slot);
 	}
-	if (ret)
-		return ret == -17  ? MASQ_R_NO_PORT
-		       : ret == -7 ? MASQ_R_TABLE_FULL
-				   : MASQ_R_BUSY;
-
-	FN(flow_init)(flow, pkt, d, now, MASQ_K_FWD, true);
-	if (d->snat)
-		flow->flags = MASQ_F_FIXED;
-	FN(addr_copy)(flow->xlat_addr, rev->in_addr);
-	flow->xlat_port = rev->in_port;
-	if (!FN(ring_push)(&pkt->key, now)) {
-		bpf_map_delete_elem(&FLOWS, rev);
-		return MASQ_R_TABLE_FULL;
-	}
-	ret = FN(flow_insert)(&pkt->key, flow);
-	if (ret) {
-		bpf_map_delete_elem(&FLOWS, rev);
-		return ret == -17 ? MASQ_R_NONE : /* the winner's serves us */
-			       ret == -7 ? MASQ_R_TABLE_FULL
-					 : MASQ_R_BUSY;
-	}
-	MASQ_DO(FN(flow_account)(&pkt->key, MASQ_K_FWD, 1));
-	masq_count_prefix(d->prefix, MASQ_EGRESS, 0, 0, 1);
-	MASQ_DO(FN(event)(&pkt->key, flow, MASQ_EV_NEW, 0, d->ifindex));
-	if (rev->in_port != pkt->key.in_port || hinted)
-		MASQ_DO(FN(eim_remember)(&pkt->key, flow, d, now));
-	return MASQ_R_NONE;
+	if (!ret)
+		return MASQ_R_NONE;
+	return ret == -17  ? MASQ_R_NO_PORT
+	       : ret == -7 ? MASQ_R_TABLE_FULL
+			   : MASQ_R_BUSY;
 }
 
-/* E5 and I4: the one record of a flow that is not translated. */
-MASQ_INLINE int FN(track)(const PKT *pkt, const struct masq_decision *d,
-			  __u32 now, __u32 kind)
+/*
+ * Makes the record, or the pair of records, that the scratch slot describes:
+ * rows E4 and E6 (kind FWD; an ACK only with the port that it already has),
+ * E5 (KEEP), I4 (INBOUND). MASQ_R_NONE (also when another processor was first:
+ * its record serves us) or the reason for refusal.
+ */
+MASQ_GLOBAL int FN(make_flow)(struct __sk_buff *skb, __u32 slot)
 {
-	__u32 slot = d->scratch;
-	struct masq_scratch *s = masq_scratch_get(slot);
+	struct masq_scratch *s = masq_scratch_get(slot & 1);
+	struct masq_policy *pol;
+	bool moved = false;
+	KEY *owner, *rev;
 	FLOW *flow;
 	int ret;
 
 	if (!s)
 		return MASQ_R_BUSY;
-	s->now = now;
-	s->half = d->half;
-	flow = (FLOW *)&s->flow;
-	*(KEY *)&s->owner = pkt->key;
-	ret = FN(make_room)(slot, kind);
+	pol = masq_policy_of(s->half);
+	if (!pol)
+		return MASQ_R_BUSY;
+	ret = FN(make_room)(slot);
 	if (ret)
 		return ret;
-	FN(flow_init)(flow, pkt, d, now, kind, kind == MASQ_K_KEEP);
-	if (!FN(ring_push)(&pkt->key, now))
-		return MASQ_R_TABLE_FULL;
-	ret = FN(flow_insert)(&pkt->key, flow);
-	if (ret)
-		return ret == -17 ? MASQ_R_NONE : MASQ_R_TABLE_FULL;
-	MASQ_DO(FN(flow_account)(&pkt->key, kind, 1));
-	masq_count_prefix(d->prefix, MASQ_EGRESS, 0, 0, 1);
-	MASQ_DO(FN(event)(&pkt->key, flow, MASQ_EV_NEW, 0, d->ifindex));
+	flow = (FLOW *)&s->flow;
+	owner = (KEY *)&s->owner;
+	rev = (KEY *)&s->rev;
+	if (s->kind == MASQ_K_FWD) {
+		*rev = *owner;
+		rev->role = MASQ_ROLE_FLOW;
+		/* the node's own flow keeps the address that it chose */
+		if (owner->role != MASQ_ROLE_HOST &&
+		    !FN(node_address)(skb, owner->rem_addr, s->ifindex, s->snat,
+				      rev->in_addr))
+			return MASQ_R_NO_ADDRESS;
+		FN(flow_init)(s, pol, flow, MASQ_K_REV);
+		FN(addr_copy)(flow->xlat_addr, owner->in_addr);
+		flow->xlat_port = owner->in_port;
+		ret = FN(claim)(skb, s, slot, &moved);
+		if (ret)
+			return ret;
+	}
+	FN(flow_init)(s, pol, flow, s->kind);
+	if (s->kind == MASQ_K_FWD) {
+		if (s->snat)
+			flow->flags = MASQ_F_FIXED;
+		FN(addr_copy)(flow->xlat_addr, rev->in_addr);
+		flow->xlat_port = rev->in_port;
+	}
+	ret = FN(ring_push)(owner, s->now) ? FN(flow_insert)(owner, flow) : -7;
+	if (ret) {
+		if (s->kind == MASQ_K_FWD)
+			bpf_map_delete_elem(&FLOWS, rev);
+		return ret == -17  ? MASQ_R_NONE
+		       : ret == -7 ? MASQ_R_TABLE_FULL
+				   : MASQ_R_BUSY;
+	}
+	MASQ_DO(FN(flow_account)(owner, s->kind, 1));
+	masq_count_prefix(s->prefix, MASQ_EGRESS, 0, 0, 1);
+	MASQ_DO(FN(event)(owner, flow, MASQ_EV_NEW, 0, s->ifindex));
+	if (moved)
+		FN(eim_remember)(s, pol);
 	return MASQ_R_NONE;
+}
+
+/* What make_flow is to make; the time and the flow's packet. */
+MASQ_INLINE int FN(flow_wanted)(struct __sk_buff *skb, const PKT *pkt,
+				const struct masq_decision *d, __u32 now,
+				__u8 kind)
+{
+	struct masq_scratch *s = masq_scratch_get(0);
+
+	if (!s)
+		return MASQ_R_BUSY;
+	*(KEY *)&s->owner = pkt->key;
+	s->now = now;
+	s->half = d->half;
+	s->prefix = d->prefix;
+	s->snat = d->snat;
+	s->ifindex = skb->ifindex;
+	s->kind = kind;
+	s->class = pkt->class;
+	s->seen = pkt->seen;
+	return MASQ_MAKE_FLOW;
 }

@@ -13,8 +13,7 @@ struct masq_decision {
 	__u32 prefix;
 	__u16 snat;
 	__u8 action; /* enum masq_action */
-	__u8 scratch; /* slot of masq_scratch that the caller may use */
-	__u32 ifindex; /* the uplink */
+	__u8 pad;
 };
 #endif
 
