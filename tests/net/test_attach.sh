@@ -206,6 +206,8 @@ masq_in_mount_ns() {
 # The capabilities that a manifest has to name, and no others.
 with_caps() {
 	local caps=$1
+	# before 5.11 maps count against it, and CAP_SYS_RESOURCE is dropped
+	ulimit -l unlimited 2>/dev/null || true
 	lab_in node setpriv --bounding-set "-all$caps" --inh-caps "-all$caps" \
 		"$MASQBPF" "${@:2}"
 }
@@ -275,7 +277,7 @@ locked() {
 # Ctrl-C waits: what has begun is finished.
 interrupted() {
 	local seconds status
-	for seconds in 0.1 0.3 0.5; do
+	for seconds in 0.1 0.5; do
 		status=0
 		lab_in node timeout -s INT "$seconds" "$MASQBPF" attach \
 			-q eth0 || status=$?
@@ -370,9 +372,9 @@ row "a node without address" no_address
 row "standard streams closed" closed_streams
 row "waits for the lock" waits_for_lock
 row "attach is interrupted" interrupted
-row "attach is killed" killed "20 70 106 118 126"
+row "attach is killed" killed "70 106 126"
 row "the first attach fails" failed_first \
-	"43 70 84 106 126 132"
+	"43 84 118 131"
 row "another attach fails" failed_call \
 	"3 40 59 61 70 80 100 118"
 tap_done
