@@ -151,9 +151,18 @@ static void source(void **state)
 	(void)state;
 	for (size_t i = 0; i < ROWS(rows); i++) {
 		struct netdev_link links[] = {
-			{ 1, "lo", ARPHRD_LOOPBACK, true },
-			{ 2, "eth0", ARPHRD_ETHER, true },
-			{ 3, "eth1", ARPHRD_ETHER, true },
+			{ .ifindex = 1,
+			  .name = "lo",
+			  .type = ARPHRD_LOOPBACK,
+			  .up = true },
+			{ .ifindex = 2,
+			  .name = "eth0",
+			  .type = ARPHRD_ETHER,
+			  .up = true },
+			{ .ifindex = 3,
+			  .name = "eth1",
+			  .type = ARPHRD_ETHER,
+			  .up = true },
 		};
 		struct netdev_addr addrs[6];
 		struct netdev_route routes[4];
