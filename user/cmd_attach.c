@@ -9,6 +9,7 @@
 #include <string.h>
 #include "cmd.h"
 #include "config.h"
+#include "fastpath.h"
 #include "hook.h"
 #include "instance.h"
 #include "netdev.h"
@@ -36,6 +37,7 @@ struct attach {
 	struct policy_change change;
 	bool has_policy; /* one runs already */
 	bool applied;
+	size_t pods; /* interfaces with the fast path */
 };
 
 static int parse_hook(const struct cmd_line *line, enum hook_kind *kind)
@@ -157,6 +159,8 @@ static int change(struct attach *a)
 	/* ... and one that runs is not replaced before all else is done */
 	if (!err && a->has_policy && a->config)
 		err = apply(a);
+	if (!err)
+		err = fastpath_sync(a->instance, a->netdev, &a->pods);
 	if (err)
 		undo(a);
 	return err;
@@ -224,6 +228,8 @@ static void summary(const struct attach *a)
 	else
 		snprintf(policy, sizeof(policy), "policy as it was");
 	log_info("%s: attached; %s", names, policy);
+	if (fastpath_is_on(a->instance))
+		log_info("fast path: %zu pod interfaces", a->pods);
 }
 
 static int run(const struct cmd_line *line)
@@ -247,11 +253,19 @@ static int run(const struct cmd_line *line)
 			a.config->keep.count + a.config->masquerade.count +
 			a.config->pods.count + a.config->keep_sources.count;
 	}
+	options.fast_path = cmd_flag(line, "fast-path");
+	if (options.fast_path && fastpath_allow_tcp())
+		goto out;
 	cmd_uninterrupted();
 	if (instance_open(line->pin_dir, INSTANCE_MAKE, &options, &a.instance))
 		goto out;
 	if (instance_is_elsewhere(a.instance)) {
 		instance_say_elsewhere(a.instance);
+		goto out;
+	}
+	if (options.fast_path && !fastpath_is_on(a.instance)) {
+		log_error("attach: --fast-path: this instance was made without "
+			  "it: detach --all first");
 		goto out;
 	}
 	if (check_hooks(&a) || find_policy(&a) || choose_default(&a)) {
@@ -278,6 +292,9 @@ static const struct cmd_option options[] = {
 	  "a built-in policy: ip-masq-agent (the default), "
 	  "reserved, gke-before-1.14" },
 	{ "hook", "KIND", "auto (the default), tcx or tc" },
+	{ "fast-path", NULL,
+	  "established flows skip the node's stack; chosen when the "
+	  "instance is made" },
 	{},
 };
 

@@ -352,6 +352,8 @@ int hook_chain(const struct instance *instance, const struct netdev_link *link,
 /* --- TCX links --------------------------------------------------------- */
 
 #define TCX_PIN_MAX 64
+/* fast path, on the pods' interfaces */
+#define TCX_POD_PREFIX "tcx_pod_"
 
 static void tcx_pin_name(uint32_t ifindex, enum hook_dir dir, char *buf)
 {
@@ -383,27 +385,36 @@ static int tcx_unpin(const struct instance *instance, const char *name)
 	return unlinkat(instance->lock_fd, name, 0) ? -errno : 0;
 }
 
-static int tcx_attach(const struct instance *instance,
-		      const struct netdev_link *link, enum hook_dir dir)
+/* Attaches and pins; a pin of a device that is gone gives way. */
+static int tcx_pin(const struct instance *instance, uint32_t ifindex,
+		   enum hook_dir dir, int prog,
+		   const struct bpf_link_create_opts *opts, const char *name)
 {
-	char name[TCX_PIN_MAX];
 	char path[sizeof(instance->pin_dir) + TCX_PIN_MAX];
-	LIBBPF_OPTS(bpf_link_create_opts, opts,
-		    .flags = dir == HOOK_INGRESS ? F_BEFORE : F_AFTER);
 	int fd, err;
 
-	tcx_pin_name(link->ifindex, dir, name);
-	err = tcx_unpin(instance, name); /* of a device that is gone */
+	err = tcx_unpin(instance, name);
 	if (err && err != -ENOENT)
 		return err;
-	fd = bpf_link_create(prog_for(instance, link, dir), link->ifindex,
-			     tcx_type(dir), &opts);
+	fd = bpf_link_create(prog, ifindex, tcx_type(dir), opts);
 	if (fd < 0)
 		return fd;
 	snprintf(path, sizeof(path), "%s/%s", instance->pin_dir, name);
 	err = bpf_obj_pin(fd, path);
 	close(fd); /* not pinned: the kernel detaches it now */
 	return err;
+}
+
+static int tcx_attach(const struct instance *instance,
+		      const struct netdev_link *link, enum hook_dir dir)
+{
+	char name[TCX_PIN_MAX];
+	LIBBPF_OPTS(bpf_link_create_opts, opts,
+		    .flags = dir == HOOK_INGRESS ? F_BEFORE : F_AFTER);
+
+	tcx_pin_name(link->ifindex, dir, name);
+	return tcx_pin(instance, link->ifindex, dir,
+		       prog_for(instance, link, dir), &opts, name);
 }
 
 static int tcx_detach(const struct instance *instance,
@@ -413,6 +424,30 @@ static int tcx_detach(const struct instance *instance,
 
 	tcx_pin_name(link->ifindex, dir, name);
 	return tcx_unpin(instance, name);
+}
+
+int hook_attach_pod(const struct instance *instance,
+		    const struct netdev_link *link)
+{
+	LIBBPF_OPTS(bpf_link_create_opts, opts, .flags = F_AFTER);
+	int err = 0;
+
+	for (enum hook_dir dir = 0; dir < HOOK_DIRS && !err; dir++) {
+		char name[TCX_PIN_MAX];
+		int prog =
+			instance->prog[dir == HOOK_INGRESS ? PROG_masq_pod_in
+							   : PROG_masq_pod_out];
+
+		snprintf(name, sizeof(name), TCX_POD_PREFIX "%s_%u",
+			 hook_dir_name(dir), link->ifindex);
+		if (tcx_pinned(instance, name) == link->ifindex)
+			continue;
+		err = tcx_pin(instance, link->ifindex, dir, prog, &opts, name);
+	}
+	if (err)
+		log_error("%s: fast path: tcx: %s", link->name,
+			  caps_strerror(err, CAPS_BPF | CAPS_NET_ADMIN));
+	return err;
 }
 
 /* --- clsact filters ---------------------------------------------------- */
@@ -683,6 +718,8 @@ int hook_detach_all(const struct instance *instance,
 		err = hook_find(instance, &netdev->links[i], &sets[i]);
 	for (size_t i = 0; i < netdev->link_count && !err; i++)
 		err = hook_detach(instance, &netdev->links[i], &sets[i]);
+	if (!err)
+		err = unpin_links(instance, TCX_POD_PREFIX, true);
 	/* of links that are gone, or in another network namespace */
 	for (int dir = HOOK_DIRS - 1; dir >= 0 && !err; dir--) {
 		char prefix[TCX_PIN_MAX];

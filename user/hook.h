@@ -86,6 +86,12 @@ int hook_attach(const struct instance *instance, const struct netdev_link *link,
 /* Removes ours that are in *set, egress first. 0 or -errno, printed. */
 int hook_detach(const struct instance *instance, const struct netdev_link *link,
 		const struct hook_set *set);
+/*
+ * The fast path's two programs on a pod's interface, by TCX and behind all
+ * others there; nothing when they are there already. 0 or -errno, printed.
+ */
+int hook_attach_pod(const struct instance *instance,
+		    const struct netdev_link *link);
 /* Removes the pins of links whose device is gone. */
 int hook_prune(const struct instance *instance);
 /*

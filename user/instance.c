@@ -465,6 +465,14 @@ static int make(struct instance *instance,
 	}
 	meta->max_prefixes = prefix_slots(options ? options->max_prefixes : 0);
 	meta->features = probe_features();
+	if (options && options->fast_path) {
+		if (!(meta->features & MASQ_FEAT_LOOP)) {
+			log_error("load: --fast-path needs kernel 5.17 or "
+				  "newer for its helpers, and 6.6 for TCX");
+			return -EOPNOTSUPP;
+		}
+		meta->features |= MASQ_FEAT_FAST;
+	}
 	log_debug("features: bpf_loop %s, bpf_timer %s, FIB source %s",
 		  meta->features & MASQ_FEAT_LOOP ? "yes" : "no",
 		  meta->features & MASQ_FEAT_TIMER ? "yes" : "no",

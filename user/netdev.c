@@ -143,6 +143,14 @@ static int link_message(const struct nlmsghdr *message, void *data)
 			snprintf(link->name, sizeof(link->name), "%s",
 				 mnl_attr_get_str(attr));
 			break;
+		case IFLA_MTU:
+			link->mtu = mnl_attr_get_u32(attr);
+			break;
+		case IFLA_ADDRESS:
+			if (mnl_attr_get_payload_len(attr) == sizeof(link->mac))
+				memcpy(link->mac, mnl_attr_get_payload(attr),
+				       sizeof(link->mac));
+			break;
 		case IFLA_MASTER:
 			link->master = mnl_attr_get_u32(attr);
 			break;

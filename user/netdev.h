@@ -18,6 +18,8 @@ struct netdev_link {
 	char name[IFNAMSIZ];
 	uint16_t type; /* ARPHRD_* */
 	bool up;
+	uint32_t mtu;
+	uint8_t mac[6]; /* all 0: none, or of another length */
 	char kind[16]; /* "vlan", "bridge" ...; "": hardware, lo */
 	uint32_t master; /* the bond, bridge, VRF it is a part of; 0: none */
 	uint32_t lower; /* what a VLAN's packets go through; 0: no VLAN */

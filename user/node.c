@@ -147,10 +147,12 @@ bool node_uplink(const struct instance *instance, uint32_t ifindex,
 int node_add_uplink(struct instance *instance, const struct netdev *netdev,
 		    const struct netdev_link *link)
 {
-	struct masq_iface iface;
+	struct masq_iface iface, old;
 	int err;
 
 	node_uplink_now(netdev, link->ifindex, &iface);
+	if (node_uplink(instance, link->ifindex, &old))
+		iface.uplink = old.uplink; /* fastpath.c's */
 	err = bpf_map_update_elem(instance->map[MAP_masq_ifaces],
 				  &link->ifindex, &iface, BPF_ANY);
 	if (err == -E2BIG) {

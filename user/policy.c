@@ -25,6 +25,7 @@
 #include <unistd.h>
 #include "flows.h"
 #include "history.h"
+#include "fastpath.h"
 #include "out.h"
 #include "policy.h"
 #include "prefix.h"
@@ -284,6 +285,7 @@ static void fill_head(struct masq_policy *head, const struct instance *instance,
 			 (config->drop_foreign_sources ? MASQ_P_DROP_FOREIGN
 						       : 0) |
 			 (config->reject_tcp ? MASQ_P_REJECT_TCP : 0) |
+			 (fastpath_tcp_allowed() ? MASQ_P_FAST_TCP : 0) |
 			 source_flags(config) |
 			 (config->flow_counters ? 0 : MASQ_P_NO_FLOW_COUNT),
 		.port_min = config->port_min,
@@ -295,6 +297,8 @@ static void fill_head(struct masq_policy *head, const struct instance *instance,
 	};
 	for (int i = 0; i < MASQ_T_MAX; i++)
 		head->timeout[i] = ns_to_ticks(instance, config->timeout_ns[i]);
+	head->fast = ns_to_ticks(instance, 1000000000ULL);
+	head->fast = ns_to_ticks(instance, 1000000000ULL); /* 1 s */
 	head->fragment =
 		ns_to_ticks(instance, MASQ_FRAG_SECONDS * 1000000000ULL);
 }

@@ -1,0 +1,156 @@
+#!/usr/bin/env bash
+# The fast path: established flows skip the node's stack, by its consent. What
+# the stack still gets to see is counted there by nft; what happens to the
+# packets is judged by the far side, as everywhere.
+set -euo pipefail
+. "$(dirname "$0")/../lib/tap.sh"
+. "$(dirname "$0")/../lib/lab.sh"
+
+FAR=172.30.12.110
+
+lab_begin
+lab_node_far
+lab_pod pod1 10.44.14.15
+lab_pod pod2 10.44.14.16
+lab_serve far 443
+lab_serve pod2 80
+
+# conntrack in use, and what the stack forwards counted
+lab_in node nft -f - <<-EOF
+	table ip stack {
+		counter forwarded { }
+		set closed { type ipv4_addr; }
+		chain forward {
+			type filter hook forward priority filter
+			ct state established,related,new counter name forwarded
+			ip daddr @closed drop
+			ip saddr @closed drop
+		}
+	}
+EOF
+lab_in far nft -f - <<-EOF
+	table ip ttl {
+		counter routed { }
+		counter other { }
+		chain in {
+			type filter hook prerouting priority -300
+			iifname eth0 ip ttl 63 counter name routed
+			iifname eth0 ip ttl != 63 counter name other
+		}
+	}
+EOF
+
+counter() { # NS TABLE NAME
+	lab_in "$1" nft -j list counter ip "$2" "$3" |
+		jq '.nftables[1].counter.packets'
+}
+
+start() {
+	printf 'nonMasqueradeCIDRs: [10.0.0.0/8]\n' >"$LAB_DIR/config.yaml"
+	masq attach eth0 --fast-path --config "$LAB_DIR/config.yaml"
+	is be_liberal "$(lab_in node \
+		cat /proc/sys/net/netfilter/nf_conntrack_tcp_be_liberal)" 1
+}
+
+flow_packets() {
+	masq flows --json | jq '[.[] | .egress.packets + .ingress.packets] | add'
+}
+
+# A transfer both ways: its bytes are right (traffic.py compares them), and
+# the stack has seen next to nothing of it.
+skips_the_stack() {
+	local before seen all
+	stream_start pod1 $FAR 443
+	before=$(counter node stack forwarded)
+	all=$(flow_packets)
+	stream_more 64
+	seen=$(($(counter node stack forwarded) - before))
+	all=$(($(flow_packets) - all))
+	stream_end
+	is source "$(word source "$STREAM_LINE")" $NODE_ADDR
+	note "$seen of $all packets took the stack"
+	[ "$seen" -lt $((all / 10)) ] || fail "$seen of $all took the stack"
+}
+
+ttl_goes_down() {
+	is "packets with another TTL" "$(counter far ttl other)" 0
+	[ "$(counter far ttl routed)" -gt 100 ] || fail "too few to tell"
+}
+
+# A firewall rule that comes later counts within a moment.
+firewall_counts() {
+	stream_start pod1 $FAR 443
+	stream_more 8
+	lab_in node nft add element ip stack closed "{ $FAR }"
+	lab_wait 10 stands_still
+	lab_in node nft delete element ip stack closed "{ $FAR }"
+	stream_more 8
+	stream_end
+}
+
+stands_still() {
+	local before
+	before=$(cat "$STREAM/progress")
+	sleep 0.7 # longer than a sender that may send ever pauses
+	[ "$before" = "$(cat "$STREAM/progress")" ]
+}
+
+# The far gateway gets another MAC address: the neighbour entry follows, and
+# so does the fast path.
+neighbour_changes() {
+	stream_start pod1 $FAR 443
+	stream_more 8
+	lab_in far ip link set eth0 address 02:00:00:00:77:01
+	lab_in node ip neigh replace $FAR_GATEWAY dev eth0 \
+		lladdr 02:00:00:00:77:01 nud permanent
+	stream_more 32
+	stream_end
+}
+
+# pod to pod never meets the uplink: nothing to do there
+pod_to_pod() {
+	local line
+	line=$(traffic pod1 who 10.44.14.16 80) || fail "$line"
+	is source "$(word source "$line")" 10.44.14.15
+}
+
+short_ones() {
+	local line
+	for _ in 1 2 3 4 5; do
+		line=$(traffic pod1 who $FAR 443) || fail "$line"
+		is source "$(word source "$line")" $NODE_ADDR
+	done
+}
+
+udp() {
+	local line
+	line=$(seq 20 | traffic pod1 talk $FAR 443 --proto udp \
+		--sport 5555 --timeout 3 | sort -u) || fail "$line"
+	is "who was seen" "$line" "$NODE_ADDR 5555"
+}
+
+gone() {
+	masq detach --all
+	is "programs left on the pod's interface" \
+		"$(lab_in node ip -d link show pod1 | grep -c tcx || true)" 0
+	[ ! -e "$MASQBPF_PIN_DIR" ] || fail "pins are left"
+}
+
+row "attach --fast-path, conntrack told to be liberal" start
+if ! row_ok; then
+	tap_done
+	exit
+fi
+for offload in on off; do
+	lab_offload $offload
+	row "TCP both ways, offload $offload: the stack sees little of it" \
+		skips_the_stack
+done
+row "the TTL goes down as in any router" ttl_goes_down
+row "connections that begin and end" short_ones
+row "UDP" udp
+row "a firewall rule that comes later counts" firewall_counts
+row "a neighbour's new address is followed" neighbour_changes
+row "pod to pod" pod_to_pod
+row "detach removes it all" gone
+tap_done
