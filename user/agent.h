@@ -70,6 +70,7 @@ struct agent {
 	/* interfaces */
 	struct agent_link *links;
 	size_t link_count;
+	bool links_settled; /* attached as they were at the start */
 	uint64_t links_due_ms; /* of the next look at them */
 	uint64_t links_rest_ms; /* not before */
 

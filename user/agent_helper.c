@@ -26,6 +26,7 @@ enum verb {
 struct request {
 	uint32_t verb;
 	uint32_t kind; /* enum hook_kind */
+	uint32_t seed; /* enum seed_keep */
 	struct netdev_link link;
 };
 
@@ -50,22 +51,37 @@ static int look(const struct instance *instance, const struct request *request,
 	return 0;
 }
 
-static int attach(const struct instance *instance,
-		  const struct request *request, struct answer *answer)
+struct seeding {
+	struct instance *instance;
+	const struct request *request;
+};
+
+static void seed(void *data)
 {
+	const struct seeding *seeding = data;
+
+	seed_uplink(seeding->instance, seeding->request->link.ifindex,
+		    seeding->request->seed);
+}
+
+static int attach(struct instance *instance, const struct request *request,
+		  struct answer *answer)
+{
+	struct seeding seeding = { instance, request };
 	enum hook_kind kind = request->kind;
 	struct hook_set added;
 	int err;
 
 	err = hook_prune(instance) ?:
 	      hook_check(instance, &request->link, &kind) ?:
-	      hook_attach(instance, &request->link, kind, &added);
+	      hook_attach(instance, &request->link, kind, &added,
+			  request->seed ? seed : NULL, &seeding);
 	answer->kind = kind;
 	answer->whole = !err;
 	return err;
 }
 
-static void serve(const struct instance *instance, int fd)
+static void serve(struct instance *instance, int fd)
 {
 	struct request request;
 
@@ -73,7 +89,7 @@ static void serve(const struct instance *instance, int fd)
 		struct answer answer = {};
 
 		request.link.name[sizeof(request.link.name) - 1] = '\0';
-		if (request.kind > HOOK_AUTO)
+		if (request.kind > HOOK_AUTO || request.seed > SEED_KEEP_ALL)
 			answer.error = -EINVAL;
 		else if (request.verb == VERB_LOOK)
 			answer.error = look(instance, &request, &answer);
@@ -149,10 +165,11 @@ int helper_look(const struct helper *helper, const struct netdev_link *link,
 }
 
 int helper_attach(const struct helper *helper, const struct netdev_link *link,
-		  enum hook_kind *kind)
+		  enum hook_kind *kind, enum seed_keep seed_what)
 {
 	struct request request = { .verb = VERB_ATTACH,
 				   .kind = *kind,
+				   .seed = seed_what,
 				   .link = *link };
 	struct answer answer = {};
 	int err = ask(helper, &request, &answer);

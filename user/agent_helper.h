@@ -13,6 +13,7 @@
 #include "hook.h"
 #include "instance.h"
 #include "netdev.h"
+#include "seed.h"
 
 struct helper {
 	int fd;
@@ -25,8 +26,11 @@ int helper_start(struct instance *instance, struct helper *out);
 /* What is hooked on a link. 0 or -errno. */
 int helper_look(const struct helper *helper, const struct netdev_link *link,
 		enum hook_kind *kind, bool *whole);
-/* Hooks what is missing; *kind: what was asked for, then what it is. */
+/*
+ * Hooks what is missing; *kind: what was asked for, then what it is. `seed`:
+ * which flows it takes over from conntrack.
+ */
 int helper_attach(const struct helper *helper, const struct netdev_link *link,
-		  enum hook_kind *kind);
+		  enum hook_kind *kind, enum seed_keep seed);
 
 #endif

@@ -246,6 +246,7 @@ static void attach_link(struct agent *a, const struct netdev *netdev,
 {
 	const struct netdev_link *dev = netdev_by_index(netdev, link->ifindex);
 	enum hook_kind old = link->kind;
+	enum seed_keep seed = SEED_NOTHING;
 	bool was_whole = link->whole;
 	int err;
 
@@ -258,13 +259,16 @@ static void attach_link(struct agent *a, const struct netdev *netdev,
 		a->failed = err;
 		return;
 	}
-	if (!err && link->whole &&
-	    node_uplink(a->instance, link->ifindex, &(struct masq_iface){}))
+	if (!node_uplink(a->instance, link->ifindex, &(struct masq_iface){}))
+		seed = instance_is_new(a->instance) && !a->links_settled
+			       ? SEED_KEEP_ALL
+			       : SEED_KEEP_POLICY;
+	else if (!err && link->whole)
 		return;
 	if (link->failed && follow_now_ms() < link->retry_ms)
 		return;
 	err = node_add_uplink(a->instance, netdev, dev)
-		      ?: helper_attach(&a->helper, dev, &link->kind);
+		      ?: helper_attach(&a->helper, dev, &link->kind, seed);
 	if (err == -EPIPE)
 		a->failed = err;
 	link->failed = err != 0;
@@ -302,6 +306,7 @@ static int update(struct agent *a, const struct netdev *netdev)
 	a->link_count = list.count;
 	for (size_t i = 0; i < a->link_count && !a->failed; i++)
 		attach_link(a, netdev, &a->links[i]);
+	a->links_settled = true;
 	end_flows(a, &gone);
 out:
 	free(gone.addrs);

@@ -128,6 +128,7 @@ static const int agent_bpf[] = {
 static const int helper_bpf[] = {
 	BPF_OBJ_GET_INFO_BY_FD, BPF_OBJ_GET,	BPF_OBJ_PIN,
 	BPF_LINK_CREATE,	BPF_PROG_QUERY, BPF_PROG_GET_FD_BY_ID,
+	BPF_PROG_TEST_RUN, /* masq_ctl, for flows taken over */
 };
 
 static int allow(scmp_filter_ctx filter, const int *calls, size_t count)

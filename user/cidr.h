@@ -43,6 +43,12 @@ int number_parse(const char *text, uint64_t min, uint64_t max, uint64_t *out,
 const char *addr_format(const struct addr *addr, char *buf, size_t len);
 const char *cidr_format(const struct cidr *cidr, char *buf, size_t len);
 
+static inline bool addr_equal(const struct addr *a, const struct addr *b)
+{
+	return a->family == b->family && a->a[0] == b->a[0] &&
+	       a->a[1] == b->a[1] && a->a[2] == b->a[2] && a->a[3] == b->a[3];
+}
+
 /* Total order: family, address, then the wider first. */
 int cidr_cmp(const struct cidr *a, const struct cidr *b);
 /* The prefix of this length that holds addr. */

@@ -16,6 +16,7 @@
 #include "node.h"
 #include "out.h"
 #include "policy.h"
+#include "seed.h"
 #include "status.h"
 
 #define DEFAULT_PRESET "ip-masq-agent"
@@ -118,8 +119,24 @@ static int apply(struct attach *a)
 	return err;
 }
 
+struct seeding {
+	struct attach *attach;
+	const struct uplink *uplink;
+};
+
+static void seed(void *data)
+{
+	const struct seeding *seeding = data;
+	struct instance *instance = seeding->attach->instance;
+
+	seed_uplink(instance, seeding->uplink->link->ifindex,
+		    instance_is_new(instance) ? SEED_KEEP_ALL
+					      : SEED_KEEP_POLICY);
+}
+
 static int attach_uplink(struct attach *a, struct uplink *uplink)
 {
+	struct seeding seeding = { a, uplink };
 	struct masq_iface old;
 	int err;
 
@@ -128,7 +145,8 @@ static int attach_uplink(struct attach *a, struct uplink *uplink)
 	if (err)
 		return err;
 	return hook_attach(a->instance, uplink->link, uplink->kind,
-			   &uplink->added);
+			   &uplink->added, uplink->is_new ? seed : NULL,
+			   &seeding);
 }
 
 static void undo(struct attach *a)

@@ -641,7 +641,8 @@ int hook_check(const struct instance *instance, const struct netdev_link *link,
 }
 
 int hook_attach(const struct instance *instance, const struct netdev_link *link,
-		enum hook_kind kind, struct hook_set *added)
+		enum hook_kind kind, struct hook_set *added,
+		void (*between)(void *data), void *data)
 {
 	struct hook_set other, set;
 	int err;
@@ -649,6 +650,8 @@ int hook_attach(const struct instance *instance, const struct netdev_link *link,
 	*added = (struct hook_set){};
 	err = hook_find(instance, link, &set);
 	for (enum hook_dir dir = 0; dir < HOOK_DIRS && !err; dir++) {
+		if (dir == HOOK_EGRESS && between)
+			between(data);
 		if (set.has[kind][dir])
 			continue;
 		err = attach_one(instance, link, kind, dir);

@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* conntrack.c - a dump of the kernel's conntrack table. */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <string.h>
+#include <libmnl/libmnl.h>
+#include <linux/netfilter/nf_conntrack_common.h>
+#include <linux/netfilter/nfnetlink.h>
+#include <linux/netfilter/nfnetlink_conntrack.h>
+#include <sys/stat.h>
+#include "conntrack.h"
+
+/* There as soon as the module is; a dump without it would load it. */
+#define PROC_COUNT "/proc/sys/net/netfilter/nf_conntrack_count"
+
+bool conntrack_has_snat(const struct conntrack *ct)
+{
+	return ct->reply.dport != ct->orig.sport ||
+	       !addr_equal(&ct->reply.dst, &ct->orig.src);
+}
+
+bool conntrack_has_dnat(const struct conntrack *ct)
+{
+	return ct->reply.sport != ct->orig.dport ||
+	       !addr_equal(&ct->reply.src, &ct->orig.dst);
+}
+
+static void read_addr(const struct nlattr *attr, struct addr *out)
+{
+	size_t length = mnl_attr_get_payload_len(attr);
+
+	if (length != 4 && length != 16)
+		return;
+	memset(out, 0, sizeof(*out));
+	out->family = length == 4 ? 4 : 6;
+	memcpy(out->a, mnl_attr_get_payload(attr), length);
+}
+
+static __be16 read_port(const struct nlattr *attr)
+{
+	return mnl_attr_get_payload_len(attr) == 2 ? mnl_attr_get_u16(attr) : 0;
+}
+
+static void read_proto(const struct nlattr *nest, struct conntrack *ct,
+		       struct conntrack_tuple *tuple)
+{
+	const struct nlattr *attr;
+
+	mnl_attr_for_each_nested(attr, nest)
+	{
+		switch (mnl_attr_get_type(attr)) {
+		case CTA_PROTO_NUM:
+			ct->proto = mnl_attr_get_u8(attr);
+			break;
+		case CTA_PROTO_SRC_PORT:
+			tuple->sport = read_port(attr);
+			break;
+		case CTA_PROTO_DST_PORT:
+			tuple->dport = read_port(attr);
+			break;
+		case CTA_PROTO_ICMP_ID:
+		case CTA_PROTO_ICMPV6_ID:
+			tuple->sport = tuple->dport = read_port(attr);
+			break;
+		case CTA_PROTO_ICMP_TYPE:
+		case CTA_PROTO_ICMPV6_TYPE:
+			if (tuple == &ct->orig)
+				ct->icmp_type = mnl_attr_get_u8(attr);
+			break;
+		}
+	}
+}
+
+static void read_tuple(const struct nlattr *nest, struct conntrack *ct,
+		       struct conntrack_tuple *tuple)
+{
+	const struct nlattr *attr, *ip;
+
+	mnl_attr_for_each_nested(attr, nest)
+	{
+		if (mnl_attr_get_type(attr) == CTA_TUPLE_PROTO)
+			read_proto(attr, ct, tuple);
+		if (mnl_attr_get_type(attr) != CTA_TUPLE_IP)
+			continue;
+		mnl_attr_for_each_nested(ip, attr)
+		{
+			switch (mnl_attr_get_type(ip)) {
+			case CTA_IP_V4_SRC:
+			case CTA_IP_V6_SRC:
+				read_addr(ip, &tuple->src);
+				break;
+			case CTA_IP_V4_DST:
+			case CTA_IP_V6_DST:
+				read_addr(ip, &tuple->dst);
+				break;
+			}
+		}
+	}
+}
+
+static void read_protoinfo(const struct nlattr *nest, struct conntrack *ct)
+{
+	const struct nlattr *attr, *tcp;
+
+	mnl_attr_for_each_nested(attr, nest)
+	{
+		if (mnl_attr_get_type(attr) != CTA_PROTOINFO_TCP)
+			continue;
+		mnl_attr_for_each_nested(tcp, attr)
+		{
+			if (mnl_attr_get_type(tcp) == CTA_PROTOINFO_TCP_STATE)
+				ct->tcp_state = mnl_attr_get_u8(tcp);
+		}
+	}
+}
+
+struct walk {
+	int (*each)(void *data, const struct conntrack *ct);
+	void *data;
+	int err;
+};
+
+static int message(const struct nlmsghdr *header, void *data)
+{
+	struct walk *walk = data;
+	struct conntrack ct = {};
+	const struct nlattr *attr;
+
+	mnl_attr_for_each(attr, header, sizeof(struct nfgenmsg))
+	{
+		switch (mnl_attr_get_type(attr)) {
+		case CTA_TUPLE_ORIG:
+			read_tuple(attr, &ct, &ct.orig);
+			break;
+		case CTA_TUPLE_REPLY:
+			read_tuple(attr, &ct, &ct.reply);
+			break;
+		case CTA_STATUS:
+			ct.status = ntohl(mnl_attr_get_u32(attr));
+			break;
+		case CTA_TIMEOUT:
+			ct.timeout = ntohl(mnl_attr_get_u32(attr));
+			break;
+		case CTA_PROTOINFO:
+			read_protoinfo(attr, &ct);
+			break;
+		}
+	}
+	if (!ct.orig.src.family || !ct.reply.src.family)
+		return MNL_CB_OK;
+	walk->err = walk->each(walk->data, &ct);
+	return walk->err ? MNL_CB_ERROR : MNL_CB_OK;
+}
+
+int conntrack_walk(int (*each)(void *data, const struct conntrack *ct),
+		   void *data)
+{
+	static char buffer[65536];
+	struct nlmsghdr *request = mnl_nlmsg_put_header(buffer);
+	struct walk walk = { .each = each, .data = data };
+	int more = MNL_CB_OK, err = 0;
+	struct mnl_socket *nl;
+	struct nfgenmsg *nfg;
+	struct stat st;
+	ssize_t n;
+
+	if (stat(PROC_COUNT, &st))
+		return -ENOENT;
+	nl = mnl_socket_open2(NETLINK_NETFILTER, SOCK_CLOEXEC);
+	if (!nl)
+		return errno == EPROTONOSUPPORT ? -ENOENT : -errno;
+	request->nlmsg_type = NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_GET;
+	request->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
+	request->nlmsg_seq = 1;
+	nfg = mnl_nlmsg_put_extra_header(request, sizeof(*nfg));
+	nfg->nfgen_family = AF_UNSPEC;
+	nfg->version = NFNETLINK_V0;
+	if (mnl_socket_bind(nl, 0, MNL_SOCKET_AUTOPID) < 0 ||
+	    mnl_socket_sendto(nl, request, request->nlmsg_len) < 0)
+		err = -errno;
+	while (!err && more > MNL_CB_STOP) {
+		n = mnl_socket_recvfrom(nl, buffer, sizeof(buffer));
+		if (n >= 0)
+			more = mnl_cb_run(buffer, n, 1,
+					  mnl_socket_get_portid(nl), message,
+					  &walk);
+		if (n < 0 || more == MNL_CB_ERROR)
+			err = walk.err ?: -errno;
+	}
+	mnl_socket_close(nl);
+	return err;
+}

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * conntrack.h - the kernel's table of connections, read over nfnetlink. Never
+ * written, and never brought to life by looking at it.
+ */
+#ifndef MASQ_CONNTRACK_H
+#define MASQ_CONNTRACK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <linux/types.h>
+#include "cidr.h"
+
+/* One direction; ports in network order. ICMP echo: the identifier is both. */
+struct conntrack_tuple {
+	struct addr src, dst;
+	__be16 sport, dport;
+};
+
+struct conntrack {
+	struct conntrack_tuple orig; /* of the packet that began it */
+	struct conntrack_tuple reply; /* as its answers come in */
+	uint8_t proto;
+	uint8_t icmp_type; /* of the first packet */
+	uint8_t tcp_state; /* enum tcp_conntrack */
+	uint32_t status; /* IPS_* */
+	uint32_t timeout; /* seconds left */
+};
+
+/* Is the source, the destination, what netfilter made of it? */
+bool conntrack_has_snat(const struct conntrack *ct);
+bool conntrack_has_dnat(const struct conntrack *ct);
+
+/*
+ * Calls `each` (0 or -errno, which ends the walk) for every entry of both
+ * families in this network namespace. -ENOENT: the kernel tracks nothing.
+ */
+int conntrack_walk(int (*each)(void *data, const struct conntrack *ct),
+		   void *data);
+
+#endif

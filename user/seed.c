@@ -1,0 +1,242 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * seed.c - conntrack entries as flow records.
+ *
+ * An entry is looked at as the uplink sees its packets, and it may go through
+ * there twice, as a request and as an answer that was turned around on the
+ * node (a NodePort whose backend is elsewhere). Both views are keys: inside
+ * and far side. Outside is where the route to the far side leaves by this
+ * uplink and the one to the inside does not.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <linux/netfilter/nf_conntrack_common.h>
+#include <linux/netfilter/nf_conntrack_tcp.h>
+#include <netinet/in.h>
+#include "caps.h"
+#include "conntrack.h"
+#include "netdev.h"
+#include "out.h"
+#include "seed.h"
+
+#define LOOPBACK   1 /* ifindex of lo, which all local addresses route to */
+
+#define ICMP_ECHO4 8
+#define ICMP_ECHO6 128
+
+struct place {
+	struct addr addr; /* family 0: free */
+	uint32_t ifindex; /* 0: no route */
+};
+
+struct seed {
+	struct instance *instance;
+	uint32_t ifindex;
+	enum seed_keep keep;
+	struct place *places; /* hash table, a power of two */
+	size_t room, used;
+	unsigned long made[MASQ_K_RESERVED + 1];
+	unsigned long no_room;
+};
+
+/* --- where an address is ----------------------------------------------- */
+
+static size_t hash(const struct addr *addr)
+{
+	uint64_t h = addr->family;
+
+	for (int i = 0; i < 4; i++)
+		h = (h ^ addr->a[i]) * 0x9e3779b97f4a7c15ULL;
+	return h >> 32;
+}
+
+/* Where it is in the table, or would be. */
+static struct place *find_place(const struct seed *s, const struct addr *addr)
+{
+	size_t i = hash(addr) & (s->room - 1);
+
+	while (s->places[i].addr.family &&
+	       !addr_equal(&s->places[i].addr, addr))
+		i = (i + 1) & (s->room - 1);
+	return &s->places[i];
+}
+
+static int make_places(struct seed *s)
+{
+	struct place *old = s->places;
+	size_t count = s->room;
+
+	if (2 * (s->used + 1) <= s->room)
+		return 0;
+	s->room = count ? 2 * count : 1024;
+	s->places = calloc(s->room, sizeof(*s->places));
+	if (!s->places) {
+		s->places = old;
+		s->room = count;
+		return -ENOMEM;
+	}
+	for (size_t i = 0; i < count; i++)
+		if (old[i].addr.family)
+			*find_place(s, &old[i].addr) = old[i];
+	free(old);
+	return 0;
+}
+
+/* The interface towards this address; each address is asked for once. */
+static int place(struct seed *s, const struct addr *addr, uint32_t *ifindex)
+{
+	struct place *p;
+	int err = make_places(s);
+
+	if (err)
+		return err;
+	p = find_place(s, addr);
+	if (!p->addr.family) {
+		p->addr = *addr;
+		s->used++;
+		if (netdev_route_to(addr, &p->ifindex))
+			p->ifindex = 0;
+	}
+	*ifindex = p->ifindex;
+	return 0;
+}
+
+/* --- records ----------------------------------------------------------- */
+
+static uint8_t state_of(const struct conntrack *ct)
+{
+	if (ct->proto != IPPROTO_TCP)
+		return ct->status & IPS_SEEN_REPLY ? MASQ_ST_ESTABLISHED
+						   : MASQ_ST_NEW;
+	switch (ct->tcp_state) {
+	case TCP_CONNTRACK_ESTABLISHED:
+	case TCP_CONNTRACK_FIN_WAIT: /* half closed: still in use */
+	case TCP_CONNTRACK_CLOSE_WAIT:
+		return MASQ_ST_ESTABLISHED;
+	case TCP_CONNTRACK_LAST_ACK:
+	case TCP_CONNTRACK_TIME_WAIT:
+	case TCP_CONNTRACK_CLOSE:
+		return MASQ_ST_CLOSED;
+	default:
+		return MASQ_ST_NEW;
+	}
+}
+
+static bool has_ports(uint8_t proto)
+{
+	return proto == IPPROTO_TCP || proto == IPPROTO_UDP ||
+	       proto == IPPROTO_UDPLITE || proto == IPPROTO_SCTP ||
+	       proto == IPPROTO_DCCP;
+}
+
+/* The key of a flow: our side and the far side. False: of no kind we know. */
+static bool make_key(const struct conntrack *ct, bool from_outside,
+		     struct masq_ctl *ctl)
+{
+	const struct conntrack_tuple *tuple = from_outside ? &ct->orig
+							   : &ct->reply;
+
+	/* both views come in: an original from outside, an answer from there */
+	ctl->family = tuple->dst.family;
+	ctl->proto = ct->proto;
+	memcpy(ctl->in_addr, tuple->dst.a, sizeof(ctl->in_addr));
+	memcpy(ctl->rem_addr, tuple->src.a, sizeof(ctl->rem_addr));
+	if (has_ports(ct->proto)) {
+		ctl->in_port = tuple->dport;
+		ctl->rem_port = tuple->sport;
+	} else if (ct->proto == IPPROTO_ICMP || ct->proto == IPPROTO_ICMPV6) {
+		if (ct->icmp_type != ICMP_ECHO4 && ct->icmp_type != ICMP_ECHO6)
+			return false;
+		ctl->in_port = tuple->dport;
+		ctl->role = from_outside ? MASQ_ROLE_QUERY : MASQ_ROLE_FLOW;
+	}
+	return true;
+}
+
+/* What the policy says of a flow that a pod opened: is it to be recorded? */
+static bool is_kept(const struct seed *s, struct masq_ctl *ctl)
+{
+	struct masq_ctl ask = *ctl;
+
+	ask.op = MASQ_CTL_EXPLAIN;
+	ask.ifindex = s->ifindex;
+	if (instance_ctl(s->instance, &ask) ||
+	    (ask.reason != MASQ_R_NONE && ask.reason != MASQ_R_NO_ADDRESS))
+		return false;
+	ctl->prefix = ask.prefix;
+	return ask.action == MASQ_KEEP || s->keep == SEED_KEEP_ALL;
+}
+
+static int seed_view(struct seed *s, const struct conntrack *ct,
+		     bool from_outside)
+{
+	const struct conntrack_tuple *tuple = from_outside ? &ct->orig
+							   : &ct->reply;
+	struct masq_ctl ctl = { .prefix = MASQ_NO_PREFIX };
+	uint32_t inside, outside;
+	int err;
+
+	err = place(s, &tuple->src, &outside) ?: place(s, &tuple->dst, &inside);
+	if (err)
+		return err;
+	if (outside != s->ifindex || inside == outside || !inside ||
+	    !make_key(ct, from_outside, &ctl))
+		return 0;
+
+	if (inside == LOOPBACK) {
+		/* its own sockets are looked up when a port is searched */
+		if (!(from_outside ? conntrack_has_dnat(ct)
+				   : conntrack_has_snat(ct)))
+			return 0;
+		ctl.kind = MASQ_K_RESERVED;
+	} else if (from_outside) {
+		ctl.kind = MASQ_K_INBOUND;
+	} else {
+		ctl.kind = MASQ_K_KEEP;
+		if (!is_kept(s, &ctl))
+			return 0;
+	}
+	ctl.op = MASQ_CTL_SEED;
+	ctl.state = state_of(ct);
+	ctl.timeout =
+		ns_to_ticks(s->instance, ct->timeout * UINT64_C(1000000000));
+	err = instance_ctl(s->instance, &ctl);
+	if (!err)
+		s->made[ctl.kind]++;
+	if (err == -ENOSPC)
+		s->no_room++;
+	return err == -EEXIST || err == -EBUSY || err == -ENOSPC ? 0 : err;
+}
+
+static int seed_entry(void *data, const struct conntrack *ct)
+{
+	if (ct->status & IPS_DYING || !ct->timeout)
+		return 0;
+	return seed_view(data, ct, true) ?: seed_view(data, ct, false);
+}
+
+void seed_uplink(struct instance *instance, uint32_t ifindex,
+		 enum seed_keep keep)
+{
+	struct seed s = { .instance = instance,
+			  .ifindex = ifindex,
+			  .keep = keep };
+	int err = conntrack_walk(seed_entry, &s);
+
+	if (err == -ENOENT)
+		log_debug("conntrack: not in use: nothing to seed from");
+	else if (err)
+		log_warn("conntrack: cannot take over flows: %s",
+			 caps_strerror(err, CAPS_NET_ADMIN));
+	else
+		log_debug("conntrack: taken over: %lu kept, %lu inbound, "
+			  "%lu translated by netfilter",
+			  s.made[MASQ_K_KEEP], s.made[MASQ_K_INBOUND],
+			  s.made[MASQ_K_RESERVED]);
+	if (s.no_room)
+		log_warn("conntrack: %lu flows not taken over: no room in the "
+			 "flow table (maxFlows)",
+			 s.no_room);
+	free(s.places);
+}

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * seed.h - what flows on an uplink before we are there, from the kernel's
+ * conntrack table into the flow maps.
+ */
+#ifndef MASQ_SEED_H
+#define MASQ_SEED_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include "instance.h"
+
+enum seed_keep {
+	SEED_NOTHING, /* for callers; never for seed_uplink */
+	SEED_KEEP_POLICY, /* only flows that the policy keeps as well */
+	/*
+	 * Those of masqueraded prefixes, too. Only for a dataplane that is
+	 * made now: conntrack sees what we translate as not translated.
+	 */
+	SEED_KEEP_ALL,
+};
+
+/*
+ * Makes records for the flows on this uplink that have none: those from pods
+ * that are not translated, those from outside to pods, and the ports that
+ * netfilter's NAT uses. To be called between the hooks: with ingress in place
+ * nothing that begins now is missed, and egress does not yet judge.
+ *
+ * Without conntrack there is nothing to do. An error is said and costs only
+ * the flows that are not seeded, so there is none to return.
+ */
+void seed_uplink(struct instance *instance, uint32_t ifindex,
+		 enum seed_keep keep);
+
+#endif
