@@ -96,8 +96,9 @@ static void json_note(struct json *j, const struct policy *policy,
 static int list(struct instance *instance, const struct cmd_line *line,
 		uint32_t running)
 {
-	static const char *const headers[] = { ">GENERATION", "WHEN", "CHANGE",
-					       "CONFIG",      "WHO",  "COMMAND",
+	static const char *const headers[] = { ">GENERATION", "WHEN",
+					       "CHANGE",      "WHO",
+					       "COMMAND",     "CONFIG",
 					       NULL };
 	struct table *t = NULL;
 	char text[300];
@@ -127,10 +128,10 @@ static int list(struct instance *instance, const struct cmd_line *line,
 					sizeof(text)));
 			table_cell(t, "+%zu -%zu ~%zu", note.change.added,
 				   note.change.removed, note.change.changed);
-			table_cell(t, "%s",
-				   config_text(policy, text, sizeof(text)));
 			table_cell(t, "%s", note.who);
 			table_cell(t, "%s", note.command);
+			table_cell(t, "%s",
+				   config_text(policy, text, sizeof(text)));
 			table_row_end(t);
 		}
 		policy_free(policy);

@@ -1,0 +1,435 @@
+#!/usr/bin/env bash
+# What an operator looks at: plan, watch, top, doctor, history and rollback on
+# a lab with traffic; the examples of the documentation.
+set -euo pipefail
+. "$(dirname "$0")/../lib/tap.sh"
+. "$(dirname "$0")/../lib/lab.sh"
+
+PORT=443
+POD=10.44.14.15
+
+lab_begin
+lab_node_far
+lab_pod pod1 $POD
+lab_pod pod2 10.44.14.16
+lab_serve far $PORT
+cd "$LAB_DIR"
+
+config() { # CIDRS
+	printf 'nonMasqueradeCIDRs: [%s]\npodCIDRs: [10.44.0.0/16]\n' "$1"
+}
+
+config 10.0.0.0/8 >old.yaml
+config '10.0.0.0/8, 172.16.0.0/12' >new.yaml
+masq attach eth0 --config old.yaml
+
+# back: every row begins with old.yaml in force and no flow
+back() {
+	masq reload --config old.yaml
+	masq flush
+}
+
+json_is() { # NAME JSON FILTER WANT
+	is "$1" "$(jq -c "$3" <<<"$2")" "$4"
+}
+
+# status_of COMMAND...: its exit status, its output to $LAB_DIR/out
+status_of() {
+	local status=0
+	"$@" >"$LAB_DIR/out" 2>&1 || status=$?
+	echo $status
+}
+
+# connect NS DEST [PORT]: does not wait for an answer that does not come
+connect() {
+	lab_in "$1" timeout 0.3 bash -c ": </dev/tcp/$2/${3:-$PORT}" 2>/dev/null ||
+		true
+}
+
+# --- plan -------------------------------------------------------------------
+
+plan_counts_flows_and_pods() {
+	local plan
+	back
+	connect pod1 $FAR_ADDR
+	connect pod1 172.30.1.1
+	connect pod2 $FAR_ADDR
+	connect pod2 198.51.100.1 # not in the range that flips
+	plan=$(masq plan new.yaml --json)
+	json_is changes "$plan" '[.changes[] | [.prefix, .from, .to]]' \
+		'[["172.16.0.0/12",null,"keep"]]'
+	json_is flips "$plan" '[.flips[] | [.range, .from, .to, .live_flows]]' \
+		'[["172.16.0.0/12","masquerade","keep",3]]'
+	json_is pods "$plan" '.flips[0].pods' '["10.44.14.15","10.44.14.16"]'
+	json_is warnings "$plan" '[.warnings[] |
+		select(test("3 live flows of 2 pods"))] | length' 1
+}
+
+plan_says_whether_something_changes() {
+	back
+	is "the same file" "$(status_of masq plan old.yaml --exit-code)" 0
+	grep -q 'nothing changes' out
+	is "another one" "$(status_of masq plan new.yaml --exit-code)" 3
+	is "without --exit-code" "$(status_of masq plan new.yaml)" 0
+	is "files" "$(status_of masq plan new.yaml --against old.yaml \
+		--exit-code)" 3
+	is "no such file" "$(status_of masq plan nowhere.yaml)" 2
+	is "no such other file" "$(status_of masq plan new.yaml \
+		--against nowhere.yaml)" 2
+}
+
+plan_is_true() {
+	local range
+	back
+	range=$(masq plan new.yaml --json | jq -r '.flips[0].range')
+	masq reload --config new.yaml
+	is "action of the range that flipped" \
+		"$(masq explain "${range%/*}" --json | jq -r .action)" keep
+	is "and of what lies behind it" \
+		"$(masq explain 172.32.0.0 --json | jq -r .action)" masquerade
+	is "plan afterwards" "$(status_of masq plan new.yaml --exit-code)" 0
+}
+
+plan_without_a_node() {
+	chmod 755 "$LAB_DIR"
+	is "two files, as nobody" "$(status_of setpriv --reuid 65534 \
+		--clear-groups --bounding-set -all "$MASQBPF" plan new.yaml \
+		--against old.yaml --exit-code)" 3
+	is "against nothing that runs" "$(status_of "$MASQBPF" \
+		--pin-dir "$LAB_DIR/bpf/nothing" plan new.yaml)" 1
+	grep -q 'not attached; --against FILE' out
+}
+
+plan_reads_a_manifest() {
+	{
+		printf 'apiVersion: v1\nkind: ConfigMap\nmetadata:\n'
+		printf '  name: ip-masq-agent\ndata:\n  config: |\n'
+		sed 's/^/    /' new.yaml
+	} >manifest.yaml
+	is "the same inside" "$(status_of masq plan manifest.yaml \
+		--against new.yaml --exit-code)" 0
+	is "another one" "$(status_of masq plan manifest.yaml \
+		--against old.yaml --exit-code)" 3
+	grep -q 'manifest.yaml:7' out # the line of the manifest
+}
+
+# --- watch ------------------------------------------------------------------
+
+# watch_start ARG...: waits until it listens
+watch_start() {
+	lab_spawn node "$MASQBPF" watch "$@" >watched 2>watched.err
+	WATCH=$LAB_PID
+	lab_wait 5 watch_listens
+}
+
+# The second until which somebody does, in hexadecimal bytes.
+listening_until() {
+	bpftool -j map lookup pinned "$MASQBPF_PIN_DIR/masq_watch" \
+		key 0 0 0 0 | jq -c .value
+}
+
+NOBODY='["0x00","0x00","0x00","0x00"]'
+
+watch_listens() {
+	[ "$(listening_until)" != "$NOBODY" ]
+}
+
+watch_end() {
+	kill "$WATCH"
+	lab_wait 5 lab_gone "$WATCH"
+}
+
+watched_events() {
+	[ "$(jq -s length watched)" -ge "$1" ]
+}
+
+watch_shows_events() {
+	back
+	watch_start --json
+	connect pod1 $FAR_ADDR
+	masq reload --config new.yaml
+	connect pod1 $FAR_ADDR
+	masq flush
+	lab_wait 5 watched_events 5
+	watch_end
+	is events "$(jq -rs 'map(.event + " " + (.action // "")) | sort |
+		join(",")' watched)" \
+		"end keep,end masquerade,new keep,new masquerade,policy "
+	is "what flipped" "$(jq -rs '.[] | select(.event == "policy") |
+		.flips[0].range' watched)" 172.16.0.0/12
+	is "as whom" "$(jq -rs '.[] | select(.event == "new" and
+		.action == "masquerade") | .xlat.src' watched)" $NODE_ADDR
+	is "both directions at the end" "$(jq -rs '.[] | select(.event == "end"
+		and .action == "masquerade") | (.egress.packets > 0 and
+		.ingress.packets > 0)' watched)" true
+	is "who listens afterwards" "$(listening_until)" "$NOBODY"
+}
+
+# send_rst NS DEST SPORT: belongs to no flow
+send_rst() {
+	lab_in "$1" "$PYTHON" -c '
+import socket, struct, sys
+s = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_TCP)
+s.sendto(struct.pack("!HHIIBBHHH", int(sys.argv[2]), 443, 1, 1, 0x50, 4,
+		     0, 0, 0), (sys.argv[1], 0))' "$2" "$3"
+}
+
+watch_shows_drops() {
+	back
+	watch_start --events drop --format vpc-flow-log
+	send_rst pod1 $FAR_ADDR 1234
+	lab_wait 5 grep -q . watched
+	watch_end
+	grep -Eq "^2 - - $POD $FAR_ADDR 1234 443 6 1 - [0-9]+ [0-9]+ REJECT OK$" \
+		watched || fail "$(cat watched)"
+}
+
+watch_looks_like_a_flow_log() {
+	back
+	watch_start --format vpc-flow-log
+	traffic pod1 who $FAR_ADDR $PORT --sport 40009
+	masq flush
+	lab_wait 5 grep -q "^2 - - $FAR_ADDR $NODE_ADDR 443 40009 6" watched
+	watch_end
+	grep -Eq "^2 - - $NODE_ADDR $FAR_ADDR 40009 443 6 [0-9]+ [0-9]+ [0-9]{10} [0-9]{10} ACCEPT OK$" \
+		watched || fail "$(cat watched)"
+}
+
+one_at_a_time_and_killed_ones_do_not_count() {
+	watch_start
+	is "a second one" "$(status_of masq watch --seconds 1)" 1
+	grep -q 'somebody else is watching' out
+	kill -KILL "$WATCH"
+	lab_wait 8 masq watch --seconds 1
+}
+
+# --- top --------------------------------------------------------------------
+
+top_shows_rates() {
+	local top
+	back
+	stream_start pod1 $FAR_ADDR $PORT
+	connect pod2 198.51.100.1
+	top=$(masq top --json --interval 0.5)
+	stream_end
+	json_is "rate of the prefix" "$top" \
+		'.prefixes[0] | [.prefix, .out_bytes_per_s > 100000]' \
+		'["0.0.0.0/0",true]'
+	json_is "the pod" "$top" '.pods[0] | [.pod, .live]' "[\"$POD\",1]"
+	json_is "the flow" "$top" '.flows[0].flow | split(" ")[3]' \
+		"\"$FAR_ADDR:$PORT\""
+	is "as text" "$(masq top --once --interval 0.1 | grep -c '^PREFIXES')" 1
+	is "no terminal" "$(status_of masq top </dev/null)" 2
+}
+
+# --- doctor -----------------------------------------------------------------
+
+findings() { # CHECK: the levels of its findings
+	masq doctor --json >doctor.json || true
+	jq -r ".findings[] | select(.check == \"$1\") | .level" doctor.json |
+		sort -u | xargs
+}
+
+doctor_is_content() {
+	local check
+	back
+	for check in foreign-nat uplinks overlap unreplied pod-cidrs \
+		forwarding mtu ipsec instance; do
+		is "$check" "$(findings $check)" ok
+	done
+}
+
+# finds CHECK LEVEL UNDO COMMAND...: and is as content as before afterwards
+finds() {
+	local check=$1 level=$2 undo=$3 before after
+	shift 3
+	before=$(findings "$check")
+	"$@"
+	after=$(findings "$check")
+	$undo
+	is "$check" "$after" "$level"
+	is "$check afterwards" "$(findings "$check")" "$before"
+}
+
+foreign_nft() {
+	lab_in node nft "add table ip foreign
+		add chain ip foreign out { type nat hook postrouting priority srcnat; }
+		add rule ip foreign out $1"
+}
+
+no_foreign_nft() {
+	lab_in node nft delete table ip foreign
+}
+
+doctor_finds_nft() {
+	back
+	finds foreign-nat bad no_foreign_nft foreign_nft 'oifname eth0 masquerade'
+	finds foreign-nat bad no_foreign_nft foreign_nft \
+		'ip saddr 10.44.14.0/24 snat to 10.142.0.9'
+	# not pods'
+	finds foreign-nat note no_foreign_nft foreign_nft \
+		'ip saddr 172.17.0.0/16 masquerade'
+	finds foreign-nat ok no_foreign_nft foreign_nft 'oifname eth0 accept'
+}
+
+iptables_on() {
+	IPTABLES=$1
+	lab_in node "$1" -t nat -N IP-MASQ-AGENT
+	lab_in node "$1" -t nat -A IP-MASQ-AGENT -j MASQUERADE
+	lab_in node "$1" -t nat -A POSTROUTING -j IP-MASQ-AGENT
+}
+
+iptables_off() {
+	lab_in node "$IPTABLES" -t nat -F
+	lab_in node "$IPTABLES" -t nat -X
+}
+
+doctor_finds_iptables() {
+	back
+	finds foreign-nat bad iptables_off iptables_on iptables-nft
+	lab_in node iptables-legacy -t nat -S >/dev/null 2>&1 ||
+		skip "this kernel has no legacy iptables"
+	finds foreign-nat bad iptables_off iptables_on iptables-legacy
+}
+
+unforward() {
+	lab_in node sysctl -qw net.ipv4.ip_forward=0
+}
+
+forward() {
+	lab_in node sysctl -qw net.ipv4.ip_forward=1
+}
+
+kept_peer() {
+	lab_in node ip route add 172.30.0.0/16 via $FAR_GATEWAY
+	masq reload --config new.yaml
+}
+
+no_kept_peer() {
+	lab_in node ip route del 172.30.0.0/16
+	back
+}
+
+second_uplink() {
+	lab_ns other
+	lab_link node eth1 other eth0
+	lab_in node ip addr add 10.143.0.6/24 dev eth1
+	lab_in node ip route add 198.18.0.0/15 via 10.143.0.1
+}
+
+no_second_uplink() {
+	lab_in node ip link del eth1
+}
+
+unanswered() {
+	local i
+	lab_reject $POD_NET
+	masq reload --config new.yaml
+	for i in 1 2 3; do
+		connect pod1 172.30.1.$i
+	done
+}
+
+answered() {
+	lab_accept
+	back
+}
+
+small_mtu() {
+	lab_in node ip link set eth0 mtu 1400
+}
+
+usual_mtu() {
+	lab_in node ip link set eth0 mtu 1500
+}
+
+doctor_finds_the_node() {
+	back
+	finds forwarding bad forward unforward
+	finds overlap warning no_kept_peer kept_peer
+	finds uplinks "bad ok" no_second_uplink second_uplink
+	finds mtu warning usual_mtu small_mtu
+}
+
+doctor_finds_the_incident() {
+	back
+	finds unreplied bad answered unanswered
+}
+
+doctor_reports() {
+	back
+	is status "$(status_of masq doctor --report report.tar)" 0
+	tar xf report.tar
+	jq -e .generation masqbpf-report/status.json >/dev/null
+	jq -e .prefixes masqbpf-report/counters.json >/dev/null
+	grep -q '^ok .*foreign-nat' masqbpf-report/doctor.txt
+	is "who may read it" "$(stat -c %a report.tar)" 600
+	is "written over" "$(status_of masq doctor --report report.tar)" 1
+}
+
+# --- history ----------------------------------------------------------------
+
+generation() {
+	masq status --json | jq .generation
+}
+
+history_and_back() {
+	local before
+	back
+	before=$(generation)
+	masq reload --config new.yaml
+	is "the newest" "$(masq history --json | jq -c '.[0] |
+		[.generation, .running, .who, .added]')" \
+		"[$((before + 1)),true,\"$(id -un)\",1]"
+	is command "$(masq history --json | jq -r '.[0].command')" \
+		"masqbpf reload --config new.yaml"
+	is "kept prefixes of the older one" "$(masq history "$before" --json |
+		jq -r '[.prefixes[] | select(.action == "keep") | .prefix] |
+			join(" ")')" "10.0.0.0/8 169.254.0.0/16 fe80::/10"
+	masq rollback "$before"
+	is "generation afterwards" "$(generation)" $((before + 2))
+	is "action afterwards" \
+		"$(masq explain $FAR_ADDR --json | jq -r .action)" masquerade
+	is "not kept" "$(status_of masq rollback 99999)" 1
+	is "no number" "$(status_of masq rollback yesterday)" 2
+}
+
+explain_knows_before() {
+	local before explained
+	back
+	before=$(generation)
+	masq reload --config new.yaml
+	masq cidr add 192.0.2.0/24 # a generation that changes nothing there
+	explained=$(masq explain $FAR_ADDR --json)
+	masq cidr del 192.0.2.0/24
+	json_is before "$explained" '.before' \
+		"{\"generation\":$before,\"action\":\"masquerade\",\"prefix\":\"0.0.0.0/0\"}"
+	json_is changed "$explained" '[.changed.generation, .changed.command]' \
+		"[$((before + 1)),\"masqbpf reload --config new.yaml\"]"
+}
+
+examples_are_true() {
+	"$LAB_ROOT/scripts/examples.sh" --check
+}
+
+row "plan: flows and pods that go there" plan_counts_flows_and_pods
+row "plan: exit codes" plan_says_whether_something_changes
+row "plan: what it says is what happens" plan_is_true
+row "plan: without a node, without privileges" plan_without_a_node
+row "plan: a Kubernetes manifest" plan_reads_a_manifest
+row "watch: new, end, policy" watch_shows_events
+row "watch: drops" watch_shows_drops
+row "watch: a VPC flow log" watch_looks_like_a_flow_log
+row "watch: one at a time, killed ones do not count" \
+	one_at_a_time_and_killed_ones_do_not_count
+row "top: rates" top_shows_rates
+row "doctor: a healthy node" doctor_is_content
+row "doctor: foreign nft rules" doctor_finds_nft
+row "doctor: iptables, legacy too" doctor_finds_iptables
+row "doctor: forwarding, overlap, uplinks, MTU" doctor_finds_the_node
+row "doctor: kept and never answered" doctor_finds_the_incident
+row "doctor: the report" doctor_reports
+row "history and rollback" history_and_back
+row "explain: what it was before" explain_knows_before
+row "the examples of the documentation" examples_are_true
+tap_done
