@@ -103,13 +103,21 @@ enum {
 #define MASQ_HAND_PRESSURE 64
 #define MASQ_HAND_QUOTA	   512
 #define MASQ_HAND_LEGACY   16
+/* What the hand may take although its time has not come: nothing; remembered
+ * ports, when the ring is full of them; unanswered and closed flows as well. */
+enum masq_pressure {
+	MASQ_PRESSURE_NONE,
+	MASQ_PRESSURE_RING,
+	MASQ_PRESSURE_TABLE
+};
 enum masq_hand {
 	MASQ_HAND_EMPTY,
 	MASQ_HAND_KEPT,
 	MASQ_HAND_FREED
 };
-/* Probes of a port search: 0.99^512 = 0.6 % of failures at 99 % occupancy. */
-#define MASQ_PROBES	   512
+/* Probes of a port search: a twentieth of them meets NodePorts, and 0.99^608 =
+ * 0.2 % of failures at 99 % occupancy. */
+#define MASQ_PROBES	   640
 #define MASQ_PROBES_LEGACY 32
 /* skb->tc_index of packets that the fast path sends out of an uplink. */
 #define MASQ_FAST_MARK 0x4d51

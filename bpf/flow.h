@@ -229,7 +229,9 @@ MASQ_GLOBAL int FN(reclaim_one)(__u32 now, __u32 pressure)
 		MASQ_DO(FN(flow_end)(&slot.key, f));
 		return MASQ_HAND_FREED;
 	}
-	if (pressure && FN(flow_reclaimable)(f)) {
+	if (f->kind == MASQ_K_EIM ? pressure
+				  : pressure == MASQ_PRESSURE_TABLE &&
+					    FN(flow_reclaimable)(f)) {
 		masq_stat(MASQ_S_RECLAIMED, 1);
 		MASQ_DO(FN(flow_end)(&slot.key, f));
 		return MASQ_HAND_FREED;

@@ -132,8 +132,8 @@ struct masq_scratch {
 	/* reclaim */
 	__u32 freed;
 	__u32 want;
-	__u32 pressure;
-	__u32 pad;
+	__u32 pressure; /* enum masq_pressure */
+	__u32 quota_tick; /* of the last walk for a pod over its quota */
 };
 MASQ_MAP(masq_scratch, BPF_MAP_TYPE_PERCPU_ARRAY, __u32, struct masq_scratch, 2,
 	 0);

@@ -247,16 +247,19 @@ MASQ_GLOBAL int FN(make_room)(__u32 slot)
 	if (reserve > MASQ_RING_RESERVE)
 		reserve = MASQ_RING_RESERVE;
 	ring_max = (__s64)pol->max_flows + pol->max_flows / 4 - reserve;
-	FN(reclaim)(slot, MASQ_HAND_NEW, MASQ_HAND_NEW, false);
+	FN(reclaim)(slot, MASQ_HAND_NEW, MASQ_HAND_NEW, MASQ_PRESSURE_NONE);
+	if (unlikely(u->ring[FAM == 6] >= ring_max))
+		FN(reclaim)(slot, MASQ_HAND_PRESSURE, 2, MASQ_PRESSURE_RING);
 	if (unlikely(u->flows >= pol->max_flows ||
 		     u->ring[FAM == 6] >= ring_max)) {
-		FN(reclaim)(slot, MASQ_HAND_PRESSURE, 2, true);
+		FN(reclaim)(slot, MASQ_HAND_PRESSURE, 2, MASQ_PRESSURE_TABLE);
 		if (u->flows >= pol->max_flows || u->ring[FAM == 6] >= ring_max)
 			return MASQ_R_TABLE_FULL;
 	}
 	if (s->kind == MASQ_K_INBOUND) {
 		if (u->inbound >= pol->max_flows / 4) {
-			FN(reclaim)(slot, MASQ_HAND_PRESSURE, 2, false);
+			FN(reclaim)
+			(slot, MASQ_HAND_PRESSURE, 2, MASQ_PRESSURE_NONE);
 			if (u->inbound >= pol->max_flows / 4)
 				return MASQ_R_TABLE_FULL;
 		}
@@ -267,7 +270,14 @@ MASQ_GLOBAL int FN(make_room)(__u32 slot)
 	FN(addr_copy)(pod.a, ((KEY *)&s->owner)->in_addr);
 	p = bpf_map_lookup_elem(&masq_pods, &pod);
 	if (unlikely(p && p->flows >= (__s32)pol->max_flows_per_pod)) {
-		FN(reclaim)(slot, MASQ_HAND_QUOTA, MASQ_HAND_QUOTA, false);
+#ifdef MASQ_MODERN
+		/* once a tick: a flood of refused openers must stay cheap */
+		if (s->quota_tick == s->now)
+			return MASQ_R_POD_QUOTA;
+		s->quota_tick = s->now;
+#endif
+		FN(reclaim)
+		(slot, MASQ_HAND_QUOTA, MASQ_HAND_QUOTA, MASQ_PRESSURE_NONE);
 		if (p->flows >= (__s32)pol->max_flows_per_pod)
 			return MASQ_R_POD_QUOTA;
 	}

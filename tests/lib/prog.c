@@ -17,8 +17,9 @@
 #include "masq.skel.h"
 #include "masq_modern.skel.h"
 
-#define MAX_FLOWS	4096
 #define HZ_TICKS(s, hz) ((uint32_t)((s) * (hz) / (1 << MASQ_TICK_SHIFT)))
+
+unsigned int prog_max_flows = 4096;
 
 static uint32_t hz;
 
@@ -126,9 +127,9 @@ int prog_lab_up(void **state)
 		const char *name = bpf_map__name(map);
 
 		if (!strncmp(name, "masq_flows", 10))
-			bpf_map__set_max_entries(map, 2 * MAX_FLOWS);
+			bpf_map__set_max_entries(map, 2 * prog_max_flows);
 		if (!strncmp(name, "masq_ring", 9))
-			bpf_map__set_max_entries(map, MAX_FLOWS / 4 * 5);
+			bpf_map__set_max_entries(map, prog_max_flows / 4 * 5);
 	}
 	if (bpf_object__load(lab->obj))
 		return -1;
@@ -235,8 +236,8 @@ int prog_lab_reset(void **state)
 		.flags = MASQ_P_IPV6,
 		.port_min = 10240,
 		.port_max = 65535,
-		.max_flows = MAX_FLOWS,
-		.max_flows_per_pod = MAX_FLOWS / 4,
+		.max_flows = prog_max_flows,
+		.max_flows_per_pod = prog_max_flows / 4,
 	};
 	static const double seconds[MASQ_T_MAX] = {
 		7440, 240, 300, 120, 60, 600

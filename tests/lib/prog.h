@@ -48,6 +48,9 @@ struct prog_lab {
 	uint32_t duration;
 };
 
+/* maxFlows of the lab; to be changed before prog_lab_up. */
+extern unsigned int prog_max_flows;
+
 /* cmocka group set-up and tear-down: *state is the lab. */
 int prog_lab_up(void **state);
 int prog_lab_down(void **state);
