@@ -107,7 +107,10 @@ int prog_lab_up(void **state)
 	}
 	lab->up = if_nametoindex("up0");
 	lab->pod = if_nametoindex("pod0");
-	lab->modern = !which || strcmp(which, "legacy");
+	/* as masqbpf itself chooses, unless the test says */
+	lab->modern = which ? strcmp(which, "legacy") != 0
+			    : libbpf_probe_bpf_helper(BPF_PROG_TYPE_SCHED_CLS,
+						      BPF_FUNC_loop, NULL) == 1;
 	elf = lab->modern ? masq_modern__elf_bytes(&size)
 			  : masq__elf_bytes(&size);
 	lab->obj = bpf_object__open_mem(elf, size, NULL);
