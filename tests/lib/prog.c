@@ -291,6 +291,21 @@ int prog_lab_reset(void **state)
 	return 0;
 }
 
+/* 5.10 runs no test packet that came in over an interface: without that, none
+ * is a pod's, and only the tests in namespaces show what happens to it. */
+static bool can_forward(struct prog_lab *lab)
+{
+	struct bpf_program *prog =
+		bpf_object__find_program_by_name(lab->obj, "masq_ctl");
+	struct __sk_buff ctx = { .ingress_ifindex = lab->pod };
+	uint8_t frame[64] = {};
+	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = frame,
+		    .data_size_in = sizeof(frame), .ctx_in = &ctx,
+		    .ctx_size_in = sizeof(ctx), .repeat = 1);
+
+	return bpf_prog_test_run_opts(bpf_program__fd(prog), &opts) != -EINVAL;
+}
+
 void prog_run_raw(struct prog_lab *lab, const char *name, bool forwarded,
 		  const uint8_t *frame, size_t length, uint32_t gso_size,
 		  uint32_t gso_segs)
@@ -312,6 +327,8 @@ void prog_run_raw(struct prog_lab *lab, const char *name, bool forwarded,
 	if (!prog)
 		fail_msg("no program %s", name);
 	ret = bpf_prog_test_run_opts(bpf_program__fd(prog), &opts);
+	if (ret == -EINVAL && forwarded && !can_forward(lab))
+		skip();
 	if (ret)
 		fail_msg("%s: test run: %s", name, strerror(-ret));
 	lab->verdict = (int)opts.retval;
