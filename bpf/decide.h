@@ -399,9 +399,11 @@ MASQ_INLINE int FN(packet)(struct __sk_buff *skb, __u32 l3_off,
 
 	__builtin_memset(&pkt, 0, sizeof(pkt));
 	if (l3_off != l2_len || !FN(parse_simple)(skb, &pkt, l2_len, dir)) {
-		__builtin_memset(&pkt, 0, sizeof(pkt));
-		if (!FN(parse_slow)(skb, &pkt, l3_off, dir))
+		struct masq_scratch *s = masq_scratch_get(0);
+
+		if (!s || !FN(parse_slow)(skb, l3_off, dir))
 			return MASQ_R_NOT_IP;
+		pkt = *(PKT *)s->pkt;
 	}
 	reason = dir == MASQ_EGRESS ? FN(egress)(skb, &pkt, l2_len)
 				    : FN(ingress)(skb, &pkt, l2_len);

@@ -116,6 +116,8 @@ struct masq_scratch {
 	__u8 class; /* enum masq_class */
 	__u8 seen; /* MASQ_SEEN_* of the packet */
 	__u8 pad1;
+	/* a packet that is not simple */
+	__u64 pkt[16];
 	/* made on the way */
 	struct masq_flow6 flow; /* record to insert */
 	struct masq_key6 rev; /* key of its REV record, the port being tried */

@@ -29,6 +29,8 @@ PKT
 	__u32 redirect; /* fast path: into this interface's peer */
 };
 
+_Static_assert(sizeof(PKT) <= sizeof(((struct masq_scratch *)0)->pkt), "PKT");
+
 MASQ_INLINE void FN(addr_copy)(__be32 *to, const __be32 *from)
 {
 	to[0] = from[0];
@@ -265,15 +267,22 @@ MASQ_INLINE void FN(parse_l4_slow)(struct __sk_buff *skb, PKT *pkt,
 }
 
 /*
- * Everything that is not simple. *pkt is zeroed by the caller. Returns the L3
- * length; 0: not even the addresses could be read.
+ * Everything that is not simple, into the scratch slot's pkt. (What comes out
+ * of a map is unknown to the verifier, which so has one state to follow from
+ * here on, not one for each kind of packet.) Returns the L3 length; 0: not even
+ * the addresses could be read.
  */
-MASQ_NOINLINE __u32 FN(parse_slow)(struct __sk_buff *skb, PKT *pkt,
-				   __u32 l3_off, enum masq_dir dir)
+MASQ_GLOBAL __u32 FN(parse_slow)(struct __sk_buff *skb, __u32 l3_off, __u32 dir)
 {
+	struct masq_scratch *s = masq_scratch_get(0);
 	__u32 have = skb->len;
 	__u16 frag = 0;
+	PKT *pkt;
 
+	if (!s)
+		return 0;
+	pkt = (PKT *)s->pkt;
+	__builtin_memset(pkt, 0, sizeof(*pkt));
 	if (have < l3_off + L3_HLEN)
 		return 0;
 	have -= l3_off;
