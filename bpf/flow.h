@@ -345,7 +345,9 @@ MASQ_INLINE void FN(flow_count)(struct __sk_buff *skb, const PKT *pkt, FLOW *f,
 	FN(packet_size)(skb, pkt, &packets, &bytes);
 	/* not atomic: two processors in one direction of one flow may lose a
 	 * count here, never in the per-CPU prefix counters */
-	c->packets += packets;
-	c->bytes += bytes;
+	if (!(masq_features & MASQ_FEAT_NO_FLOW_COUNT)) {
+		c->packets += packets;
+		c->bytes += bytes;
+	}
 	masq_count_prefix(f->prefix, dir, packets, bytes, 0);
 }

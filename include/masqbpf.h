@@ -296,14 +296,13 @@ enum masq_timeout {
  * masq_trie_b, and words i * MASQ_PORT_WORDS ... of masq_ports. A packet
  * reads it once. Writers fill the idle half and flip masq_active: one step.
  */
-#define MASQ_P_IPV6	     0x01 /* IPv6 is translated */
-#define MASQ_P_PODS4	     0x02 /* podCIDRs names IPv4 prefixes */
-#define MASQ_P_PODS6	     0x04 /* podCIDRs names IPv6 prefixes */
-#define MASQ_P_KEEP_SOURCES  0x08 /* nonMasqueradeSrcCIDRs is not empty */
-#define MASQ_P_DROP_FOREIGN  0x10 /* sources outside podCIDRs are dropped */
-#define MASQ_P_REJECT_TCP    0x20 /* answer refused SYNs with ICMP as well */
-#define MASQ_P_FAST_TCP	     0x80 /* conntrack would not mind (or is not there) */
-#define MASQ_P_NO_FLOW_COUNT 0x40 /* per-flow counts switched off */
+#define MASQ_P_IPV6	    0x01 /* IPv6 is translated */
+#define MASQ_P_PODS4	    0x02 /* podCIDRs names IPv4 prefixes */
+#define MASQ_P_PODS6	    0x04 /* podCIDRs names IPv6 prefixes */
+#define MASQ_P_KEEP_SOURCES 0x08 /* nonMasqueradeSrcCIDRs is not empty */
+#define MASQ_P_DROP_FOREIGN 0x10 /* sources outside podCIDRs are dropped */
+#define MASQ_P_REJECT_TCP   0x20 /* answer refused SYNs with ICMP as well */
+#define MASQ_P_FAST_TCP	    0x80 /* conntrack would not mind (or is not there) */
 
 struct masq_policy {
 	__u32 generation; /* 0: no policy yet */
@@ -521,10 +520,11 @@ struct masq_meta {
 	__u64 flipped_ns; /* CLOCK_MONOTONIC of the last flip of masq_active */
 	struct masq_source source[2]; /* by half */
 };
-#define MASQ_FEAT_LOOP	  0x1 /* bpf_loop, atomics that fetch (5.17) */
-#define MASQ_FEAT_FIB_SRC 0x2 /* bpf_fib_lookup tells the source (6.7) */
-#define MASQ_FEAT_FAST	  0x8 /* attached with --fast-path */
-#define MASQ_FEAT_TIMER	  0x4 /* reclaim by bpf_timer (5.15) */
+#define MASQ_FEAT_LOOP		0x1 /* bpf_loop, atomics that fetch (5.17) */
+#define MASQ_FEAT_FIB_SRC	0x2 /* bpf_fib_lookup tells the source (6.7) */
+#define MASQ_FEAT_FAST		0x8 /* attached with --fast-path */
+#define MASQ_FEAT_NO_FLOW_COUNT 0x10 /* flowCounters: false */
+#define MASQ_FEAT_TIMER		0x4 /* reclaim by bpf_timer (5.15) */
 
 /*
  * Events (masq_events, a ring buffer). masq_watch[0] is the second of

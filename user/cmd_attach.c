@@ -267,6 +267,7 @@ static int run(const struct cmd_line *line)
 		goto out;
 	if (a.config) {
 		options.max_flows = a.config->max_flows;
+		options.no_flow_counts = !a.config->flow_counters;
 		options.max_prefixes =
 			a.config->keep.count + a.config->masquerade.count +
 			a.config->pods.count + a.config->keep_sources.count;

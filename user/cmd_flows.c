@@ -233,7 +233,8 @@ static int run(const struct cmd_line *line)
 				 &policy);
 	if (result)
 		goto out;
-	printer.counted = !(policy->head.flags & MASQ_P_NO_FLOW_COUNT);
+	printer.counted =
+		!(printer.instance->meta.features & MASQ_FEAT_NO_FLOW_COUNT);
 	setvbuf(stdout, buffer, _IOFBF, sizeof(buffer));
 
 	if (line->json) {

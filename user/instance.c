@@ -465,6 +465,8 @@ static int make(struct instance *instance,
 	}
 	meta->max_prefixes = prefix_slots(options ? options->max_prefixes : 0);
 	meta->features = probe_features();
+	if (options && options->no_flow_counts)
+		meta->features |= MASQ_FEAT_NO_FLOW_COUNT;
 	if (options && options->fast_path) {
 		if (!(meta->features & MASQ_FEAT_LOOP)) {
 			log_error("load: --fast-path needs kernel 5.17 or "

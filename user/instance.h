@@ -80,6 +80,7 @@ struct instance {
 struct instance_options {
 	uint32_t max_flows; /* used when the instance is made */
 	uint32_t max_prefixes; /* least number of prefix slots */
+	bool no_flow_counts; /* flowCounters: false */
 	bool fast_path; /* with the programs for the pods' interfaces */
 };
 

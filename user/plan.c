@@ -366,12 +366,10 @@ static void find_settings(struct plan *plan, const struct instance *instance)
 	static const struct {
 		const char *name;
 		uint32_t flag;
-		bool is_off; /* the flag stands for false */
 	} flags[] = {
-		{ "enableIPv6", MASQ_P_IPV6, false },
-		{ "dropForeignSources", MASQ_P_DROP_FOREIGN, false },
-		{ "snat.rejectTCP", MASQ_P_REJECT_TCP, false },
-		{ "flowCounters", MASQ_P_NO_FLOW_COUNT, true },
+		{ "enableIPv6", MASQ_P_IPV6 },
+		{ "dropForeignSources", MASQ_P_DROP_FOREIGN },
+		{ "snat.rejectTCP", MASQ_P_REJECT_TCP },
 	};
 	static const char *const timeouts[MASQ_T_MAX] = {
 		[MASQ_T_TCP_ESTABLISHED] = "timeouts.tcpEstablished",
@@ -386,12 +384,8 @@ static void find_settings(struct plan *plan, const struct instance *instance)
 
 	for (size_t i = 0; i < sizeof(flags) / sizeof(flags[0]); i++)
 		add_setting(plan, flags[i].name,
-			    !(a->flags & flags[i].flag) == flags[i].is_off
-				    ? "true"
-				    : "false",
-			    !(b->flags & flags[i].flag) == flags[i].is_off
-				    ? "true"
-				    : "false");
+			    a->flags & flags[i].flag ? "true" : "false",
+			    b->flags & flags[i].flag ? "true" : "false");
 	add_setting(plan, "snat.portRange",
 		    range_text(a->port_min, a->port_max, from),
 		    range_text(b->port_min, b->port_max, to));

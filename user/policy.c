@@ -286,8 +286,7 @@ static void fill_head(struct masq_policy *head, const struct instance *instance,
 						       : 0) |
 			 (config->reject_tcp ? MASQ_P_REJECT_TCP : 0) |
 			 (fastpath_tcp_allowed() ? MASQ_P_FAST_TCP : 0) |
-			 source_flags(config) |
-			 (config->flow_counters ? 0 : MASQ_P_NO_FLOW_COUNT),
+			 source_flags(config),
 		.port_min = config->port_min,
 		.port_max = config->port_max,
 		.max_flows = instance->meta.max_flows,
@@ -315,6 +314,11 @@ int policy_from_config(const struct instance *instance,
 		log_warn(
 			"maxFlows %u takes effect when the instance is made; this one has %u",
 			config->max_flows, instance->meta.max_flows);
+	if (config->flow_counters ==
+	    !!(instance->meta.features & MASQ_FEAT_NO_FLOW_COUNT))
+		log_warn("flowCounters %s takes effect when the instance is "
+			 "made",
+			 config->flow_counters ? "true" : "false");
 	fill_head(&policy->head, instance, config);
 	snprintf(policy->source.preset, sizeof(policy->source.preset), "%s",
 		 config->preset ?: "");

@@ -473,7 +473,8 @@ int top_look(struct top *top)
 				&head))
 		return -errno;
 	top->generation = head.generation;
-	top->flow_counts = !(head.flags & MASQ_P_NO_FLOW_COUNT);
+	top->flow_counts =
+		!(top->instance->meta.features & MASQ_FEAT_NO_FLOW_COUNT);
 	top->seconds = past->time ? now - past->time : 0;
 	past->time = now;
 	err = look_at_flows(top) ?: look_at_prefixes(top, half) ?:
