@@ -524,7 +524,6 @@ struct masq_meta {
 #define MASQ_FEAT_FIB_SRC	0x2 /* bpf_fib_lookup tells the source (6.7) */
 #define MASQ_FEAT_FAST		0x8 /* attached with --fast-path */
 #define MASQ_FEAT_NO_FLOW_COUNT 0x10 /* flowCounters: false */
-#define MASQ_FEAT_TIMER		0x4 /* reclaim by bpf_timer (5.15) */
 
 /*
  * Events (masq_events, a ring buffer). masq_watch[0] is the second of

@@ -180,8 +180,6 @@ static uint32_t probe_features(void)
 
 	if (libbpf_probe_bpf_helper(type, BPF_FUNC_loop, NULL) == 1)
 		features |= MASQ_FEAT_LOOP;
-	if (libbpf_probe_bpf_helper(type, BPF_FUNC_timer_init, NULL) == 1)
-		features |= MASQ_FEAT_TIMER;
 	if (probe_fib_source())
 		features |= MASQ_FEAT_FIB_SRC;
 	return features;
@@ -475,9 +473,8 @@ static int make(struct instance *instance,
 		}
 		meta->features |= MASQ_FEAT_FAST;
 	}
-	log_debug("features: bpf_loop %s, bpf_timer %s, FIB source %s",
+	log_debug("features: bpf_loop %s, FIB source %s",
 		  meta->features & MASQ_FEAT_LOOP ? "yes" : "no",
-		  meta->features & MASQ_FEAT_TIMER ? "yes" : "no",
 		  meta->features & MASQ_FEAT_FIB_SRC ? "yes" : "no");
 
 	/* what a killed process left; without masq_meta it is nothing */
