@@ -130,7 +130,14 @@ install: all ## into DESTDIR/PREFIX
 	$(O)/masqbpf completion zsh > $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_masqbpf
 	$(O)/masqbpf completion fish > $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/masqbpf.fish
 	install -D -m 644 deploy/masqbpf.yaml $(DESTDIR)$(PREFIX)/share/doc/masqbpf/masqbpf.yaml
+	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system
+	for unit in agent attach; do \
+		sed 's|/usr/local/|$(PREFIX)/|' deploy/systemd/masqbpf-$$unit.service \
+			> $(DESTDIR)$(PREFIX)/lib/systemd/system/masqbpf-$$unit.service; \
+	done
 uninstall:
+	rm -f $(DESTDIR)$(PREFIX)/lib/systemd/system/masqbpf-agent.service \
+		$(DESTDIR)$(PREFIX)/lib/systemd/system/masqbpf-attach.service
 	rm -f $(DESTDIR)$(PREFIX)/sbin/masqbpf $(DESTDIR)$(PREFIX)/share/man/man8/masqbpf.8
 	rm -f $(DESTDIR)$(PREFIX)/share/bash-completion/completions/masqbpf \
 		$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_masqbpf \

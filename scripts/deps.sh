@@ -21,8 +21,9 @@ demo=(
 	python3 tcpdump util-linux
 )
 test=(
-	busybox-static clang-format cpio kmod libcap2-bin libcmocka-dev mandoc
-	fish python3-scapy qemu-system-x86 shellcheck strace xz-utils zsh zstd
+	buildah busybox-static clang-format cpio curl fish kmod libcap2-bin
+	libcmocka-dev mandoc prometheus python3-scapy python3-yaml
+	qemu-system-x86 shellcheck strace systemd xz-utils yamllint zsh zstd
 )
 
 usage() {

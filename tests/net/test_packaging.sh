@@ -1,0 +1,156 @@
+#!/usr/bin/env bash
+# What deploy/ holds: units, manifests, the image, which runs here with the
+# manifest's capabilities and its arguments.
+set -euo pipefail
+. "$(dirname "$0")/../lib/tap.sh"
+. "$(dirname "$0")/../lib/lab.sh"
+
+DEPLOY=$LAB_ROOT/deploy
+PORT=443
+
+lab_begin
+chmod 755 "$LAB_DIR"
+IMAGE=localhost/masqbpf:${LAB_ID,,}
+
+tool() { # NAME PACKAGE
+	command -v "$1" >/dev/null || skip "no $1: apt-get install $2"
+}
+
+# unit NAME: as installed, with the program that was built
+unit() {
+	tool systemd-analyze systemd
+	sed "s|/usr/local/sbin/masqbpf|$MASQBPF|" \
+		"$DEPLOY/systemd/$1.service" >"$LAB_DIR/$1.service"
+	systemd-analyze verify --man=no "$LAB_DIR/$1.service"
+	systemd-analyze security --offline=true --threshold=25 \
+		"$LAB_DIR/$1.service" >"$LAB_DIR/security" ||
+		fail "$(cat "$LAB_DIR/security")"
+	note "exposure $(sed -n 's/.*: \([0-9.]*\) OK.*/\1/p' \
+		"$LAB_DIR/security")"
+}
+
+yaml() {
+	tool yamllint yamllint
+	yamllint -d '{extends: default, rules: {line-length: {max: 200}}}' \
+		"$DEPLOY"/kubernetes* "$DEPLOY/prometheus"
+}
+
+# built OVERLAY: the manifests, as JSON, in LAB_DIR/built
+built() {
+	local build="kubectl kustomize"
+	if ! command -v kubectl >/dev/null; then
+		tool kustomize kubernetes-client
+		build="kustomize build"
+	fi
+	$build "$1" >"$LAB_DIR/built.yaml"
+	"$PYTHON" -c 'import json, sys, yaml
+print(json.dumps(list(yaml.safe_load_all(sys.stdin))))' \
+		<"$LAB_DIR/built.yaml" >"$LAB_DIR/built"
+}
+
+# field KIND FILTER
+field() {
+	jq -c ".[] | select(.kind == \"$1\") | $2" "$LAB_DIR/built"
+}
+
+manifest() {
+	"$PYTHON" -c 'import yaml' || skip "no yaml: apt-get install python3-yaml"
+	built "$DEPLOY/kubernetes"
+	is "namespaces" "$(jq -r '[.[].metadata.namespace] | unique[]' \
+		"$LAB_DIR/built")" kube-system
+	is "privileged" "$(field DaemonSet \
+		'[.. | .privileged? // empty] | length')" 0
+	is "dropped" "$(field DaemonSet '.spec.template.spec.containers[0]
+		.securityContext.capabilities.drop')" '["ALL"]'
+	is "read-only root" "$(field DaemonSet '.spec.template.spec
+		.containers[0].securityContext.readOnlyRootFilesystem')" true
+	# the ConfigMap's text is a config
+	field ConfigMap .data.config | jq -r . >"$LAB_DIR/config.yaml"
+	"$MASQBPF" check --strict "$LAB_DIR/config.yaml"
+	# and the arguments are ones that the agent takes
+	field DaemonSet '.spec.template.spec.containers[0].args' |
+		jq -r '.[]' | grep -qx -- '--listen=127.0.0.1:9842'
+}
+
+overlay() {
+	"$PYTHON" -c 'import yaml' || skip "no yaml: apt-get install python3-yaml"
+	built "$DEPLOY/kubernetes-prometheus"
+	# shellcheck disable=SC2016 # Kubernetes fills it in
+	field DaemonSet '.spec.template.spec.containers[0].args[]' |
+		grep -qxF '"--listen=$(NODE_ADDRESS):9842"'
+	is "hosts of probes" "$(field DaemonSet \
+		'[.. | .httpGet? // empty | .host // empty] | length')" 0
+}
+
+install_destdir() {
+	[ -e "$LAB_ROOT/docs/masqbpf.8" ] || skip "no man page yet"
+	make -sC "$LAB_ROOT" install DESTDIR="$LAB_DIR/root" PREFIX=/usr
+	grep -q '^ExecStart=/usr/sbin/masqbpf agent' \
+		"$LAB_DIR/root/usr/lib/systemd/system/masqbpf-agent.service"
+	"$LAB_DIR/root/usr/sbin/masqbpf" --version
+}
+
+image() {
+	tool buildah buildah
+	BUILDER=buildah "$LAB_ROOT/scripts/image.sh" "$IMAGE"
+	note "$(buildah images --format '{{.Size}}' "$IMAGE")"
+	buildah from --pull-never --cap-drop=all \
+		--security-opt seccomp=unconfined "$IMAGE" >"$LAB_DIR/container"
+}
+
+image_end() {
+	buildah rm "$(cat "$LAB_DIR/container")"
+	buildah rmi "$IMAGE"
+}
+
+ready() {
+	lab_in node curl -sf --max-time 5 http://127.0.0.1:9842/readyz
+}
+
+# The runtime is buildah's own, which needs no cgroups.
+image_runs() {
+	local cap caps=() pid
+	lab_node_far
+	lab_pod pod1 10.44.14.15
+	lab_serve far $PORT
+	mkdir "$LAB_DIR/conf"
+	echo 'nonMasqueradeCIDRs: [10.0.0.0/8]' >"$LAB_DIR/conf/ip-masq-agent"
+	while read -r cap; do
+		caps+=("--cap-add=CAP_$cap")
+	done < <(sed -n '/add: # set-up/,/drop:/s/^ *- \([A-Z_]*\).*$/\1/p' \
+		"$DEPLOY/kubernetes/daemonset.yaml")
+	[ ${#caps[@]} -eq 6 ] || fail "capabilities: ${caps[*]}"
+	lab_spawn node buildah run --isolation chroot --network host \
+		"${caps[@]}" -v "$LAB_DIR/bpf:/bpf" \
+		-v "$LAB_DIR/conf:/etc/config:ro" \
+		"$(cat "$LAB_DIR/container")" /usr/sbin/masqbpf agent \
+		--config=/etc/config/ip-masq-agent --listen=127.0.0.1:9842 \
+		auto --pin-dir /bpf/masqbpf >"$LAB_DIR/run" 2>&1 </dev/null
+	lab_wait 20 ready || fail "$(cat "$LAB_DIR/run")"
+	is "source" "$(word source \
+		"$(traffic pod1 who $FAR_ADDR $PORT)")" $NODE_ADDR
+	# it goes, traffic stays
+	for pid in $(ip netns pids "$LAB_ID-node"); do
+		[ "$(cat "/proc/$pid/comm")" != masqbpf ] || kill "$pid"
+	done
+	lab_wait 5 not_ready
+	is "source" "$(word source \
+		"$(traffic pod1 who $FAR_ADDR $PORT)")" $NODE_ADDR
+}
+
+not_ready() {
+	! ready
+}
+
+row "unit: masqbpf-agent" unit masqbpf-agent
+row "unit: masqbpf-attach" unit masqbpf-attach
+row "YAML" yaml
+row "kustomization" manifest
+row "kustomization for Prometheus" overlay
+row "make install DESTDIR" install_destdir
+row "image is built" image
+if row_ok; then
+	row "image runs with the manifest's capabilities" image_runs
+	row "image is removed" image_end
+fi
+tap_done
