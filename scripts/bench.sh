@@ -139,6 +139,10 @@ column() {
 		with_masqbpf "$1"
 		;;
 	masqbpf+fast) with_masqbpf "$1" --fast-path ;;
+	masqbpf+fast+conntrack)
+		with_conntrack "$1"
+		with_masqbpf "$1" --fast-path
+		;;
 	esac
 	# nothing expires while it is measured, as in masq_config
 	lab_in "$1-node" sysctl -qw net.netfilter.nf_conntrack_udp_timeout=3600 \
@@ -241,6 +245,11 @@ packets_of() {
 				all_arrived "$line"
 				result packets "$name" "$flows $order" ns "$(value ns "$line")"
 			done
+			# what one lookup per packet costs whoever does it
+			line=$(flood plain out flows="$flows" order=$order own=bare \
+				table=$((2 * MAX_FLOWS)) node_addr=$NODE_ADDR stats=0)
+			all_arrived "$line"
+			result packets 'bare lookup' "$flows $order" ns "$(value ns "$line")"
 		done
 	done
 }
@@ -254,7 +263,7 @@ stage_packets() {
 	# a million needs larger tables than the default everywhere
 	conntrack_size 1200000 1048576
 	MAX_FLOWS=1200000 labs "${WAYS[@]}"
-	packets_of 1000000
+	MAX_FLOWS=1200000 packets_of 1000000
 	conntrack_size "$CT_MAX" "$CT_BUCKETS"
 }
 
@@ -520,7 +529,7 @@ measure() {
 	mkdir -p "$(dirname "$OUT")"
 	touch "$OUT"
 	if "$MASQBPF" attach --help 2>&1 | grep -q -e --fast-path; then
-		WAYS+=(masqbpf+fast)
+		WAYS+=(masqbpf+fast masqbpf+fast+conntrack)
 	fi
 	start
 	for stage; do

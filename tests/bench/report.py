@@ -14,11 +14,12 @@ from collections import defaultdict
 
 DOCS = os.path.join(os.path.dirname(os.path.abspath(__file__)),
                     '..', '..', 'docs')
-COLUMNS = ['plain', 'conntrack', 'iptables', 'nft', 'masqbpf', 'masqbpf+fast',
-           'masqbpf+conntrack']
-COLOURS = {'plain': '#888888', 'conntrack': '#b07aa1', 'iptables': '#e15759',
-           'nft': '#f28e2b', 'masqbpf': '#4e79a7', 'masqbpf+fast': '#59a14f',
-           'masqbpf+conntrack': '#76b7b2'}
+COLOURS = {'plain': '#888888', 'bare lookup': '#bab0ac',
+           'conntrack': '#b07aa1', 'iptables': '#e15759', 'nft': '#f28e2b',
+           'masqbpf': '#4e79a7', 'masqbpf+fast': '#59a14f',
+           'masqbpf+conntrack': '#76b7b2',
+           'masqbpf+fast+conntrack': '#8cd17d'}
+COLUMNS = list(COLOURS)
 MARK = '<!-- written by scripts/bench.sh below this line -->\n'
 
 
@@ -222,6 +223,73 @@ def memory(r):
             'allocated as they come):\n\n' + table(['', 'bytes'], rows))
 
 
+def goals(r):
+    """What is asked of it, what came out."""
+    rows = []
+
+    def med(stage, column, x, metric):
+        values = r.get(stage, column, x, metric)
+        return statistics.median(values) if values else None
+
+    def row(what, goal, value, text, met):
+        if value is not None:
+            rows.append([what, goal, text.format(value),
+                         'yes' if met(value) else '**no**'])
+
+    for way, hook in (('out', 'egress'), ('in', 'ingress')):
+        e, b, m = ([med('programs', c, f'{n} {way}', 'ns') for n in (64, 65536)]
+                   for c in ('empty', 'bare', 'masqbpf'))
+        if None in e + b + m:
+            continue
+        row(f'{hook} program above an empty one, hot', '<= 90 ns', m[0] - e[0],
+            '{:.0f} ns', lambda v: v <= 90)
+        row(f'{hook} program, 64k flows at random, of a bare lookup',
+            '<= 1.3', m[1] / b[1], '{:.2f}', lambda v: v <= 1.3)
+    for x in r.xs('packets'):
+        ours, theirs = added(r, 'masqbpf', x), added(r, 'iptables', x)
+        if ours and theirs:
+            order = 'at random' if x.endswith('random') else 'in turn'
+            row(f'added, of what iptables adds, {flows_of(x):,} flows {order}',
+                '<= 0.25', statistics.median(ours) / statistics.median(theirs),
+                '{:.2f}', lambda v: v <= 0.25)
+    for x in r.xs('newflows'):
+        theirs = med('newflows', 'iptables', x, 'ns')
+        ours = med('newflows', 'masqbpf', x, 'ns')
+        if ours and theirs:
+            row(f'new UDP flows/s, of iptables\' rate, {int(x):,} live', '>= 1.5',
+                theirs / ours, '{:.2f}', lambda v: v >= 1.5)
+    for x in r.xs('connect'):
+        theirs = med('connect', 'iptables', x, 'per_s')
+        ours = med('connect', 'masqbpf', x, 'per_s')
+        if ours and theirs:
+            row(f'TCP connections/s, of iptables\' rate, {int(x):,} live', '>= 1',
+                ours / theirs, '{:.2f}', lambda v: v >= 1)
+    for column in 'masqbpf', 'iptables':
+        free = med('ports', column, 'ports free', 'ns')
+        none = med('ports', column, 'no port left', 'ns')
+        if free and none:
+            row(f'{column}: new flows/s with no port left, of the rate with '
+                'free ports', 'no collapse (1/8)', free / none, '{:.2f}',
+                lambda v: v >= 1 / 8)
+    few, many = (med('policy', 'masqbpf', n, 'established_ns')
+                 for n in ('12', '100000'))
+    if few and many:
+        row('100,000 prefixes, established packet', '+ 0 (within 10 ns)',
+            many - few, '{:+.0f} ns', lambda v: v <= 10)
+    few, many = (med('policy', 'masqbpf', n, 'new_ns')
+                 for n in ('12', '100000'))
+    if few and many:
+        row('100,000 prefixes, new flow', '< + 1 us', many - few,
+            '{:+.0f} ns', lambda v: v < 1000)
+    row('changing 10,000 of 100,000 prefixes', '< 50 ms',
+        med('policy', 'masqbpf', '100000', 'apply_ms'), '{:.0f} ms',
+        lambda v: v < 50)
+    row('memory of an IPv4 flow', '<= 320 bytes',
+        med('memory', 'masqbpf', 'IPv4 flow', 'bytes'), '{:.0f} bytes',
+        lambda v: v <= 320)
+    return table(['', 'goal', 'measured', 'met'], rows)
+
+
 STAGES = {'packets': packets, 'programs': programs, 'newflows': newflows,
           'ports': ports, 'connect': connect, 'bulk': bulk,
           'latency': latency, 'policy': policy, 'memory': memory}
@@ -317,6 +385,7 @@ def write(r):
            f'{a.get("repeat")} interleaved runs (least..greatest), load '
            f'average then {a.get("load")}. GRO and checksum offload as veth '
            'has them by default.\n']
+    out.append(f'\n### Goals\n\n{goals(r)}')
     images = plots(r)
     for stage, title in TITLES.items():
         if any(k[0] == stage for k in r.values):
