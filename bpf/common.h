@@ -80,6 +80,7 @@ enum masq_class {
 	MASQ_C_ACK, /* TCP ACK without SYN, FIN, RST: may be mid-stream */
 	MASQ_C_OTHER, /* SYN-ACK, FIN, RST, NULL, XMAS, answers: begin nothing */
 	MASQ_C_ICMP_ERROR,
+	MASQ_C_MESSAGE, /* ICMP that is neither: redirects, what is unknown */
 	MASQ_C_FRAGMENT, /* not the first one: no ports to see */
 	MASQ_C_DISCOVERY, /* neighbour, router, multicast listener messages */
 	MASQ_C_MALFORMED,

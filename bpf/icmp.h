@@ -175,6 +175,7 @@ MASQ_INLINE int FN(rewrite_quote)(struct __sk_buff *skb, const PKT *pkt,
 MASQ_NOINLINE int FN(icmp_error)(struct __sk_buff *skb, PKT *pkt,
 				 enum masq_dir dir)
 {
+	__u8 translated = dir == MASQ_INGRESS ? MASQ_K_REV : MASQ_K_FWD;
 	struct FN(quote) q;
 	__u32 packets, bytes;
 	FLOW *f;
@@ -191,9 +192,13 @@ MASQ_NOINLINE int FN(icmp_error)(struct __sk_buff *skb, PKT *pkt,
 		      ? FN(addr_equal)(pkt->key.in_addr, q.key.in_addr)
 		      : FN(addr_equal)(pkt->key.rem_addr, q.key.rem_addr)))
 		return MASQ_NOT_OURS;
+	/* nor does a pod know what this node looks like from outside */
+	if (f->kind != translated && f->kind != MASQ_K_KEEP &&
+	    f->kind != MASQ_K_INBOUND)
+		return MASQ_NOT_OURS;
 	FN(packet_size)(skb, pkt, &packets, &bytes);
 	masq_count_prefix(f->prefix, dir, packets, bytes, 0);
-	if (f->kind != (dir == MASQ_INGRESS ? MASQ_K_REV : MASQ_K_FWD))
+	if (f->kind != translated)
 		return MASQ_R_NONE; /* not translated, so neither is this */
 
 	pkt->simple = 0; /* offsets are not constant here */

@@ -141,14 +141,14 @@ MASQ_INLINE void FN(parse_icmp)(PKT *pkt, const struct masq_icmphdr *icmp,
 				     type == ICMP_TIME_EXCEEDED ||
 				     type == ICMP_PARAMETERPROB
 			     ? MASQ_C_ICMP_ERROR
-			     : MASQ_C_OTHER;
+			     : MASQ_C_MESSAGE;
 #else
 	if (type >= 130 && type <= 137)
 		pkt->class = MASQ_C_DISCOVERY; /* MLD, RFC 4861 */
 	else if (type == 143)
 		pkt->class = MASQ_C_DISCOVERY; /* MLDv2 */
 	else
-		pkt->class = type < 128 ? MASQ_C_ICMP_ERROR : MASQ_C_OTHER;
+		pkt->class = type < 128 ? MASQ_C_ICMP_ERROR : MASQ_C_MESSAGE;
 #endif
 }
 

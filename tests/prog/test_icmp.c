@@ -210,8 +210,33 @@ static void errors_without_a_flow_go_nowhere(void **state)
 	}
 }
 
-/* The quote names a kept flow, the outer header somebody else. */
-static void errors_that_borrow_a_kept_flow_never_leave(void **state)
+/* A redirect has no identifier, and is no part of the ping with number 0. */
+static void messages_without_identifier_belong_to_no_flow(void **state)
+{
+	struct prog_lab *lab = *state;
+
+	for (size_t i = 0; i < ROWS(families); i++) {
+		const struct family *f = &families[i];
+		struct packet message = { .proto = f->icmp,
+					  .flags = i ? 139 : 31,
+					  .src = f->far,
+					  .dst = f->node };
+
+		prog_lab_reset(state);
+		SEND(EGRESS, NEXT,
+		     PKT(.proto = f->icmp, .flags = i ? 128 : 8, .src = f->pod,
+			 .dst = f->far),
+		     NULL);
+		SEND(INGRESS, NEXT, &message, &message);
+		message.src = f->pod;
+		message.dst = f->far;
+		SEND(EGRESS, DROP, &message, NULL);
+		assert_int_equal(REASON(NO_FLOW), 1);
+	}
+}
+
+/* The quote names a flow that is not the outer header's. */
+static void errors_that_borrow_a_flow_never_leave(void **state)
 {
 	struct prog_lab *lab = *state;
 
@@ -230,6 +255,15 @@ static void errors_that_borrow_a_kept_flow_never_leave(void **state)
 				       OUT(kept, 53, f->pod, 40000))),
 		     NULL);
 		assert_int_equal(REASON(NO_FLOW), 1);
+		/* or the node's side of a translated one */
+		open_flows(lab, f, IPPROTO_UDP);
+		SEND(EGRESS, DROP,
+		     PKT(.proto = f->icmp, .flags = f->unreachable, .code = 3,
+			 .src = f->pod, .dst = f->far,
+			 .quoted = PKT(.proto = IPPROTO_UDP,
+				       OUT(f->far, 443, f->node, 40000))),
+		     NULL);
+		assert_int_equal(REASON(NO_FLOW), 2);
 	}
 }
 
@@ -284,7 +318,8 @@ int main(void)
 		ROW(outbound_errors_carry_the_nodes_address),
 		ROW(errors_of_the_node_quote_what_the_far_side_knows),
 		ROW(errors_without_a_flow_go_nowhere),
-		ROW(errors_that_borrow_a_kept_flow_never_leave),
+		ROW(errors_that_borrow_a_flow_never_leave),
+		ROW(messages_without_identifier_belong_to_no_flow),
 		ROW(errors_leave_the_flow_alone),
 		ROW(errors_about_kept_flows_pass_as_they_are),
 	};
