@@ -1,0 +1,293 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+# Runs a command under another Linux kernel: boots Debian's own kernel in qemu
+# (no KVM needed) on top of this machine's root directory, read-only with a
+# tmpfs over it, so that the command finds the same programs and the same
+# repository. Kernels come from the mirror that this machine's apt uses
+# already; they are unpacked, never installed.
+set -euo pipefail
+
+top=$(cd "$(dirname "$0")/.." && pwd -P)
+cache=${VM_CACHE:-$top/build/vm}
+kernels=(5.10 6.1 6.12)
+keyring=/usr/share/keyrings/debian-archive-keyring.gpg
+
+kernel=6.1
+limit=900
+boot_limit=120
+log=
+run=
+pids=()
+
+usage() {
+	cat <<-END
+	usage: scripts/vm.sh [-k KERNEL] [-t SECONDS] [-l FILE] [--] COMMAND [ARG...]
+	Run COMMAND as root under another kernel, in this directory, with its output
+	and exit status as ours. What it writes to files is gone when it ends.
+	  -k KERNEL   ${kernels[*]}, or all of them in turn (default $kernel)
+	  -t SECONDS  give up after so long (default $limit)
+	  -l FILE     keep the kernel's log there
+	Exit status: COMMAND's; 124 too slow; 125 no such kernel, or it died.
+	VM_CACHE (default build/vm) keeps the kernels, about 200 MB each.
+	END
+}
+
+say() {
+	echo "vm.sh: kernel $kernel: $*" >&2
+}
+
+die() {
+	say "$@"
+	exit 125
+}
+
+need() {
+	command -v "$1" >/dev/null ||
+		die "no $1: install the package $2 (scripts/deps.sh does)"
+}
+
+# Debian's suites that have the kernel; apt takes the newest of it.
+suites() {
+	case $1 in
+	5.10) echo bullseye bullseye-security ;;
+	6.1) echo bookworm bookworm-security ;;
+	6.12) echo bookworm-backports ;;
+	esac
+}
+
+# A "deb" line for each suite of kernel $1, from the mirrors that the machine's
+# own sources name: a security suite from where its security suite comes.
+sources() {
+	local codename suite kind uri
+	codename=$(sed -n 's/^VERSION_CODENAME=//p' /etc/os-release)
+	for suite in $(suites "$1"); do
+		kind=
+		[[ $suite != *-security ]] || kind=-security
+		uri=$(apt-get indextargets "Created-By: Packages" \
+			--format "\$(RELEASE) \$(COMPONENT) \$(REPO_URI)" |
+			awk -v release="$codename$kind" '
+				$1 == release && $2 == "main" && !seen++ { print $3 }')
+		[ -z "$uri" ] ||
+			echo "deb [signed-by=$keyring] $uri $suite main"
+	done
+}
+
+# apt with lists, cache and status in $apt: the machine's are not touched.
+own_apt() {
+	"$1" -q -o Dir::State="$apt" -o Dir::State::status="$apt/status" \
+		-o Dir::Cache="$apt/cache" -o Dir::Etc::SourceParts=/dev/null \
+		-o Dir::Etc::SourceList="$apt/sources.list" \
+		-o Dir::Etc::Preferences=/dev/null \
+		-o Dir::Etc::PreferencesParts=/dev/null \
+		-o APT::Sandbox::User=root "${@:2}"
+}
+
+# The ELF kernel inside the bzImage $1: qemu starts it at once by its PVH note,
+# where unpacking it under emulation takes longer than the rest of the boot.
+unpack_vmlinux() {
+	local setup offset length
+	setup=$(od -An -tu1 -j 497 -N 1 "$1")
+	read -r offset length < <(od -An -tu4 -j 584 -N 8 "$1")
+	# after the compressed stream come four bytes that are not part of it
+	length=$((length - 4))
+	head -c "$(((setup + 1) * 512 + offset + length))" "$1" |
+		tail -c "$length" >"$1.payload"
+	xz -dc <"$1.payload" 2>/dev/null || zstd -dcq <"$1.payload"
+}
+
+# Makes the folder $cache/$1 with vmlinux, modules/ and initramfs/ of kernel $1.
+prepare() {
+	local new=$cache/$1.new apt package release module
+	apt=$new/apt
+	rm -rf "$new"
+	mkdir -p "$apt/lists/partial" "$apt/cache/archives/partial" \
+		"$new/initramfs/"{bin,modules}
+	: >"$apt/status"
+	sources "$1" >"$apt/sources.list"
+	[ -s "$apt/sources.list" ] ||
+		die "the machine's apt sources name no mirror of Debian"
+
+	say "fetching it from $(suites "$1"), this once"
+	own_apt apt-get update >"$apt/log" 2>&1 || {
+		cat "$apt/log" >&2
+		die "apt-get update failed"
+	}
+	package=$(own_apt apt-cache depends linux-image-amd64 | awk '
+		$1 == "Depends:" && !seen++ { print $2 }')
+	[[ $package == linux-image-$1.* ]] ||
+		die "the mirror has ${package:-no kernel} in $(suites "$1")"
+	(cd "$apt" && own_apt apt-get download "$package") >"$apt/log" 2>&1 || {
+		cat "$apt/log" >&2
+		die "cannot download $package"
+	}
+
+	# A node has more modules; tests of networking in qemu need no more.
+	dpkg-deb --fsys-tarfile "$apt/$package"_*.deb |
+		tar -x -C "$new" --wildcards --transform 's,^\./,modules/,' \
+			--exclude '*/drivers/net/ethernet' \
+			--exclude '*/drivers/net/wireless' \
+			'./boot/vmlinuz-*' './lib/modules/*/modules.*' \
+			'./lib/modules/*/kernel/'{arch,crypto,fs,lib,net} \
+			'./lib/modules/*/kernel/drivers/'{block,char,net,virtio}
+	release=${package#linux-image-}
+	unpack_vmlinux "$new/modules/boot/vmlinuz-$release" >"$new/vmlinux"
+	find "$new/modules" -name '*.ko.xz' -exec xz -d {} +
+	depmod -b "$new/modules" "$release"
+
+	cp "$(command -v busybox)" "$new/initramfs/bin/busybox"
+	for module in virtio_pci virtio_console 9pnet_virtio 9p overlay; do
+		modprobe -S "$release" -d "$new/modules" --show-depends "$module"
+	done | awk '$1 == "insmod" && !seen[$2]++ { print $2 }' >"$new/order"
+	xargs -a "$new/order" cp -t "$new/initramfs/modules"
+	sed 's,.*/,,' "$new/order" >"$new/initramfs/modules/order"
+
+	rm -rf "$apt" "$new/order" "$new/modules/boot"
+	mv "$new" "$cache/$1"
+}
+
+# shellcheck disable=SC2317 # called by trap
+cleanup() {
+	[ ${#pids[@]} = 0 ] || kill "${pids[@]}" 2>/dev/null || true
+	wait
+	[ -z "$run" ] || rm -rf "$run"
+}
+
+# qemu with one virtio port for each of stdout, stderr and the exit status.
+# No option for speed turns off what programs can see: with mitigations=off the
+# verifier would accept from the unprivileged what it refuses on a node.
+# norandmaps lets qemu reuse translated code from one process to the next.
+boot() {
+	local append="console=ttyS0 panic=-1 norandmaps tsc=reliable"
+	append+=" nowatchdog rcupdate.rcu_cpu_stall_suppress=1"
+	cd "$run"
+	# timeout's TERM reaches qemu, and neither outlives this script
+	exec setpriv --pdeathsig TERM timeout -k 5 "$limit" \
+		setpriv --pdeathsig KILL \
+		qemu-system-x86_64 -accel tcg,thread=multi -cpu qemu64 \
+		-M pc -m 2G -smp 2 -nodefaults -no-user-config -nographic \
+		-no-reboot -monitor none -badoption -serial file:console \
+		-kernel vmlinux -initrd initrd -append "$append" \
+		-device virtio-serial \
+		-chardev file,id=out,path=out \
+		-device virtserialport,chardev=out,nr=1 \
+		-chardev file,id=err,path=err \
+		-device virtserialport,chardev=err,nr=2 \
+		-chardev file,id=status,path=status \
+		-device virtserialport,chardev=status,nr=3 \
+		-fsdev local,id=root,path=/,security_model=none,readonly=on,multidevs=remap \
+		-device virtio-9p,fsdev=root,mount_tag=root \
+		</dev/null >qemu.log 2>&1
+}
+
+# One boot: leaves two lines in $run/status, "started" and the exit status of
+# the command; fewer when it did not get so far. $rc is qemu's exit status,
+# $hung whether it was ended for that.
+attempt() {
+	local patience=$((boot_limit * 5))
+	rm -f "$run"/{out,err}
+	mkfifo "$run/out" "$run/err"
+	truncate -s 0 "$run/status" "$run/console"
+	cat "$run/out" &
+	readers=($!)
+	cat "$run/err" >&2 &
+	readers+=($!)
+	boot &
+	pids=("${readers[@]}" $!)
+	while [ $((patience--)) -gt 0 ] && [ ! -s "$run/status" ] &&
+		kill -0 "${pids[-1]}" 2>/dev/null; do
+		sleep 0.2
+	done
+	hung=false
+	if [ ! -s "$run/status" ] && kill "${pids[-1]}" 2>/dev/null; then
+		hung=true
+	fi
+	rc=0
+	wait "${pids[-1]}" || rc=$?
+	# a reader still waits if qemu never opened its end
+	: <>"$run/out" <>"$run/err"
+	wait "${readers[@]}" || true
+	pids=()
+	[ -z "$log" ] || cp "$run/console" "$log"
+}
+
+# Runs the command "$@" under $kernel and exits with its status.
+run() {
+	local home=$cache/$kernel part rc hung readers
+	mkdir -p "$cache"
+	(
+		flock 9
+		if [ ! -d "$home" ]; then prepare "$kernel"; fi
+	) 9>"$cache/$kernel.lock"
+
+	run=$(mktemp -d "$cache/run.XXXXXX")
+	mkdir "$run/initramfs"
+	ln -s "$home/vmlinux" "$run/vmlinux"
+	cp "$top/scripts/vm/init" "$run/initramfs/init"
+	printf '%s\n' "$home" "$run" >"$run/initramfs/paths"
+	for part in "$home/initramfs" "$run/initramfs"; do
+		(cd "$part" && find . | cpio -o -H newc --quiet)
+	done >"$run/initrd"
+	printf 'cd %q &&\n%s\n' "$PWD" "${*@Q}" >"$run/command"
+
+	attempt "$@"
+	# one boot in many hangs: time is not what it was in an emulator
+	if $hung; then
+		say "not booted in $boot_limit s; once more"
+		attempt "$@"
+	fi
+	if [ "$(wc -l <"$run/status")" != 2 ]; then
+		cp "$run/console" "$cache/$kernel.log"
+		tail -n 30 "$run/console" >&2
+		cat "$run/qemu.log" >&2
+		say "its log: $cache/$kernel.log"
+		[ "$rc" != 124 ] || {
+			say "not done after $limit seconds"
+			exit 124
+		}
+		die "$(grep -ao 'Kernel panic.*' "$run/console" ||
+			{ $hung && echo "does not boot"; } ||
+			echo "ended before the command did (qemu: $rc)")"
+	fi
+	# A command that passes while the kernel complains has found something.
+	! grep -aE '\] (BUG|WARNING|Oops|general protection|INFO: task)' \
+		"$run/console" >&2 || say "the kernel complained (above)"
+	exit "$(tail -n 1 "$run/status")"
+}
+
+while getopts k:t:l:h option; do
+	case $option in
+	k) kernel=$OPTARG ;;
+	t) limit=$OPTARG ;;
+	l) log=$OPTARG ;;
+	h) usage && exit 0 ;;
+	*) usage >&2 && exit 125 ;;
+	esac
+done
+shift $((OPTIND - 1))
+[ $# -gt 0 ] || { usage >&2 && exit 125; }
+
+if [ "$kernel" = all ]; then
+	worst=0
+	for kernel in "${kernels[@]}"; do
+		echo "== $kernel" >&2
+		"$0" -k "$kernel" -t "$limit" ${log:+-l "$log.$kernel"} -- "$@" ||
+			worst=$?
+	done
+	exit $worst
+fi
+
+[ -n "$(suites "$kernel")" ] || die "there is only: ${kernels[*]}"
+[[ $limit =~ ^[1-9][0-9]*$ ]] || die "-t $limit: not a number of seconds"
+[ "$(uname -m)" = x86_64 ] || die "needs an amd64 machine: it shares its programs"
+need qemu-system-x86_64 qemu-system-x86
+need busybox busybox-static
+need cpio cpio
+need depmod kmod
+need setpriv util-linux
+need zstd zstd
+! ldd "$(command -v busybox)" >/dev/null 2>&1 ||
+	die "busybox is not static: install the package busybox-static"
+trap cleanup EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM HUP
+run "$@"
