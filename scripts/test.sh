@@ -4,7 +4,7 @@ set -euo pipefail
 
 usage() {
 	cat <<-EOF
-		usage: ${0##*/} [--no-deps] [-k PATTERN]
+		usage: ${0##*/} [--no-deps] [-j N] [-k PATTERN]
 		       ${0##*/} --list [unit|prog|net]
 
 		Installs the packages it needs, builds, and runs: unit (pure C), prog
@@ -12,12 +12,14 @@ usage() {
 		network namespaces), lint. Needs root. The last line is the sum.
 
 		  --no-deps    do not look for packages
+		  -j N         so many files of tests at a time (default: one a processor)
 		  -k PATTERN   only the tests whose KIND/NAME matches (grep -E)
 		  --list       the names, without running anything
 	EOF
 }
 
 deps=1
+jobs=$(nproc)
 pattern=.
 list=
 while [ $# -gt 0 ]; do
@@ -26,6 +28,11 @@ while [ $# -gt 0 ]; do
 	-k)
 		[ $# -gt 1 ] || { usage >&2; exit 2; }
 		pattern=$2
+		shift
+		;;
+	-j)
+		[[ ${2-} =~ ^[1-9][0-9]?$ ]] || { usage >&2; exit 2; }
+		jobs=$2
 		shift
 		;;
 	--list)
@@ -72,9 +79,18 @@ passed=0
 failed=0
 skipped=0
 logs=$(mktemp -d "${TMPDIR:-/tmp}/masqbpf-test.XXXXXX")
+pids=()
+# Tests in the background do not hear a ^C, but they end well by SIGTERM.
+# shellcheck disable=SC2317 # traps call it
+stop() {
+	trap '' INT TERM
+	[ ${#pids[@]} -eq 0 ] || kill "${pids[@]}" 2>/dev/null
+	wait
+	exit "$1"
+}
 trap 'rm -rf "$logs"' EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM
+trap 'stop 130' INT
+trap 'stop 143' TERM
 bold='' red='' off=''
 if [ -t 1 ] && [ -z "${NO_COLOR-}" ]; then
 	bold=$'\e[1m' red=$'\e[31m' off=$'\e[0m'
@@ -99,19 +115,28 @@ step() {
 	}
 }
 
-count() {
-	grep -cE "$1" "$logs/out" || true
+# start INDEX: that file of tests in the background; they all speak TAP
+start() {
+	local name=${tests[$1]} command
+	case $name in
+	net/*) command="tests/$name.sh" ;;
+	lint/*) command=scripts/lint.sh ;;
+	*) command="build/tests/$name" ;;
+	esac
+	began[$1]=$EPOCHSECONDS
+	(CMOCKA_MESSAGE_OUTPUT=TAP exec timeout -k 10 300 "$command") \
+		>"$logs/$1" 2>&1 </dev/null &
+	pids[$1]=$!
 }
 
-# run KIND/NAME COMMAND...: one file of tests, which speaks TAP
-run() {
-	local name=$1 status=0 start=$SECONDS ok bad skip why=
-	shift
-	CMOCKA_MESSAGE_OUTPUT=TAP timeout -k 10 300 "$@" >"$logs/out" 2>&1 \
-		</dev/null || status=$?
-	skip=$(count '^ok [0-9]+ .*# SKIP')
-	ok=$(($(count '^ok [0-9]+') - skip))
-	bad=$(count '^not ok [0-9]+')
+# finish_one INDEX: waits for it, tells what came out, adds it up
+finish_one() {
+	local name=${tests[$1]} log=$logs/$1 status=0 ok bad skip why=
+	wait "${pids[$1]}" || status=$?
+	unset "pids[$1]"
+	skip=$(grep -cE '^ok [0-9]+ .*# SKIP' "$log") || true
+	ok=$(($(grep -cE '^ok [0-9]+' "$log") - skip)) || true
+	bad=$(grep -cE '^not ok [0-9]+' "$log") || true
 	if [ $status -ge 124 ] && [ $status -le 137 ]; then
 		why="killed or timed out (exit status $status)"
 	elif [ $status -ne 0 ] && [ "$bad" -eq 0 ]; then
@@ -124,7 +149,7 @@ run() {
 	failed=$((failed + bad))
 	skipped=$((skipped + skip))
 	if [ "$bad" -gt 0 ]; then
-		cat "$logs/out"
+		cat "$log"
 		[ -z "$why" ] || echo "$why"
 		printf '%sFAIL%s ' "$red" "$off"
 	else
@@ -133,9 +158,10 @@ run() {
 	printf '%-24s %4d passed' "$name" "$ok"
 	[ "$bad" -eq 0 ] || printf ', %d failed' "$bad"
 	[ "$skip" -eq 0 ] || printf ', %d skipped' "$skip"
-	echo "  $((SECONDS - start)) s"
+	# its last line is the last thing that it does
+	printf '  %d s\n' $(($(stat -c %Y "$log") - began[$1]))
 	[ "$bad" -gt 0 ] || sed -nE \
-		's/^ok [0-9]+ (- )?(.*)# SKIP(.*)/     skipped: \2:\3/p' "$logs/out"
+		's/^ok [0-9]+ (- )?(.*)# SKIP(.*)/     skipped: \2:\3/p' "$log"
 }
 
 [ "$(id -u)" -eq 0 ] || {
@@ -145,16 +171,22 @@ run() {
 [ -z "$deps" ] || step "packages" scripts/deps.sh
 step "build" make -j2 all tests WERROR=1
 
+mapfile -t tests < <(names | grep -E -- "$pattern")
+[ ${#tests[@]} -gt 0 ] || {
+	echo "${0##*/}: no test matches '$pattern'" >&2
+	exit 2
+}
+began=()
 kind=
-while read -r name; do
-	if [ "${name%/*}" != "$kind" ]; then
-		kind=${name%/*}
+started=0
+for ((i = 0; i < ${#tests[@]}; i++)); do
+	for (( ; started < ${#tests[@]} && started < i + jobs; started++)); do
+		start $started
+	done
+	if [ "${tests[i]%/*}" != "$kind" ]; then
+		kind=${tests[i]%/*}
 		echo "$bold$kind$off"
 	fi
-	case $kind in
-	unit | prog) run "$name" "build/tests/$name" ;;
-	net) run "$name" bash "tests/$name.sh" ;;
-	lint) run "$name" scripts/lint.sh ;;
-	esac
-done < <(names | grep -E -- "$pattern" || true)
+	finish_one $i
+done
 finish

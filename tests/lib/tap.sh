@@ -18,6 +18,7 @@ TAP_PASSED=0
 TAP_FAILED=0
 TAP_SKIPPED=0
 TAP_DIR=$(mktemp -d "${TMPDIR:-/tmp}/masqbpf-tap.XXXXXX")
+trap 'rm -rf "$TAP_DIR"' EXIT # lab_begin has one that does it, too
 TAP_SKIP_CODE=77
 TAP_LAST=0
 
