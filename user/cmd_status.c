@@ -9,6 +9,7 @@
 #include <string.h>
 #include <bpf/bpf.h>
 #include "cmd.h"
+#include "doctor.h"
 #include "flows.h"
 #include "hook.h"
 #include "instance.h"
@@ -17,6 +18,7 @@
 #include "out.h"
 #include "policy.h"
 #include "status.h"
+#include "uplinks.h"
 
 /* From this share on, new flows may soon be refused. */
 #define FLOWS_HIGH_PERCENT 90
@@ -38,6 +40,7 @@ struct uplink {
 
 struct status {
 	struct instance *instance;
+	struct policy *policy; /* NULL: none */
 	uint32_t generation; /* 0: no policy */
 	bool ipv6;
 	char config[300]; /* "": none */
@@ -99,7 +102,7 @@ static int read_policy(struct status *s)
 	else if (*policy->source.preset)
 		snprintf(s->config, sizeof(s->config), "preset %s",
 			 policy->source.preset);
-	policy_free(policy);
+	s->policy = policy;
 	return 0;
 }
 
@@ -187,6 +190,41 @@ static int read_uplink(struct status *s, const struct netdev *netdev,
 	return err ?: read_addresses(s, netdev, u);
 }
 
+/* Ways out that do not go through us. */
+static int read_bypasses(struct status *s, const struct netdev *netdev)
+{
+	struct masq_iface iface;
+	int err = 0;
+
+	for (size_t i = 0; i < netdev->link_count && s->policy && !err; i++) {
+		const struct netdev_link *link = &netdev->links[i];
+
+		if (uplink_wanted(netdev, s->policy, link) &&
+		    !node_uplink(s->instance, link->ifindex, &iface))
+			err = problem(s, HEALTH_DEGRADED,
+				      "%s: has routes to masqueraded "
+				      "destinations and is not attached: run "
+				      "masqbpf attach %s",
+				      link->name, link->name);
+	}
+	return err;
+}
+
+/* Others that translate before us; masqbpf doctor says what to do. */
+static int read_foreign(struct status *s)
+{
+	struct doctor d = { .instance = s->instance, .policy = s->policy };
+	int err = 0;
+
+	doctor_check_rules(&d);
+	for (size_t i = 0; i < d.count && !err; i++)
+		if (d.findings[i].level == DOCTOR_BAD)
+			err = problem(s, HEALTH_DEGRADED, "foreign NAT: %s",
+				      d.findings[i].what);
+	doctor_free_findings(&d);
+	return err;
+}
+
 static int read_uplinks(struct status *s)
 {
 	struct netdev *netdev;
@@ -211,6 +249,7 @@ static int read_uplinks(struct status *s)
 		err = problem(s, HEALTH_FAILED,
 			      "no interface is attached: an attach or detach "
 			      "was interrupted");
+	err = err ?: read_bypasses(s, netdev) ?: read_foreign(s);
 	free(ifindexes);
 	netdev_free(netdev);
 	return err;
@@ -218,6 +257,7 @@ static int read_uplinks(struct status *s)
 
 static void status_free(struct status *s)
 {
+	policy_free(s->policy);
 	for (size_t i = 0; i < s->uplink_count; i++)
 		for (enum hook_dir dir = 0; dir < HOOK_DIRS; dir++)
 			free(s->uplinks[i].chains[dir].progs);

@@ -49,13 +49,18 @@ void doctor_add(struct doctor *d, enum doctor_level level, const char *check,
 	d->findings[d->count++] = finding;
 }
 
-void doctor_free(struct doctor *d)
+void doctor_free_findings(struct doctor *d)
 {
 	for (size_t i = 0; i < d->count; i++) {
 		free(d->findings[i].what);
 		free(d->findings[i].todo);
 	}
 	free(d->findings);
+}
+
+void doctor_free(struct doctor *d)
+{
+	doctor_free_findings(d);
 	policy_free(d->policy);
 	netdev_free(d->netdev);
 	instance_close(d->instance);

@@ -41,10 +41,14 @@ void doctor_add(struct doctor *d, enum doctor_level level, const char *check,
 	__attribute__((format(printf, 5, 6)));
 const char *doctor_level_name(enum doctor_level level);
 void doctor_free(struct doctor *d);
+/* The findings alone: where the rest is the caller's. */
+void doctor_free_findings(struct doctor *d);
 
 /* The rounds; each adds at least one finding for each of its checks. */
 void doctor_check_kernel(struct doctor *d, const char *pin_dir);
 void doctor_check_foreign(struct doctor *d);
+/* Of it the kernel's rules alone; returns how many are bad. */
+size_t doctor_check_rules(struct doctor *d);
 void doctor_check_node(struct doctor *d);
 void doctor_check_policy(struct doctor *d);
 

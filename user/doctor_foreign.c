@@ -525,9 +525,9 @@ static void check_kubelet(struct doctor *d)
 		closedir(proc);
 }
 
-void doctor_check_foreign(struct doctor *d)
+size_t doctor_check_rules(struct doctor *d)
 {
-	size_t rules = 0;
+	size_t rules = 0, bad = 0, before = d->count;
 
 	check_nft(d, &rules);
 	/* asking for a table that is not there would load it */
@@ -539,6 +539,14 @@ void doctor_check_foreign(struct doctor *d)
 		doctor_add(
 			d, DOCTOR_OK, "foreign-nat", NULL,
 			"no rule of nft, iptables or iptables-legacy writes sources");
+	for (size_t k = before; k < d->count; k++)
+		bad += d->findings[k].level == DOCTOR_BAD;
+	return bad;
+}
+
+void doctor_check_foreign(struct doctor *d)
+{
+	doctor_check_rules(d);
 	check_cni(d);
 	check_kubelet(d);
 }

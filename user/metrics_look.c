@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "config.h"
+#include "doctor.h"
 #include "hook.h"
 #include "metrics.h"
 #include "netdev.h"
@@ -85,9 +86,24 @@ out:
 	return err;
 }
 
+static int look_for_foreign(struct instance *instance,
+			    struct metrics_state *state)
+{
+	struct doctor d = { .instance = instance };
+	int err = policy_read(instance, &d.policy);
+
+	if (err)
+		return err == -ENODATA ? 0 : err;
+	state->foreign_nat = doctor_check_rules(&d);
+	doctor_free_findings(&d);
+	policy_free(d.policy);
+	return 0;
+}
+
 int metrics_look(struct instance *instance, struct metrics_state *state)
 {
 	*state = (struct metrics_state){ .foreign_nat = -1 };
 	return look_at_config(instance, state)
-		       ?: look_at_uplinks(instance, state);
+		       ?: look_at_uplinks(instance, state)
+		       ?: look_for_foreign(instance, state);
 }
