@@ -235,7 +235,7 @@ layer3() {
 		skip "no tun devices here"
 	trap 'masq detach -q --all || true
 		lab_in node ip link del tun0' EXIT
-	masq attach -q tun0
+	masq attach -q tun0 eth0
 	masq status | grep -q 'egress  *[a-z]* masq_egress_l3' ||
 		fail "$(masq status)"
 	health_is ok
