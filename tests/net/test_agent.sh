@@ -431,10 +431,10 @@ auto() {
 	start auto
 	uplinks eth0 vpn0 || fail "$(masq status)"
 	lab_in node ip link del vpn0
-	within 1000 uplinks eth0
+	lab_wait 5 uplinks eth0 # each look is a whole status
 	# another policy, another way out
 	config 192.168.0.0/16 >"$CONFIG"
-	within 1500 attached local0
+	lab_wait 5 attached local0
 	lab_in node ip link del local0
 	lab_in node ip link del cni0
 	stop
