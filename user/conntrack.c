@@ -3,12 +3,12 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <string.h>
-#include <libmnl/libmnl.h>
 #include <linux/netfilter/nf_conntrack_common.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netfilter/nfnetlink_conntrack.h>
 #include <sys/stat.h>
 #include "conntrack.h"
+#include "netlink.h"
 
 /* There as soon as the module is; a dump without it would load it. */
 #define PROC_COUNT "/proc/sys/net/netfilter/nf_conntrack_count"
@@ -155,38 +155,15 @@ static int message(const struct nlmsghdr *header, void *data)
 int conntrack_walk(int (*each)(void *data, const struct conntrack *ct),
 		   void *data)
 {
-	static char buffer[65536];
-	struct nlmsghdr *request = mnl_nlmsg_put_header(buffer);
+	const struct nfgenmsg head = { .nfgen_family = AF_UNSPEC };
 	struct walk walk = { .each = each, .data = data };
-	int more = MNL_CB_OK, err = 0;
-	struct mnl_socket *nl;
-	struct nfgenmsg *nfg;
 	struct stat st;
-	ssize_t n;
+	int err;
 
 	if (stat(PROC_COUNT, &st))
 		return -ENOENT;
-	nl = mnl_socket_open2(NETLINK_NETFILTER, SOCK_CLOEXEC);
-	if (!nl)
-		return errno == EPROTONOSUPPORT ? -ENOENT : -errno;
-	request->nlmsg_type = NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_GET;
-	request->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
-	request->nlmsg_seq = 1;
-	nfg = mnl_nlmsg_put_extra_header(request, sizeof(*nfg));
-	nfg->nfgen_family = AF_UNSPEC;
-	nfg->version = NFNETLINK_V0;
-	if (mnl_socket_bind(nl, 0, MNL_SOCKET_AUTOPID) < 0 ||
-	    mnl_socket_sendto(nl, request, request->nlmsg_len) < 0)
-		err = -errno;
-	while (!err && more > MNL_CB_STOP) {
-		n = mnl_socket_recvfrom(nl, buffer, sizeof(buffer));
-		if (n >= 0)
-			more = mnl_cb_run(buffer, n, 1,
-					  mnl_socket_get_portid(nl), message,
-					  &walk);
-		if (n < 0 || more == MNL_CB_ERROR)
-			err = walk.err ?: -errno;
-	}
-	mnl_socket_close(nl);
-	return err;
+	err = netlink_all(NETLINK_NETFILTER,
+			  NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_GET, &head,
+			  sizeof(head), message, &walk);
+	return walk.err ?: err == -EPROTONOSUPPORT ? -ENOENT : err;
 }

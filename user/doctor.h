@@ -59,11 +59,6 @@ void doctor_check_policy(struct doctor *d);
 int doctor_report(const struct doctor *d, const char *pin_dir,
 		  const char *path);
 
-/* Asks the kernel for all of something over netlink. 0 or -errno. */
-int doctor_dump(int bus, uint16_t type, const void *head, size_t length,
-		int (*each)(const struct nlmsghdr *message, void *data),
-		void *data);
-
 /* Are there pods' addresses in this range? By podCIDRs, else by flows. */
 enum doctor_pods {
 	PODS_NONE,

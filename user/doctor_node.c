@@ -15,6 +15,7 @@
 #include <linux/netlink.h>
 #include <linux/xfrm.h>
 #include "doctor.h"
+#include "netlink.h"
 #include "hook.h"
 #include "node.h"
 #include "uplinks.h"
@@ -236,7 +237,7 @@ static void check_ipsec(struct doctor *d)
 {
 	const struct xfrm_userpolicy_id head = {};
 	size_t out = 0;
-	int err = doctor_dump(NETLINK_XFRM, XFRM_MSG_GETPOLICY, &head,
+	int err = netlink_all(NETLINK_XFRM, XFRM_MSG_GETPOLICY, &head,
 			      sizeof(head), count_policy, &out);
 
 	if (out)
