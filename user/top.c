@@ -252,6 +252,11 @@ static void keep_flow(struct top *top, const struct top_row *row)
 		list->rows[list->count++] = *row;
 		if (list->count < FLOW_ROWS)
 			return;
+	} else if (top->key != TOP_BY_NAME &&
+		   weight(top, TOP_FLOWS, row) <=
+			   weight(top, TOP_FLOWS, &list->rows[past->worst])) {
+		/* most flows are idle: names would decide about nothing */
+		return;
 	} else if (compare_rows(top, TOP_FLOWS, row, &list->rows[past->worst]) <
 		   0) {
 		list->rows[past->worst] = *row;
