@@ -59,18 +59,20 @@ masqbpf: $ours"
 	note "differs as docs/twin.md says"
 }
 
+listed_exist() {
+	local step
+	while read -r step; do
+		cut -f1 "$LAB_DIR/nft" | grep -qxF -- "$step" ||
+			fail "no such step: $step"
+	done < <(awk -F' *[|] *' '/^\|/ && !/^\|(-| step )/ { print $2 }' \
+		"$TABLE")
+}
+
 # masqbpf first: it would take over what conntrack has seen
 row "masqbpf: the script" script masqbpf
 row "nft: the script" script nft
 while IFS=$'\t' read -r step _; do
 	row "$step" agree "$step"
 done <"$LAB_DIR/nft"
-row "every step listed in docs/twin.md exists" bash -c '
-	awk -F" *[|] *" "NR > 1 && /^\| [^-s]/ { print \$2 }" "$1" |
-	while read -r step; do
-		cut -f1 "$2" | grep -qxF -- "$step" || {
-			echo "no such step: $step"
-			exit 1
-		}
-	done' _ "$TABLE" "$LAB_DIR/nft"
+row "every step listed in docs/twin.md exists" listed_exist
 tap_done

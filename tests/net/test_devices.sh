@@ -1,0 +1,181 @@
+#!/usr/bin/env bash
+# Uplinks without an Ethernet header, and with a tag in front of it: tun (also
+# with checksums left to the device, as a virtual machine's network card does),
+# a VLAN, wireguard. The last two need a kernel that has them:
+#	scripts/vm.sh -k 6.12 bash tests/net/test_devices.sh
+set -euo pipefail
+. "$(dirname "$0")/../lib/tap.sh"
+. "$(dirname "$0")/../lib/lab.sh"
+
+REMOTE=198.51.100.9
+REMOTE6=2001:db8:9::9
+
+export LAB_IPV6=true
+lab_begin
+lab_node_far
+lab_pod pod1 10.44.14.15
+lab_ipv6
+lab_serve far 443
+# what follows is about another uplink
+lab_in node ip route del default
+lab_in node ip -6 route del default
+
+# uplink DEV ADDR ADDR6 ROUTE: masqbpf on it, the default route over it
+uplink() {
+	printf '%s\n' 'nonMasqueradeCIDRs: [10.0.0.0/8]' 'enableIPv6: true' \
+		>"$LAB_DIR/config.yaml"
+	lab_in node ip addr add "$2" dev "$1"
+	lab_in node ip addr add "$3" dev "$1" nodad
+	# shellcheck disable=SC2086 # several words
+	lab_in node ip route replace default $4 dev "$1"
+	lab_in node ip route replace ::/0 dev "$1"
+	masq attach "$1" --config "$LAB_DIR/config.yaml"
+}
+
+tun_up() { # DEV ADDR ADDR6 [VNET]
+	[ -c /dev/net/tun ] || skip "this machine has no /dev/net/tun"
+	lab_spawn node "$PYTHON" "$LAB_LIB/tun.py" "$LAB_ID-node" "$1" \
+		"$LAB_DIR/$1" ${4+"$4"}
+	lab_wait 10 grep -q ready "$LAB_DIR/$1"
+	uplink "$1" "$2" "$3" ""
+}
+
+# heard DEV SOURCE PROTO HOW: every packet of that protocol came like this
+heard() {
+	is "packets of protocol $3" "$(awk -v p="$3" '$3 == p {
+		print $1, $4 }' "$LAB_DIR/$1" | sort -u)" "$2 $4"
+}
+
+ping_through() { # DEST SIZE
+	lab_in pod1 ping -c 2 -i 0.1 -W 3 -s "$2" "$1"
+}
+
+# A datagram and its echo: the pod's kernel checks the checksum of both.
+udp_through() { # DEST
+	"$PYTHON" - "$LAB_LIB" "$LAB_ID-pod1" "$1" <<-'END'
+		import socket, sys
+		sys.path.insert(0, sys.argv[1])
+		import wire
+		wire.enter(sys.argv[2])
+		family = socket.AF_INET6 if ":" in sys.argv[3] else socket.AF_INET
+		sock = socket.socket(family, socket.SOCK_DGRAM)
+		sock.settimeout(5)
+		sock.connect((sys.argv[3], 5000))
+		for text in (b"odd", b"even", b"x" * 1000):
+		    sock.send(text)
+		    assert sock.recv(2000) == text
+	END
+}
+
+# No answer comes, but the SYN shows itself.
+tcp_through() { # DEV DEST SOURCE
+	lab_in pod1 "$PYTHON" -c '
+import socket, sys
+sock = socket.socket(socket.AF_INET6 if ":" in sys.argv[1]
+                     else socket.AF_INET)
+sock.setblocking(False)
+sock.connect_ex((sys.argv[1], 80))' "$2"
+	lab_wait 5 grep -q "^$3 $2 6 " "$LAB_DIR/$1"
+}
+
+tun_rows() { # DEV ADDR ADDR6 HOW VNET
+	local how=$4
+	row "$1: comes up as uplink" tun_up "$1" "$2/24" "$3/64" ${5+"$5"}
+	row_ok || return 0
+	for size in 0 56 1400; do
+		row "$1: ping, $size bytes" ping_through $REMOTE $size
+		row "$1: ping over IPv6, $size bytes" ping_through $REMOTE6 $size
+	done
+	row "$1: UDP" udp_through $REMOTE
+	row "$1: UDP over IPv6" udp_through $REMOTE6
+	row "$1: TCP" tcp_through "$1" $REMOTE "$2"
+	row "$1: TCP over IPv6" tcp_through "$1" $REMOTE6 "$3"
+	row "$1: ping leaves as the node's" heard "$1" "$2" 1 good
+	row "$1: ping over IPv6 leaves as the node's" heard "$1" "$3" 58 good
+	row "$1: UDP leaves as the node's, checksums $how" both_heard "$1" \
+		"$2" "$3" 17 "$how"
+	row "$1: TCP leaves as the node's, checksums $how" both_heard "$1" \
+		"$2" "$3" 6 "$how"
+	row "$1: masqbpf leaves" masq detach "$1"
+}
+
+both_heard() {
+	local lines
+	lines=$(awk -v p="$4" '$3 == p { print $1, $4 }' "$LAB_DIR/$1" |
+		sort -u)
+	is "packets of protocol $4" "$lines" \
+		"$(printf '%s %s\n' "$2" "$5" "$3" "$5" | sort)"
+}
+
+# --- real kernels at both ends --------------------------------------------
+
+vlan_up() {
+	lab_in node ip link add link eth0 name vlan7 type vlan id 7 \
+		2>/dev/null || skip "this kernel has no VLANs"
+	lab_in far ip link add link eth0 name vlan7 type vlan id 7
+	lab_in node ip link set vlan7 up
+	lab_in far ip link set vlan7 up
+	lab_in far ip addr add 10.143.0.1/24 dev vlan7
+	lab_in far ip addr add fd00:143::1/64 dev vlan7 nodad
+	uplink vlan7 10.143.0.6/24 fd00:143::6/64 "via 10.143.0.1"
+	lab_in node ip route replace ::/0 via fd00:143::1 dev vlan7
+}
+
+wg_up() {
+	local ns other
+	command -v wg >/dev/null || skip "no wg: install wireguard-tools"
+	for ns in node far; do
+		lab_in $ns ip link add wg0 type wireguard 2>/dev/null ||
+			skip "this kernel has no wireguard"
+		(umask 077 && wg genkey >"$LAB_DIR/key-$ns")
+	done
+	for ns in node far; do
+		other=far
+		[ $ns = node ] || other=node
+		lab_in $ns wg set wg0 private-key "$LAB_DIR/key-$ns" \
+			listen-port 51820 \
+			peer "$(wg pubkey <"$LAB_DIR/key-$other")" \
+			allowed-ips 0.0.0.0/0,::/0 endpoint \
+			"$([ $ns = node ] && echo $FAR_GATEWAY ||
+				echo $NODE_ADDR):51820"
+		lab_in $ns ip link set wg0 up
+	done
+	lab_in far ip addr add 10.144.0.1/24 dev wg0
+	lab_in far ip addr add fd00:144::1/64 dev wg0 nodad
+	uplink wg0 10.144.0.6/24 fd00:144::6/64 ""
+}
+
+tcp_both_ways() { # SOURCE
+	local line
+	line=$(traffic pod1 up $FAR_ADDR 443 $((4 << 20))) || fail "$line"
+	is source "$(word source "$line")" "$1"
+	line=$(traffic pod1 down $FAR_ADDR 443 $((4 << 20))) || fail "$line"
+	is source "$(word source "$line")" "$1"
+}
+
+udp_sizes() { # SOURCE
+	local line
+	line=$(traffic pod1 udp $FAR_ADDR 443 --netns "$LAB_ID-pod1" \
+		--sport 40000 --sizes 0,1,512,1300,4000) || fail "$line"
+	is source "$(word sources "$line")" "$1"
+}
+
+peer_rows() { # DEV ADDR
+	local offload
+	row "$1: comes up as uplink" "${1%[0-9]}_up"
+	row_ok || return 0
+	for offload in on off; do
+		row "$1: offloads $offload" lab_offload $offload
+		row "$1: TCP, offloads $offload" tcp_both_ways "$2"
+		row "$1: UDP, offloads $offload" udp_sizes "$2"
+	done
+	row "$1: ping" ping_through $FAR_ADDR 1000
+	row "$1: ping over IPv6" ping_through $FAR_ADDR6 1000
+	row "$1: masqbpf leaves" masq detach "$1"
+}
+
+tun_rows tun0 10.145.0.6 fd00:145::6 good
+tun_rows tun1 10.146.0.6 fd00:146::6 partial VNET
+peer_rows vlan7 10.143.0.6
+peer_rows wg0 10.144.0.6
+tap_done
