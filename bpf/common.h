@@ -110,6 +110,9 @@ enum masq_pressure {
 	MASQ_PRESSURE_RING,
 	MASQ_PRESSURE_TABLE
 };
+/* Ticks between two looks of the hand at one flow. Looking at a record that
+ * nobody uses just now is several cache misses; the ring itself is none. */
+#define MASQ_HAND_REST 128
 enum masq_hand {
 	MASQ_HAND_EMPTY,
 	MASQ_HAND_KEPT,

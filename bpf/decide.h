@@ -518,7 +518,7 @@ MASQ_NOINLINE int FN(ctl_seed)(struct masq_ctl *ctl)
 		flow->in_seen |= MASQ_SEEN_FIN;
 	}
 	flow->state = FN(flow_state)(key.proto, flow->out_seen, flow->in_seen);
-	if (!FN(ring_push)(&key, s->now))
+	if (!FN(ring_push)(&key, s->now, FN(hand_look)(s->now, flow->expires)))
 		return -28;
 	ret = FN(flow_insert)(&key, flow);
 	if (!ret)

@@ -122,8 +122,12 @@ MASQ_NOINLINE int FN(flow_account)(const KEY *key, __u32 kind, __s32 n)
 {
 	struct masq_usage *u = masq_usage_get();
 
-	if (!u || kind == MASQ_K_EIM)
+	if (!u)
 		return 0;
+	if (kind == MASQ_K_EIM) {
+		__sync_fetch_and_add(&u->eim, n);
+		return 0;
+	}
 	__sync_fetch_and_add(&u->flows, n);
 	if (kind == MASQ_K_INBOUND)
 		__sync_fetch_and_add(&u->inbound, n);
@@ -191,13 +195,22 @@ MASQ_INLINE bool FN(flow_reclaimable)(const FLOW *f)
 	return f->state == MASQ_ST_NEW || f->state == MASQ_ST_CLOSED;
 }
 
-MASQ_NOINLINE int FN(ring_push)(const KEY *key, __u32 created)
+/* When the hand has to look at a flow next, unless it is under pressure. */
+MASQ_INLINE __u32 FN(hand_look)(__u32 now, __u32 expires)
+{
+	return masq_passed(now + MASQ_HAND_REST, expires + 1)
+		       ? expires + 1
+		       : now + MASQ_HAND_REST;
+}
+
+MASQ_NOINLINE int FN(ring_push)(const KEY *key, __u32 created, __u32 look)
 {
 	struct masq_usage *u = masq_usage_get();
 	SLOT slot;
 
 	slot.key = *key;
 	slot.created = created;
+	slot.look = look;
 	if (bpf_map_push_elem(&RING, &slot, 0))
 		return 0;
 	if (u)
@@ -219,6 +232,9 @@ MASQ_GLOBAL int FN(reclaim_one)(__u32 now, __u32 pressure)
 		return MASQ_HAND_EMPTY;
 	if (u)
 		__sync_fetch_and_add(&u->ring[FAM == 6], -1);
+	if (!pressure && !masq_passed(now, slot.look) &&
+	    FN(ring_push)(&slot.key, slot.created, slot.look))
+		return MASQ_HAND_KEPT;
 	f = bpf_map_lookup_elem(&FLOWS, &slot.key);
 	if (!f || !FN(flow_is_owner)(f) || f->created != slot.created)
 		return MASQ_HAND_FREED; /* ended before */
@@ -240,7 +256,8 @@ MASQ_GLOBAL int FN(reclaim_one)(__u32 now, __u32 pressure)
 	 * New flows leave MASQ_RING_RESERVE slots free for this; should it
 	 * fail all the same, the record would never be found again.
 	 */
-	if (!FN(ring_push)(&slot.key, slot.created))
+	if (!FN(ring_push)(&slot.key, slot.created,
+			   FN(hand_look)(now, f->expires)))
 		MASQ_DO(FN(flow_end)(&slot.key, f));
 	return MASQ_HAND_KEPT;
 }

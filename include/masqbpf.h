@@ -463,6 +463,7 @@ struct masq_usage {
 	__s64 inbound; /* of these: made for row I4 */
 	__s64 host; /* of these: the node's own, with another port */
 	__s64 ring[2]; /* keys in masq_ring4, masq_ring6 */
+	__s64 eim; /* EIM records; none: nobody has to look for one */
 };
 
 /*
@@ -472,11 +473,13 @@ struct masq_usage {
 struct masq_slot4 {
 	struct masq_key4 key;
 	__u32 created;
+	__u32 look; /* tick: no need to look at the flow before */
 };
 
 struct masq_slot6 {
 	struct masq_key6 key;
 	__u32 created;
+	__u32 look;
 };
 
 /*

@@ -461,10 +461,32 @@ static void age_map(int fd, uint32_t ticks)
 	}
 }
 
+#define RING_MAX 200000 /* more than any ring here has */
+
+/* The hand's times in the ring: everything once round. */
+static void age_ring(int fd, size_t look, uint32_t ticks)
+{
+	uint8_t(*slots)[64] = calloc(RING_MAX, 64);
+	size_t n = 0;
+
+	while (n < RING_MAX &&
+	       !bpf_map_lookup_and_delete_elem(fd, NULL, slots[n]))
+		n++;
+	for (size_t i = 0; i < n; i++) {
+		*(uint32_t *)(slots[i] + look) -= ticks;
+		bpf_map_update_elem(fd, NULL, slots[i], 0);
+	}
+	free(slots);
+}
+
 void prog_age(struct prog_lab *lab, unsigned int seconds)
 {
 	uint32_t ticks = prog_ticks(lab, seconds);
 
 	age_map(prog_map(lab, "masq_flows4"), ticks);
 	age_map(prog_map(lab, "masq_flows6"), ticks);
+	age_ring(prog_map(lab, "masq_ring4"), offsetof(struct masq_slot4, look),
+		 ticks);
+	age_ring(prog_map(lab, "masq_ring6"), offsetof(struct masq_slot6, look),
+		 ticks);
 }
