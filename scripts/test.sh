@@ -119,12 +119,12 @@ step() {
 start() {
 	local name=${tests[$1]} command
 	case $name in
-	net/*) command="tests/$name.sh" ;;
-	lint/*) command=scripts/lint.sh ;;
-	*) command="build/tests/$name" ;;
+	net/*) command=(bash "tests/$name.sh") ;;
+	lint/*) command=(scripts/lint.sh) ;;
+	*) command=("build/tests/$name") ;;
 	esac
 	began[$1]=$EPOCHSECONDS
-	(CMOCKA_MESSAGE_OUTPUT=TAP exec timeout -k 10 300 "$command") \
+	(CMOCKA_MESSAGE_OUTPUT=TAP exec timeout -k 10 300 "${command[@]}") \
 		>"$logs/$1" 2>&1 </dev/null &
 	pids[$1]=$!
 }
@@ -137,7 +137,7 @@ finish_one() {
 	skip=$(grep -cE '^ok [0-9]+ .*# SKIP' "$log") || true
 	ok=$(($(grep -cE '^ok [0-9]+' "$log") - skip)) || true
 	bad=$(grep -cE '^not ok [0-9]+' "$log") || true
-	if [ $status -ge 124 ] && [ $status -le 137 ]; then
+	if [ $status -eq 124 ] || [ $status -eq 137 ]; then
 		why="killed or timed out (exit status $status)"
 	elif [ $status -ne 0 ] && [ "$bad" -eq 0 ]; then
 		why="exit status $status and no failed test"
