@@ -277,6 +277,27 @@ static void chosen_ports_are_allowed_ones(void **state)
 		assert_true(counts[i] > 2000 / 4 / 2);
 }
 
+/* RFC 4787 REQ-1: whatever port a socket was given, it is the same one towards
+ * everybody, as long as nobody there has it. */
+static void a_chosen_port_serves_every_destination(void **state)
+{
+	struct prog_lab *lab = *state;
+	struct flow first = { .pod = 1, .port = 40000 };
+	struct flow second = { .pod = 2, .port = 40000 };
+	uint16_t chosen;
+
+	begin(lab);
+	assert_true(sent(lab, first) && source_port(lab->frame) == 40000);
+	assert_true(sent(lab, second));
+	chosen = source_port(lab->frame);
+	assert_true(chosen != 40000);
+	for (int i = 1; i < 100; i++) {
+		frame[14 + 19] = 7 + i;
+		assert_true(sent(lab, second));
+		assert_int_equal(source_port(lab->frame), chosen);
+	}
+}
+
 /* --- F16: one source port, 64 pods, two processors ----------------------- */
 
 struct worker {
@@ -528,6 +549,7 @@ int main(void)
 	const struct CMUnitTest small[] = {
 		ROW(last_free_port_is_always_found),
 		ROW(chosen_ports_are_allowed_ones),
+		ROW(a_chosen_port_serves_every_destination),
 		ROW(F16_one_port_64_pods_two_processors),
 		ROW(F17_sockets_of_the_node_keep_their_ports),
 		ROW(F13_exhausted_old_flows_live_and_it_recovers),
