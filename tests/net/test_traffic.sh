@@ -141,7 +141,7 @@ rows() {
 		base=$((base + 100))
 		row "$nat: the same, all open at once, offloads $offload" \
 			thousand --hold --sports $base-$((base + 49))
-		base=$((base + 1))
+		base=$((base + 100))
 		row "$nat: UDP requests, same port, offloads $offload" datagrams $base
 		row "$nat: ping, same identifier, offloads $offload" pings $base
 	done
