@@ -21,9 +21,10 @@ demo=(
 	python3 tcpdump util-linux
 )
 test=(
-	buildah busybox-static clang-format cpio curl fish kmod libcap2-bin
-	libcmocka-dev mandoc prometheus python3-scapy python3-yaml
-	qemu-system-x86 shellcheck strace systemd xz-utils yamllint zsh zstd
+	buildah busybox-static clang-format cpio curl fish iputils-tracepath
+	kmod libcap2-bin libcmocka-dev mandoc mtr-tiny prometheus python3-scapy
+	python3-yaml qemu-system-x86 shellcheck strace systemd traceroute
+	wireguard-tools xz-utils yamllint zsh zstd
 )
 
 usage() {
