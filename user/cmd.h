@@ -102,6 +102,8 @@ extern const struct cmd cmd_agent;
 extern const struct cmd cmd_watch;
 extern const struct cmd cmd_top;
 extern const struct cmd cmd_doctor;
+extern const struct cmd cmd_import;
+extern const struct cmd cmd_migrate;
 extern const struct cmd cmd_history;
 extern const struct cmd cmd_rollback;
 extern const struct cmd cmd_completion;

@@ -35,6 +35,8 @@ const struct cmd *const commands[] = {
 	&cmd_watch,
 	&cmd_top,
 	&cmd_doctor,
+	&cmd_import,
+	&cmd_migrate,
 	&cmd_history,
 	&cmd_rollback,
 	&cmd_completion,

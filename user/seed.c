@@ -216,6 +216,49 @@ static int seed_entry(void *data, const struct conntrack *ct)
 	return seed_view(data, ct, true) ?: seed_view(data, ct, false);
 }
 
+struct translated {
+	struct seed places;
+	const uint32_t *ifindexes;
+	size_t ifindex_count;
+	long flows;
+};
+
+static bool is_uplink(const struct translated *t, uint32_t ifindex)
+{
+	for (size_t i = 0; i < t->ifindex_count; i++)
+		if (t->ifindexes[i] == ifindex)
+			return true;
+	return false;
+}
+
+static int count_translated(void *data, const struct conntrack *ct)
+{
+	struct translated *t = data;
+	uint32_t pod, outside, node;
+	int err;
+
+	if (ct->status & IPS_DYING || !conntrack_has_snat(ct) ||
+	    state_of(ct) == MASQ_ST_CLOSED)
+		return 0;
+	err = place(&t->places, &ct->orig.src, &pod) ?:
+	      place(&t->places, &ct->reply.src, &outside) ?:
+	      place(&t->places, &ct->reply.dst, &node);
+	if (!err && node == LOOPBACK && is_uplink(t, outside) &&
+	    pod != LOOPBACK && !is_uplink(t, pod))
+		t->flows++;
+	return err;
+}
+
+long seed_translated(const uint32_t *ifindexes, size_t count)
+{
+	struct translated t = { .ifindexes = ifindexes,
+				.ifindex_count = count };
+	int err = conntrack_walk(count_translated, &t);
+
+	free(t.places.places);
+	return err == -ENOENT ? 0 : err ?: t.flows;
+}
+
 void seed_uplink(struct instance *instance, uint32_t ifindex,
 		 enum seed_keep keep)
 {

@@ -6,7 +6,7 @@
 #ifndef MASQ_SEED_H
 #define MASQ_SEED_H
 
-#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include "instance.h"
 
@@ -31,5 +31,11 @@ enum seed_keep {
  */
 void seed_uplink(struct instance *instance, uint32_t ifindex,
 		 enum seed_keep keep);
+
+/*
+ * How many flows from behind this node does netfilter still translate on
+ * their way out by one of these uplinks? Closed ones are not counted. -errno.
+ */
+long seed_translated(const uint32_t *ifindexes, size_t count);
 
 #endif

@@ -515,6 +515,67 @@ def flood(args):
                   sources=",".join(sorted(sources)))
 
 
+def steady(args):
+    """COUNT connections, one more every --pace seconds, each asked again and
+    again who it comes from until STOP exists: an answer that changes or does
+    not come is a failure. With --short a new connection (and a datagram) each
+    time instead."""
+    socks, good, failed, sources = [], 0, 0, set()
+
+    def ask(sock, want):
+        nonlocal good, failed
+        try:
+            sock.sendall(b"who\n")
+            answer = read_line(sock)
+            if want and answer != want:
+                raise OSError(f"was {want}, is {answer}")
+            sources.add(answer.split()[0])
+            good += 1
+            return answer
+        except (OSError, EOFError) as error:
+            failed += 1
+            print(f"{sock}: {error}", flush=True)
+            return want
+
+    def datagram():
+        nonlocal good, failed
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            sock.settimeout(args.timeout)
+            sock.connect((args.dest, args.port))
+            sock.send(b"who")
+            try:
+                sources.add(sock.recv(100).split()[0].decode())
+                good += 1
+            except OSError as error:
+                failed += 1
+                print(f"datagram: {error}", flush=True)
+
+    while not os.path.exists(args.stop):
+        if args.short or len(socks) < args.count:
+            try:
+                sock = dial(args)
+                if args.short:
+                    ask(sock, None)
+                    sock.close()
+                    datagram()
+                else:
+                    socks.append([sock, ask(sock, None)])
+            except OSError as error:
+                failed += 1
+                print(f"connect: {error}", flush=True)
+            time.sleep(args.pace)
+            if not args.short and len(socks) < args.count:
+                continue
+        for pair in socks:
+            pair[1] = ask(*pair)
+        with open(args.progress + ".new", "w") as file:
+            print(good, file=file)
+        os.rename(args.progress + ".new", args.progress)
+        time.sleep(0.02)
+    return report(not failed, ok=good, failed=failed, open=len(socks),
+                  sources=",".join(sorted(sources)))
+
+
 def tally(args):
     """What the server counted of datagrams without answer, as JSON."""
     sock = dial(args)
@@ -538,7 +599,7 @@ def main():
 
     sub = command(serve, client=False)
     sub.add_argument("address", nargs="?", default="")
-    for function in (who, talk, icmp_error, up, down, stream, tally):
+    for function in (who, talk, icmp_error, up, down, stream, steady, tally):
         sub = command(function)
         sub.add_argument("--sport", type=int)
         sub.add_argument("--source", default="")
@@ -555,9 +616,14 @@ def main():
         if function in (up, down):
             sub.add_argument("bytes", type=int)
             sub.set_defaults(timeout=120, connect_timeout=10)
-        if function is stream:
+        if function in (stream, steady):
             sub.add_argument("--stop", required=True)
             sub.add_argument("--progress", required=True)
+        if function is steady:
+            sub.add_argument("--count", type=int, default=100)
+            sub.add_argument("--pace", type=float, default=0)
+            sub.add_argument("--short", action="store_true")
+        if function is stream:
             sub.add_argument("--chunk", type=int, default=CHUNK)
             sub.add_argument("--interval", type=float, default=0)
     for function in (many, udp, ping, flood):

@@ -1,0 +1,246 @@
+#!/usr/bin/env bash
+# From ip-masq-agent to masqbpf while connections live: 100 that were there
+# before, 100 that begin meanwhile, 100 after, and short ones all the time.
+# None may fail, and far may see no address but the node's.
+set -euo pipefail
+. "$(dirname "$0")/../lib/tap.sh"
+. "$(dirname "$0")/../lib/lab.sh"
+
+CHAIN=IP-MASQ-AGENT
+
+# agent_chain IPTABLES [ARG...]: the chain as upstream's agent makes it; ARGs
+# go to MASQUERADE
+agent_chain() {
+	local ipt=$1 cidr
+	local why="ip-masq-agent: ensure nat POSTROUTING directs all non-LOCAL destination traffic to our custom IP-MASQ chain"
+	shift
+	lab_in node "$ipt" -t nat -N $CHAIN
+	lab_in node "$ipt" -t nat -A POSTROUTING -m comment --comment "$why" \
+		-m addrtype ! --dst-type LOCAL -j $CHAIN
+	for cidr in $([[ $ipt = ip6* ]] ||
+		echo 169.254.0.0/16 10.0.0.0/8 192.168.0.0/16); do
+		lab_in node "$ipt" -t nat -A $CHAIN -d "$cidr" -m comment \
+			--comment "ip-masq-agent: local traffic is not subject to MASQUERADE" \
+			-j RETURN
+	done
+	lab_in node "$ipt" -t nat -A $CHAIN -m comment \
+		--comment "ip-masq-agent: outbound traffic is subject to MASQUERADE (must be last in chain)" \
+		-j MASQUERADE "$@"
+}
+
+lab() {
+	lab_begin
+	lab_node_far
+	lab_pod pod1 10.44.14.15
+	lab_pod pod2 10.44.14.16
+	lab_serve far 443
+	# so that what netfilter began comes to an end within the test
+	lab_in node sysctl -qw net.netfilter.nf_conntrack_udp_timeout=2 \
+		net.netfilter.nf_conntrack_udp_timeout_stream=2
+}
+
+# steady NAME NS ARG...: traffic that goes on until steady_end NAME
+steady() {
+	local name=$1 ns=$2
+	shift 2
+	lab_spawn "$ns" "$PYTHON" "$LAB_LIB/traffic.py" steady $FAR_ADDR 443 \
+		--stop "$LAB_DIR/$name.stop" --timeout 5 \
+		--progress "$LAB_DIR/$name.progress" "$@" \
+		>"$LAB_DIR/$name.result" 2>&1
+	echo "$LAB_PID" >"$LAB_DIR/$name.pid"
+}
+
+progress() {
+	cat "$LAB_DIR/$1.progress" 2>/dev/null || echo 0
+}
+
+reached() {
+	[ "$(progress "$1")" -gt "$2" ]
+}
+
+# goes_on NAME: three more rounds of 100
+goes_on() {
+	lab_wait 20 reached "$1" $(($(progress "$1") + 300)) ||
+		fail "$1 stands still: $(cat "$LAB_DIR/$1.result")"
+}
+
+# steady_end NAME OPEN: no failure, and so many connections were open
+steady_end() {
+	local line
+	touch "$LAB_DIR/$1.stop"
+	lab_wait 20 lab_gone "$(cat "$LAB_DIR/$1.pid")"
+	line=$(tail -1 "$LAB_DIR/$1.result")
+	is "$1: failures" "$(word failed "$line")" 0
+	is "$1: connections" "$(word open "$line")" "$2"
+	is "$1: sources" "$(word sources "$line")" $NODE_ADDR
+	[ "$(word ok "$line")" -gt 300 ] || fail "$1: too few: $line"
+	note "$1 $(word ok "$line") exchanges"
+}
+
+jumps() {
+	lab_in node "$IPT-save" -t nat | grep -c -- "-j $CHAIN" || true
+}
+
+rules() {
+	lab_in node "$IPT-save" -t nat | grep -v '^#' |
+		sed 's/\[[0-9:]*\]//'
+}
+
+import() {
+	masq import iptables >"$LAB_DIR/config.yaml"
+	masq check "$LAB_DIR/config.yaml" --json >"$LAB_DIR/check.json"
+	is keep "$(jq -c .nonMasqueradeCIDRs "$LAB_DIR/check.json")" \
+		'["10.0.0.0/8","192.168.0.0/16"]'
+	is "link-local" "$(jq -c .masqLinkLocal "$LAB_DIR/check.json")" false
+}
+
+dry_run() {
+	local before
+	before=$(rules)
+	masq migrate --dry-run >"$LAB_DIR/dry"
+	grep -q 'would: .*remove the jump' "$LAB_DIR/dry"
+	is rules "$(rules)" "$before"
+	! masq status 2>/dev/null || fail "it attached"
+}
+
+migrate() {
+	local before
+	before=$(rules)
+	steady during pod2 --pace 0.02
+	masq migrate eth0 --no-wait >"$LAB_DIR/migrate"
+	is "jumps" "$(jumps)" 0
+	is "other rules" "$(rules)" \
+		"$(grep -v -- "-j $CHAIN" <<<"$before")"
+	lab_wait 20 reached during 300
+}
+
+new_ones_are_ours() {
+	lab_wait 5 has_ours
+}
+
+has_ours() {
+	[ "$(masq flows --json --action masquerade | jq length)" -ge 100 ]
+}
+
+not_yet() {
+	! masq migrate --finish --no-wait >"$LAB_DIR/finish" ||
+		fail "finished while netfilter translates"
+	lab_in node nft list table inet masqbpf_migrate >/dev/null
+}
+
+finish() {
+	masq migrate --finish >"$LAB_DIR/finish"
+	! lab_in node nft list table inet masqbpf_migrate 2>/dev/null ||
+		fail "its table is left"
+}
+
+ended() {
+	steady_end before 100
+	steady_end during 100
+}
+
+far_saw_the_node() {
+	far_saw $NODE_ADDR
+}
+
+# The agent still runs and puts its jump back at once.
+jump_comes_back() {
+	lab_in node iptables-nft -t nat -S POSTROUTING >"$LAB_DIR/posts"
+	(
+		while ! [ -e "$LAB_DIR/enough" ]; do
+			[ "$(IPT=iptables-nft jumps)" -gt 0 ] ||
+				lab_in node iptables-nft -t nat -A POSTROUTING \
+					-m addrtype ! --dst-type LOCAL -j $CHAIN
+			sleep 0.05
+		done
+	) &
+	! masq migrate eth0 --no-wait >"$LAB_DIR/out" 2>"$LAB_DIR/err" ||
+		fail "it did not notice"
+	touch "$LAB_DIR/enough"
+	wait
+	grep -q 'the jump is back' "$LAB_DIR/err"
+	traffic pod1 who $FAR_ADDR 443
+}
+
+# A config that cannot be attached: everything is as it was.
+undone() {
+	local before
+	masq detach --all
+	IPT=iptables-nft
+	before=$(rules)
+	! masq migrate eth0 --config <(echo 'maxFlows: 4000000000') \
+		2>"$LAB_DIR/err" || fail "it went through"
+	is rules "$(rules)" "$before"
+	! masq status 2>/dev/null || fail "it stays attached"
+}
+
+# Both families, port ranges around the node ports, more prefixes than 64.
+import_all() {
+	local i
+	lab_in node ip6tables-nft -t nat -A POSTROUTING \
+		-m addrtype ! --dst-type LOCAL -j $CHAIN
+	for i in $(seq 70); do
+		lab_in node ip6tables-nft -t nat -I $CHAIN \
+			-d "2001:db8:$i::/48" -j RETURN
+	done
+	lab_in node iptables-nft -t nat -D $CHAIN 4
+	lab_in node iptables-nft -t nat -A $CHAIN -p tcp -m statistic \
+		--mode random --probability 0.5 -j MASQUERADE \
+		--to-ports 1024-29999
+	lab_in node iptables-nft -t nat -A $CHAIN -p tcp -j MASQUERADE \
+		--to-ports 32768-65535
+	lab_in node iptables-nft -t nat -A $CHAIN -j MASQUERADE
+	masq import iptables >"$LAB_DIR/all.yaml"
+	grep -q 'portRange: 1024-65535' "$LAB_DIR/all.yaml"
+	masq check "$LAB_DIR/all.yaml" --json >"$LAB_DIR/check.json"
+	is prefixes "$(jq '.nonMasqueradeCIDRs | length' \
+		"$LAB_DIR/check.json")" 72
+	is "IPv6 link-local" "$(jq .masqLinkLocalIPv6 "$LAB_DIR/check.json")" \
+		true
+}
+
+# What a config cannot say is refused, and named.
+import_refuses() {
+	lab_in node iptables-nft -t nat -I $CHAIN -m mark --mark 1 -j RETURN
+	! masq import iptables >"$LAB_DIR/out" 2>"$LAB_DIR/err" ||
+		fail "it was left out silently"
+	grep -q 'rule 1 of IP-MASQ-AGENT cannot be said' "$LAB_DIR/err"
+	is output "$(cat "$LAB_DIR/out")" ""
+}
+
+for variant in "iptables-nft" "iptables-nft --random-fully" "iptables-legacy"; do
+	read -r IPT args <<<"$variant"
+	[ -z "${LAB_DIR:-}" ] || lab_clean
+	lab
+	# shellcheck disable=SC2086
+	agent_chain "$IPT" $args
+	lab_saw_reset
+	steady before pod1
+	steady short pod1 --short
+	lab_wait 20 reached before 100
+	row "$variant: import says what the chain says" import
+	row "$variant: --dry-run changes nothing" dry_run
+	row "$variant: takes over" migrate
+	row_ok || cat "$LAB_DIR/migrate"
+	steady after pod2
+	row "$variant: connections from before live on" goes_on before
+	row "$variant: connections from meanwhile live on" goes_on during
+	row "$variant: connections from after live" goes_on after
+	row "$variant: these are masqbpf's" new_ones_are_ours
+	row "$variant: not over while netfilter translates" not_yet
+	row "$variant: not one exchange failed" ended
+	row "$variant: finish" finish
+	row "$variant: connections from after live on" goes_on after
+	row "$variant: short ones: not one failed" steady_end short 0
+	row "$variant: nor one from after" steady_end after 100
+	row "$variant: far saw the node's address alone" far_saw_the_node
+done
+lab_clean
+lab
+agent_chain iptables-nft
+agent_chain ip6tables-nft
+row "an agent that still runs is noticed" jump_comes_back
+row "what fails is taken back" undone
+row "import: both families, ports, many prefixes" import_all
+row "import: what a config cannot say" import_refuses
+tap_done

@@ -1,0 +1,470 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * cmd_migrate.c - takes over from ip-masq-agent with no connection lost. Every
+ * step says what it does; until the agent's jump is gone, each can be taken
+ * back. From then on new flows are ours, and netfilter only goes on with what
+ * it has begun.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+#include "cmd.h"
+#include "config.h"
+#include "hold.h"
+#include "hook.h"
+#include "masqchain.h"
+#include "netdev.h"
+#include "node.h"
+#include "out.h"
+#include "policy.h"
+#include "seed.h"
+#include "tool.h"
+#include "uplinks.h"
+
+#define LOOK_S 2 /* between looks at what netfilter still translates */
+
+struct migration {
+	const struct cmd_line *line;
+	struct masq_chains chains;
+	struct config *config;
+	char *text; /* the imported one; NULL: from a file */
+	struct netdev *netdev;
+	char **names; /* uplinks; ours to free only as an array */
+	uint32_t *ifindexes;
+	size_t count;
+	size_t removed; /* jumps */
+	bool held, attached;
+	unsigned int step;
+};
+
+static volatile sig_atomic_t interrupted;
+
+static void interrupt(int sig)
+{
+	(void)sig;
+	interrupted = 1;
+}
+
+static void __attribute__((format(printf, 2, 3)))
+say(struct migration *m, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	printf("%s%u. ", cmd_flag(m->line, "dry-run") ? "would: " : "",
+	       ++m->step);
+	vprintf(fmt, ap);
+	printf("\n");
+	fflush(stdout);
+	va_end(ap);
+}
+
+/* --- looking ----------------------------------------------------------- */
+
+static int add_uplink(struct migration *m, const struct netdev_link *link)
+{
+	m->names[m->count] = (char *)link->name;
+	m->ifindexes[m->count++] = link->ifindex;
+	return 0;
+}
+
+/* The policy as attach would make it; only its prefixes are of use here. */
+static int make_policy(const struct config *config, struct policy **out)
+{
+	struct instance nowhere = { .meta.hz = 1000,
+				    .meta.max_flows = config->max_flows };
+
+	return policy_from_config(&nowhere, config, out);
+}
+
+static int find_uplinks(struct migration *m)
+{
+	struct policy *policy = NULL;
+	int err = netdev_read(&m->netdev);
+
+	if (err)
+		return err;
+	m->names = calloc(m->netdev->link_count + 1, sizeof(*m->names));
+	m->ifindexes = calloc(m->netdev->link_count + 1, sizeof(*m->ifindexes));
+	if (!m->names || !m->ifindexes)
+		return -ENOMEM;
+	for (int i = 0; i < m->line->argc; i++) {
+		const struct netdev_link *link =
+			netdev_by_name(m->netdev, m->line->argv[i]);
+
+		if (!link) {
+			log_error("%s: migrate: no such interface",
+				  m->line->argv[i]);
+			return -ENODEV;
+		}
+		if (m->count < m->netdev->link_count)
+			add_uplink(m, link);
+	}
+	if (m->count)
+		return 0;
+	err = make_policy(m->config, &policy);
+	for (size_t i = 0; !err && i < m->netdev->link_count; i++)
+		if (uplink_wanted(m->netdev, policy, &m->netdev->links[i]))
+			add_uplink(m, &m->netdev->links[i]);
+	policy_free(policy);
+	if (!err && !m->count) {
+		log_error("migrate: no interface has a route to what is "
+			  "masqueraded: name one");
+		err = -ENODEV;
+	}
+	return err;
+}
+
+static size_t count_jumps(const struct masq_chains *chains)
+{
+	size_t jumps = 0;
+
+	for (size_t i = 0; i < chains->count; i++)
+		jumps += chains->items[i].jump_count;
+	return jumps;
+}
+
+static int look(struct migration *m)
+{
+	const char *file = cmd_value(m->line, "config");
+	const char *name = cmd_value(m->line, "chain");
+	char err[512];
+
+	if (file && config_load(file, NULL, &m->config, err, sizeof(err))) {
+		log_error("%s", err);
+		return CMD_USAGE;
+	}
+	if (masq_chains_find(name, &m->chains))
+		return CMD_FAILED;
+	if (!count_jumps(&m->chains)) {
+		log_error("%s: nothing jumps there: ip-masq-agent translates "
+			  "nothing here%s",
+			  m->chains.items[0].name,
+			  hold_is_there() ? "; masqbpf migrate --finish" : "");
+		return CMD_FAILED;
+	}
+	if (!file && masq_chains_config(&m->chains, &m->text, &m->config))
+		return CMD_FAILED;
+	return find_uplinks(m) ? CMD_FAILED : CMD_OK;
+}
+
+/* --- the steps --------------------------------------------------------- */
+
+/* The same attach as everybody's, by its command line. */
+static int attach(struct migration *m)
+{
+	const char *file = cmd_value(m->line, "config");
+	char **argv = calloc(m->count + 8, sizeof(*argv));
+	size_t n = 0;
+	int err;
+
+	if (!argv)
+		return -ENOMEM;
+	argv[n++] = "/proc/self/exe";
+	argv[n++] = "--pin-dir";
+	argv[n++] = (char *)m->line->pin_dir;
+	argv[n++] = "attach";
+	for (size_t i = 0; i < m->count; i++)
+		argv[n++] = m->names[i];
+	argv[n++] = "--config";
+	argv[n++] = file ? (char *)file : "-";
+	err = tool_run(argv, m->text, NULL);
+	free(argv);
+	return err > 0 ? -EIO : err;
+}
+
+static int was_attached(const struct migration *m, bool *attached)
+{
+	struct instance *instance;
+	int err =
+		instance_open(m->line->pin_dir, INSTANCE_READ, NULL, &instance);
+
+	*attached = !err;
+	if (err == -ENOENT)
+		return 0;
+	instance_close(instance);
+	return err;
+}
+
+static void detach(const struct migration *m)
+{
+	char *argv[] = {
+		"/proc/self/exe", "--pin-dir", (char *)m->line->pin_dir,
+		"detach",	  "--all",     NULL
+	};
+
+	tool_run(argv, NULL, NULL);
+}
+
+/* iptables ... VERB POSTROUTING [NUMBER] the rule's own words */
+static int change_jump(const struct masq_chain *chain,
+		       const struct chain_rule *jump, bool back)
+{
+	char *argv[MASQ_CHAIN_WORDS + 10], number[16];
+	size_t n = 0;
+	int err;
+
+	argv[n++] = (char *)chain->tool;
+	argv[n++] = "-w";
+	argv[n++] = "10";
+	argv[n++] = "-t";
+	argv[n++] = "nat";
+	argv[n++] = back ? "-I" : "-D";
+	argv[n++] = jump->words[1];
+	snprintf(number, sizeof(number), "%u", jump->number);
+	if (back)
+		argv[n++] = number;
+	for (size_t i = 2; i < jump->count; i++)
+		argv[n++] = jump->words[i];
+	argv[n] = NULL;
+	err = tool_run(argv, NULL, NULL);
+	if (err)
+		log_error("%s: cannot %s the jump to %s: %s", chain->tool,
+			  back ? "put back" : "remove", chain->name,
+			  err < 0 ? strerror(-err) : "see above");
+	return err;
+}
+
+/* Visits `count` jumps; removing from the last, so that numbers stay true. */
+static int change_jumps(struct migration *m, bool back)
+{
+	int err = 0;
+
+	for (size_t c = 0; c < m->chains.count; c++) {
+		const struct masq_chain *chain = &m->chains.items[c];
+
+		for (size_t i = 0; i < chain->jump_count && !err; i++) {
+			size_t at = back ? i : chain->jump_count - 1 - i;
+
+			err = change_jump(chain, &chain->jumps[at], back);
+			m->removed += !err;
+		}
+	}
+	return err;
+}
+
+/* What netfilter took on between attach and the jump's end. */
+static int seed_again(const struct migration *m)
+{
+	struct instance *instance;
+	int err = instance_open(m->line->pin_dir, INSTANCE_WRITE, NULL,
+				&instance);
+
+	for (size_t i = 0; i < m->count && !err; i++)
+		seed_uplink(instance, m->ifindexes[i], SEED_KEEP_POLICY);
+	if (!err)
+		instance_close(instance);
+	return err;
+}
+
+static int verify(const struct migration *m)
+{
+	struct masq_chains now;
+	size_t jumps;
+	int err = masq_chains_find(m->chains.items[0].name, &now);
+
+	if (err)
+		return err == -ENOENT ? 0 : err;
+	jumps = count_jumps(&now);
+	masq_chains_free(&now);
+	if (!jumps)
+		return 0;
+	log_error("%s: the jump is back: ip-masq-agent runs still; stop it "
+		  "(kubectl -n kube-system delete daemonset ip-masq-agent)",
+		  m->chains.items[0].name);
+	return -EEXIST;
+}
+
+static void undo(struct migration *m)
+{
+	log_warn("migrate: taking back what was done");
+	if (m->removed) {
+		struct masq_chains now;
+		bool there = !masq_chains_find(m->chains.items[0].name, &now);
+
+		if (!there || !count_jumps(&now))
+			change_jumps(m, true);
+		if (there)
+			masq_chains_free(&now);
+	}
+	if (m->attached)
+		detach(m);
+	if (m->held)
+		hold_remove();
+}
+
+/* --- waiting ----------------------------------------------------------- */
+
+/* Every uplink of the instance, also those of earlier attaches. */
+static long still_translated(const struct cmd_line *line)
+{
+	struct instance *instance;
+	uint32_t *ifindexes;
+	size_t count;
+	long flows;
+
+	if (cmd_open(line, INSTANCE_READ, &instance))
+		return -ENOENT;
+	flows = node_uplinks(instance, &ifindexes, &count);
+	instance_close(instance);
+	if (!flows) {
+		flows = seed_translated(ifindexes, count);
+		free(ifindexes);
+	}
+	if (flows < 0)
+		log_error("conntrack: cannot count what netfilter still "
+			  "translates: %s",
+			  strerror(-flows));
+	return flows;
+}
+
+/* CMD_OK: none is left and our table is gone. */
+static int finish(const struct cmd_line *line, bool wait)
+{
+	const struct sigaction action = { .sa_handler = interrupt };
+	long flows, said = -1;
+
+	sigaction(SIGINT, &action, NULL);
+	sigaction(SIGTERM, &action, NULL);
+	for (;;) {
+		flows = still_translated(line);
+		if (flows < 0)
+			return CMD_FAILED;
+		if (flows != said)
+			printf("   netfilter still translates %ld flows%s\n",
+			       flows, flows && wait ? "; waiting" : "");
+		said = flows;
+		fflush(stdout);
+		if (!flows || !wait || interrupted)
+			break;
+		nanosleep(&(struct timespec){ .tv_sec = LOOK_S }, NULL);
+	}
+	if (!flows)
+		return hold_remove() ? CMD_FAILED : CMD_OK;
+	printf("   they go on; masqbpf migrate --finish removes what holds "
+	       "netfilter's NAT in place when they are over\n");
+	return CMD_FAILED;
+}
+
+/* --- the command ------------------------------------------------------- */
+
+static int change(struct migration *m, const char *uplinks)
+{
+	const char *file = cmd_value(m->line, "config");
+	bool dry = cmd_flag(m->line, "dry-run"), attached;
+	int err = was_attached(m, &attached);
+
+	if (err)
+		return err;
+	say(m, "hold netfilter's NAT and conntrack in place (%s)", hold_text());
+	if (!dry) {
+		m->held = !hold_is_there();
+		err = hold_install();
+	}
+	if (err)
+		return err;
+	say(m, "attach %s with %s, and take over what conntrack knows", uplinks,
+	    file ?: "the chain's own policy");
+	if (!dry) {
+		err = attach(m);
+		m->attached = !err && !attached;
+	}
+	for (size_t c = 0; c < m->chains.count && !err; c++)
+		say(m, "remove the jump to %s (%s): new flows are masqbpf's",
+		    m->chains.items[c].name, m->chains.items[c].tool);
+	if (!err && !dry)
+		err = change_jumps(m, false) ?: seed_again(m);
+	if (err)
+		return err;
+	say(m, "verify that the jump is gone and stays so");
+	if (!dry) {
+		err = verify(m);
+		sleep(1);
+		err = err ?: verify(m);
+	}
+	return err;
+}
+
+static int migrate(struct migration *m)
+{
+	bool wait = !cmd_flag(m->line, "no-wait");
+	char uplinks[512] = "";
+	int result, err;
+
+	result = look(m);
+	if (result)
+		return result;
+	for (size_t i = 0; i < m->count; i++)
+		snprintf(uplinks + strlen(uplinks),
+			 sizeof(uplinks) - strlen(uplinks), "%s%s",
+			 i ? ", " : "", m->names[i]);
+	for (size_t i = 0; i < m->config->warning_count; i++)
+		log_warn("%s", m->config->warnings[i]);
+	err = change(m, uplinks);
+	if (err == -EEXIST)
+		/* flows may be ours by now; beside the agent they live on */
+		log_warn("migrate: masqbpf stays attached beside it, which "
+			 "harms nothing; then run masqbpf migrate again");
+	else if (err)
+		undo(m);
+	if (err)
+		return CMD_FAILED;
+	say(m, "%s",
+	    wait ? "wait for the flows that netfilter translates, "
+		   "then let go of its NAT"
+		 : "leave netfilter its flows");
+	if (cmd_flag(m->line, "dry-run"))
+		return CMD_OK;
+	result = finish(m->line, wait);
+	if (result == CMD_OK)
+		printf("done: masqbpf translates; the chain %s is left, and "
+		       "unused\n",
+		       m->chains.items[0].name);
+	/* not waiting was asked for */
+	return wait ? result : CMD_OK;
+}
+
+static int run(const struct cmd_line *line)
+{
+	struct migration m = { .line = line };
+	int result;
+
+	if (cmd_flag(line, "finish")) {
+		if (line->argc || cmd_flag(line, "dry-run"))
+			return cmd_usage(line, "--finish stands alone");
+		return finish(line, !cmd_flag(line, "no-wait"));
+	}
+	result = migrate(&m);
+	masq_chains_free(&m.chains);
+	config_free(m.config);
+	free(m.text);
+	free(m.names);
+	free(m.ifindexes);
+	netdev_free(m.netdev);
+	return result;
+}
+
+static const struct cmd_option options[] = {
+	{ "config", "FILE",
+	  "the policy (default: what the chain says; see masqbpf import)" },
+	{ "chain", "NAME",
+	  "its chain (default: IP-MASQ-AGENT or IP-MASQ, whichever is used)" },
+	{ "dry-run", NULL, "say what would be done" },
+	{ "no-wait", NULL, "do not wait for flows that netfilter translates" },
+	{ "finish", NULL, "only that: wait, then remove the own nft table" },
+	{},
+};
+
+const struct cmd cmd_migrate = {
+	.name = "migrate",
+	.args = "[IFACE...]",
+	.help = "take over from ip-masq-agent with no connection lost",
+	.min = 0,
+	.max = CMD_ANY,
+	.options = options,
+	.run = run,
+};

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * hold.c - a table of nft or, where there is no nft, one rule in the nat table
+ * of legacy iptables. An empty nat chain is not enough: it holds nat and not
+ * conntrack; hence the ct state.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include "hold.h"
+#include "out.h"
+#include "tool.h"
+
+#define TABLE "masqbpf_migrate"
+
+/* Behind all others at this hook, who have decided by then. */
+static const char nft_install[] =
+	"table inet " TABLE " {\n"
+	"	chain hold {\n"
+	"		type nat hook postrouting priority 300;\n"
+	"		ct state new accept\n"
+	"	}\n"
+	"}\n";
+
+#define LEGACY_RULE                                                          \
+	"POSTROUTING", "-d", "255.255.255.255/32", "-m", "conntrack",        \
+		"--ctstate", "INVALID", "-m", "comment", "--comment", TABLE, \
+		"-j", "RETURN"
+
+static int nft(const char *input)
+{
+	char *argv[] = { "nft", "-f", "-", NULL };
+
+	return tool_run(argv, input, NULL);
+}
+
+static int legacy(char *verb)
+{
+	char *argv[] = { "iptables-legacy", "-w", "5", "-t", "nat", verb,
+			 LEGACY_RULE,	    NULL };
+
+	return tool_run(argv, NULL, NULL);
+}
+
+static bool nft_is_there(void)
+{
+	char *argv[] = { "nft", "list", "tables", "inet", NULL };
+	char *output = NULL;
+	bool there = !tool_run(argv, NULL, &output) && output &&
+		     strstr(output, "table inet " TABLE "\n");
+
+	free(output);
+	return there;
+}
+
+static bool legacy_is_there(void)
+{
+	char *argv[] = { "iptables-legacy-save", "-t", "nat", NULL };
+	char *output = NULL;
+	bool there = !tool_run(argv, NULL, &output) && output &&
+		     strstr(output, "--comment " TABLE " ");
+
+	free(output);
+	return there;
+}
+
+bool hold_is_there(void)
+{
+	return tool_exists("nft") ? nft_is_there() : legacy_is_there();
+}
+
+static int say(const char *what, int err)
+{
+	if (err < 0)
+		log_error("%s: cannot %s: %s", TABLE, what, strerror(-err));
+	else if (err)
+		log_error("%s: cannot %s: see above", TABLE, what);
+	return err > 0 ? -EIO : err;
+}
+
+int hold_install(void)
+{
+	if (hold_is_there())
+		return 0;
+	return say("install it",
+		   tool_exists("nft") ? nft(nft_install) : legacy("-A"));
+}
+
+int hold_remove(void)
+{
+	if (!hold_is_there())
+		return 0;
+	return say("remove it", tool_exists("nft")
+					? nft("delete table inet " TABLE "\n")
+					: legacy("-D"));
+}
+
+const char *hold_text(void)
+{
+	return tool_exists("nft")
+		       ? "nft: add table inet " TABLE
+		       : "iptables-legacy: add a rule with comment " TABLE
+			 " to POSTROUTING";
+}

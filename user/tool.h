@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* tool.h - runs another program: iptables and nft, for what is theirs. */
+#ifndef MASQ_TOOL_H
+#define MASQ_TOOL_H
+
+#include <stdbool.h>
+
+/* Is it in PATH or, where PATH forgets them, in the sbin directories? */
+bool tool_exists(const char *name);
+
+/*
+ * Runs argv[0] with `input` (NULL: none) as standard input; its stderr is
+ * ours. output (NULL: ours, too): all of its standard output, to be freed. Its
+ * exit status, or -errno (-ENOENT: no such program).
+ */
+int tool_run(char *const argv[], const char *input, char **output);
+
+#endif
