@@ -73,6 +73,13 @@ enum {
 
 /* Set by user space between open and load; the verifier prunes by it. */
 const volatile __u32 masq_features = 0; /* MASQ_FEAT_* */
+/*
+ * Random; stands in skb->cb[0] of packets that have left our hands translated,
+ * so that no second egress hook of this instance takes them for the node's own
+ * (the other kind of hook during a switch, a device below, the uplink after
+ * the fast path). It never outlives an IP stack, which clears the place.
+ */
+const volatile __u32 masq_seal = 0;
 
 /* What a packet can do to the table (contract: E1-E7, I1-I4). */
 enum masq_class {
@@ -122,8 +129,6 @@ enum masq_hand {
  * 0.2 % of failures at 99 % occupancy. */
 #define MASQ_PROBES	   640
 #define MASQ_PROBES_LEGACY 32
-/* skb->tc_index of packets that the fast path sends out of an uplink. */
-#define MASQ_FAST_MARK 0x4d51
 /* How far from the inside's acknowledgment a RST is believed, in bytes. */
 #define MASQ_RST_WINDOW (1 << 20)
 /* Ring slots that new flows leave to keys that are being put back. */

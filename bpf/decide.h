@@ -296,6 +296,7 @@ MASQ_INLINE int FN(egress)(struct __sk_buff *skb, PKT *pkt, const __u32 l2_len)
 		if (FN(rewrite)(skb, pkt, f->xlat_addr, f->xlat_port, l2_len,
 				MASQ_EGRESS))
 			return MASQ_R_REWRITE;
+		skb->cb[0] = masq_seal;
 	} else {
 		f->pod_ack = pkt->tcp_ack;
 	}

@@ -57,12 +57,9 @@ MASQ_INLINE int masq_hook(struct __sk_buff *skb, const __u32 l2_len,
 	__u32 l3_off = l2_len, reason = MASQ_R_NOT_IP;
 	struct masq_redirect to = {};
 
-	/* the fast path has been here with it already */
-	if (masq_features & MASQ_FEAT_FAST && dir == MASQ_EGRESS &&
-	    skb->tc_index == MASQ_FAST_MARK) {
-		skb->tc_index = 0;
+	if (dir == MASQ_EGRESS && masq_seal &&
+	    unlikely(skb->cb[0] == masq_seal))
 		return TC_NEXT;
-	}
 	if (l2_len && unlikely(proto != bpf_htons(ETH_P_IP) &&
 			       proto != bpf_htons(ETH_P_IPV6)))
 		l3_off = masq_vlan(skb, &proto);
@@ -124,7 +121,7 @@ int masq_pod_in(struct __sk_buff *skb)
 		return TC_NEXT;
 	if (ret < 0)
 		return masq_verdict(MASQ_R_REWRITE);
-	skb->tc_index = MASQ_FAST_MARK;
+	skb->cb[0] = masq_seal;
 	return bpf_redirect(ret, 0);
 }
 

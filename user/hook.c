@@ -660,10 +660,9 @@ int hook_attach(const struct instance *instance, const struct netdev_link *link,
 	if (err)
 		return err;
 	/*
-	 * Both kinds for less than a millisecond. The second takes an opener
-	 * that the first has translated for the node's own and moves it to
-	 * another port, so what begins just now may have to begin anew. The
-	 * other order would let packets out with a pod's address.
+	 * Both kinds for less than a millisecond: the seal (bpf/common.h)
+	 * keeps the second from what the first has translated. The other
+	 * order would let packets out with a pod's address.
 	 */
 	other = set;
 	memset(other.has[kind], 0, sizeof(other.has[kind]));

@@ -18,6 +18,7 @@
 #include <linux/bpf.h>
 #include <sys/file.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include "caps.h"
 #include "instance.h"
@@ -103,19 +104,25 @@ static int dataplane_open(struct dataplane *d, const struct masq_meta *meta)
 	uint64_t records = 2 * (uint64_t)meta->max_flows;
 	/* a queue must never be full: keys of flows that end early stay in */
 	uint64_t ring = meta->max_flows + (uint64_t)meta->max_flows / 4;
+	uint32_t seal = 0;
 	int err;
 
 	*d = (struct dataplane){};
+	while (!seal) /* 0 would be none */
+		if (getrandom(&seal, sizeof(seal), 0) != sizeof(seal))
+			return -errno;
 	if (meta->features & MASQ_FEAT_LOOP) {
 		d->modern = masq_modern__open();
 		if (d->modern) {
 			d->modern->rodata->masq_features = meta->features;
+			d->modern->rodata->masq_seal = seal;
 			d->obj = d->modern->obj;
 		}
 	} else {
 		d->base = masq__open();
 		if (d->base) {
 			d->base->rodata->masq_features = meta->features;
+			d->base->rodata->masq_seal = seal;
 			d->obj = d->base->obj;
 		}
 	}

@@ -98,8 +98,6 @@ int prog_lab_up(void **state)
 	struct prog_lab *lab = calloc(1, sizeof(*lab));
 	uint32_t features = 0;
 	struct bpf_map *map;
-	const void *elf;
-	size_t size;
 
 	if (unshare(CLONE_NEWNET) || system(setup)) {
 		print_error("cannot make the test's network namespace\n");
@@ -111,20 +109,25 @@ int prog_lab_up(void **state)
 	lab->modern = which ? strcmp(which, "legacy") != 0
 			    : libbpf_probe_bpf_helper(BPF_PROG_TYPE_SCHED_CLS,
 						      BPF_FUNC_loop, NULL) == 1;
-	elf = lab->modern ? masq_modern__elf_bytes(&size)
-			  : masq__elf_bytes(&size);
-	lab->obj = bpf_object__open_mem(elf, size, NULL);
-	if (!lab->obj)
-		return -1;
-	map = bpf_object__find_map_by_name(lab->obj, ".rodata");
-	if (!map) /* named after the object */
-		bpf_object__for_each_map(
-			map, lab->obj) if (strstr(bpf_map__name(map),
-						  ".rodata")) break;
 	if (getenv("MASQ_TEST_FIB_SRC"))
 		features |= MASQ_FEAT_FIB_SRC;
-	if (map)
-		bpf_map__set_initial_value(map, &features, sizeof(features));
+	if (lab->modern) {
+		struct masq_modern *skel = masq_modern__open();
+
+		if (!skel)
+			return -1;
+		skel->rodata->masq_features = features;
+		skel->rodata->masq_seal = PROG_SEAL;
+		lab->obj = skel->obj;
+	} else {
+		struct masq *skel = masq__open();
+
+		if (!skel)
+			return -1;
+		skel->rodata->masq_features = features;
+		skel->rodata->masq_seal = PROG_SEAL;
+		lab->obj = skel->obj;
+	}
 	bpf_object__for_each_map(map, lab->obj)
 	{
 		const char *name = bpf_map__name(map);
@@ -312,7 +315,8 @@ void prog_run_raw(struct prog_lab *lab, const char *name, bool forwarded,
 {
 	struct bpf_program *prog =
 		bpf_object__find_program_by_name(lab->obj, name);
-	struct __sk_buff ctx = {
+	struct __sk_buff out = {}, ctx = {
+		.cb = { lab->seal_next ? PROG_SEAL : 0 },
 		.ifindex = lab->up,
 		.ingress_ifindex = forwarded ? lab->pod : 0,
 		.gso_size = gso_size,
@@ -321,9 +325,11 @@ void prog_run_raw(struct prog_lab *lab, const char *name, bool forwarded,
 	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = frame,
 		    .data_size_in = length, .data_out = lab->frame,
 		    .data_size_out = sizeof(lab->frame), .ctx_in = &ctx,
-		    .ctx_size_in = sizeof(ctx), .repeat = 1);
+		    .ctx_size_in = sizeof(ctx), .ctx_out = &out,
+		    .ctx_size_out = sizeof(out), .repeat = 1);
 	int ret;
 
+	lab->seal_next = false;
 	if (!prog)
 		fail_msg("no program %s", name);
 	ret = bpf_prog_test_run_opts(bpf_program__fd(prog), &opts);
@@ -331,6 +337,7 @@ void prog_run_raw(struct prog_lab *lab, const char *name, bool forwarded,
 		skip();
 	if (ret)
 		fail_msg("%s: test run: %s", name, strerror(-ret));
+	lab->sealed = out.cb[0] == PROG_SEAL;
 	lab->verdict = (int)opts.retval;
 	lab->length = opts.data_size_out;
 	lab->duration = opts.duration;

@@ -37,6 +37,8 @@ enum {
 	REDIRECT = 7
 };
 
+#define PROG_SEAL 0x5ea15ea1 /* masq_seal */
+
 struct prog_lab {
 	struct bpf_object *obj;
 	int up, pod; /* ifindex */
@@ -46,6 +48,8 @@ struct prog_lab {
 	uint8_t frame[PACKET_MAX];
 	size_t length;
 	uint32_t duration;
+	bool sealed; /* the packet carries the instance's seal */
+	bool seal_next; /* the next one goes in with it */
 };
 
 /* maxFlows of the lab; to be changed before prog_lab_up. */

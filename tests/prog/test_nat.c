@@ -493,6 +493,32 @@ static void host_flow_outlives_the_pods(void **state)
 	     PKT(UDP, OUT(FAR4, 53, NODE4, 5000)));
 }
 
+/*
+ * Two of our egress hooks in one packet's way (a switch from tc to tcx, a VLAN
+ * and its parent): the second must not take what the first has translated for
+ * a flow of the node.
+ */
+static void a_second_hook_leaves_it_alone(void **state)
+{
+	struct prog_lab *lab = *state;
+	uint8_t frame[PACKET_MAX];
+	size_t length;
+
+	SEND(EGRESS, NEXT, PKT(UDP, OUT(POD4, 5000, FAR4, 53)),
+	     PKT(UDP, OUT(NODE4, 5000, FAR4, 53)));
+	assert_true(lab->sealed);
+	length = lab->length;
+	memcpy(frame, lab->frame, length);
+	lab->seal_next = true;
+	prog_run_raw(lab, "masq_egress", true, frame, length, 0, 0);
+	assert_int_equal(lab->verdict, NEXT);
+	assert_memory_equal(lab->frame, frame, length);
+	assert_int_equal(prog_records(lab), 2);
+	/* what is not translated is not sealed */
+	SEND(EGRESS, NEXT, PKT(UDP, OUT(POD4, 5000, KEPT4, 53)), NULL);
+	assert_false(lab->sealed);
+}
+
 #define ROW(f) cmocka_unit_test_setup(f, prog_lab_reset)
 
 int main(void)
@@ -518,6 +544,7 @@ int main(void)
 		ROW(seeded_flows_keep_their_treatment),
 		ROW(E1_flow_of_a_dead_address_ends),
 		ROW(host_flow_outlives_the_pods),
+		ROW(a_second_hook_leaves_it_alone),
 	};
 
 	return cmocka_run_group_tests(tests, prog_lab_up, prog_lab_down);
