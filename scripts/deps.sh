@@ -17,7 +17,7 @@ build=(
 )
 demo=(
 	# libcap2-bin: capsh; util-linux: nsenter, setpriv, unshare
-	ethtool iperf3 iproute2 iptables iputils-ping jq nftables procps
+	containernetworking-plugins ethtool iperf3 iproute2 iptables iputils-ping jq nftables procps
 	python3 tcpdump util-linux
 )
 test=(
