@@ -24,7 +24,7 @@ lab_serve pod2 8080
 bulk() {
 	local line
 	lab_saw_reset
-	line=$(traffic pod1 "$1" $dest $PORT $GIB) || fail "$line"
+	line=$(traffic pod1 "$1" "$dest" $PORT $GIB) || fail "$line"
 	is "source of the connection" "$(word source "$line")" $NODE_ADDR
 	far_saw $NODE_ADDR
 	note "$(word mbit "$line") Mbit/s"
@@ -34,7 +34,7 @@ bulk() {
 thousand() {
 	local line
 	lab_saw_reset
-	line=$(traffic far many $dest $PORT --netns "$all_pods" \
+	line=$(traffic far many "$dest" $PORT --netns "$all_pods" \
 		--timeout 60 "$@") || fail "$line"
 	is connections "$(word ok "$line")" 1000
 	is "sources" "$(word sources "$line")" $NODE_ADDR
@@ -47,7 +47,7 @@ thousand() {
 datagrams() {
 	local line
 	lab_saw_reset
-	line=$(traffic far udp $dest $PORT --netns "$all_pods" \
+	line=$(traffic far udp "$dest" $PORT --netns "$all_pods" \
 		--sport "$1" --sizes 0,1,2,511,1400,1450) || fail "$line"
 	is answers "$(word ok "$line")" $((PODS * 6))
 	is sources "$(word sources "$line")" $NODE_ADDR
@@ -58,7 +58,7 @@ datagrams() {
 pings() {
 	local line
 	lab_saw_reset
-	line=$(traffic far ping $dest 0 --netns "$all_pods" --id "$1" \
+	line=$(traffic far ping "$dest" 0 --netns "$all_pods" --id "$1" \
 		--sizes 0,1,56,1472) || fail "$line"
 	is answers "$(word ok "$line")" $((PODS * 4))
 	far_saw $NODE_ADDR
@@ -66,13 +66,13 @@ pings() {
 
 free_port_is_kept() {
 	local line
-	line=$(traffic pod3 who $dest $PORT --sport "$1") || fail "$line"
+	line=$(traffic pod3 who "$dest" $PORT --sport "$1") || fail "$line"
 	is port "$(word port "$line")" "$1"
 }
 
 host_traffic() {
 	local line
-	line=$(traffic node who $dest $PORT --sport "$1") || fail "$line"
+	line=$(traffic node who "$dest" $PORT --sport "$1") || fail "$line"
 	is source "$(word source "$line")" $NODE_ADDR
 	is port "$(word port "$line")" "$1"
 }
@@ -82,12 +82,12 @@ host_traffic() {
 same_tuple() {
 	local proto=$1 sport=$2 first second again ns
 	ns=$4
-	coproc FIRST { traffic "$3" talk $dest $PORT --proto "$proto" \
+	coproc FIRST { traffic "$3" talk "$dest" $PORT --proto "$proto" \
 		--sport "$sport" --timeout 3; }
 	echo >&"${FIRST[1]}"
 	read -r first <&"${FIRST[0]}"
 	is "what far saw of $3" "$first" "$NODE_ADDR $sport"
-	second=$(echo | traffic "$ns" talk $dest $PORT --proto "$proto" \
+	second=$(echo | traffic "$ns" talk "$dest" $PORT --proto "$proto" \
 		--sport "$sport" --timeout 3) || fail "$ns: $second"
 	is "source of $ns" "${second% *}" $NODE_ADDR
 	[ "$second" != "$first" ] || fail "far saw both as $first"
