@@ -428,6 +428,10 @@ static void translate(uint8_t *f, uint32_t l3, uint32_t l4, uint8_t proto,
 	}
 	if (check >= 0 && l4 + check + 2 <= limit)
 		put_check(f + l4 + check, proto, before, after);
+	/* The sum of nothing but zeros is 0, not its other form 0xffff, which
+	 * RFC 1624's difference cannot tell: an echo reply can be that empty. */
+	if (proto == IPPROTO_ICMP && l4 && !sum(f + l4, limit - l4, 0))
+		put16(f + l4 + check, 0xffff);
 }
 
 static int port_offset(const struct view *v, bool source)

@@ -5,6 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 
 # names: `KIND/FILE ROW` between backquotes, one a line
+# shellcheck disable=SC2016 # backquotes of the text
 names() {
 	grep -o '`[a-z]*/test_[a-z]* [^`]*`' docs/rfc.md | tr -d '`' | sort -u
 }
@@ -21,6 +22,7 @@ exists() { # KIND/FILE ROW
 	fi
 }
 
+# shellcheck disable=SC2016
 met_are_shown() {
 	local bare
 	# "met" by a row, by another line, or because there is nothing to do
