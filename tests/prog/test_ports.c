@@ -208,10 +208,14 @@ static void fill_and_churn(void **state)
 		print_message(" | %.2f (%.0f)", lost[i], mean[i]);
 	print_message(" |\n");
 	free(flows);
-	assert_true(failed[1] == 0);
-	if (!lab->modern)
-		return; /* 32 probes: stated, not promised */
-	assert_true(failed[3] == 0 && lost[2] == 0 && lost[3] == 0);
+	if (!lab->modern) {
+		/* 32 probes: 0.12 failures are to be expected up to 75 %; the
+		 * rest of the row is stated, not promised */
+		assert_true(failed[1] < 0.05);
+		return;
+	}
+	assert_true(failed[1] == 0 && failed[3] == 0 && lost[2] == 0 &&
+		    lost[3] == 0);
 	assert_true(lost[4] <= 1);
 }
 
