@@ -17,11 +17,12 @@ build=(
 )
 demo=(
 	# libcap2-bin: capsh; util-linux: nsenter, setpriv, unshare
-	containernetworking-plugins ethtool iperf3 iproute2 iptables iputils-ping jq nftables procps
+	ethtool iperf3 iproute2 iptables iputils-ping jq nftables procps
 	python3 tcpdump util-linux
 )
 test=(
-	buildah busybox-static clang-format cpio curl fish iputils-tracepath
+	buildah busybox-static clang-format containernetworking-plugins cpio
+	curl fish iputils-tracepath
 	kmod libcap2-bin libcmocka-dev mandoc mtr-tiny prometheus python3-scapy
 	python3-yaml qemu-system-x86 shellcheck strace systemd traceroute
 	wireguard-tools xz-utils yamllint zsh zstd

@@ -20,6 +20,7 @@
 #include "netdev.h"
 #include "node.h"
 #include "out.h"
+#include "plan.h"
 #include "policy.h"
 #include "seed.h"
 #include "tool.h"
@@ -30,14 +31,16 @@
 struct migration {
 	const struct cmd_line *line;
 	struct masq_chains chains;
-	struct config *config;
-	char *text; /* the imported one; NULL: from a file */
+	struct config *imported; /* what the chain says; NULL: cannot be said */
+	char *text; /* of `imported` */
+	struct policy *policy; /* that will be in force */
+	bool runs; /* it is already, and stays */
 	struct netdev *netdev;
 	char **names; /* uplinks; ours to free only as an array */
 	uint32_t *ifindexes;
 	size_t count;
 	size_t removed; /* jumps */
-	bool held, attached;
+	bool was_attached, held, attached;
 	unsigned int step;
 };
 
@@ -83,7 +86,6 @@ static int make_policy(const struct config *config, struct policy **out)
 
 static int find_uplinks(struct migration *m)
 {
-	struct policy *policy = NULL;
 	int err = netdev_read(&m->netdev);
 
 	if (err)
@@ -106,12 +108,10 @@ static int find_uplinks(struct migration *m)
 	}
 	if (m->count)
 		return 0;
-	err = make_policy(m->config, &policy);
-	for (size_t i = 0; !err && i < m->netdev->link_count; i++)
-		if (uplink_wanted(m->netdev, policy, &m->netdev->links[i]))
+	for (size_t i = 0; i < m->netdev->link_count; i++)
+		if (uplink_wanted(m->netdev, m->policy, &m->netdev->links[i]))
 			add_uplink(m, &m->netdev->links[i]);
-	policy_free(policy);
-	if (!err && !m->count) {
+	if (!m->count) {
 		log_error("migrate: no interface has a route to what is "
 			  "masqueraded: name one");
 		err = -ENODEV;
@@ -128,15 +128,70 @@ static size_t count_jumps(const struct masq_chains *chains)
 	return jumps;
 }
 
+/* The policy that runs, if one does. */
+static int find_running(struct migration *m)
+{
+	struct instance *instance;
+	int err =
+		instance_open(m->line->pin_dir, INSTANCE_READ, NULL, &instance);
+
+	if (err)
+		return err == -ENOENT ? 0 : err;
+	m->was_attached = true;
+	if (!m->policy) {
+		err = policy_read(instance, &m->policy);
+		m->runs = !err;
+	}
+	instance_close(instance);
+	return err == -ENODATA ? 0 : err;
+}
+
+/* Where the chain and the policy disagree, said before anything is done. */
+static int compare(const struct migration *m)
+{
+	static const struct instance nowhere = { .meta.hz = 1000 };
+	struct policy *chain = NULL;
+	char range[CIDR_STRLEN];
+	struct plan *plan = NULL;
+	int err;
+
+	if (!m->imported)
+		return 0;
+	err = make_policy(m->imported, &chain)
+		      ?: plan_make(&nowhere, chain, m->policy, &plan);
+	for (size_t i = 0; !err && i < plan->dests.count; i++) {
+		const struct plan_flip *flip = &plan->dests.items[i];
+
+		/* the chain of one family says nothing of the other */
+		if (flip->range.addr.family == 6 && !m->imported->ipv6)
+			continue;
+		log_warn("%s: the chain says %s, the policy %s",
+			 cidr_format(&flip->range, range, sizeof(range)),
+			 plan_action_name(flip->from.action),
+			 plan_action_name(flip->to.action));
+	}
+	plan_free(plan);
+	policy_free(chain);
+	return err;
+}
+
 static int look(struct migration *m)
 {
 	const char *file = cmd_value(m->line, "config");
 	const char *name = cmd_value(m->line, "chain");
+	struct config *config;
 	char err[512];
+	int ret;
 
-	if (file && config_load(file, NULL, &m->config, err, sizeof(err))) {
-		log_error("%s", err);
-		return CMD_USAGE;
+	if (file) {
+		if (config_load(file, NULL, &config, err, sizeof(err))) {
+			log_error("%s", err);
+			return CMD_USAGE;
+		}
+		ret = make_policy(config, &m->policy);
+		config_free(config);
+		if (ret)
+			return CMD_FAILED;
 	}
 	if (masq_chains_find(name, &m->chains))
 		return CMD_FAILED;
@@ -147,9 +202,15 @@ static int look(struct migration *m)
 			  hold_is_there() ? "; masqbpf migrate --finish" : "");
 		return CMD_FAILED;
 	}
-	if (!file && masq_chains_config(&m->chains, &m->text, &m->config))
+	if (find_running(m))
 		return CMD_FAILED;
-	return find_uplinks(m) ? CMD_FAILED : CMD_OK;
+	/* only without another policy must a config be able to say it */
+	if (masq_chains_config(&m->chains, &m->text, &m->imported) &&
+	    !m->policy)
+		return CMD_FAILED;
+	if (!m->policy && make_policy(m->imported, &m->policy))
+		return CMD_FAILED;
+	return compare(m) || find_uplinks(m) ? CMD_FAILED : CMD_OK;
 }
 
 /* --- the steps --------------------------------------------------------- */
@@ -170,24 +231,13 @@ static int attach(struct migration *m)
 	argv[n++] = "attach";
 	for (size_t i = 0; i < m->count; i++)
 		argv[n++] = m->names[i];
-	argv[n++] = "--config";
-	argv[n++] = file ? (char *)file : "-";
-	err = tool_run(argv, m->text, NULL);
+	if (!m->runs) {
+		argv[n++] = "--config";
+		argv[n++] = file ? (char *)file : "-";
+	}
+	err = tool_run(argv, file || m->runs ? NULL : m->text, NULL);
 	free(argv);
 	return err > 0 ? -EIO : err;
-}
-
-static int was_attached(const struct migration *m, bool *attached)
-{
-	struct instance *instance;
-	int err =
-		instance_open(m->line->pin_dir, INSTANCE_READ, NULL, &instance);
-
-	*attached = !err;
-	if (err == -ENOENT)
-		return 0;
-	instance_close(instance);
-	return err;
 }
 
 static void detach(const struct migration *m)
@@ -355,11 +405,9 @@ static int finish(const struct cmd_line *line, bool wait)
 static int change(struct migration *m, const char *uplinks)
 {
 	const char *file = cmd_value(m->line, "config");
-	bool dry = cmd_flag(m->line, "dry-run"), attached;
-	int err = was_attached(m, &attached);
+	bool dry = cmd_flag(m->line, "dry-run");
+	int err = 0;
 
-	if (err)
-		return err;
 	say(m, "hold netfilter's NAT and conntrack in place (%s)", hold_text());
 	if (!dry) {
 		m->held = !hold_is_there();
@@ -368,10 +416,12 @@ static int change(struct migration *m, const char *uplinks)
 	if (err)
 		return err;
 	say(m, "attach %s with %s, and take over what conntrack knows", uplinks,
-	    file ?: "the chain's own policy");
+	    m->runs ? "the policy that runs"
+	    : file  ? file
+		    : "the chain's own policy");
 	if (!dry) {
 		err = attach(m);
-		m->attached = !err && !attached;
+		m->attached = !err && !m->was_attached;
 	}
 	for (size_t c = 0; c < m->chains.count && !err; c++)
 		say(m, "remove the jump to %s (%s): new flows are masqbpf's",
@@ -402,8 +452,6 @@ static int migrate(struct migration *m)
 		snprintf(uplinks + strlen(uplinks),
 			 sizeof(uplinks) - strlen(uplinks), "%s%s",
 			 i ? ", " : "", m->names[i]);
-	for (size_t i = 0; i < m->config->warning_count; i++)
-		log_warn("%s", m->config->warnings[i]);
 	err = change(m, uplinks);
 	if (err == -EEXIST)
 		/* flows may be ours by now; beside the agent they live on */
@@ -440,7 +488,8 @@ static int run(const struct cmd_line *line)
 	}
 	result = migrate(&m);
 	masq_chains_free(&m.chains);
-	config_free(m.config);
+	config_free(m.imported);
+	policy_free(m.policy);
 	free(m.text);
 	free(m.names);
 	free(m.ifindexes);
@@ -450,7 +499,7 @@ static int run(const struct cmd_line *line)
 
 static const struct cmd_option options[] = {
 	{ "config", "FILE",
-	  "the policy (default: what the chain says; see masqbpf import)" },
+	  "the policy (default: the one that runs, else the chain's)" },
 	{ "chain", "NAME",
 	  "its chain (default: IP-MASQ-AGENT or IP-MASQ, whichever is used)" },
 	{ "dry-run", NULL, "say what would be done" },

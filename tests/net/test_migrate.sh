@@ -174,11 +174,30 @@ undone() {
 	! masq status 2>/dev/null || fail "it stays attached"
 }
 
+# A policy that runs stays; where the chain says otherwise is said.
+keeps_the_policy() {
+	local ipt
+	for ipt in iptables-nft ip6tables-nft; do
+		lab_in node $ipt -t nat -F POSTROUTING
+		lab_in node $ipt -t nat -F $CHAIN
+		lab_in node $ipt -t nat -X $CHAIN
+	done
+	agent_chain iptables-nft
+	echo 'nonMasqueradeCIDRs: [10.0.0.0/8]' >"$LAB_DIR/other.yaml"
+	masq attach eth0 --config "$LAB_DIR/other.yaml"
+	masq migrate --dry-run >"$LAB_DIR/dry" 2>"$LAB_DIR/err"
+	grep -q 'the policy that runs' "$LAB_DIR/dry"
+	is warnings "$(cat "$LAB_DIR/err")" "masqbpf: warning: \
+192.168.0.0/16: the chain says keep, the policy masquerade"
+	masq migrate --no-wait >"$LAB_DIR/out"
+	is config "$(masq status --json | jq -r .config)" "$LAB_DIR/other.yaml"
+}
+
 # Both families, port ranges around the node ports, more prefixes than 64.
 import_all() {
 	local i
-	lab_in node ip6tables-nft -t nat -A POSTROUTING \
-		-m addrtype ! --dst-type LOCAL -j $CHAIN
+	lab_in node iptables-nft -t nat -A POSTROUTING -j $CHAIN
+	agent_chain ip6tables-nft
 	for i in $(seq 70); do
 		lab_in node ip6tables-nft -t nat -I $CHAIN \
 			-d "2001:db8:$i::/48" -j RETURN
@@ -241,6 +260,7 @@ agent_chain iptables-nft
 agent_chain ip6tables-nft
 row "an agent that still runs is noticed" jump_comes_back
 row "what fails is taken back" undone
+row "a policy that runs stays" keeps_the_policy
 row "import: both families, ports, many prefixes" import_all
 row "import: what a config cannot say" import_refuses
 tap_done
