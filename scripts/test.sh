@@ -124,7 +124,8 @@ start() {
 	*) command=("build/tests/$name") ;;
 	esac
 	began[$1]=$EPOCHSECONDS
-	(CMOCKA_MESSAGE_OUTPUT=TAP exec timeout -k 10 300 "${command[@]}") \
+	(CMOCKA_MESSAGE_OUTPUT=TAP exec timeout -k 10 \
+		$((300 * ${TEST_SLOW:-1})) "${command[@]}") \
 		>"$logs/$1" 2>&1 </dev/null &
 	pids[$1]=$!
 }

@@ -9,7 +9,7 @@
                                    prints id and name of each program of a
                                    TCX chain, in order; nothing without TCX
   foreign.py count MAP             prints how many packets it has seen
-  foreign.py tcx-supported PROG    exit 0 when this kernel has TCX
+  foreign.py tcx-supported         exit 0 when this kernel has TCX
   foreign.py peek MAP OFFSET SIZE  prints a number inside element 0 of any
                                    array map
   foreign.py poke MAP OFFSET SIZE NUMBER
@@ -102,12 +102,13 @@ def attach_tcx(prog_path, ifindex, direction, link_path):
     pin(fd, link_path)
 
 
-def tcx_supported(prog_path):
+def tcx_supported():
     try:
-        attach_tcx(prog_path, 0x7fffffff, "ingress", "")
+        bpf_attr(PROG_QUERY, struct.pack(
+            "<II", socket.if_nametoindex("lo"), TCX_INGRESS))
     except OSError as error:
-        return error.errno == errno.ENODEV  # it knew what to look for
-    return False
+        return error.errno != errno.EINVAL  # no such kind of attachment
+    return True
 
 
 def tcx_list(ifindex, direction):
@@ -160,7 +161,7 @@ def main(command, *args):
     elif command == "count":
         print(struct.unpack("<Q", read_value(get(args[0])))[0])
     elif command == "tcx-supported":
-        return 0 if tcx_supported(args[0]) else 1
+        return 0 if tcx_supported() else 1
     elif command == "peek":
         value, offset, size = read_value(get(args[0])), *map(int, args[1:])
         print(int.from_bytes(value[offset:offset + size], sys.byteorder))

@@ -16,6 +16,8 @@ LAB_ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 LAB_LIB=$LAB_ROOT/tests/lib
 MASQBPF=${MASQBPF:-$LAB_ROOT/build/masqbpf}
 PYTHON=${PYTHON:-/usr/bin/python3}
+# so many times more patience, for machines that are so much slower
+export TEST_SLOW=${TEST_SLOW:-1}
 
 NODE_ADDR=10.142.0.6
 FAR_ADDR=172.30.12.110
@@ -195,7 +197,8 @@ lab_offload() {
 
 # lab_wait SECONDS COMMAND...: until it succeeds; says so when it never does.
 lab_wait() {
-	local end=$((${EPOCHREALTIME/[.,]/} + $1 * 1000000)) seconds=$1
+	local seconds=$(($1 * TEST_SLOW)) end
+	end=$((${EPOCHREALTIME/[.,]/} + seconds * 1000000))
 	shift
 	until "$@" 2>/dev/null; do
 		if [ "${EPOCHREALTIME/[.,]/}" -gt "$end" ]; then
@@ -313,6 +316,15 @@ stream_end() {
 	wait "$STREAM_PID" || fail "transfer: $(cat "$STREAM/result")"
 	# shellcheck disable=SC2034 # for the row
 	STREAM_LINE=$(cat "$STREAM/result")
+}
+
+# lab_hook: what `--hook auto` takes on this kernel
+lab_hook() {
+	if "$PYTHON" "$LAB_LIB/foreign.py" tcx-supported; then
+		echo tcx
+	else
+		echo tc
+	fi
 }
 
 # --- who translates -------------------------------------------------------

@@ -646,6 +646,10 @@ def main():
             sub.add_argument("--flows", type=int, required=True)
             sub.add_argument("--rate", type=int, required=True)
     args = parser.parse_args()
+    slow = int(os.environ.get("TEST_SLOW", 1))  # see lab.sh
+    args.timeout *= slow
+    if getattr(args, "connect_timeout", None):
+        args.connect_timeout *= slow
     try:
         return args.run(args)
     except (OSError, EOFError) as error:

@@ -42,10 +42,6 @@ foreign_counts() {
 	done <"$LAB_DIR/foreigners"
 }
 
-tcx_supported() {
-	lab_in node "$PYTHON" "$FOREIGN" tcx-supported "$BPFFS/prog-probe"
-}
-
 # everybody counts: each foreign program has seen packets since BEFORE
 all_count_since() {
 	local before after i
@@ -152,21 +148,17 @@ two_interfaces() {
 	[ ! -e "$MASQBPF_PIN_DIR" ] || fail "pins are left: $(ls "$MASQBPF_PIN_DIR")"
 }
 
-foreign probe
 : >"$LAB_DIR/foreigners"
+auto=$(lab_hook)
 hooks="tc auto"
-auto=tc
-! tcx_supported || {
-	hooks="tcx tc auto"
-	auto=tcx
-}
+[ "$auto" = tc ] || hooks="tcx $hooks"
 
 row "tc: the clsact qdisc stays for its other users" clsact_stays
 row "tc: others attach" foreign_tc tc-out-first egress 1
 row "tc: others attach behind us" foreign_tc tc-out-last egress 65000
 row "tc: others attach" foreign_tc tc-in-first ingress 1
 row "tc: others attach behind us" foreign_tc tc-in-last ingress 65000
-if [ $auto = tcx ]; then
+if [ "$auto" = tcx ]; then
 	row "tcx: others attach" foreign_tcx tcx-out egress
 	row "tcx: others attach" foreign_tcx tcx-in ingress
 else
@@ -178,7 +170,7 @@ for hook in $hooks; do
 	row "$hook: a guest among others" guest "$hook" "$want"
 	row "$hook: detach of what is not attached" detach_nothing
 done
-if [ $auto = tcx ]; then
+if [ "$auto" = tcx ]; then
 	row "from tc to tcx under a transfer" change_hook tc tcx
 	row "from tcx to tc under a transfer" change_hook tcx tc
 else

@@ -341,13 +341,13 @@ slow_ones() {
 page() {
 	lab_in node ip link add '<b>&"x' type veth peer name plain0
 	masq attach '<b>&"x'
-	lab_wait 8 page_names '&lt;b&gt;&amp;&quot;x: tcx'
+	lab_wait 8 page_names "&lt;b&gt;&amp;&quot;x: $(lab_hook)"
 	get / >"$LAB_DIR/page"
 	not grep -qF '<b>&"x' "$LAB_DIR/page"
 	grep -qF '10.0.0.0/8' "$LAB_DIR/page"
 	# nothing is loaded from anywhere
 	not grep -qE 'src=|url\(|<script|<link|http' "$LAB_DIR/page"
-	get /metrics | grep -qF 'interface="<b>&\"x",hook="tcx"} 1'
+	get /metrics | grep -qF "interface=\"<b>&\\\"x\",hook=\"$(lab_hook)\"} 1"
 	get /metrics | promtool check metrics
 	lab_in node ip link del plain0
 }
