@@ -385,8 +385,9 @@ static int finish(const struct cmd_line *line, bool wait)
 		if (flows < 0)
 			return CMD_FAILED;
 		if (flows != said)
-			printf("   netfilter still translates %ld flows%s\n",
-			       flows, flows && wait ? "; waiting" : "");
+			printf("   netfilter still translates %ld flow%s%s\n",
+			       flows, flows == 1 ? "" : "s",
+			       flows && wait ? "; waiting" : "");
 		said = flows;
 		fflush(stdout);
 		if (!flows || !wait || interrupted)
