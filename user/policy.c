@@ -35,7 +35,8 @@
 #define NS_PER_SEC	1000000000ULL
 /* No packet is in our programs for so long. */
 #define GRACE_NS   (100 * 1000000ULL)
-#define MANY_EDITS 16384
+#define MANY_EDITS 4096
+#define BATCH	   1024 /* elements that one call of the kernel takes */
 
 /* --- as data ----------------------------------------------------------- */
 
@@ -296,7 +297,6 @@ static void fill_head(struct masq_policy *head, const struct instance *instance,
 	};
 	for (int i = 0; i < MASQ_T_MAX; i++)
 		head->timeout[i] = ns_to_ticks(instance, config->timeout_ns[i]);
-	head->fast = ns_to_ticks(instance, 1000000000ULL);
 	head->fast = ns_to_ticks(instance, 1000000000ULL); /* 1 s */
 	head->fragment =
 		ns_to_ticks(instance, MASQ_FRAG_SECONDS * 1000000000ULL);
@@ -408,6 +408,15 @@ void policy_report(const struct policy_change *change, bool json)
 
 /* --- in the maps ------------------------------------------------------- */
 
+/* Edits of one kind of the idle half's trie, not made yet. */
+struct edits {
+	struct masq_lpm_key keys[BATCH];
+	struct masq_lpm_value values[BATCH];
+	uint32_t count;
+	bool remove;
+	size_t made;
+};
+
 /* What policy_apply works with. */
 struct work {
 	struct instance *instance;
@@ -424,7 +433,7 @@ struct work {
 	uint32_t index_mask;
 	uint32_t *want; /* by slot: number of its entry + 1 */
 	bool waited; /* the idle half has no reader left */
-	size_t edits; /* of a trie */
+	struct edits edits;
 };
 
 static int fail(int err, const char *what)
@@ -942,38 +951,66 @@ static struct masq_lpm_key trie_key(const struct cidr *cidr, uint8_t list)
 	return key;
 }
 
-static int trie_fail(int err, const char *what, const struct cidr *cidr)
+static int trie_fail(int err, const char *what, const struct masq_lpm_key *key)
 {
+	bool v4 = key->set == MASQ_SET_DST4 || key->set == MASQ_SET_SRC4;
+	struct cidr cidr = { .addr.family = v4 ? 4 : 6,
+			     .plen = key->plen - MASQ_LPM_SET_BITS };
 	char text[CIDR_STRLEN];
 
+	memcpy(cidr.addr.a, key->addr, sizeof(key->addr));
 	log_error("policy: %s %s: %s", what,
-		  cidr_format(cidr, text, sizeof(text)), strerror(-err));
+		  cidr_format(&cidr, text, sizeof(text)), strerror(-err));
 	return err;
 }
 
-static int trie_write(struct work *w, const struct cidr *cidr, uint8_t list,
-		      const struct masq_lpm_value *value)
+/* Makes the edits that wait; batches of a trie are of Linux 5.13. */
+static int trie_flush(struct work *w)
 {
-	struct masq_lpm_key key = trie_key(cidr, list);
+	int fd = w->instance->map[MAP_masq_trie_a + w->idle];
+	struct edits *e = &w->edits;
+	uint32_t count = e->count, done = count;
 
-	w->edits++;
-	if (bpf_map_update_elem(w->instance->map[MAP_masq_trie_a + w->idle],
-				&key, value, BPF_ANY))
-		return trie_fail(-errno, "write", cidr);
+	e->count = 0;
+	e->made += count;
+	if (!count ||
+	    !(e->remove ? bpf_map_delete_batch(fd, e->keys, &done, NULL)
+			: bpf_map_update_batch(fd, e->keys, e->values, &done,
+					       NULL)))
+		return 0;
+	/* an error before the first element leaves the count as it was */
+	if (done >= count)
+		done = 0;
+	/* one by one: the kernel has no batches, or one element stopped it */
+	for (; done < count; done++) {
+		const struct masq_lpm_key *key = &e->keys[done];
+
+		/* absent: POD and KEEP_SOURCE entries share a key */
+		if (e->remove && bpf_map_delete_elem(fd, key) &&
+		    errno != ENOENT)
+			return trie_fail(-errno, "remove", key);
+		if (!e->remove &&
+		    bpf_map_update_elem(fd, key, &e->values[done], BPF_ANY))
+			return trie_fail(-errno, "write", key);
+	}
 	return 0;
 }
 
-static int trie_delete(struct work *w, const struct cidr *cidr, uint8_t list)
+/* Writes an entry, or removes it where value is NULL; see trie_flush. */
+static int trie_edit(struct work *w, const struct cidr *cidr, uint8_t list,
+		     const struct masq_lpm_value *value)
 {
-	struct masq_lpm_key key = trie_key(cidr, list);
+	struct edits *e = &w->edits;
+	int err = 0;
 
-	w->edits++;
-	/* absent: POD and KEEP_SOURCE entries share a key */
-	if (bpf_map_delete_elem(w->instance->map[MAP_masq_trie_a + w->idle],
-				&key) &&
-	    errno != ENOENT)
-		return trie_fail(-errno, "remove", cidr);
-	return 0;
+	if (e->count == BATCH || e->remove != !value)
+		err = trie_flush(w);
+	e->remove = !value;
+	e->keys[e->count] = trie_key(cidr, list);
+	if (value)
+		e->values[e->count] = *value;
+	e->count++;
+	return err;
 }
 
 /* What a killed editor left cannot be trusted: start from nothing. */
@@ -1036,35 +1073,56 @@ static int write_sources(struct work *w)
 				value.prefix = stack[k]->slot;
 			}
 		}
-		err = trie_write(w, cidr, sorted[i]->list, &value);
+		err = trie_edit(w, cidr, sorted[i]->list, &value);
 	}
 	free(sorted);
 	return err;
 }
 
-/* Gives a slot to a prefix; what it counted was another's. */
-static int occupy(const struct work *w, const struct policy_entry *entry)
+/*
+ * What the slots counted that now become another prefix's goes to zero, and
+ * before they do: killed in between, no prefix shows counts of another.
+ */
+static int clear_counters(const struct work *w)
+{
+	int fd = w->instance->map[MAP_masq_counters], err = 0;
+	size_t size = w->instance->cpus * sizeof(struct masq_prefix_count);
+	char *zeros = calloc(BATCH, size);
+	uint32_t slots[BATCH], count = 0, done;
+
+	if (!zeros)
+		return fail(-ENOMEM, "apply");
+	for (size_t i = 0; i < w->policy->count && !err; i++) {
+		const struct policy_entry *entry = &w->policy->entries[i];
+		const struct masq_prefix *prefix =
+			&w->instance->prefixes[entry->slot];
+
+		if (prefix->list != MASQ_L_FREE && !describes(prefix, entry))
+			slots[count++] = entry->slot;
+		if (!count || (count < BATCH && i + 1 < w->policy->count))
+			continue;
+		done = count;
+		if (bpf_map_update_batch(fd, slots, zeros, &done, NULL))
+			/* per-CPU arrays take batches since Linux 5.13 */
+			for (done = 0; done < count && !err; done++)
+				err = write_one(w->instance, MAP_masq_counters,
+						slots[done], zeros);
+		count = 0;
+	}
+	free(zeros);
+	return err ? fail(err, "clear counters") : 0;
+}
+
+/* Gives a slot to a prefix. */
+static void occupy(const struct work *w, const struct policy_entry *entry)
 {
 	struct masq_prefix *prefix = &w->instance->prefixes[entry->slot];
-	struct masq_prefix_count *zeros;
-	int err;
 
-	if (prefix->list != MASQ_L_FREE) {
-		zeros = calloc(w->instance->cpus, sizeof(*zeros));
-		if (!zeros)
-			return fail(-ENOMEM, "apply");
-		err = write_one(w->instance, MAP_masq_counters, entry->slot,
-				zeros);
-		free(zeros);
-		if (err)
-			return fail(err, "clear counters");
-	}
 	*prefix = (struct masq_prefix){ .family = entry->cidr.addr.family,
 					.plen = entry->cidr.plen,
 					.list = entry->list,
 					.action = entry->action };
 	memcpy(prefix->addr, entry->cidr.addr.a, sizeof(prefix->addr));
-	return 0;
 }
 
 /* Brings trie and descriptors of the idle half to w->policy. */
@@ -1087,11 +1145,14 @@ static int edit_half(struct work *w)
 		if (entry_in_place(w, prefix))
 			continue;
 		cidr = prefix_cidr(prefix);
-		err = trie_delete(w, &cidr, prefix->list);
+		err = trie_edit(w, &cidr, prefix->list, NULL);
 		if (err)
 			return err;
 	}
 
+	err = clear_counters(w);
+	if (err)
+		return err;
 	for (size_t i = 0; i < w->policy->count; i++) {
 		const struct policy_entry *entry = &w->policy->entries[i];
 		struct masq_prefix *prefix = &prefixes[entry->slot];
@@ -1104,11 +1165,8 @@ static int edit_half(struct work *w)
 						.snat = own.snat };
 		bool written;
 
-		if (!describes(prefix, entry)) {
-			err = occupy(w, entry);
-			if (err)
-				return err;
-		}
+		if (!describes(prefix, entry))
+			occupy(w, entry);
 		written = prefix->in_half & bit &&
 			  prefix->half[w->idle].snat == own.snat;
 		prefix->half[w->idle] = own;
@@ -1119,11 +1177,12 @@ static int edit_half(struct work *w)
 			sources = true;
 			continue;
 		}
-		err = trie_write(w, &entry->cidr, entry->list, &value);
+		err = trie_edit(w, &entry->cidr, entry->list, &value);
 		if (err)
 			return err;
 	}
-	return sources ? write_sources(w) : 0;
+	err = sources ? write_sources(w) : 0;
+	return err ?: trie_flush(w);
 }
 
 /* Steps 2 and 3 of the head of this file. */
@@ -1182,7 +1241,7 @@ static int switch_halves(struct work *w)
 	 * What is left to do in the other half would make the next change,
 	 * however small, take as long as this one.
 	 */
-	if (w->edits > MANY_EDITS) {
+	if (w->edits.made > MANY_EDITS) {
 		w->active = w->idle;
 		w->idle = !w->active;
 		w->waited = false;
