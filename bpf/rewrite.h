@@ -67,8 +67,16 @@ MASQ_INLINE int FN(rewrite)(struct __sk_buff *skb, const PKT *pkt,
 		if (new_port && bpf_skb_store_bytes(skb, pkt->l4_off + port_off,
 						    &port, sizeof(port), 0))
 			return -1;
-		if (!csum)
+		if (!csum) {
+#if FAM == 6
+			/* nothing in the packet balances the new address */
+			bpf_csum_update(
+				skb, bpf_csum_diff((__be32 *)pkt->key.in_addr,
+						   WORDS * 4, (__be32 *)addr,
+						   WORDS * 4, 0));
+#endif
 			return 0;
+		}
 		csum += pkt->l4_off;
 	}
 	if (pkt->proto == IPPROTO_UDP)

@@ -50,6 +50,7 @@ struct prog_lab {
 	uint32_t duration;
 	bool sealed; /* the packet carries the instance's seal */
 	bool seal_next; /* the next one goes in with it */
+	bool checksum_complete; /* packets come with CHECKSUM_COMPLETE */
 };
 
 /* maxFlows of the lab; to be changed before prog_lab_up. */

@@ -519,6 +519,87 @@ static void a_second_hook_leaves_it_alone(void **state)
 	assert_false(lab->sealed);
 }
 
+/*
+ * CHECKSUM_COMPLETE: the device summed the packet, and every change has to
+ * leave skb->csum what it says. Both families, both ways, port kept and
+ * changed, ICMP, errors and fragments; the kernel itself compares.
+ */
+static void checksum_complete_stays_complete(void **state)
+{
+	static const struct {
+		const char *pod, *other, *node, *far;
+		uint8_t icmp, request, reply, unreachable;
+	} rows[] = {
+		{ POD4, POD4B, NODE4, FAR4, IPPROTO_ICMP, 8, 0, 3 },
+		{ POD6, "fd00:44::16", NODE6, FAR6, IPPROTO_ICMPV6, 128, 129,
+		  1 },
+	};
+	static const uint8_t protos[] = { IPPROTO_TCP, IPPROTO_UDP };
+	struct prog_lab *lab = *state;
+	int sport;
+
+	lab->checksum_complete = true;
+	for (size_t i = 0; i < ROWS(rows) * ROWS(protos); i++) {
+		uint8_t proto = protos[i / 2];
+		const char *pod = rows[i % 2].pod, *node = rows[i % 2].node,
+			   *far = rows[i % 2].far;
+
+		SEND(EGRESS, NEXT,
+		     PKT(.proto = proto, .flags = SYN, .length = 33,
+			 OUT(rows[i % 2].other, 5000, far, 53)),
+		     NULL);
+		SEND(EGRESS, NEXT,
+		     PKT(.proto = proto, .flags = SYN, .length = 33,
+			 OUT(pod, 5000, far, 53)),
+		     NULL);
+		sport = i % 2 ? 54 : 34;
+		sport = lab->frame[sport] << 8 | lab->frame[sport + 1];
+		assert_int_not_equal(sport, 5000);
+		SEND(INGRESS, NEXT,
+		     PKT(.proto = proto, .flags = SYN | ACK, .length = 33,
+			 OUT(far, 53, node, sport)),
+		     PKT(.proto = proto, .flags = SYN | ACK, .length = 33,
+			 OUT(far, 53, pod, 5000)));
+		SEND(INGRESS, NEXT,
+		     PKT(.proto = rows[i % 2].icmp,
+			 .flags = rows[i % 2].unreachable, .code = 3,
+			 .src = far, .dst = node,
+			 .quoted = PKT(.proto = proto, .length = 12,
+				       OUT(node, sport, far, 53))),
+		     PKT(.proto = rows[i % 2].icmp,
+			 .flags = rows[i % 2].unreachable, .code = 3,
+			 .src = far, .dst = pod,
+			 .quoted = PKT(.proto = proto, .length = 12,
+				       OUT(pod, 5000, far, 53))));
+	}
+	for (size_t i = 0; i < ROWS(rows); i++) {
+		SEND(EGRESS, NEXT,
+		     PKT(.proto = IPPROTO_SCTP, .length = 16,
+			 OUT(rows[i].pod, 5000, rows[i].far, 80)),
+		     NULL);
+		SEND(EGRESS, NEXT,
+		     PKT(.proto = rows[i].icmp, .flags = rows[i].request,
+			 .length = 9, OUT(rows[i].pod, 7, rows[i].far, 1)),
+		     NULL);
+		SEND(INGRESS, NEXT,
+		     PKT(.proto = rows[i].icmp, .flags = rows[i].reply,
+			 .length = 9, OUT(rows[i].far, 7, rows[i].node, 1)),
+		     NULL);
+		SEND(EGRESS, NEXT,
+		     PKT(UDP, OUT(rows[i].pod, 6000, rows[i].far, 53), .id = 7,
+			 .length = 16, .more_fragments = true, .udp_len = 72),
+		     NULL);
+		SEND(EGRESS, NEXT,
+		     PKT(UDP, .src = rows[i].pod, .dst = rows[i].far, .id = 7,
+			 .frag_off = 3, .length = 24),
+		     NULL);
+		SEND(EGRESS, NEXT,
+		     PKT(UDP, OUT(rows[i].pod, 6001, rows[i].far, 53),
+			 .ip_options = 8, .length = 16),
+		     NULL);
+	}
+}
+
 #define ROW(f) cmocka_unit_test_setup(f, prog_lab_reset)
 
 int main(void)
@@ -545,6 +626,7 @@ int main(void)
 		ROW(E1_flow_of_a_dead_address_ends),
 		ROW(host_flow_outlives_the_pods),
 		ROW(a_second_hook_leaves_it_alone),
+		ROW(checksum_complete_stays_complete),
 	};
 
 	return cmocka_run_group_tests(tests, prog_lab_up, prog_lab_down);
