@@ -129,6 +129,9 @@ enum masq_hand {
  * 0.2 % of failures at 99 % occupancy. */
 #define MASQ_PROBES	   640
 #define MASQ_PROBES_LEGACY 32
+/* A flow's node address is looked at once in 2^6 ticks: 1 s at HZ=1000, 4 s at
+ * HZ=250. An expiry is too rare for it: hours of a dead address. */
+#define MASQ_ADDRESS_SHIFT 6
 /* How far from the inside's acknowledgment a RST is believed, in bytes. */
 #define MASQ_RST_WINDOW (1 << 20)
 /* Ring slots that new flows leave to keys that are being put back. */

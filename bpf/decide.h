@@ -237,6 +237,13 @@ MASQ_INLINE int FN(attached)(struct __sk_buff *skb, PKT *pkt, enum masq_dir dir)
 	return MASQ_NOT_OURS;
 }
 
+/* E1: the node has not got the address any more that the flow leaves with. */
+MASQ_INLINE bool FN(address_gone)(struct __sk_buff *skb, const FLOW *f)
+{
+	return f->kind == MASQ_K_FWD && !(f->flags & MASQ_F_FIXED) &&
+	       !FN(is_local)(skb, f->xlat_addr, skb->ifindex);
+}
+
 /* The egress rows of the table. */
 MASQ_INLINE int FN(egress)(struct __sk_buff *skb, PKT *pkt, const __u32 l2_len)
 {
@@ -264,18 +271,19 @@ MASQ_INLINE int FN(egress)(struct __sk_buff *skb, PKT *pkt, const __u32 l2_len)
 			return MASQ_R_HOST;
 	}
 	if (f) {
+		__u32 last = f->last_seen;
+
 		if (likely(FN(is_routine)(pkt, f, MASQ_EGRESS))) {
-			if (f->last_seen != now &&
-			    FN(flow_touch)(&pkt->key, f, now) &&
-			    f->kind == MASQ_K_FWD &&
-			    !(f->flags & MASQ_F_FIXED) &&
-			    !FN(is_local)(skb, f->xlat_addr, skb->ifindex)) {
-				/* E1: its address is gone */
-				MASQ_DO(FN(flow_end)(&pkt->key, f));
-				return MASQ_R_NO_ADDRESS;
-			}
+			if (last != now)
+				MASQ_DO(FN(flow_touch)(&pkt->key, f, now));
 		} else if (!FN(advance)(pkt, f, now, MASQ_EGRESS)) {
 			f = NULL;
+		}
+		if (f && unlikely((last ^ now) >> MASQ_ADDRESS_SHIFT) &&
+		    FN(address_gone)(skb, f)) {
+			/* E1 */
+			MASQ_DO(FN(flow_end)(&pkt->key, f));
+			return MASQ_R_NO_ADDRESS;
 		}
 	}
 	if (unlikely(!f)) {

@@ -115,6 +115,7 @@ MASQ_INLINE int FN(fast_out)(struct __sk_buff *skb)
 	f = bpf_map_lookup_elem(&FLOWS, &pkt->key);
 	if (!f || f->kind != MASQ_K_FWD || !FN(flow_live)(f, now) ||
 	    !f->fwd.fast_until || masq_passed(now, f->fwd.fast_until) ||
+	    (f->last_seen ^ now) >> MASQ_ADDRESS_SHIFT || /* E1 is due */
 	    !FN(is_routine)(pkt, f, MASQ_EGRESS))
 		return 0;
 	slot = f->fwd.uplink;

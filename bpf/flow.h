@@ -93,11 +93,11 @@ MASQ_INLINE __u32 FN(flow_timeout)(const struct masq_policy *pol, __u8 proto,
 	}
 }
 
-/* `expires` for a flow seen now: the sixteenth covers packets that do not
+/* `expires` for a flow seen now: the sixty-fourth covers packets that do not
  * refresh (flow_touch). */
 MASQ_INLINE __u32 FN(flow_expiry)(__u32 now, __u32 timeout)
 {
-	return now + timeout + timeout / 16 + 1;
+	return now + timeout + timeout / 64 + 1;
 }
 
 MASQ_INLINE void FN(pod_usage)(const __be32 *addr, __s32 n)
@@ -312,8 +312,8 @@ MASQ_GLOBAL __u32 FN(reclaim)(__u32 slot, __u32 budget, __u32 want,
 
 /*
  * Refreshes a flow that a packet has just used, at most once a tick: sets
- * last_seen, and when a sixteenth of the timeout has gone by also `expires`,
- * of both records. 1: it did the latter.
+ * last_seen, and when a 64th of the timeout has gone by also `expires`,
+ * of both records.
  */
 MASQ_NOINLINE int FN(flow_touch)(const KEY *key, FLOW *f, __u32 now)
 {
