@@ -304,13 +304,16 @@ MASQ_INLINE int FN(egress)(struct __sk_buff *skb, PKT *pkt, const __u32 l2_len)
 		if (FN(rewrite)(skb, pkt, f->xlat_addr, f->xlat_port, l2_len,
 				MASQ_EGRESS))
 			return MASQ_R_REWRITE;
-		skb->cb[0] = masq_seal;
 	} else {
 		f->pod_ack = pkt->tcp_ack;
 	}
+	r = MASQ_R_NONE;
 	if (unlikely(pkt->fragment))
-		return FN(fragment_first)(skb, pkt, f, MASQ_EGRESS);
-	return MASQ_R_NONE;
+		r = FN(fragment_first)(skb, pkt, f, MASQ_EGRESS);
+	/* last: what fragment_first sends must not carry it */
+	if (likely(f->kind == MASQ_K_FWD))
+		skb->cb[0] = masq_seal;
+	return r;
 }
 
 /* I2 and I4, for a packet without a record. */

@@ -102,19 +102,18 @@ MASQ_INLINE __u32 FN(flow_expiry)(__u32 now, __u32 timeout)
 
 MASQ_INLINE void FN(pod_usage)(const __be32 *addr, __s32 n)
 {
+	struct masq_pod_usage *u, first = {};
 	struct masq_addr pod = {};
-	struct masq_pod_usage *u;
 
 	FN(addr_copy)(pod.a, addr);
 	u = bpf_map_lookup_elem(&masq_pods, &pod);
-	if (u) {
-		__sync_fetch_and_add(&u->flows, n);
-	} else if (n > 0) {
-		struct masq_pod_usage first = { .flows = n };
-
-		/* full: this pod has no quota then */
+	if (!u && n > 0) {
+		/* another processor may be first; full: no quota for it */
 		bpf_map_update_elem(&masq_pods, &pod, &first, BPF_NOEXIST);
+		u = bpf_map_lookup_elem(&masq_pods, &pod);
 	}
+	if (u)
+		__sync_fetch_and_add(&u->flows, n);
 }
 
 /* The flow's share in the totals and in its pod's quota. */
