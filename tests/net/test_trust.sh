@@ -1,0 +1,108 @@
+#!/usr/bin/env bash
+# What docs/faults.md and docs/security.md say: every test that they name
+# exists, and each command works with exactly the capabilities of the table.
+set -euo pipefail
+. "$(dirname "$0")/../lib/tap.sh"
+. "$(dirname "$0")/../lib/lab.sh"
+
+# names: `KIND/FILE ROW` between backquotes, one a line
+# shellcheck disable=SC2016 # no expansion is meant
+names() {
+	grep -o '`[a-z]*/test_[a-z]* [^`]*`' "$LAB_ROOT/docs/faults.md" |
+		tr -d '`' | sort -u
+}
+
+exists() {
+	local test name file
+	while read -r test name; do
+		file=$LAB_ROOT/tests/$test
+		if [ -e "$file.c" ]; then
+			grep -qE "unit_test[a-z_]*\(${name}[,)]|ROW\(${name}\)" \
+				"$file.c" || fail "$test has no row $name"
+		else
+			# names of rows may begin with or hold a variable
+			sed -E 's/\$[a-zA-Z_]+|\$\{[^}]*\}/@/g' "$file.sh" |
+				grep -E '^\s*(row|when|refused)' |
+				grep -qF -- "$name" ||
+				fail "$test has no row '$name'"
+		fi
+	done < <(names)
+	note "$(names | wc -l) rows"
+}
+
+every_fault() {
+	local i
+	for i in {1..35}; do
+		grep -q "^| F$i |" "$LAB_ROOT/docs/faults.md" ||
+			fail "F$i is missing"
+	done
+}
+
+with_caps() { # "CAP..." COMMAND...
+	local cap caps=-all
+	for cap in $1; do
+		caps+=,+$cap
+	done
+	# before 5.11 maps count against it, and CAP_SYS_RESOURCE is dropped
+	ulimit -l unlimited 2>/dev/null || true
+	lab_in node setpriv --bounding-set "$caps" --inh-caps "$caps" \
+		"$MASQBPF" "${@:2}"
+}
+
+capable() { # COMMAND CAPS
+	local cap status words
+	read -ra words <<<"$1"
+	for cap in $2; do
+		status=0
+		with_caps "$(tr ' ' '\n' <<<"$2" | grep -vx "$cap")" \
+			"${words[@]}" >out 2>err || status=$?
+		is "without $cap: exit code" $status 1
+		grep -qi "missing: .*cap_$cap" err || fail "$(cat err)"
+	done
+	with_caps "$2" "${words[@]}" >out || fail "with $2"
+}
+
+modes() {
+	local found
+	found=$(find "$MASQBPF_PIN_DIR" -perm /077)
+	[ -z "$found" ] || fail "others may use: $found"
+}
+
+hardened() {
+	command -v readelf >/dev/null || skip "no readelf"
+	readelf -hW "$MASQBPF" | grep -q 'Type: *DYN'
+	readelf -lW "$MASQBPF" >segments
+	grep -q GNU_RELRO segments
+	grep 'GNU_STACK' segments | grep -q ' RW ' || fail "executable stack"
+	readelf -dW "$MASQBPF" | grep -q 'FLAGS.*NOW'
+	readelf -sW "$MASQBPF" >symbols
+	grep -q __stack_chk_fail symbols
+	grep -q '__snprintf_chk\|__vsnprintf_chk' symbols
+}
+
+row "docs/faults.md: every named row exists" exists
+row "docs/faults.md: F1 to F35" every_fault
+lab_begin
+cd "$LAB_DIR"
+row "hardened" hardened
+lab_node_far
+echo 'nonMasqueradeCIDRs: [10.0.0.0/8, 172.30.0.0/16]' >keep.yaml
+old=$(sysctl -n kernel.unprivileged_bpf_disabled)
+major=$(uname -r | cut -d. -f1)
+minor=$(uname -r | cut -d. -f2)
+while IFS='|' read -r _ command caps _; do
+	caps=$(xargs <<<"${caps/none/}")
+	name="$(xargs <<<"${command//\`/}") (${caps:-none})"
+	command=${command#*\`}
+	command=${command%%\`*}
+	if [ "$old" -eq 0 ] || [ $((major * 100 + minor)) -lt 519 ]; then
+		row_skip "capabilities: $name" "needs 5.19 and unprivileged_bpf_disabled"
+		[ "$command" != "attach eth0" ] || masq attach -q eth0
+	else
+		row "capabilities: $name" capable "$command" "$caps"
+		[ "$caps" != "bpf net_admin perfmon" ] ||
+			row "pins are nobody else's" modes
+	fi
+done < <(sed -n '/^| command/,/^$/{/^| `/p}' "$LAB_ROOT/docs/security.md")
+masq detach -q --all 2>/dev/null || true
+tap_done
