@@ -87,7 +87,8 @@ lab_gone() {
 }
 
 # lab_ns NAME...: makes namespaces with nothing in them but lo. IPv6 is off:
-# its chatter would only blur what the far side counts.
+# its chatter would only blur what the far side counts. The kernel's own ports
+# are kept apart from those that rows choose: 40000 and above.
 lab_ns() {
 	local ns
 	for ns; do
@@ -95,6 +96,7 @@ lab_ns() {
 		echo "$ns" >>"$LAB_DIR/namespaces"
 		lab_in "$ns" sysctl -qw net.ipv4.conf.all.rp_filter=0 \
 			net.ipv4.conf.default.rp_filter=0 \
+			net.ipv4.ip_local_port_range="33000 39999" \
 			net.ipv6.conf.all.disable_ipv6=1 \
 			net.ipv6.conf.default.disable_ipv6=1
 		lab_in "$ns" ip link set lo up
