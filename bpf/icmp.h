@@ -120,6 +120,7 @@ MASQ_INLINE int FN(rewrite_quote)(struct __sk_buff *skb, const PKT *pkt,
 {
 	__u8 proto = q->key.proto;
 	bool icmp = proto == PROTO_ICMP;
+	bool udp = proto == IPPROTO_UDP || proto == IPPROTO_UDPLITE;
 	__u32 addr_off = dir == MASQ_INGRESS ? SADDR_OFF : DADDR_OFF;
 	__u32 port_off = icmp ? 4 : dir == MASQ_INGRESS ? 0 : 2;
 	__u32 check_off = FN(csum_offset)(proto);
@@ -134,7 +135,7 @@ MASQ_INLINE int FN(rewrite_quote)(struct __sk_buff *skb, const PKT *pkt,
 	/* the quoted L4 checksum, where the quote reaches that far */
 	if (check_off && q->l4_off + check_off + 2 <= q->end &&
 	    !bpf_skb_load_bytes(skb, q->l4_off + check_off, &old.l4_check, 2) &&
-	    (old.l4_check || proto != IPPROTO_UDP)) {
+	    (old.l4_check || !udp)) {
 		__u32 seed = (__u16)~old.l4_check;
 
 		if (icmp && FAM == 4) /* no pseudo-header */
@@ -144,7 +145,7 @@ MASQ_INLINE int FN(rewrite_quote)(struct __sk_buff *skb, const PKT *pkt,
 			new.l4_check = masq_csum_fold(
 				bpf_csum_diff(old.addr, WORDS * 4 + 4, new.addr,
 					      WORDS * 4 + 4, seed));
-		if (!new.l4_check && proto == IPPROTO_UDP)
+		if (!new.l4_check && udp)
 			new.l4_check = 0xffff;
 		if (bpf_skb_store_bytes(skb, q->l4_off + check_off,
 					&new.l4_check, 2, 0))

@@ -79,7 +79,8 @@ MASQ_INLINE int FN(rewrite)(struct __sk_buff *skb, const PKT *pkt,
 		}
 		csum += pkt->l4_off;
 	}
-	if (pkt->proto == IPPROTO_UDP)
+	/* RFC 768, RFC 3828: a sum of 0 is sent as all ones */
+	if (pkt->proto == IPPROTO_UDP || pkt->proto == IPPROTO_UDPLITE)
 		flags = BPF_F_MARK_MANGLED_0;
 	if (new_port && bpf_l4_csum_replace(skb, csum, pkt->key.in_port, port,
 					    flags | sizeof(port)))

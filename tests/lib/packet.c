@@ -188,7 +188,8 @@ static size_t build_l3(const struct packet *p, uint8_t *out, size_t limit)
 		} else {
 			uint16_t c = packet_checksum(l4, l4len, sum);
 
-			if (!c && p->proto == IPPROTO_UDP)
+			if (!c && (p->proto == IPPROTO_UDP ||
+				   p->proto == IPPROTO_UDPLITE))
 				c = 0xffff;
 			put16(l4 + csum_off, p->bad_checksum ? c ^ 0x5555 : c);
 		}

@@ -394,11 +394,12 @@ static void put_check(uint8_t *p, uint8_t proto, uint32_t before,
 		      uint32_t after)
 {
 	uint16_t check = get16(p);
+	bool udp = proto == IPPROTO_UDP || proto == IPPROTO_UDPLITE;
 
-	if (proto == IPPROTO_UDP && !check)
+	if (udp && !check)
 		return;
 	check = adjusted(check, before, after);
-	put16(p, !check && proto == IPPROTO_UDP ? 0xffff : check);
+	put16(p, !check && udp ? 0xffff : check);
 }
 
 /*

@@ -272,6 +272,31 @@ static void one_direction_keeps_the_flow(void **state)
 
 /* --- other protocols ----------------------------------------------------- */
 
+/* RFC 768, RFC 3828: 0 says that there is none (or is not allowed). */
+static void checksum_that_becomes_zero_is_all_ones(void **state)
+{
+	static const uint8_t protos[] = { IPPROTO_UDP, IPPROTO_UDPLITE };
+	struct prog_lab *lab = *state;
+	uint8_t frame[256];
+
+	for (size_t i = 0; i < ROWS(protos); i++) {
+		uint16_t port = 0;
+		struct packet want;
+
+		do {
+			want = *PKT(.proto = protos[i],
+				    OUT(NODE4, 5000, FAR4, ++port),
+				    .length = 16);
+			packet_build(&want, frame);
+		} while (port < 65535 && (frame[40] & frame[41]) != 0xff);
+		assert_int_equal(frame[40] & frame[41], 0xff);
+		SEND(EGRESS, NEXT,
+		     PKT(.proto = protos[i], OUT(POD4, 5000, FAR4, port),
+			 .length = 16),
+		     &want);
+	}
+}
+
 static void protocols_with_ports_keep_them(void **state)
 {
 	static const uint8_t protos[] = { IPPROTO_SCTP, IPPROTO_DCCP,
@@ -634,6 +659,7 @@ int main(void)
 		ROW(tcp_new_syn_reuses_a_closed_tuple),
 		ROW(tcp_half_open_lasts),
 		ROW(one_direction_keeps_the_flow),
+		ROW(checksum_that_becomes_zero_is_all_ones),
 		ROW(protocols_with_ports_keep_them),
 		ROW(protocols_without_ports_have_one_mapping),
 		ROW(vlan_tag_in_the_payload),
