@@ -148,7 +148,11 @@ static int set_up(struct agent *a)
 		return err;
 	if (instance_is_elsewhere(a->instance))
 		return instance_say_elsewhere(a->instance);
-	err = take_guard(a);
+	/*
+	 * Before anything else is open: it outlives a killed agent by a moment,
+	 * in which the next one must find guard and port free.
+	 */
+	err = helper_start(a->instance, &a->helper) ?: take_guard(a);
 	agent_unlock(a);
 	if (err)
 		return err;
@@ -169,9 +173,6 @@ static int set_up(struct agent *a)
 			return err;
 	}
 	a->notify_fd = notify_open();
-	err = helper_start(a->instance, &a->helper);
-	if (err)
-		return err;
 	err = watch_all(a);
 	if (err) {
 		log_error("agent: epoll: %s", strerror(-err));

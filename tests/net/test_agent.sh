@@ -83,14 +83,12 @@ keeps() { # CIDR...: what the policy keeps, but for link-local
 			.origin != "built-in").prefix] | join(" ")')" = "$*" ]
 }
 
-# within MS COMMAND...: it holds so soon
-within() {
-	local start=${EPOCHREALTIME/[.,]/} ms=$1 took
-	shift
-	lab_wait 5 "$@" || fail "$(cat "$LOG")"
-	took=$(((${EPOCHREALTIME/[.,]/} - start) / 1000))
-	note "$took ms"
-	[ $took -le $((ms * TEST_SLOW)) ] || fail "it took $took ms"
+# soon COMMAND...: it holds, and how soon is told. The bound is below the
+# poll of resyncInterval, and far above what a loaded machine needs.
+soon() {
+	local start=${EPOCHREALTIME/[.,]/}
+	lab_wait 10 "$@" || fail "$(cat "$LOG")"
+	note "$(((${EPOCHREALTIME/[.,]/} - start) / 1000)) ms"
 }
 
 lines() { # PATTERN: how many lines of the log say it
@@ -116,7 +114,7 @@ no_file() {
 	metric_is config_stale 0
 	# and a file that comes is taken
 	config 10.0.0.0/8 >"$CONFIG"
-	within 1000 keeps 10.0.0.0/8
+	soon keeps 10.0.0.0/8
 	stop
 	masq detach --all
 }
@@ -133,7 +131,7 @@ broken_file() {
 	metric_is config_stale 0
 	is "source" "$(source_now)" $POD # nothing is attached
 	config 10.0.0.0/8 >"$CONFIG"
-	within 1000 metric_is config_generation 1
+	soon metric_is config_generation 1
 	lab_wait 5 ready
 	is "source" "$(source_now)" $NODE_ADDR
 	stop
@@ -192,7 +190,7 @@ second_agent() {
 
 rewrite() {
 	config 10.0.0.0/8 172.30.0.0/16 >"$CONFIG"
-	within 1000 keeps 10.0.0.0/8 172.30.0.0/16
+	soon keeps 10.0.0.0/8 172.30.0.0/16
 	is "lines about it" "$(lines ': generation .*\+172.30.0.0/16 keep')" 1
 	is "source" "$(source_now)" $POD
 }
@@ -200,7 +198,7 @@ rewrite() {
 rename_over() {
 	config 10.0.0.0/8 >"$CONFIG.new"
 	mv "$CONFIG.new" "$CONFIG"
-	within 1000 keeps 10.0.0.0/8
+	soon keeps 10.0.0.0/8
 	is "lines about it" "$(lines ': generation .*-172.30.0.0/16 keep')" 1
 	is "source" "$(source_now)" $NODE_ADDR
 }
@@ -209,7 +207,7 @@ rename_over() {
 editor() {
 	mv "$CONFIG" "$CONFIG~"
 	config 10.0.0.0/8 192.0.2.0/24 >"$CONFIG"
-	within 1000 keeps 10.0.0.0/8 192.0.2.0/24
+	soon keeps 10.0.0.0/8 192.0.2.0/24
 	is "alarms" "$(lines 'is gone|is empty')" 0
 }
 
@@ -229,7 +227,7 @@ half_written() {
 			"$(metric config_generation)" "$before" >&2
 		printf '\n'
 	} >"$CONFIG"
-	within 1000 metric_is config_generation $((before + 1))
+	soon metric_is config_generation $((before + 1))
 	is "prefixes" "$(masq cidr list --json |
 		jq '[.prefixes[] | select(.prefix | endswith(".0.0/16")) |
 			select(.prefix | startswith("10."))] | length')" 20
@@ -267,7 +265,7 @@ comes_back() {
 	before=$(metric config_generation)
 	printf '%s\n' 'nonMasqueradeCIDRs:' \
 		"$(printf -- '- 10.%d.0.0/16\n' {1..20})" >"$CONFIG"
-	within 1000 metric_is config_stale 0
+	soon metric_is config_stale 0
 	is "generation" "$(metric config_generation)" "$before"
 }
 
@@ -287,7 +285,7 @@ kubelet() {
 		ln -s "..$i" "$dir/..data_tmp"
 		mv -T "$dir/..data_tmp" "$dir/..data"
 		rm -r "$dir/..$((i - 1))"
-		within 1000 keeps 10.0.0.0/8 "192.0.$i.0/24"
+		soon keeps 10.0.0.0/8 "192.0.$i.0/24"
 	done
 	# the ConfigMap is deleted
 	rm "$dir/ip-masq-agent"
@@ -305,7 +303,7 @@ runtime_stays() {
 	start eth0
 	keeps 10.0.0.0/8 198.51.100.0/24 || fail "lost over a restart"
 	kill -HUP "$(agent_pid)"
-	within 1000 keeps 10.0.0.0/8
+	soon keeps 10.0.0.0/8
 }
 
 pinned_wins() {
@@ -335,7 +333,7 @@ attached() { # IFACE [HOOK]
 
 link_comes_back() {
 	lab_in node ip link del eth0
-	within 1000 metric_is 'attached{interface="eth0",hook="none"}' 0
+	soon metric_is 'attached{interface="eth0",hook="none"}' 0
 	if ready; then
 		fail "ready without an interface"
 	fi
@@ -344,7 +342,7 @@ link_comes_back() {
 	lab_in node ip route add default via $FAR_GATEWAY
 	lab_in far ip addr add $FAR_GATEWAY/20 dev eth0
 	lab_in far ip route add $POD_NET via $NODE_ADDR
-	within 1000 attached eth0
+	soon attached eth0
 	is "source" "$(source_now)" $NODE_ADDR
 }
 
@@ -353,13 +351,13 @@ link_moves() {
 	lab_in node ip link set eth0 down
 	lab_in node ip link set eth0 name old0
 	lab_in node ip link set old0 up
-	within 1000 metric_is 'attached{interface="eth0",hook="none"}' 0
+	soon metric_is 'attached{interface="eth0",hook="none"}' 0
 	attached old0 || fail "$(get /metrics)"
 	lab_in node ip link set old0 down
 	lab_in node ip link set old0 name eth0
 	lab_in node ip link set eth0 up
 	lab_in node ip route replace default via $FAR_GATEWAY
-	within 1000 attached eth0
+	soon attached eth0
 	is "source" "$(source_now)" $NODE_ADDR
 }
 
@@ -377,7 +375,7 @@ qdisc_removed() {
 	start eth0
 	attached eth0 tc
 	lab_in node tc qdisc del dev eth0 clsact
-	within 1000 grep -q 'attached again (tc)' "$LOG"
+	soon grep -q 'attached again (tc)' "$LOG"
 	attached eth0 tc
 	is "source" "$(source_now)" $NODE_ADDR
 	stop
@@ -402,13 +400,13 @@ address_changes() {
 	# the kernel removes secondary addresses with the primary one
 	lab_in node ip addr replace 10.142.0.7/20 dev eth0
 	lab_in node ip route replace default via $FAR_GATEWAY
-	within 1000 no_flows_of $NODE_ADDR
+	soon no_flows_of $NODE_ADDR
 	is "source" "$(source_now)" 10.142.0.7
 	lab_in node ip addr add $NODE_ADDR/20 dev eth0
 	lab_in node ip addr del 10.142.0.7/20 dev eth0
 	lab_in node ip addr replace $NODE_ADDR/20 dev eth0
 	lab_in node ip route replace default via $FAR_GATEWAY
-	within 1000 no_flows_of 10.142.0.7
+	soon no_flows_of 10.142.0.7
 	is "source" "$(source_now)" $NODE_ADDR
 }
 
@@ -481,6 +479,18 @@ killed_early() {
 		is "source" "$(source_now)" $NODE_ADDR
 	done
 	start eth0
+}
+
+# The helper of a killed agent may live on for a moment.
+helper_lingers() {
+	local helper
+	helper=$(pgrep -P "$(agent_pid)")
+	kill -STOP "$helper"
+	stop KILL
+	start eth0
+	kill -CONT "$helper"
+	lab_wait 5 gone "$helper"
+	ready
 }
 
 helper_dies() {
@@ -587,6 +597,7 @@ row "auto: uplinks by their routes" auto
 row "SIGTERM under a transfer" restart TERM
 row "SIGKILL under a transfer" restart KILL
 row "SIGKILL at any moment of starting" killed_early
+row "a killed agent's helper is in nobody's way" helper_lingers
 row "the helper dies" helper_dies
 row "detach --all under an agent" pins_removed
 row "notifies the service manager" notifies
