@@ -19,6 +19,7 @@
 #include "agent.h"
 #include "agent_notify.h"
 #include "cmd.h"
+#include "fastpath.h"
 #include "out.h"
 #include "policy.h"
 
@@ -142,12 +143,20 @@ static int set_up(struct agent *a)
 	int err;
 
 	read_sizes(a, &sizes);
+	sizes.fast_path = a->options.fast_path;
+	if (sizes.fast_path && fastpath_allow_tcp())
+		return -EPERM;
 	err = instance_open(a->options.pin_dir, INSTANCE_MAKE, &sizes,
 			    &a->instance);
 	if (err)
 		return err;
 	if (instance_is_elsewhere(a->instance))
 		return instance_say_elsewhere(a->instance);
+	if (sizes.fast_path && !fastpath_is_on(a->instance)) {
+		log_error("agent: --fast-path: this instance was made without "
+			  "it: detach --all first");
+		return -EEXIST;
+	}
 	/*
 	 * Before anything else is open: it outlives a killed agent by a moment,
 	 * in which the next one must find guard and port free.
@@ -200,6 +209,7 @@ static void reload(struct agent *a)
 	if (a->has_config)
 		follow_take(&a->follower);
 	agent_links_update(a);
+	agent_foreign_update(a);
 	notify_status(a, true);
 }
 
@@ -220,6 +230,8 @@ static uint64_t least_wait_ms(const struct agent *a, uint64_t watchdog_at)
 	uint64_t now = follow_now_ms(), wait, other;
 
 	wait = a->links_due_ms > now ? a->links_due_ms - now : 0;
+	other = a->foreign_due_ms > now ? a->foreign_due_ms - now : 0;
+	wait = other < wait ? other : wait;
 	if (a->has_config) {
 		other = follow_wait_ms(&a->follower);
 		wait = other < wait ? other : wait;
@@ -253,8 +265,12 @@ static void handle_events(struct agent *a, const struct epoll_event *events,
 	http_run(a->http);
 	if (a->has_config && follow_look(&a->follower)) {
 		agent_policy_update(a, false);
-		a->links_due_ms = 0; /* another policy, other uplinks */
+		/* another policy, other uplinks, other pods */
+		a->links_due_ms = 0;
+		a->foreign_due_ms = 0;
 	}
+	if (follow_now_ms() >= a->foreign_due_ms)
+		agent_foreign_update(a);
 	if (follow_now_ms() >= a->links_due_ms) {
 		agent_links_update(a);
 		notify_status(a, false);
@@ -323,6 +339,7 @@ void agent_health(const struct agent *a, struct agent_health *out)
 	}
 	if (a->has_policy && !attached)
 		add_text(out, "no interface is attached\n");
+	add_text(out, "%s", a->foreign);
 	out->ready = a->has_policy && attached && !missing;
 }
 
@@ -344,6 +361,7 @@ int agent_run(const struct agent_options *options)
 			   .guard_fd = -1,
 			   .epoll_fd = -1,
 			   .follower = { .fd = -1 },
+			   .foreign_count = -1,
 			   .has_config = options->config };
 	int err;
 
@@ -353,6 +371,7 @@ int agent_run(const struct agent_options *options)
 	if (!err) {
 		agent_policy_begin(&a);
 		agent_links_update(&a);
+		agent_foreign_update(&a);
 		notify_status(&a, true);
 		loop(&a);
 		err = a.failed;

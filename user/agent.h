@@ -7,6 +7,7 @@
  *	agent_policy.c	 from a file that has changed to a policy in force
  *	agent_follow.c	 when has a file changed?
  *	agent_links.c	 interfaces, addresses: attach, heal, refresh
+ *	agent_foreign.c	 others that translate
  *	agent_helper.c	 the process that keeps privileges
  *	agent_sandbox.c	 giving them up
  *	agent_notify.c	 the service manager
@@ -32,7 +33,7 @@ struct agent_options {
 	const char *pin_dir;
 	const char *config; /* NULL: none */
 	const char *base_preset; /* of a file without a list, or without file */
-	bool enable_ipv6;
+	bool enable_ipv6, fast_path;
 	uint16_t port_min, port_max; /* 0: as the file says */
 	struct http_address listen;
 	struct sandbox_user user;
@@ -73,6 +74,12 @@ struct agent {
 	bool links_settled; /* attached as they were at the start */
 	uint64_t links_due_ms; /* of the next look at them */
 	uint64_t links_rest_ms; /* not before */
+	uint64_t pods_retry_ms; /* the fast path: not before */
+
+	/* others that translate before us */
+	int foreign_count; /* -1: nobody knows */
+	char foreign[512]; /* a line for each; "": none */
+	uint64_t foreign_due_ms;
 
 	/* the texts that were made last, for whoever asks at once again */
 	struct metrics metrics;
@@ -97,6 +104,9 @@ void agent_policy_update(struct agent *agent, bool force);
 int agent_links_watch(void); /* a netlink socket, or -errno, printed */
 void agent_links_events(struct agent *agent);
 void agent_links_update(struct agent *agent);
+
+/* Looks for others that translate. */
+void agent_foreign_update(struct agent *agent);
 
 /* Is pod traffic masqueraded as it should be? Why not: one line each. */
 struct agent_health {

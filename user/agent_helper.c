@@ -6,6 +6,8 @@
  */
 #include <errno.h>
 #include <signal.h>
+#include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -18,9 +20,15 @@
 /* An attach waits for nobody but the kernel. */
 #define ANSWER_S 10
 
+/* Of others that translate; one is enough for the alarm. */
+#define RULES_MAX 256
+
 enum verb {
 	VERB_LOOK = 1,
 	VERB_ATTACH,
+	VERB_ATTACH_POD,
+	VERB_PRUNE,
+	VERB_FOREIGN,
 };
 
 struct request {
@@ -34,7 +42,15 @@ struct answer {
 	int32_t error;
 	uint32_t kind;
 	uint32_t whole;
+	uint32_t unreadable;
+	uint32_t rule_count; /* only so many are sent */
+	struct foreign_rule rules[RULES_MAX];
 };
+
+static size_t answer_size(const struct answer *answer)
+{
+	return offsetof(struct answer, rules[answer->rule_count]);
+}
 
 /* --- the privileged end ------------------------------------------------ */
 
@@ -81,6 +97,19 @@ static int attach(struct instance *instance, const struct request *request,
 	return err;
 }
 
+static int find_foreign(struct answer *answer)
+{
+	struct foreign_nat nat;
+	int err = foreign_nat_find(&nat);
+
+	for (size_t i = 0; i < nat.count; i++)
+		if (nat.rules[i].reached && answer->rule_count < RULES_MAX)
+			answer->rules[answer->rule_count++] = nat.rules[i];
+	answer->unreadable = nat.unreadable;
+	foreign_nat_free(&nat);
+	return err;
+}
+
 static void serve(struct instance *instance, int fd)
 {
 	struct request request;
@@ -95,9 +124,15 @@ static void serve(struct instance *instance, int fd)
 			answer.error = look(instance, &request, &answer);
 		else if (request.verb == VERB_ATTACH)
 			answer.error = attach(instance, &request, &answer);
+		else if (request.verb == VERB_ATTACH_POD)
+			answer.error = hook_attach_pod(instance, &request.link);
+		else if (request.verb == VERB_PRUNE)
+			answer.error = hook_prune(instance);
+		else if (request.verb == VERB_FOREIGN)
+			answer.error = find_foreign(&answer);
 		else
 			answer.error = -EINVAL;
-		if (send(fd, &answer, sizeof(answer), 0) != sizeof(answer))
+		if (send(fd, &answer, answer_size(&answer), 0) < 0)
 			break;
 	}
 }
@@ -147,7 +182,8 @@ static int ask(const struct helper *helper, const struct request *request,
 	setsockopt(helper->fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
 	if (send(helper->fd, request, sizeof(*request), MSG_NOSIGNAL) !=
 		    sizeof(*request) ||
-	    recv(helper->fd, answer, sizeof(*answer), 0) != sizeof(*answer))
+	    recv(helper->fd, answer, sizeof(*answer), 0) <
+		    (ssize_t)offsetof(struct answer, rules))
 		return -EPIPE;
 	return answer->error;
 }
@@ -177,4 +213,38 @@ int helper_attach(const struct helper *helper, const struct netdev_link *link,
 	if (!err)
 		*kind = answer.kind;
 	return err;
+}
+
+int helper_attach_pod(const struct helper *helper,
+		      const struct netdev_link *link)
+{
+	struct request request = { .verb = VERB_ATTACH_POD, .link = *link };
+	struct answer answer = {};
+
+	return ask(helper, &request, &answer);
+}
+
+int helper_prune(const struct helper *helper)
+{
+	struct request request = { .verb = VERB_PRUNE };
+	struct answer answer = {};
+
+	return ask(helper, &request, &answer);
+}
+
+int helper_foreign(const struct helper *helper, struct foreign_nat *out)
+{
+	struct request request = { .verb = VERB_FOREIGN };
+	struct answer answer = {};
+	int err = ask(helper, &request, &answer);
+
+	*out = (struct foreign_nat){ .unreadable = answer.unreadable };
+	if (err || !answer.rule_count)
+		return err;
+	out->rules = calloc(answer.rule_count, sizeof(*out->rules));
+	if (!out->rules)
+		return -ENOMEM;
+	out->count = answer.rule_count;
+	memcpy(out->rules, answer.rules, out->count * sizeof(*out->rules));
+	return 0;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * agent_helper.h - the one part of the agent that keeps privileges: a process
- * that does two things when it is asked by number, and reads nothing that
- * comes from a file or a network.
+ * that does a few things when it is asked by number, and reads nothing that
+ * comes from a user's file or a network.
  */
 #ifndef MASQ_AGENT_HELPER_H
 #define MASQ_AGENT_HELPER_H
@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
+#include "foreign.h"
 #include "hook.h"
 #include "instance.h"
 #include "netdev.h"
@@ -32,5 +33,14 @@ int helper_look(const struct helper *helper, const struct netdev_link *link,
  */
 int helper_attach(const struct helper *helper, const struct netdev_link *link,
 		  enum hook_kind *kind, enum seed_keep seed);
+/*
+ * Rules of others that write sources, as foreign_nat_find, but for those that
+ * no packet gets to. Free it in either case.
+ */
+int helper_foreign(const struct helper *helper, struct foreign_nat *out);
+/* The fast path's hooks on a pod's interface; then those of devices gone. */
+int helper_attach_pod(const struct helper *helper,
+		      const struct netdev_link *link);
+int helper_prune(const struct helper *helper);
 
 #endif

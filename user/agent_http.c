@@ -44,7 +44,7 @@ void agent_metrics_state(const struct agent *a, struct metrics_uplink *uplinks,
 	*out = (struct metrics_state){ .reload_ok = a->reload_ok,
 				       .reload_time = a->reload_time,
 				       .stale = a->stale,
-				       .foreign_nat = -1,
+				       .foreign_nat = a->foreign_count,
 				       .uplinks = uplinks,
 				       .uplink_count = a->link_count };
 }

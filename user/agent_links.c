@@ -16,6 +16,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include "agent.h"
+#include "fastpath.h"
 #include "flows.h"
 #include "node.h"
 #include "out.h"
@@ -281,6 +282,29 @@ static void attach_link(struct agent *a, const struct netdev *netdev,
 			 hook_kind_name(link->kind));
 }
 
+static int attach_pod(void *data, const struct netdev_link *link)
+{
+	const struct agent *a = data;
+
+	return helper_attach_pod(&a->helper, link);
+}
+
+/* Pods come and go; one that cannot be hooked goes on through the stack. */
+static void attach_pods(struct agent *a, const struct netdev *netdev)
+{
+	size_t pods;
+	int err;
+
+	if (!fastpath_is_on(a->instance) || follow_now_ms() < a->pods_retry_ms)
+		return;
+	err = helper_prune(&a->helper)
+		      ?: fastpath_sync(a->instance, netdev, attach_pod, a,
+				       &pods);
+	if (err == -EPIPE)
+		a->failed = err;
+	a->pods_retry_ms = err ? follow_now_ms() + RETRY_MS : 0;
+}
+
 /* Without these the agent's maps are nobody's any more. */
 static bool pins_are_gone(const struct agent *a)
 {
@@ -307,6 +331,8 @@ static int update(struct agent *a, const struct netdev *netdev)
 	for (size_t i = 0; i < a->link_count && !a->failed; i++)
 		attach_link(a, netdev, &a->links[i]);
 	a->links_settled = true;
+	if (!a->failed)
+		attach_pods(a, netdev);
 	end_flows(a, &gone);
 out:
 	free(gone.addrs);

@@ -200,6 +200,12 @@ static int load_filter(bool helper)
 	if (!err && helper)
 		err = seccomp_rule_add(filter, SCMP_ACT_ALLOW,
 				       SCMP_SYS(unlinkat), 0);
+	/* to ask the kernel for legacy iptables' rules; there is no connect */
+	for (int ipv6 = 0; ipv6 < 2 && !err && helper; ipv6++)
+		err = seccomp_rule_add(
+			filter, SCMP_ACT_ALLOW, SCMP_SYS(socket), 2,
+			SCMP_A0_32(SCMP_CMP_EQ, ipv6 ? AF_INET6 : AF_INET),
+			SCMP_A1_32(SCMP_CMP_EQ, SOCK_DGRAM | SOCK_CLOEXEC));
 	if (!err && !helper)
 		err = ALLOW(filter, agent_calls);
 	if (!err && !helper)

@@ -24,6 +24,7 @@ static const struct cmd_option options[] = {
 	{ "listen", "ADDR:PORT",
 	  "for /metrics, /healthz, /readyz and / "
 	  "(default: " HTTP_DEFAULT_LISTEN ")" },
+	{ "fast-path", NULL, "as for attach; pods that come later, too" },
 	{ "user", "USER", "to run as after set-up (default: nobody)" },
 	{ "nomasq-all-reserved-ranges", "[=BOOL]",
 	  "without a list: the preset reserved" },
@@ -114,7 +115,8 @@ static int run(const struct cmd_line *line)
 	struct agent_options o = { .pin_dir = line->pin_dir,
 				   .config = cmd_value(line, "config"),
 				   .ifaces = line->argv,
-				   .iface_count = line->argc };
+				   .iface_count = line->argc,
+				   .fast_path = cmd_flag(line, "fast-path") };
 
 	if (o.config && !strcmp(o.config, "-"))
 		return cmd_usage(line, "--config -: cannot be followed");

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include "flows.h"
+#include "foreign.h"
 #include "instance.h"
 #include "netdev.h"
 #include "policy.h"
@@ -49,6 +50,8 @@ void doctor_check_kernel(struct doctor *d, const char *pin_dir);
 void doctor_check_foreign(struct doctor *d);
 /* Of it the kernel's rules alone; returns how many are bad. */
 size_t doctor_check_rules(struct doctor *d);
+/* The same of rules that were found already. Needs no privileges. */
+size_t doctor_judge_rules(struct doctor *d, const struct foreign_nat *nat);
 void doctor_check_node(struct doctor *d);
 void doctor_check_policy(struct doctor *d);
 

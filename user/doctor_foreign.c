@@ -217,24 +217,33 @@ static void check_kubelet(struct doctor *d)
 		closedir(proc);
 }
 
-size_t doctor_check_rules(struct doctor *d)
+size_t doctor_judge_rules(struct doctor *d, const struct foreign_nat *nat)
 {
 	size_t bad = 0, before = d->count;
-	struct foreign_nat nat;
-	int err = foreign_nat_find(&nat);
 
-	for (size_t i = 0; !err && i < nat.count; i++)
-		judge(d, &nat.rules[i]);
-	if (err || nat.unreadable)
+	for (size_t i = 0; i < nat->count; i++)
+		judge(d, &nat->rules[i]);
+	if (nat->unreadable)
 		doctor_add(d, DOCTOR_NOTE, "foreign-nat", "run it as root",
 			   "the rules cannot be read");
-	else if (!nat.count)
+	else if (!nat->count)
 		doctor_add(
 			d, DOCTOR_OK, "foreign-nat", NULL,
 			"no rule of nft, iptables or iptables-legacy writes sources");
-	foreign_nat_free(&nat);
 	for (size_t k = before; k < d->count; k++)
 		bad += d->findings[k].level == DOCTOR_BAD;
+	return bad;
+}
+
+size_t doctor_check_rules(struct doctor *d)
+{
+	struct foreign_nat nat;
+	size_t bad;
+
+	if (foreign_nat_find(&nat))
+		nat.unreadable = true;
+	bad = doctor_judge_rules(d, &nat);
+	foreign_nat_free(&nat);
 	return bad;
 }
 

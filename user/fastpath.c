@@ -11,7 +11,6 @@
 #include <bpf/bpf.h>
 #include "caps.h"
 #include "fastpath.h"
-#include "hook.h"
 #include "node.h"
 #include "out.h"
 
@@ -116,7 +115,8 @@ static int sync_uplinks(struct instance *instance, const struct netdev *netdev,
 }
 
 int fastpath_sync(struct instance *instance, const struct netdev *netdev,
-		  size_t *pods)
+		  int (*attach)(void *data, const struct netdev_link *link),
+		  void *data, size_t *pods)
 {
 	uint32_t *uplinks;
 	size_t count;
@@ -137,8 +137,10 @@ int fastpath_sync(struct instance *instance, const struct netdev *netdev,
 			uplink |= uplinks[j] == link->ifindex;
 		if (uplink || strcmp(link->kind, "veth"))
 			continue;
-		err = hook_attach_pod(instance, link);
+		err = attach(data, link);
 		*pods += !err;
+		if (err == -ENODEV)
+			err = 0;
 	}
 	free(uplinks);
 	return err;

@@ -20,10 +20,13 @@ static inline bool fastpath_is_on(const struct instance *instance)
 /*
  * Brings masq_uplinks and the hooks on the pods' interfaces (every veth that
  * is no uplink) to what the kernel has now; *pods: how many have one. Does
- * nothing without --fast-path. 0 or -errno, printed.
+ * nothing without --fast-path. 0 or -errno, printed. A pod is hooked by
+ * `attach` (0 or -errno, printed), since not everybody may; an interface that
+ * went away meanwhile is none.
  */
 int fastpath_sync(struct instance *instance, const struct netdev *netdev,
-		  size_t *pods);
+		  int (*attach)(void *data, const struct netdev_link *link),
+		  void *data, size_t *pods);
 
 /*
  * May TCP take the fast path? Conntrack sees only one packet a second of it,

@@ -398,7 +398,7 @@ static void legacy_jump(struct legacy *legacy, int offset)
 		struct PREFIX##_getinfo info = { .name = "nat" };              \
 		struct PREFIX##_get_entries *all = NULL;                       \
 		socklen_t length = sizeof(info);                               \
-		int fd = socket(AF, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_RAW);     \
+		int fd = socket(AF, SOCK_DGRAM | SOCK_CLOEXEC, 0);             \
 		int err = 0;                                                   \
                                                                                \
 		if (fd < 0 || getsockopt(fd, LEVEL, GET_INFO, &info, &length)) \

@@ -444,7 +444,7 @@ int hook_attach_pod(const struct instance *instance,
 			continue;
 		err = tcx_pin(instance, link->ifindex, dir, prog, &opts, name);
 	}
-	if (err)
+	if (err && err != -ENODEV)
 		log_error("%s: fast path: tcx: %s", link->name,
 			  caps_strerror(err, CAPS_BPF | CAPS_NET_ADMIN));
 	return err;

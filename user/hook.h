@@ -90,7 +90,8 @@ int hook_detach(const struct instance *instance, const struct netdev_link *link,
 		const struct hook_set *set);
 /*
  * The fast path's two programs on a pod's interface, by TCX and behind all
- * others there; nothing when they are there already. 0 or -errno, printed.
+ * others there; nothing when they are there already. 0 or -errno, printed but
+ * for -ENODEV: pods come and go.
  */
 int hook_attach_pod(const struct instance *instance,
 		    const struct netdev_link *link);

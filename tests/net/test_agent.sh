@@ -91,6 +91,11 @@ soon() {
 	note "$(((${EPOCHREALTIME/[.,]/} - start) / 1000)) ms"
 }
 
+says_once() { # PATTERN: the log, which comes after the deed
+	lab_wait 5 grep -qE -- "$1" "$LOG" || fail "$(cat "$LOG")"
+	is "lines about it" "$(lines "$1")" 1
+}
+
 lines() { # PATTERN: how many lines of the log say it
 	grep -cE -- "$1" "$LOG" || true
 }
@@ -191,7 +196,7 @@ second_agent() {
 rewrite() {
 	config 10.0.0.0/8 172.30.0.0/16 >"$CONFIG"
 	soon keeps 10.0.0.0/8 172.30.0.0/16
-	is "lines about it" "$(lines ': generation .*\+172.30.0.0/16 keep')" 1
+	says_once ': generation .*\+172.30.0.0/16 keep'
 	is "source" "$(source_now)" $POD
 }
 
@@ -199,7 +204,7 @@ rename_over() {
 	config 10.0.0.0/8 >"$CONFIG.new"
 	mv "$CONFIG.new" "$CONFIG"
 	soon keeps 10.0.0.0/8
-	is "lines about it" "$(lines ': generation .*-172.30.0.0/16 keep')" 1
+	says_once ': generation .*-172.30.0.0/16 keep'
 	is "source" "$(source_now)" $NODE_ADDR
 }
 
@@ -252,7 +257,7 @@ alarm() {
 	lab_wait 5 metric_is config_last_reload_successful 0
 	sleep 0.5
 	is "generation" "$(metric config_generation)" "$before"
-	is "lines about it" "$(lines "$pattern.*kept")" 1
+	says_once "$pattern.*kept"
 	ready || fail "not ready any more"
 }
 
@@ -443,6 +448,57 @@ auto() {
 	start eth0
 }
 
+# --- others ------------------------------------------------------------------
+
+health_says() {
+	get /readyz | grep -q "$1"
+}
+
+# foreign_nat WHERE: told while it is there, and only then
+foreign_nat() {
+	lab_wait 10 metric_is foreign_nat_detected 1 || fail "$(cat "$LOG")"
+	health_says "foreign NAT: $1" || fail "$(get /readyz)"
+	get / | grep -q "<li>foreign NAT: $1" || fail "not on the page"
+	ready || fail "somebody else's rule is no reason not to be ready"
+}
+
+foreign_nft() {
+	{
+		config 10.0.0.0/8
+		echo 'resyncInterval: 1s'
+	} >"$CONFIG"
+	lab_wait 5 metric_is foreign_nat_detected 0
+	lab_in node nft -f - <<-EOF
+		table ip other {
+			chain left_over { masquerade; }
+			chain KUBE-POSTROUTING { masquerade; }
+			chain out {
+				type nat hook postrouting priority srcnat
+				meta mark 0x4000 jump KUBE-POSTROUTING
+			}
+		}
+	EOF
+	sleep 1.5
+	is "left over, and kube-proxy's" "$(metric foreign_nat_detected)" 0
+	lab_in node nft add rule ip other out oifname eth0 masquerade
+	foreign_nat 'nft ip other, chain out'
+	says_once 'warning: foreign NAT: nft'
+	lab_in node nft delete table ip other
+	lab_wait 10 metric_is foreign_nat_detected 0
+	says_once 'foreign NAT: none any more'
+}
+
+foreign_legacy() {
+	lab_in node iptables-legacy -t nat -A POSTROUTING -o eth0 \
+		-j MASQUERADE || {
+		skip "no legacy iptables"
+		return
+	}
+	foreign_nat 'iptables-legacy nat, chain POSTROUTING'
+	lab_in node iptables-legacy -t nat -F
+	lab_wait 10 metric_is foreign_nat_detected 0
+}
+
 # --- ending and starting again ----------------------------------------------
 
 flows_total() {
@@ -472,7 +528,7 @@ restart() {
 killed_early() {
 	local i
 	stop
-	for i in {1..12}; do
+	for i in {1..6}; do
 		agent --config "$CONFIG" eth0
 		sleep "0.0$((i * 7 % 10))$i"
 		stop KILL
@@ -601,6 +657,8 @@ row "a killed agent's helper is in nobody's way" helper_lingers
 row "the helper dies" helper_dies
 row "detach --all under an agent" pins_removed
 row "notifies the service manager" notifies
+row "others that translate: nft" foreign_nft
+row "others that translate: legacy iptables" foreign_legacy
 row "ip-masq-agent's flags" upstream_flags
 row "refused: --to-ports with two ranges" \
 	refused 'one range only' --to-ports 1024-29999,32768-65535 eth0

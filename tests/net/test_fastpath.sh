@@ -58,9 +58,9 @@ flow_packets() {
 
 # A transfer both ways: its bytes are right (traffic.py compares them), and
 # the stack has seen next to nothing of it.
-skips_the_stack() {
+skips_the_stack() { # POD
 	local before seen all
-	stream_start pod1 $FAR 443
+	stream_start "$1" $FAR 443
 	before=$(counter node stack forwarded)
 	all=$(flow_packets)
 	stream_more 64
@@ -136,6 +136,37 @@ gone() {
 	[ ! -e "$MASQBPF_PIN_DIR" ] || fail "pins are left"
 }
 
+# --- the agent --------------------------------------------------------------
+
+ready() {
+	lab_in node curl -sf --max-time 5 http://127.0.0.1:9842/readyz >/dev/null
+}
+
+pins() { # NUMBER: of pods' interfaces, two each
+	[ "$(find "$MASQBPF_PIN_DIR" -name 'tcx_pod_*' | wc -l)" = "$1" ]
+}
+
+agent() {
+	chmod 755 "$LAB_DIR" # the agent is nobody and reads its config
+	lab_spawn node "$MASQBPF" agent --fast-path \
+		--config "$LAB_DIR/config.yaml" eth0 2>"$LAB_DIR/log"
+	lab_wait 20 ready || fail "$(cat "$LAB_DIR/log")"
+	pins 4 || fail "$(ls "$MASQBPF_PIN_DIR")"
+}
+
+pod_comes_later() {
+	lab_pod pod3 10.44.14.17
+	lab_wait 10 pins 6 || fail "$(cat "$LAB_DIR/log")"
+	skips_the_stack pod3
+	is "errors" "$(grep -c 'fast path' "$LAB_DIR/log" || true)" 0
+}
+
+pod_goes() {
+	lab_in node ip link del pod3
+	lab_wait 10 pins 4 || fail "$(cat "$LAB_DIR/log")"
+	ready
+}
+
 row "attach --fast-path, conntrack told to be liberal" start
 if ! row_ok; then
 	tap_done
@@ -144,7 +175,7 @@ fi
 for offload in on off; do
 	lab_offload $offload
 	row "TCP both ways, offload $offload: the stack sees little of it" \
-		skips_the_stack
+		skips_the_stack pod1
 done
 row "the TTL goes down as in any router" ttl_goes_down
 row "connections that begin and end" short_ones
@@ -153,4 +184,8 @@ row "a firewall rule that comes later counts" firewall_counts
 row "a neighbour's new address is followed" neighbour_changes
 row "pod to pod" pod_to_pod
 row "detach removes it all" gone
+row "agent --fast-path" agent
+row "agent: a pod that comes later" pod_comes_later
+row "agent: a pod that goes" pod_goes
+row "detach under the agent" gone
 tap_done

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * agent_foreign.c - rules of others that translate pods' packets before our
+ * hook. The helper reads the rules, which takes privileges; what they mean is
+ * judged here, by the policy and the flows.
+ */
+#include <errno.h>
+#include <string.h>
+#include "agent.h"
+#include "doctor.h"
+#include "out.h"
+#include "policy.h"
+
+/* Between looks, where no config says its resyncInterval. */
+#define INTERVAL_MS 60000
+
+static void describe(const struct doctor *d, char *buf, size_t len)
+{
+	size_t used = 0;
+
+	buf[0] = '\0';
+	for (size_t i = 0; i < d->count && used < len; i++)
+		if (d->findings[i].level == DOCTOR_BAD)
+			used += snprintf(buf + used, len - used,
+					 "foreign NAT: %s\n",
+					 d->findings[i].what);
+}
+
+static int look(struct agent *a, char *text, size_t len)
+{
+	struct doctor d = { .instance = a->instance };
+	struct foreign_nat nat;
+	int err = helper_foreign(&a->helper, &nat);
+
+	if (err == -EPIPE)
+		a->failed = err;
+	if (!err)
+		err = nat.unreadable ? -EPERM
+				     : policy_read(a->instance, &d.policy);
+	a->foreign_count = err ? -1 : (int)doctor_judge_rules(&d, &nat);
+	describe(&d, text, len);
+	doctor_free_findings(&d);
+	policy_free(d.policy);
+	foreign_nat_free(&nat);
+	return err;
+}
+
+void agent_foreign_update(struct agent *a)
+{
+	uint64_t start = follow_now_ms(), end, interval;
+	char text[sizeof(a->foreign)];
+	bool knew = a->foreign_count >= 0;
+	int err;
+
+	err = look(a, text, sizeof(text));
+	if (err && knew && !a->failed)
+		log_warn("agent: others' NAT rules cannot be read: %s",
+			 strerror(-err));
+	if (!err && strcmp(text, a->foreign)) {
+		if (*text)
+			log_warn("%.*s", (int)strcspn(text, "\n"), text);
+		else
+			log_info("foreign NAT: none any more");
+	}
+	memcpy(a->foreign, text, sizeof(a->foreign));
+	end = follow_now_ms();
+	interval = a->has_config ? a->follower.interval_ms : INTERVAL_MS;
+	/* thousands of rules take a while: at most a tenth of the time */
+	if (interval < 9 * (end - start))
+		interval = 9 * (end - start);
+	a->foreign_due_ms = end + interval;
+}
