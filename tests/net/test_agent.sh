@@ -490,10 +490,7 @@ foreign_nft() {
 
 foreign_legacy() {
 	lab_in node iptables-legacy -t nat -A POSTROUTING -o eth0 \
-		-j MASQUERADE || {
-		skip "no legacy iptables"
-		return
-	}
+		-j MASQUERADE || skip "no legacy iptables"
 	foreign_nat 'iptables-legacy nat, chain POSTROUTING'
 	lab_in node iptables-legacy -t nat -F
 	lab_wait 10 metric_is foreign_nat_detected 0
