@@ -55,9 +55,11 @@ const char *caps_hint(int err, unsigned int needed)
 	struct stat user;
 
 	*text = '\0';
-	/* the verifier says EACCES or EINVAL where CAP_PERFMON is missing */
+	/* Where CAP_PERFMON is missing the verifier says EACCES or EINVAL, and
+	 * 6.1 EFAULT: following speculation, it gets lost in branches. */
 	if (err != -EPERM &&
-	    !((needed & CAPS_PERFMON) && (err == -EACCES || err == -EINVAL)))
+	    !((needed & CAPS_PERFMON) &&
+	      (err == -EACCES || err == -EINVAL || err == -EFAULT)))
 		return text;
 
 	capng_get_caps_process();

@@ -142,6 +142,8 @@ clsact_deleted() {
 ingress_qdisc() {
 	trap 'masq detach -q --all || true
 		lab_in node tc qdisc del dev eth1 ingress' EXIT
+	# where there is no TCX an earlier row has left its clsact
+	lab_in node tc qdisc del dev eth1 clsact 2>/dev/null || true
 	lab_in node tc qdisc add dev eth1 ingress
 	refused 'ingress qdisc' masq attach -q eth1 --hook tc
 	nothing_left
@@ -277,14 +279,14 @@ locked() {
 
 # Ctrl-C waits: what has begun is finished.
 interrupted() {
-	local seconds status
-	for seconds in 0.1 0.5; do
+	local tenths status
+	for tenths in 1 5; do
 		status=0
-		lab_in node timeout -s INT "$seconds" "$MASQBPF" attach \
-			-q eth0 || status=$?
+		lab_in node timeout -s INT "$((tenths * TEST_SLOW))e-1" \
+			"$MASQBPF" attach -q eth0 || status=$?
 		# 124: timeout was there first; it may also be the other way
 		[ $status -eq 124 ] || [ $status -eq 0 ] ||
-			fail "after $seconds s: exit code $status"
+			fail "after $tenths/10 s: exit code $status"
 		health_is ok
 		masq detach -q --all
 		nothing_left
