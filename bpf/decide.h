@@ -34,6 +34,14 @@ MASQ_NOINLINE int FN(advance)(const PKT *pkt, FLOW *f, __u32 now,
 	}
 
 	if (pkt->class == MASQ_C_OPENER) {
+		/* E2 asks for an answer: a lone ACK from outside must not let
+		 * the pod's own connection pass (SYN meets SYN may) */
+		if (egress && own->kind == MASQ_K_INBOUND && !own->out_seen &&
+		    pkt->key.proto == IPPROTO_TCP &&
+		    !(own->in_seen & MASQ_SEEN_SYN)) {
+			MASQ_DO(FN(flow_end)(&pkt->key, own));
+			return 0;
+		}
 		/* a SYN on a closed flow is a new connection */
 		if (own->state == MASQ_ST_CLOSED &&
 		    (egress || own->kind != MASQ_K_FWD)) {

@@ -256,6 +256,8 @@ static void learn(struct ref_flow *f, const struct view *v, bool egress)
 			f->rst = false;
 		if (v->tcp_flags & 1)
 			*(egress ? &f->fin_out : &f->fin_in) = true;
+		if (v->tcp_flags & 2 && !egress)
+			f->syn_in = true;
 		if (v->tcp_flags & 16)
 			*(egress ? &f->ack_out : &f->ack_in) = true;
 	}
@@ -667,6 +669,11 @@ bool refnat_packet(struct refnat *nat, bool egress, const uint8_t *frame,
 		}
 	} else if (v.what != BROKEN) {
 		f = find(nat, &v, egress);
+	}
+	if (f && egress && v.what == OPENER && v.proto == IPPROTO_TCP &&
+	    f->kind == REF_INBOUND && !f->out && !f->syn_in) {
+		f->kind = REF_NONE; /* E2 asks for an answer */
+		f = NULL;
 	}
 	if (f && v.what == OPENER && closed(f) &&
 	    (egress || f->kind != REF_MASQ)) {

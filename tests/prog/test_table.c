@@ -81,6 +81,16 @@ static void E2_own_opener_on_closed_record_is_new(void **state)
 	tcp_open(lab, POD4, 40000, KEPT4, NODE4);
 }
 
+static void E2_a_lone_ack_from_outside_is_no_answer(void **state)
+{
+	struct prog_lab *lab = *state;
+
+	SEND(INGRESS, NEXT, PKT(TCP, OUT(FAR4, 443, POD4, 40000), .flags = ACK),
+	     NULL);
+	SEND(EGRESS, NEXT, PKT(TCP, OUT(POD4, 40000, FAR4, 443), .flags = SYN),
+	     PKT(TCP, OUT(NODE4, 40000, FAR4, 443), .flags = SYN));
+}
+
 static void E3_unanswered_opener_heals_after_a_flip(void **state)
 {
 	struct prog_lab *lab = *state;
@@ -572,6 +582,7 @@ int main(void)
 		ROW(E1_masquerade_record_is_translated_whatever_the_policy),
 		ROW(E2_answered_keep_and_inbound_records_pass),
 		ROW(E2_own_opener_on_closed_record_is_new),
+		ROW(E2_a_lone_ack_from_outside_is_no_answer),
 		ROW(E3_unanswered_opener_heals_after_a_flip),
 		ROW(E3_answered_flow_stays_after_a_flip),
 		ROW(E3_new_generation_without_a_flip_keeps_the_record),
