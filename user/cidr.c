@@ -312,18 +312,24 @@ int number_parse(const char *text, uint64_t min, uint64_t max, uint64_t *out,
 	return 0;
 }
 
-/* inet_ntop goes through sprintf: too slow for a listing of all flows. */
+/* printf and inet_ntop, which uses it, are too slow for all flows of a node. */
+static char *put_number(char *buf, unsigned int n) /* 0 to 255 */
+{
+	if (n >= 100)
+		*buf++ = '0' + n / 100;
+	if (n >= 10)
+		*buf++ = '0' + n / 10 % 10;
+	*buf++ = '0' + n % 10;
+	*buf = '\0';
+	return buf;
+}
+
 static void format4(const unsigned char octets[4], char *buf)
 {
 	for (int i = 0; i < 4; i++) {
-		unsigned int n = octets[i];
-
-		if (n >= 100)
-			*buf++ = '0' + n / 100;
-		if (n >= 10)
-			*buf++ = '0' + n / 10 % 10;
-		*buf++ = '0' + n % 10;
-		*buf++ = i < 3 ? '.' : '\0';
+		if (i)
+			*buf++ = '.';
+		buf = put_number(buf, octets[i]);
 	}
 }
 
@@ -357,9 +363,15 @@ const char *addr_format(const struct addr *addr, char *buf, size_t len)
 const char *cidr_format(const struct cidr *cidr, char *buf, size_t len)
 {
 	char text[INET6_ADDRSTRLEN];
+	unsigned int n = cidr->plen;
 
-	snprintf(buf, len, "%s/%u",
-		 addr_format(&cidr->addr, text, sizeof(text)), cidr->plen);
+	if (len < CIDR_STRLEN) {
+		snprintf(buf, len, "%s/%u",
+			 addr_format(&cidr->addr, text, sizeof(text)), n);
+		return buf;
+	}
+	addr_format(&cidr->addr, buf, len);
+	put_number(strcpy(buf + strlen(buf), "/") + 1, n);
 	return buf;
 }
 

@@ -135,7 +135,7 @@ static int print_json(void *data, const struct flow *flow)
 	char text[CIDR_STRLEN];
 	const char *prefix;
 
-	json_object(j, NULL);
+	json_object_line(j, NULL);
 	json_string(j, "proto", proto_name(flow->proto, text, sizeof(text)));
 	json_string(j, "action", flow_action(flow));
 	json_object(j, "orig");
@@ -175,10 +175,15 @@ static int print_json(void *data, const struct flow *flow)
 const char *end_text(const struct addr *addr, uint16_t port, char *buf,
 		     size_t len)
 {
-	char text[CIDR_STRLEN];
+	char *c = buf;
 
-	snprintf(buf, len, addr->family == 6 ? "[%s]:%u" : "%s:%u",
-		 addr_format(addr, text, sizeof(text)), port);
+	if (addr->family == 6)
+		*c++ = '[';
+	c += strlen(addr_format(addr, c, len - 9));
+	if (addr->family == 6)
+		*c++ = ']';
+	*c++ = ':';
+	*put_u64(c, port) = '\0';
 	return buf;
 }
 
@@ -188,34 +193,68 @@ static const char *age_text(const struct printer *printer, uint32_t ticks,
 	return human_age(ticks_to_seconds(printer->instance, ticks), buf, len);
 }
 
+struct column {
+	const char *name;
+	int width; /* below 0: right-aligned; 0: the last */
+};
+
+static const struct column columns[] = {
+	{ "PROTO", 5 }, { "SOURCE", 21 }, { "DESTINATION", 21 },
+	{ "AS", 21 },	{ "ACTION", 10 }, { "STATE", 11 },
+	{ "AGE", -8 },	{ "IDLE", -8 },	  { "LEFT", -8 },
+	{ "OUT", -9 },	{ "IN", -9 },	  { "PREFIX", 0 },
+};
+#define COLUMNS (sizeof(columns) / sizeof(*columns))
+
+static void print_cells(const char *const cells[COLUMNS])
+{
+	char line[COLUMNS * 64], *c = line;
+
+	for (size_t i = 0; i < COLUMNS; i++) {
+		int length = strnlen(cells[i], 63);
+		int width = columns[i].width;
+		int pad = abs(width) > length ? abs(width) - length : 0;
+
+		if (width < 0)
+			c = (char *)memset(c, ' ', pad) + pad;
+		c = mempcpy(c, cells[i], length);
+		if (width > 0)
+			c = (char *)memset(c, ' ', pad) + pad;
+		*c++ = width ? ' ' : '\n';
+	}
+	fwrite_unlocked(line, 1, c - line, stdout);
+}
+
 static int print_row(void *data, const struct flow *flow)
 {
 	struct printer *printer = data;
 	struct flow_tuple orig = flow_orig(flow);
-	char src[64], dst[64], as[64] = "-", proto[8], age[16], idle[16],
-			       left[16], prefix[CIDR_STRLEN], out[16] = "-",
-			       in[16] = "-";
+	char src[END_STRLEN], dst[END_STRLEN],
+		as[END_STRLEN] = "-", proto[8], age[16], idle[16], left[16],
+		prefix[CIDR_STRLEN], out[16] = "-", in[16] = "-";
+	const char *cells[COLUMNS];
 
-	if (!printer->rows++)
-		printf("%-5s %-21s %-21s %-21s %-10s %-11s %8s %8s %8s %9s %9s %s\n",
-		       "PROTO", "SOURCE", "DESTINATION", "AS", "ACTION",
-		       "STATE", "AGE", "IDLE", "LEFT", "OUT", "IN", "PREFIX");
+	if (!printer->rows++) {
+		for (size_t i = 0; i < COLUMNS; i++)
+			cells[i] = columns[i].name;
+		print_cells(cells);
+	}
 	if (flow->kind == MASQ_K_FWD)
 		end_text(&flow->xlat, flow->xlat_port, as, sizeof(as));
 	if (printer->counted) {
 		human_bytes(flow->egress.bytes, out, sizeof(out));
 		human_bytes(flow->ingress.bytes, in, sizeof(in));
 	}
-	printf("%-5s %-21s %-21s %-21s %-10s %-11s %8s %8s %8s %9s %9s %s\n",
-	       proto_name(flow->proto, proto, sizeof(proto)),
-	       end_text(orig.src, orig.sport, src, sizeof(src)),
-	       end_text(orig.dst, orig.dport, dst, sizeof(dst)), as,
-	       flow_action(flow),
-	       flow->replied ? flow_state(flow) : "unreplied",
-	       age_text(printer, flow->age, age, sizeof(age)),
-	       age_text(printer, flow->idle, idle, sizeof(idle)),
-	       age_text(printer, flow->left, left, sizeof(left)), out, in,
-	       prefix_text(printer, flow, prefix, sizeof(prefix)) ?: "-");
+	print_cells((const char *const[COLUMNS]){
+		proto_name(flow->proto, proto, sizeof(proto)),
+		end_text(orig.src, orig.sport, src, sizeof(src)),
+		end_text(orig.dst, orig.dport, dst, sizeof(dst)), as,
+		flow_action(flow),
+		flow->replied ? flow_state(flow) : "unreplied",
+		age_text(printer, flow->age, age, sizeof(age)),
+		age_text(printer, flow->idle, idle, sizeof(idle)),
+		age_text(printer, flow->left, left, sizeof(left)), out, in,
+		prefix_text(printer, flow, prefix, sizeof(prefix)) ?: "-" });
 	return ferror(stdout) ? -EPIPE : 0;
 }
 

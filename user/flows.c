@@ -263,9 +263,10 @@ bool flow_matches(const struct instance *instance,
 /* --- halves that wait for each other ----------------------------------- */
 
 struct half {
-	struct flow flow;
-	bool owner; /* FWD; else REV */
+	uint32_t hash;
 	uint32_t next; /* of its bucket or of the free ones: number + 1 */
+	bool owner; /* FWD; else REV */
+	struct flow flow;
 };
 
 struct join {
@@ -279,7 +280,7 @@ static int join_start(struct join *join, uint32_t flows)
 {
 	uint32_t size = 64;
 
-	while (size < flows / 2)
+	while (size < flows)
 		size *= 2;
 	*join = (struct join){ .buckets = calloc(size, sizeof(uint32_t)),
 			       .mask = size - 1 };
@@ -315,9 +316,10 @@ static bool same_flow(const struct flow *a, const struct flow *b)
 	       !memcmp(a->xlat.a, b->xlat.a, sizeof(a->xlat.a));
 }
 
-static int join_wait(struct join *join, const struct flow *flow, bool owner)
+static int join_wait(struct join *join, const struct flow *flow, uint32_t hash,
+		     bool owner)
 {
-	uint32_t *bucket = &join->buckets[hash_flow(flow) & join->mask];
+	uint32_t *bucket = &join->buckets[hash & join->mask];
 	uint32_t at = join->free;
 
 	if (at) {
@@ -335,7 +337,7 @@ static int join_wait(struct join *join, const struct flow *flow, bool owner)
 		}
 		at = ++join->count;
 	}
-	join->halves[at - 1] = (struct half){ *flow, owner, *bucket };
+	join->halves[at - 1] = (struct half){ hash, *bucket, owner, *flow };
 	*bucket = at;
 	return 0;
 }
@@ -344,15 +346,16 @@ static int join_wait(struct join *join, const struct flow *flow, bool owner)
  * Completes *flow with the half that waits for it: true. Else *flow waits:
  * false, or *err.
  */
-static bool join_half(struct join *join, struct flow *flow, bool owner,
-		      int *err)
+static bool join_half(struct join *join, struct flow *flow, uint32_t hash,
+		      bool owner, int *err)
 {
-	uint32_t *link = &join->buckets[hash_flow(flow) & join->mask], at;
+	uint32_t *link = &join->buckets[hash & join->mask], at;
 
 	for (; *link; link = &join->halves[*link - 1].next) {
 		struct half *other = &join->halves[*link - 1];
 
-		if (other->owner == owner || !same_flow(&other->flow, flow))
+		if (other->hash != hash || other->owner == owner ||
+		    !same_flow(&other->flow, flow))
 			continue;
 		if (!owner) {
 			struct flow rev = *flow;
@@ -370,11 +373,23 @@ static bool join_half(struct join *join, struct flow *flow, bool owner,
 		return true;
 	}
 
-	*err = join_wait(join, flow, owner);
+	*err = join_wait(join, flow, hash, owner);
 	return false;
 }
 
 /* --- all flows --------------------------------------------------------- */
+
+/*
+ * Records on their way into the join. Each touches a bucket and a half, both
+ * somewhere in a large memory; so that one does not wait for the other's, some
+ * are under way at once.
+ */
+#define UNDER_WAY 16
+struct waiting {
+	struct flow flow;
+	uint32_t hash;
+	bool owner;
+};
 
 struct walk {
 	struct instance *instance;
@@ -386,6 +401,8 @@ struct walk {
 	flow_fn fn;
 	void *data;
 	struct join join;
+	struct waiting waiting[UNDER_WAY];
+	unsigned int count;
 };
 
 static int walk_batch(struct walk *walk, int family, const char *keys,
@@ -461,12 +478,34 @@ static int walk_all(struct walk *walk)
 	return walk_map(walk, 4) ?: walk_map(walk, 6);
 }
 
+static int hand_over_waiting(struct walk *walk)
+{
+	unsigned int count = walk->count;
+	struct join *join = &walk->join;
+	int err = 0;
+
+	for (unsigned int i = 0; i < count; i++) {
+		uint32_t at = join->buckets[walk->waiting[i].hash & join->mask];
+
+		if (at)
+			__builtin_prefetch(&join->halves[at - 1]);
+	}
+	walk->count = 0;
+	for (unsigned int i = 0; i < count && !err; i++) {
+		struct waiting *w = &walk->waiting[i];
+
+		if (join_half(join, &w->flow, w->hash, w->owner, &err))
+			err = walk->fn(walk->data, &w->flow);
+	}
+	return err;
+}
+
 static int hand_over(struct walk *walk, int family, const void *key,
 		     const void *value)
 {
 	bool owner = ((const struct masq_flow *)value)->kind != MASQ_K_REV;
 	struct flow flow;
-	int err = 0;
+	uint32_t hash;
 
 	if (family == 4)
 		read_flow4(key, value, walk->now, &flow);
@@ -475,10 +514,12 @@ static int hand_over(struct walk *walk, int family, const void *key,
 	if (!tuple_matches(walk->filter, &flow) ||
 	    (owner && !owner_matches(walk->instance, walk->filter, &flow)))
 		return 0;
-	if (flow.kind == MASQ_K_FWD &&
-	    !join_half(&walk->join, &flow, owner, &err))
-		return err;
-	return walk->fn(walk->data, &flow);
+	if (flow.kind != MASQ_K_FWD)
+		return walk->fn(walk->data, &flow);
+	hash = hash_flow(&flow);
+	__builtin_prefetch(&walk->join.buckets[hash & walk->join.mask]);
+	walk->waiting[walk->count++] = (struct waiting){ flow, hash, owner };
+	return walk->count == UNDER_WAY ? hand_over_waiting(walk) : 0;
 }
 
 /* Owners whose REV record was not met: it came or went during the walk. */
@@ -508,6 +549,7 @@ int flows_walk(struct instance *instance, const struct flow_filter *filter,
 	int err = join_start(&walk.join, instance->meta.max_flows);
 
 	err = err ?: walk_all(&walk);
+	err = err ?: hand_over_waiting(&walk);
 	err = err ?: hand_over_rest(&walk);
 	join_end(&walk.join);
 	return err;

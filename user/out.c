@@ -5,6 +5,7 @@
  * held in memory to be printed.
  */
 #include <errno.h>
+#include <limits.h>
 #include <math.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -66,12 +67,40 @@ static int utf8_length(const char *s)
 	return length;
 }
 
+static void json_flush(struct json *j)
+{
+	fwrite_unlocked(j->text, 1, j->used, j->file);
+	j->used = 0;
+}
+
+static void json_put(struct json *j, const char *text, size_t length)
+{
+	if (length > sizeof(j->text) - j->used)
+		json_flush(j);
+	if (length > sizeof(j->text)) {
+		fwrite_unlocked(text, 1, length, j->file);
+		return;
+	}
+	memcpy(j->text + j->used, text, length);
+	j->used += length;
+}
+
+static void json_putc(struct json *j, char c)
+{
+	json_put(j, &c, 1);
+}
+
+static void json_puts(struct json *j, const char *text)
+{
+	json_put(j, text, strlen(text));
+}
+
 /* Paths and interface names are bytes; JSON is UTF-8 only. */
 static void json_text(struct json *j, const char *s)
 {
-	FILE *f = j->file;
+	char escape[8];
 
-	putc_unlocked('"', f);
+	json_putc(j, '"');
 	while (*s) {
 		const char *plain = s;
 		unsigned char c;
@@ -79,29 +108,30 @@ static void json_text(struct json *j, const char *s)
 		/* nearly all there is: nothing in it needs a second look */
 		while ((c = *s) >= ' ' && c < 0x7f && c != '"' && c != '\\')
 			s++;
-		fwrite_unlocked(plain, 1, s - plain, f);
+		json_put(j, plain, s - plain);
 		if (!c)
 			break;
 		if (c == '"' || c == '\\') {
-			putc_unlocked('\\', f);
-			putc_unlocked(c, f);
+			json_putc(j, '\\');
+			json_putc(j, c);
 		} else if (c == '\n') {
-			fputs_unlocked("\\n", f);
+			json_puts(j, "\\n");
 		} else if (c == '\t') {
-			fputs_unlocked("\\t", f);
+			json_puts(j, "\\t");
 		} else if (c < ' ' || c == 0x7f) {
-			fprintf(f, "\\u%04x", c);
+			snprintf(escape, sizeof(escape), "\\u%04x", c);
+			json_puts(j, escape);
 		} else if (!utf8_length(s)) {
-			fputs_unlocked("\\ufffd", f);
+			json_puts(j, "\\ufffd");
 		} else {
 			int length = utf8_length(s);
 
-			fwrite_unlocked(s, 1, length, f);
+			json_put(j, s, length);
 			s += length - 1;
 		}
 		s++;
 	}
-	putc_unlocked('"', f);
+	json_putc(j, '"');
 }
 
 static char *put_newline(char *c, int depth)
@@ -119,38 +149,35 @@ static char *put_newline(char *c, int depth)
 static void json_lead(struct json *j, const char *key)
 {
 	char lead[256], *c = lead;
-	size_t length;
 
 	if (!j->first)
 		*c++ = ',';
-	if (j->depth && !j->one_line)
+	if (j->depth && j->depth < j->line_depth)
 		c = put_newline(c, j->depth);
 	j->first = false;
 	if (key) {
-		length = strnlen(key, 100);
 		*c++ = '"';
-		c = mempcpy(c, key, length);
+		c = mempcpy(c, key, strnlen(key, 100));
 		c = mempcpy(c, "\": ", 3);
 	}
-	fwrite_unlocked(lead, 1, c - lead, j->file);
+	json_put(j, lead, c - lead);
 }
 
-/* A printf for each number would be half the time of a long listing. */
-static void json_digits(struct json *j, uint64_t value)
+char *put_u64(char *at, uint64_t n)
 {
 	char digits[20], *c = digits + sizeof(digits);
 
 	do {
-		*--c = '0' + value % 10;
-		value /= 10;
-	} while (value);
-	fwrite_unlocked(c, 1, digits + sizeof(digits) - c, j->file);
+		*--c = '0' + n % 10;
+		n /= 10;
+	} while (n);
+	return mempcpy(at, c, digits + sizeof(digits) - c);
 }
 
 static void json_open(struct json *j, const char *key, char bracket)
 {
 	json_lead(j, key);
-	putc_unlocked(bracket, j->file);
+	json_putc(j, bracket);
 	j->depth++;
 	j->first = true;
 }
@@ -159,32 +186,50 @@ static void json_close(struct json *j, char bracket)
 {
 	char lead[256];
 
+	if (!j->first && j->depth < j->line_depth)
+		json_put(j, lead, put_newline(lead, j->depth - 1) - lead);
+	if (j->depth == j->line_depth)
+		j->line_depth = INT_MAX;
 	j->depth--;
-	if (!j->first && !j->one_line)
-		fwrite_unlocked(lead, 1, put_newline(lead, j->depth) - lead,
-				j->file);
-	putc_unlocked(bracket, j->file);
+	json_putc(j, bracket);
 	j->first = false;
+}
+
+static void json_start(struct json *j, FILE *file, int line_depth)
+{
+	j->file = file;
+	j->depth = 0;
+	j->line_depth = line_depth;
+	j->first = true;
+	j->used = 0;
 }
 
 void json_begin(struct json *j, FILE *file)
 {
-	*j = (struct json){ .file = file, .first = true };
+	json_start(j, file, INT_MAX);
 }
 
 void json_begin_line(struct json *j, FILE *file)
 {
-	*j = (struct json){ .file = file, .first = true, .one_line = true };
+	json_start(j, file, 0);
 }
 
 void json_end(struct json *j)
 {
-	putc_unlocked('\n', j->file);
+	json_putc(j, '\n');
+	json_flush(j);
 }
 
 void json_object(struct json *j, const char *key)
 {
 	json_open(j, key, '{');
+}
+
+void json_object_line(struct json *j, const char *key)
+{
+	json_object(j, key);
+	if (j->line_depth > j->depth)
+		j->line_depth = j->depth;
 }
 
 void json_object_end(struct json *j)
@@ -210,18 +255,24 @@ void json_string(struct json *j, const char *key, const char *value)
 
 void json_u64(struct json *j, const char *key, uint64_t value)
 {
+	char digits[20];
+
 	json_lead(j, key);
-	json_digits(j, value);
+	json_put(j, digits, put_u64(digits, value) - digits);
 }
 
 void json_s64(struct json *j, const char *key, int64_t value)
 {
+	char digits[24];
+
 	json_lead(j, key);
-	fprintf(j->file, "%lld", (long long)value);
+	snprintf(digits, sizeof(digits), "%lld", (long long)value);
+	json_puts(j, digits);
 }
 
 void json_double(struct json *j, const char *key, double value)
 {
+	char digits[400], *c; /* 1e308 has 309 of them */
 	uint64_t thousandths;
 
 	if (!isfinite(value)) {
@@ -230,26 +281,28 @@ void json_double(struct json *j, const char *key, double value)
 	}
 	json_lead(j, key);
 	if (value < 0 || value > 1e12) {
-		fprintf(j->file, "%.3f", value);
+		snprintf(digits, sizeof(digits), "%.3f", value);
+		json_puts(j, digits);
 		return;
 	}
 	thousandths = value * 1000 + 0.5;
-	json_digits(j, thousandths / 1000);
-	putc_unlocked('.', j->file);
+	c = put_u64(digits, thousandths / 1000);
+	*c++ = '.';
 	for (int unit = 100; unit; unit /= 10)
-		putc_unlocked('0' + thousandths / unit % 10, j->file);
+		*c++ = '0' + thousandths / unit % 10;
+	json_put(j, digits, c - digits);
 }
 
 void json_bool(struct json *j, const char *key, bool value)
 {
 	json_lead(j, key);
-	fputs(value ? "true" : "false", j->file);
+	json_puts(j, value ? "true" : "false");
 }
 
 void json_null(struct json *j, const char *key)
 {
 	json_lead(j, key);
-	fputs("null", j->file);
+	json_puts(j, "null");
 }
 
 /* --- tables ------------------------------------------------------------ */
@@ -349,20 +402,39 @@ void table_print(struct table *t, FILE *file)
 
 /* --- numbers for people ------------------------------------------------ */
 
+static const char *copy(char *buf, size_t len, const char *text)
+{
+	size_t length = strnlen(text, len - 1);
+
+	memcpy(buf, text, length);
+	buf[length] = '\0';
+	return buf;
+}
+
+/* In whole numbers: what this leaves out is no part of three digits. */
 static const char *human(uint64_t n, unsigned int base,
 			 const char *const *units, char *buf, size_t len)
 {
-	double value = n;
+	uint64_t rest = 0, tenths;
+	char text[32], *c = text;
 	int unit = 0;
 
 	/* 999.5 would be printed as 1000: it belongs to the next unit */
-	while (units[unit + 1] && value >= (unit ? base - 0.5 : base)) {
-		value /= base;
+	while (units[unit + 1] && n + (unit && 2 * rest >= base) >= base) {
+		rest = n % base;
+		n /= base;
 		unit++;
 	}
-	snprintf(buf, len, unit && value < 99.95 ? "%.1f%s" : "%.0f%s", value,
-		 units[unit]);
-	return buf;
+	tenths = 10 * n + (10 * rest + base / 2) / base;
+	if (unit && tenths < 1000) {
+		c = put_u64(c, tenths / 10);
+		*c++ = '.';
+		c = put_u64(c, tenths % 10);
+	} else {
+		c = put_u64(c, n + (unit && 2 * rest >= base));
+	}
+	strcpy(c, units[unit]);
+	return copy(buf, len, text);
 }
 
 const char *human_count(uint64_t n, char *buf, size_t len)
@@ -381,21 +453,39 @@ const char *human_bytes(uint64_t n, char *buf, size_t len)
 	return human(n, 1024, units, buf, len);
 }
 
+static char *put_two(char *c, unsigned int n, char unit)
+{
+	*c++ = '0' + n / 10;
+	*c++ = '0' + n % 10;
+	*c++ = unit;
+	return c;
+}
+
 /* The two largest units: "45s", "3m20s", "2h05m", "11d04h". */
 const char *human_age(uint64_t s, char *buf, size_t len)
 {
-	unsigned long long d = s / 86400;
 	unsigned int h = s / 3600 % 24, m = s / 60 % 60;
+	char text[32], *c = text;
 
-	if (d)
-		snprintf(buf, len, "%llud%02uh", d, h);
-	else if (h)
-		snprintf(buf, len, "%uh%02um", h, m);
-	else if (m)
-		snprintf(buf, len, "%um%02us", m, (unsigned int)(s % 60));
-	else
-		snprintf(buf, len, "%us", (unsigned int)s);
-	return buf;
+	if (s >= 86400) {
+		c = put_u64(c, s / 86400);
+		*c++ = 'd';
+		c = put_two(c, h, 'h');
+	} else if (h) {
+		c = put_u64(c, h);
+		*c++ = 'h';
+		c = put_two(c, m, 'm');
+	} else {
+		if (m) {
+			c = put_u64(c, m);
+			*c++ = 'm';
+		}
+		c = m ? put_two(c, s % 60, 's') : put_u64(c, s);
+		if (!m)
+			*c++ = 's';
+	}
+	*c = '\0';
+	return copy(buf, len, text);
 }
 
 /* --- colour ------------------------------------------------------------ */

@@ -22,15 +22,18 @@ void log_debug(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 struct json {
 	FILE *file;
 	int depth;
+	int line_depth; /* from this depth on all is on one line */
 	bool first; /* nothing written at this depth yet */
-	bool one_line;
-	bool after_key;
+	size_t used;
+	char text[8192]; /* not yet handed to file */
 };
 void json_begin(struct json *j, FILE *file);
 /* For streams: the whole text on one line. */
 void json_begin_line(struct json *j, FILE *file);
-void json_end(struct json *j); /* final newline */
+void json_end(struct json *j); /* final newline; hands all to the file */
 void json_object(struct json *j, const char *key); /* key NULL in arrays */
+/* The same for one of many: the whole object on one line. */
+void json_object_line(struct json *j, const char *key);
 void json_object_end(struct json *j);
 void json_array(struct json *j, const char *key);
 void json_array_end(struct json *j);
@@ -49,6 +52,10 @@ void table_cell(struct table *t, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 void table_row_end(struct table *t);
 void table_print(struct table *t, FILE *file); /* prints and frees */
+
+/* Decimal digits to `at`, no NUL; returns their end. printf is too slow for
+ * the numbers of a quarter of a million rows. */
+char *put_u64(char *at, uint64_t n);
 
 /* "1.5K" / "3.2 GiB" style numbers into buf; returns buf. */
 const char *human_count(uint64_t n, char *buf, size_t len);

@@ -97,6 +97,47 @@ static void json_values(void **state)
 	free(text);
 }
 
+static void print_lines(struct json *j, const void *data)
+{
+	json_array(j, NULL);
+	for (int i = 0; i < 2; i++) {
+		json_object_line(j, NULL);
+		json_u64(j, "n", i);
+		json_object(j, "inner");
+		json_string(j, "text", data);
+		json_object_end(j);
+		json_object_end(j);
+	}
+	json_object(j, NULL);
+	json_u64(j, "n", 2);
+	json_object_end(j);
+	json_array_end(j);
+}
+
+/* Objects on a line of their own, and a text longer than the buffer. */
+static void json_lines(void **state)
+{
+	char *text = printed(print_lines, "x"), *much;
+	char longer[20001];
+
+	(void)state;
+	assert_string_equal(text, "[\n"
+				  "  {\"n\": 0,\"inner\": {\"text\": \"x\"}},\n"
+				  "  {\"n\": 1,\"inner\": {\"text\": \"x\"}},\n"
+				  "  {\n"
+				  "    \"n\": 2\n"
+				  "  }\n"
+				  "]\n");
+	memset(longer, 'y', sizeof(longer) - 1);
+	longer[sizeof(longer) - 1] = '\0';
+	much = printed(print_lines, longer);
+	assert_int_equal(strlen(much), strlen(text) + 2 * (20000 - 1));
+	assert_memory_equal(much, "[\n  {\"n\": 0,\"inner\": {\"text\": \"yyy",
+			    34);
+	free(much);
+	free(text);
+}
+
 static void table(void **state)
 {
 	static const char *const headers[] = { "NAME", ">N", "LAST", NULL };
@@ -134,6 +175,8 @@ static const struct {
 	{ 999499, "999K", "976 KiB" },
 	{ 999500, "1.0M", "976 KiB" },
 	{ 1048575, "1.0M", "1.0 MiB" },
+	{ 1280, "1.3K", "1.3 KiB" },
+	{ 10485759, "10.5M", "10.0 MiB" },
 	{ UINT64_MAX, "18.4E", "16.0 EiB" },
 };
 
@@ -143,7 +186,8 @@ static const struct {
 } ages[] = {
 	{ 0, "0s" },	    { 59, "59s" },	{ 60, "1m00s" },
 	{ 3599, "59m59s" }, { 3600, "1h00m" },	{ 86399, "23h59m" },
-	{ 86400, "1d00h" }, { 90000, "1d01h" },
+	{ 86400, "1d00h" }, { 90000, "1d01h" }, { 90061, "1d01h" },
+	{ 7384, "2h03m" },
 };
 
 static void numbers(void **state)
@@ -168,9 +212,8 @@ static void numbers(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(json_strings),
-		cmocka_unit_test(json_values),
-		cmocka_unit_test(table),
+		cmocka_unit_test(json_strings), cmocka_unit_test(json_values),
+		cmocka_unit_test(json_lines),	cmocka_unit_test(table),
 		cmocka_unit_test(numbers),
 	};
 
