@@ -56,7 +56,7 @@ UNIT_BIN := $(patsubst tests/unit/%.c,$(O)/tests/unit/%,$(wildcard tests/unit/te
 PROG_BIN := $(patsubst tests/prog/%.c,$(O)/tests/prog/%,$(wildcard tests/prog/test_*.c))
 PROG_LIB := $(patsubst tests/lib/%.c,$(O)/tests/lib/%.o,$(wildcard tests/lib/*.c))
 
-.PHONY: all tests bench fuzz check check-unit check-prog check-net lint install uninstall clean help
+.PHONY: all tests bench fuzz torture check check-unit check-prog check-net lint install uninstall clean help
 all: $(O)/masqbpf
 
 $(O)/masqbpf: $(USER_OBJ)
@@ -115,6 +115,9 @@ $(O)/tests/bench/bench: tests/bench/bench.c $(USER_LIB) $(O)/bench.skel.h
 	$(Q)$(CC) $(USER_CFLAGS) -Itests/bench -MMD -MP -MF $@.d -o $@ $< $(USER_LIB) $(USER_LDFLAGS) $(PKG_LIBS)
 bench: $(O)/masqbpf $(O)/tests/bench/bench ## measure (scripts/bench.sh; takes long)
 	$(Q)scripts/bench.sh
+
+torture: all ## an hour of churn and the long fault runs (scripts/torture.sh)
+	$(Q)scripts/torture.sh
 
 check: ## build and run every test (the same as scripts/test.sh without packages)
 	$(Q)scripts/test.sh --no-deps

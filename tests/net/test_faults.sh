@@ -3,8 +3,11 @@
 # that the kernel refuses, a storm of changes, races, pins that are gone, full
 # disks, closed pipes, little locked memory. docs/faults.md has the list.
 #
-# FAULT_POINTS (default 2): at so many system calls of each command, spread
-# over all that it makes; 0: at every one.
+# FAULT_POINTS (default 2): at so many system calls of each command, drawn with
+# FAULT_SEED (default: another one each time; the row tells it) from all that it
+# makes; 0: at every one, in an order that the seed gives, for FAULT_SECONDS at
+# most if that is given. FAULT_SHARD=I/N: every Nth of them. FAULT_ROWS: only
+# rows whose name matches.
 set -euo pipefail
 . "$(dirname "$0")/../lib/tap.sh"
 . "$(dirname "$0")/../lib/lab.sh"
@@ -12,6 +15,7 @@ set -euo pipefail
 PORT=443
 POD=10.44.14.15
 POINTS=${FAULT_POINTS:-2}
+SEED=${FAULT_SEED:-$RANDOM}
 CHANGES=${FAULT_CHANGES:-1000}
 
 lab_begin
@@ -64,16 +68,17 @@ command_of() {
 	esac
 }
 
-# calls COMMAND SET: NAME N of each call in its order, from a run with strace;
-# at most POINTS of them, the last one always. What happens before the first
-# bpf() is the loader's and leaves nothing.
+# calls COMMAND SET: NAME N of each call that is to be met, from a run with
+# strace: of POINTS equal parts one call each, the last one always; or all of
+# this shard. What happens before the first bpf() is the loader's and leaves
+# nothing.
 calls() {
 	local words
 	read -ra words <<<"$(command_of "$1")"
 	prepare "$1"
 	lab_in node strace -f -qq -o calls.log -e signal=none -e trace="$2" \
 		"$MASQBPF" "${words[@]}"
-	awk -v points="$POINTS" '
+	awk -v points="$POINTS" -v seed="$SEED" -v shard="${FAULT_SHARD:-0/1}" '
 		{ sub(/^[0-9]+ +/, "") }
 		!/^[a-z_0-9]+\(/ { next }
 		{ sub(/\(.*/, ""); seen[$0]++
@@ -82,9 +87,26 @@ calls() {
 		  if (begun && $0 != "exit_group" && $0 != "munmap" &&
 		      $0 != "brk" && $0 != "mmap")
 			call[n++] = $0 " " seen[$0] }
-		END { step = points && points < n ? n / points : 1
-		      for (i = n; i >= 1; i -= step)
-			print call[int(i + 0.5) - 1] }' calls.log
+		END { srand(seed)
+		      if (points && points < n) {
+			for (i = 0; i < points - 1; i++)
+				print call[int(n * (i + rand()) / points)]
+			print call[n - 1]
+			exit
+		      }
+		      split(shard, of, "/")
+		      for (i = 0; i < n; i++) {
+			j = i + int(rand() * (n - i))
+			swap = call[i]; call[i] = call[j]; call[j] = swap
+			if (i % of[2] == of[1])
+				print call[i]
+		      } }' calls.log
+	UNTIL=$((EPOCHSECONDS + ${FAULT_SECONDS:-86400}))
+}
+
+# tried POINTS-MET: of how many, for the row's name
+tried() {
+	note "seed $SEED, $1 of $(wc -l <points) points"
 }
 
 # whole: what a command that was killed left behind is healed by the next one
@@ -105,11 +127,12 @@ source_now() {
 }
 
 killed() { # COMMAND
-	local name n status words killed=0
+	local name n status words met=0 killed=0
 	trap 'masq detach -q --all 2>/dev/null || true' EXIT
 	read -ra words <<<"$(command_of "$1")"
 	calls "$1" all >points
-	while read -r name n; do
+	while [ "$EPOCHSECONDS" -lt "$UNTIL" ] && read -r name n; do
+		met=$((met + 1))
 		prepare "$1"
 		status=0
 		lab_in node strace -f -o /dev/null -e trace="$name" \
@@ -133,17 +156,19 @@ killed() { # COMMAND
 	masq detach -q --all 2>/dev/null || true
 	nothing_left
 	[ $killed -gt 0 ] || fail "never killed: $(paste -sd, points)"
+	tried $met
 	note "killed at $killed of $(wc -l <calls.log) calls"
 }
 
 # A call that fails once: it succeeds all the same, or one line, exit code 1
 # and all is as it was.
 refused() { # COMMAND
-	local name n error status words before failed=0
+	local name n error status words before met=0 failed=0
 	trap 'masq detach -q --all 2>/dev/null || true' EXIT
 	read -ra words <<<"$(command_of "$1")"
 	calls "$1" bpf,socket,sendto,sendmsg,recvmsg,recvfrom >points
-	while read -r name n; do
+	while [ "$EPOCHSECONDS" -lt "$UNTIL" ] && read -r name n; do
+		met=$((met + 1))
 		prepare "$1"
 		[ "$1" = attach ] || before=$(get '[.generation, .interfaces]')
 		error=ENOMEM
@@ -171,7 +196,8 @@ refused() { # COMMAND
 		esac
 	done <points
 	[ $failed -gt 0 ] || fail "no call failed it: $(paste -sd, points)"
-	note "$failed of $(wc -l <points) refusals end it"
+	tried $met
+	note "$failed refusals end it"
 }
 
 # --- changes and races ------------------------------------------------------

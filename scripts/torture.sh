@@ -1,0 +1,181 @@
+#!/usr/bin/env bash
+# torture.sh - what takes too long for the test command: an hour of churn with
+# its twin, every system call killed and refused, two builds compared.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+STAGES=(soak faults rebuild)
+OUT=${OUT:-build/torture}
+usage() {
+	cat <<-EOT
+		usage: ${0##*/} [STAGE...]
+
+		Needs root, and a build (make). Writes docs/torture.md; exits 1 when
+		a stage failed. Every stage is polite: at the lowest priority, well
+		under one processor together.
+
+		  soak     two labs side by side with the same traffic, one of them with
+		           policy edits, storms and an agent that is killed;
+		           SOAK_SECONDS=${SOAK_SECONDS:-3600}, SOAK_RATE=${SOAK_RATE:-40} openers a second in each
+		  faults   attach, reload and detach killed and refused at every system
+		           call, in an order that FAULT_SEED (random) gives, for at
+		           most FAULT_SECONDS=${FAULT_SECONDS:-600} a row
+		  rebuild  two clones in different folders: is it the same binary?
+	EOT
+}
+
+case ${1-} in
+-h | --help)
+	usage
+	exit
+	;;
+esac
+for stage; do
+	[[ " ${STAGES[*]} " = *" $stage "* ]] || {
+		usage >&2
+		exit 2
+	}
+done
+[ $# -gt 0 ] || set -- "${STAGES[@]}"
+[ "$(id -u)" -eq 0 ] || {
+	echo "${0##*/}: namespaces and BPF need root" >&2
+	exit 2
+}
+unset MASQBPF MASQBPF_PIN_DIR
+mkdir -p "$OUT"
+WORK=$(mktemp -d "${TMPDIR:-/tmp}/masqbpf-torture.XXXXXX")
+pids=()
+# shellcheck disable=SC2317 # traps call it
+finish() {
+	trap '' INT TERM
+	[ ${#pids[@]} -eq 0 ] || kill "${pids[@]}" 2>/dev/null || true
+	wait
+	rm -rf "$WORK"
+}
+trap finish EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+renice -n 19 $$ >/dev/null
+
+# Sources and binary as they are now: what is edited or built meanwhile does
+# not meet a script that runs for an hour.
+copy() {
+	mkdir -p "$WORK/tree/build"
+	cp -r tests "$WORK/tree/"
+	cp build/masqbpf "$WORK/tree/build/"
+}
+
+# section TITLE: the head of a stage's part of the document
+section() {
+	echo "## $1"
+	echo
+	echo "$(date -u +%F), revision $REVISION, kernel $(uname -r)," \
+		"$(nproc) processors"
+	echo
+}
+
+soak() {
+	local who status=0
+	export SOAK_SECONDS=${SOAK_SECONDS:-3600} SOAK_RATE=${SOAK_RATE:-40}
+	export SOAK_SEED=${SOAK_SEED:-1}
+	for who in twin faults; do
+		bash "$WORK/tree/tests/torture/soak.sh" $who "$WORK/$who.json" &
+		pids+=($!)
+	done
+	for pid in "${pids[@]}"; do
+		wait "$pid" || status=1
+	done
+	pids=()
+	[ $status -eq 0 ] || return 1
+	cp "$WORK"/*.json "$WORK"/*.tsv "$WORK"/*.failures "$OUT/"
+	{
+		section "Soak"
+		echo "Two labs, $SOAK_RATE openers a second in each, the same pods" \
+			"and draws (seed $SOAK_SEED)."
+		echo
+		python3 tests/torture/compare.py "$OUT/twin.json" \
+			"$OUT/faults.json" || status=1
+	} >"$OUT/soak.md"
+	cat "$OUT/soak.md"
+	return $status
+}
+
+faults() {
+	local seed=${FAULT_SEED:-$RANDOM} shard status=0
+	local shards
+	shards=$(nproc)
+	for ((shard = 0; shard < shards; shard++)); do
+		FAULT_POINTS=0 FAULT_ROWS=call FAULT_SEED=$seed \
+			FAULT_SHARD=$shard/$shards \
+			FAULT_SECONDS=${FAULT_SECONDS:-600} TEST_SLOW=3 \
+			bash "$WORK/tree/tests/net/test_faults.sh" \
+			>"$WORK/faults.$shard" 2>&1 &
+		pids+=($!)
+	done
+	for pid in "${pids[@]}"; do
+		wait "$pid" || status=1
+	done
+	pids=()
+	{
+		section "Every system call"
+		echo "FAULT_SEED=$seed, $shards shards, at most" \
+			"${FAULT_SECONDS:-600} s a row:"
+		echo
+		sed 's/^/    /' "$WORK"/faults.*
+	} >"$OUT/faults.md"
+	cat "$OUT/faults.md"
+	return $status
+}
+
+rebuild() {
+	local clone sums status=0
+	for clone in one another/folder; do
+		git clone -q . "$WORK/$clone"
+		make -C "$WORK/$clone" -j2 >/dev/null || return 1
+	done
+	cmp "$WORK/one/build/masqbpf" "$WORK/another/folder/build/masqbpf" ||
+		status=1
+	sums=$(cd "$WORK" &&
+		sha256sum one/build/masqbpf another/folder/build/masqbpf)
+	{
+		section "Two builds"
+		echo "Of the committed revision, in two clones:"
+		echo
+		echo "    ${sums//$'\n'/$'\n'    }"
+	} >"$OUT/rebuild.md"
+	cat "$OUT/rebuild.md"
+	return $status
+}
+
+document() {
+	local stage
+	cat <<-EOT
+		# Torture
+
+		What \`make torture\` (scripts/torture.sh) measured last, written by
+		it; a stage that ran alone has its own date.
+	EOT
+	for stage in "${STAGES[@]}"; do
+		[ ! -e "$OUT/$stage.md" ] || {
+			echo
+			cat "$OUT/$stage.md"
+		}
+	done
+}
+
+REVISION=$(git rev-parse --short HEAD 2>/dev/null || echo unknown)
+[ -z "$(git status --porcelain 2>/dev/null)" ] || REVISION+=" with changes"
+failed=0
+copy
+for stage; do
+	echo "--- $stage"
+	case $stage in
+	soak) soak || failed=1 ;;
+	faults) faults || failed=1 ;;
+	rebuild) rebuild || failed=1 ;;
+	esac
+done
+document >docs/torture.md
+[ $failed -eq 0 ] || echo "torture: a stage FAILED"
+[ $failed -ne 0 ] || echo "torture: all is well"
+exit $failed
