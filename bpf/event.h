@@ -1,40 +1,61 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * event.h - tells a listener (`masqbpf watch`) about flows and drops. Only the
+ * event.h - tells listeners (`masqbpf watch`) about flows and drops. Only the
  * slow path calls it; with nobody listening it is one array lookup. Included
  * once per family by family.h.
  */
 
+#ifndef MASQ_EVENT_H
+#define MASQ_EVENT_H
+
+/*
+ * Half full: one event in eight, so that what gets through still shows all of
+ * a burst and not its beginning alone. The listener comes by itself: to wake
+ * it would cost the packet.
+ */
+static __always_inline void masq_tell(struct masq_listener *listener,
+				      void *ring, struct masq_event *event)
+{
+	/* one that was killed stops listening by itself */
+	if (!listener->until ||
+	    (__s32)(listener->until - (__u32)(event->time_ns / 1000000000)) < 0)
+		return;
+	if ((bpf_ringbuf_query(ring, BPF_RB_AVAIL_DATA) >
+		     MASQ_EVENT_BYTES / 2 &&
+	     bpf_get_prandom_u32() & 7) ||
+	    bpf_ringbuf_output(ring, event, sizeof(*event), BPF_RB_NO_WAKEUP))
+		__sync_fetch_and_add(&listener->lost, 1);
+}
+
+#endif
+
 MASQ_NOINLINE int FN(event)(const KEY *key, const FLOW *flow, __u32 type,
 			    __u32 reason, __u32 ifindex)
 {
-	__u32 zero = 0, *watched = bpf_map_lookup_elem(&masq_watch, &zero);
+	struct masq_event_draft *draft;
+	struct masq_watch *watch;
 	struct masq_event *e;
-	__u64 now;
+	__u32 zero = 0;
 
-	if (!watched || !*watched)
+	watch = bpf_map_lookup_elem(&masq_watch, &zero);
+	if (!watch || !(watch->listener[0].until | watch->listener[1].until |
+			watch->listener[2].until | watch->listener[3].until))
 		return 0;
-	now = bpf_ktime_get_ns();
-	/* one that was killed stops listening by itself */
-	if ((__s32)(*watched - (__u32)(now / 1000000000)) < 0)
+	draft = bpf_map_lookup_elem(&masq_event_draft, &zero);
+	if (!draft)
 		return 0;
-	/*
-	 * Half full: one in eight, so that what gets through still shows all
-	 * of a burst and not its beginning alone.
-	 */
-	if (bpf_ringbuf_query(&masq_events, BPF_RB_AVAIL_DATA) >
-		    MASQ_EVENT_BYTES / 2 &&
-	    bpf_get_prandom_u32() & 7) {
-		masq_stat(MASQ_S_EVENTS_LOST, 1);
+	if (draft->busy) { /* a packet came in between, see maps.h */
+		__sync_fetch_and_add(&watch->listener[0].lost, 1);
+		__sync_fetch_and_add(&watch->listener[1].lost, 1);
+		__sync_fetch_and_add(&watch->listener[2].lost, 1);
+		__sync_fetch_and_add(&watch->listener[3].lost, 1);
 		return 0;
 	}
-	e = bpf_ringbuf_reserve(&masq_events, sizeof(*e), 0);
-	if (!e) {
-		masq_stat(MASQ_S_EVENTS_LOST, 1);
-		return 0;
-	}
+	draft->busy = 1;
+	asm volatile("" : : : "memory"); /* before the rest */
+	e = &draft->event;
 	__builtin_memset(e, 0, sizeof(*e));
-	e->time_ns = now;
+	e->time_ns = bpf_ktime_get_ns();
 	e->type = type;
 	e->family = FAM;
 	e->proto = key->proto;
@@ -54,7 +75,11 @@ MASQ_NOINLINE int FN(event)(const KEY *key, const FLOW *flow, __u32 type,
 		e->ingress = flow->ingress;
 		e->age = masq_now() - flow->created;
 	}
-	/* the listener comes by itself: to wake it would cost the packet */
-	bpf_ringbuf_submit(e, BPF_RB_NO_WAKEUP);
+	_Static_assert(MASQ_LISTENERS == 4, "a line for each");
+	masq_tell(&watch->listener[0], &masq_events0, e);
+	masq_tell(&watch->listener[1], &masq_events1, e);
+	masq_tell(&watch->listener[2], &masq_events2, e);
+	masq_tell(&watch->listener[3], &masq_events3, e);
+	draft->busy = 0;
 	return 0;
 }

@@ -107,11 +107,28 @@ MASQ_MAP(masq_refusals, BPF_MAP_TYPE_PERCPU_ARRAY, __u32, struct masq_bucket, 1,
 	 0);
 
 /* --- events ----------------------------------------------------------- */
-struct {
-	__uint(type, BPF_MAP_TYPE_RINGBUF);
-	__uint(max_entries, MASQ_EVENT_BYTES);
-} masq_events SEC(".maps");
-MASQ_MAP(masq_watch, BPF_MAP_TYPE_ARRAY, __u32, __u32, 1, 0);
+#define MASQ_EVENTS(name)                              \
+	struct {                                       \
+		__uint(type, BPF_MAP_TYPE_RINGBUF);    \
+		__uint(max_entries, MASQ_EVENT_BYTES); \
+	} name SEC(".maps")
+MASQ_EVENTS(masq_events0);
+MASQ_EVENTS(masq_events1);
+MASQ_EVENTS(masq_events2);
+MASQ_EVENTS(masq_events3);
+MASQ_MAP(masq_watch, BPF_MAP_TYPE_ARRAY, __u32, struct masq_watch, 1,
+	 BPF_F_MMAPABLE);
+
+/*
+ * An event before each listener gets its copy. A packet that interrupts
+ * masq_ctl (old kernels let it) finds it busy, and its event is lost.
+ */
+struct masq_event_draft {
+	__u64 busy;
+	struct masq_event event;
+};
+MASQ_MAP(masq_event_draft, BPF_MAP_TYPE_PERCPU_ARRAY, __u32,
+	 struct masq_event_draft, 1, 0);
 
 /*
  * Scratch space for making records: too much for the 512 bytes of stack, and

@@ -15,7 +15,7 @@
 #include <linux/types.h>
 
 /* Change it with any layout below: pins of another layout are refused. */
-#define MASQ_ABI	       1
+#define MASQ_ABI	       2
 #define MASQ_MAGIC	       0x4d415351 /* "MASQ" */
 
 #define MASQ_TICK_SHIFT	       4
@@ -116,7 +116,6 @@ enum masq_stat {
 	MASQ_S_TRIES_SUM,
 	MASQ_S_EXPIRED, /* records freed after their time */
 	MASQ_S_RECLAIMED, /* records freed early because the table was full */
-	MASQ_S_EVENTS_LOST,
 	MASQ_S_FRAG_HELD, /* fragments copied because they came early */
 	MASQ_S_FRAG_RELEASED, /* of these: sent after their first came */
 	MASQ_S_REFUSED, /* new flows answered with an ICMP error */
@@ -529,11 +528,23 @@ struct masq_meta {
 #define MASQ_FEAT_NO_FLOW_COUNT 0x10 /* flowCounters: false */
 
 /*
- * Events (masq_events, a ring buffer). masq_watch[0] is the second of
- * CLOCK_MONOTONIC until which somebody listens, 0 when nobody does; the
- * listener moves it on, so nothing is left of one that was killed.
+ * Events. A ring buffer has one reader, so each of a few listeners has its
+ * own: slot i of masq_watch[0] (mmapable) belongs to masq_events<i>. `until`
+ * is moved on by the listener, so nothing is left of one that was killed.
  */
-#define MASQ_EVENT_BYTES (1 << 20)
+#define MASQ_LISTENERS	 4
+#define MASQ_EVENT_BYTES (1 << 19) /* of each ring */
+
+struct masq_listener {
+	__u32 until; /* second of CLOCK_MONOTONIC; 0: nobody listens */
+	__u32 pid;
+	__u64 lost; /* events that this one was not told */
+};
+
+struct masq_watch {
+	struct masq_listener listener[MASQ_LISTENERS];
+};
+_Static_assert(sizeof(struct masq_watch) == 64, "masq_watch"); /* one line */
 
 enum masq_event_type {
 	MASQ_EV_NEW = 1,

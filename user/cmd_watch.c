@@ -4,15 +4,18 @@
  * them into a ring buffer while masq_watch says that somebody listens; it
  * never waits for us. What did not fit is counted there and said here.
  *
- * A ring buffer has one reader. The right to be it lasts a few seconds and is
- * renewed, so a killed reader is in nobody's way and costs packets nothing.
+ * A ring buffer has one reader, so there is one for each of a few listeners.
+ * A place among them lasts some seconds and is renewed, so a killed listener
+ * is in nobody's way and costs packets nothing.
  */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <time.h>
+#include <unistd.h>
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include "cmd.h"
@@ -25,6 +28,7 @@
 #define NS_PER_SEC   1000000000ULL
 #define LEASE_SEC    3 /* renewed each second */
 #define POLL_NS	     50000000
+#define AT_ONCE	     256 /* events, then the clock is looked at */
 #define SHOWN_RANGES 4 /* of a policy change, as text */
 
 enum format {
@@ -50,13 +54,18 @@ static const char *const event_names[WATCH_MAX] = {
 
 struct watch {
 	struct instance *instance;
+	struct masq_watch *board; /* mmap of the map */
+	struct masq_listener *me;
+	struct ring_buffer *ring;
 	struct policy *policy; /* as last seen; NULL: none yet */
 	struct flow_filter filter;
 	enum format format;
 	uint32_t events; /* bits of what is shown */
 	uint64_t limit, shown; /* limit 0: none */
 	uint64_t start_ns; /* CLOCK_MONOTONIC */
+	uint64_t lost_ns; /* as of when lost was told */
 	uint64_t lost;
+	uint32_t read; /* events since the clock was looked at */
 };
 
 static volatile sig_atomic_t stopped;
@@ -75,41 +84,100 @@ static uint64_t clock_ns(clockid_t clock)
 	return t.tv_sec * NS_PER_SEC + t.tv_nsec;
 }
 
-/* --- the right to read ------------------------------------------------- */
+/* --- a place among the listeners --------------------------------------- */
 
-static int set_lease(const struct watch *w, uint32_t until)
+static int on_event(void *data, void *record, size_t size);
+
+static bool is_taken(const struct masq_listener *listener, uint32_t now)
 {
-	uint32_t zero = 0;
-
-	return bpf_map_update_elem(w->instance->map[MAP_masq_watch], &zero,
-				   &until, BPF_ANY);
+	return listener->until && (int32_t)(listener->until - now) >= 0;
 }
 
-static int renew_lease(const struct watch *w)
+static uint32_t second(void)
 {
-	uint32_t until = clock_ns(CLOCK_MONOTONIC) / NS_PER_SEC + LEASE_SEC;
-
-	return set_lease(w, until ?: 1);
+	return clock_ns(CLOCK_MONOTONIC) / NS_PER_SEC;
 }
 
-/* With the instance's lock held, so that of two only one gets it. */
-static int take_lease(const struct watch *w)
+static void renew_place(struct watch *w)
 {
-	uint32_t zero = 0, until, now;
-	int err = bpf_map_lookup_elem(w->instance->map[MAP_masq_watch], &zero,
-				      &until);
+	w->me->until = second() + LEASE_SEC ?: 1;
+}
 
-	now = w->start_ns / NS_PER_SEC;
-	if (!err && until && (int32_t)(until - now) >= 0) {
-		log_error(
-			"watch: somebody else is watching (or was killed less than %d s ago), and events go to one reader",
-			LEASE_SEC + 1);
-		return -EBUSY;
+static int say_full(const struct watch *w)
+{
+	char pids[MASQ_LISTENERS * 12] = "", *c = pids;
+
+	for (int i = 0; i < MASQ_LISTENERS; i++) {
+		if (i)
+			c = stpcpy(c, ", ");
+		*(c = put_u64(c, w->board->listener[i].pid)) = '\0';
 	}
-	err = err ?: renew_lease(w);
-	if (err)
-		log_error("watch: masq_watch: %s", strerror(-err));
-	return err;
+	log_error(
+		"watch: %d others watch already (processes %s): end one of them",
+		MASQ_LISTENERS, pids);
+	return -EBUSY;
+}
+
+/* With the instance's lock held, so that of two only one gets a place. */
+static int take_place(struct watch *w)
+{
+	uint32_t now = w->start_ns / NS_PER_SEC;
+	int i = 0;
+
+	w->board = mmap(NULL, getpagesize(), PROT_READ | PROT_WRITE, MAP_SHARED,
+			w->instance->map[MAP_masq_watch], 0);
+	if (w->board == MAP_FAILED) {
+		int err = -errno;
+
+		w->board = NULL;
+		log_error("watch: masq_watch: cannot map: %s", strerror(-err));
+		return err;
+	}
+	while (i < MASQ_LISTENERS && is_taken(&w->board->listener[i], now))
+		i++;
+	if (i == MASQ_LISTENERS)
+		return say_full(w);
+	w->me = &w->board->listener[i];
+	w->ring = ring_buffer__new(w->instance->map[MAP_masq_events0 + i],
+				   on_event, w, NULL);
+	if (!w->ring) {
+		int err = -errno;
+
+		log_error("watch: masq_events%d: %s", i, strerror(-err));
+		return err;
+	}
+	w->me->pid = getpid();
+	w->lost = w->me->lost;
+	w->lost_ns = w->start_ns;
+	renew_place(w);
+	return 0;
+}
+
+/* Stopped for longer than the place lasts, we have lost it to somebody. */
+static int keep_place(struct watch *w)
+{
+	if (w->me->pid != (uint32_t)getpid()) {
+		log_error(
+			"watch: stopped for more than %d s, and process %u has taken this one's place: start it anew",
+			LEASE_SEC, w->me->pid);
+		w->me = NULL;
+		return -ESTALE;
+	}
+	if (!is_taken(w->me, second()))
+		log_warn(
+			"watch: was stopped for more than %d s: not all events of that time are shown",
+			LEASE_SEC);
+	renew_place(w);
+	return 0;
+}
+
+static void leave_place(struct watch *w)
+{
+	if (w->me)
+		w->me->until = 0;
+	ring_buffer__free(w->ring);
+	if (w->board)
+		munmap(w->board, getpagesize());
 }
 
 /* --- events ------------------------------------------------------------ */
@@ -330,20 +398,17 @@ static void vpc_event(const struct watch *w, const struct masq_event *e,
 	}
 }
 
-static int on_event(void *data, void *record, size_t size)
+static void show_event(struct watch *w, const struct masq_event *e)
 {
-	const struct masq_event *e = record;
-	struct watch *w = data;
 	struct flow flow;
 
 	/* what lay there before us is an earlier listener's */
-	if (size < sizeof(*e) || e->time_ns < w->start_ns ||
-	    e->type >= WATCH_POLICY || !(w->events >> e->type & 1) ||
-	    (w->limit && w->shown == w->limit))
-		return 0;
+	if (e->time_ns < w->start_ns || e->type >= WATCH_POLICY ||
+	    !(w->events >> e->type & 1))
+		return;
 	flow = event_flow(e);
 	if (!flow_matches(w->instance, &w->filter, &flow))
-		return 0;
+		return;
 	w->shown++;
 	if (w->format == JSON)
 		json_event(w, e, &flow);
@@ -351,7 +416,21 @@ static int on_event(void *data, void *record, size_t size)
 		vpc_event(w, e, &flow);
 	else
 		text_event(w, e, &flow);
-	return 0;
+}
+
+/*
+ * Ends the reading by an error: as long as events come faster than they are
+ * printed, ring_buffer__consume would not come back to renew our place.
+ */
+static int on_event(void *data, void *record, size_t size)
+{
+	struct watch *w = data;
+
+	if (size >= sizeof(struct masq_event))
+		show_event(w, record);
+	if (stopped || (w->limit && w->shown == w->limit))
+		return -ECANCELED;
+	return ++w->read % AT_ONCE ? 0 : -EAGAIN;
 }
 
 /* --- changes of the policy --------------------------------------------- */
@@ -450,36 +529,58 @@ static int follow_policy(struct watch *w)
 
 /* --- the loop ---------------------------------------------------------- */
 
-static uint64_t read_lost(const struct watch *w)
+/* In the shape of the stream, too: a reader of a pipe must not miss it. */
+static void print_lost(const struct watch *w, uint64_t lost, uint64_t now_ns)
 {
-	uint64_t stats[MASQ_S_MAX];
-
-	return counters_stats(w->instance, stats) ? w->lost
-						  : stats[MASQ_S_EVENTS_LOST];
-}
-
-static void tell_lost(struct watch *w)
-{
-	uint64_t lost = read_lost(w);
+	uint64_t end = clock_ns(CLOCK_REALTIME) / NS_PER_SEC;
 	struct json j;
 
-	if (lost == w->lost)
-		return;
-	log_warn("watch: %llu events were too many at once and are not shown",
-		 (unsigned long long)(lost - w->lost));
 	if (w->format == JSON) {
 		json_begin_line(&j, stdout);
 		json_object(&j, NULL);
 		json_time(&j, clock_ns(CLOCK_REALTIME));
 		json_string(&j, "event", "lost");
-		json_u64(&j, "count", lost - w->lost);
+		json_u64(&j, "count", lost);
 		json_object_end(&j);
 		json_end(&j);
+	} else if (w->format == VPC_FLOW_LOG) {
+		printf("2 - - - - - - - - - %llu %llu - SKIPDATA\n",
+		       (unsigned long long)(end -
+					    (now_ns - w->lost_ns) / NS_PER_SEC),
+		       (unsigned long long)end);
 	}
-	w->lost = lost;
 }
 
-static int loop(struct watch *w, struct ring_buffer *ring, uint64_t until_ns)
+static void tell_lost(struct watch *w)
+{
+	uint64_t now_ns = clock_ns(CLOCK_MONOTONIC);
+	uint64_t lost = w->me->lost - w->lost;
+
+	if (lost) {
+		log_warn(
+			"watch: %llu events came too fast and are not shown: what is shown is a sample (ask for less: --events, --pod, --dest)",
+			(unsigned long long)lost);
+		print_lost(w, lost, now_ns);
+		w->lost += lost;
+	}
+	w->lost_ns = now_ns;
+}
+
+static int each_second(struct watch *w)
+{
+	int err = keep_place(w);
+
+	if (err)
+		return err;
+	tell_lost(w);
+	if (!instance_is_gone(w->instance))
+		return 0;
+	log_info("watch: %s: detached", w->instance->pin_dir);
+	stopped = 1;
+	return 0;
+}
+
+static int loop(struct watch *w, uint64_t until_ns)
 {
 	const struct timespec pause = { .tv_nsec = POLL_NS };
 	uint64_t renewed = w->start_ns, now;
@@ -492,22 +593,18 @@ static int loop(struct watch *w, struct ring_buffer *ring, uint64_t until_ns)
 			break;
 		if (now - renewed >= NS_PER_SEC) {
 			renewed = now;
-			err = renew_lease(w);
-			tell_lost(w);
-			if (instance_is_gone(w->instance)) {
-				log_info("watch: %s: detached",
-					 w->instance->pin_dir);
-				break;
-			}
+			err = each_second(w);
 		}
 		err = err ?: follow_policy(w);
-		if (!err && ring_buffer__consume(ring) <= 0)
+		/* negative: there is more */
+		if (!err && !ring_buffer__consume(w->ring))
 			nanosleep(&pause, NULL);
 		/* line by line for a pipe's reader, but not a call each */
 		fflush(stdout);
 	}
-	tell_lost(w);
-	return err;
+	if (w->me)
+		tell_lost(w);
+	return err == -ESTALE ? 0 : err;
 }
 
 static int parse_events(const struct cmd_line *line, struct watch *w)
@@ -571,7 +668,6 @@ static int run(const struct cmd_line *line)
 {
 	struct sigaction on_stop = { .sa_handler = stop };
 	struct watch w = { .start_ns = clock_ns(CLOCK_MONOTONIC) };
-	struct ring_buffer *ring = NULL;
 	uint64_t seconds = 0;
 	int result = parse_format(line, &w) ?: parse_events(line, &w) ?:
 		     parse_number(line, "count", &w.limit) ?:
@@ -585,32 +681,22 @@ static int run(const struct cmd_line *line)
 	if (result)
 		goto out;
 	result = CMD_FAILED;
-	ring = ring_buffer__new(w.instance->map[MAP_masq_events], on_event, &w,
-				NULL);
-	if (!ring) {
-		log_error("watch: masq_events: %s", strerror(errno));
-		goto out;
-	}
 	sigaction(SIGINT, &on_stop, NULL);
 	sigaction(SIGTERM, &on_stop, NULL);
 	sigaction(SIGHUP, &on_stop, NULL);
-	w.lost = read_lost(&w);
-	if (take_lease(&w))
+	if (take_place(&w))
 		goto out;
 	/* others may change what we look at */
 	instance_unlock(w.instance);
 
 	err = follow_policy(&w);
-	err = err
-		      ?: loop(&w, ring,
-			      seconds ? w.start_ns + seconds * NS_PER_SEC : 0);
-	set_lease(&w, 0);
+	err = err ?: loop(&w, seconds ? w.start_ns + seconds * NS_PER_SEC : 0);
 	if (err)
 		log_error("watch: %s", strerror(-err));
-	else
+	else if (w.me)
 		result = CMD_OK;
 out:
-	ring_buffer__free(ring);
+	leave_place(&w);
 	policy_free(w.policy);
 	instance_close(w.instance);
 	return result;

@@ -36,7 +36,10 @@
 	M(masq_flows6)   \
 	M(masq_ring4)    \
 	M(masq_ring6)    \
-	M(masq_events)   \
+	M(masq_events0)  \
+	M(masq_events1)  \
+	M(masq_events2)  \
+	M(masq_events3)  \
 	M(masq_watch)
 
 enum masq_map_id {

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# What an operator looks at: plan, watch, top, doctor, history and rollback on
-# a lab with traffic; the examples of the documentation.
+# What an operator looks at: plan, top, doctor, history and rollback on a lab
+# with traffic; the examples of the documentation. test_watch.sh has watch.
 set -euo pipefail
 . "$(dirname "$0")/../lib/tap.sh"
 . "$(dirname "$0")/../lib/lab.sh"
@@ -111,96 +111,6 @@ plan_reads_a_manifest() {
 	is "another one" "$(status_of masq plan manifest.yaml \
 		--against old.yaml --exit-code)" 3
 	grep -q 'manifest.yaml:7' out # the line of the manifest
-}
-
-# --- watch ------------------------------------------------------------------
-
-# watch_start ARG...: waits until it listens
-watch_start() {
-	lab_spawn node "$MASQBPF" watch "$@" >watched 2>watched.err
-	WATCH=$LAB_PID
-	lab_wait 5 watch_listens
-}
-
-# The second until which somebody does, in hexadecimal bytes.
-listening_until() {
-	bpftool -j map lookup pinned "$MASQBPF_PIN_DIR/masq_watch" \
-		key 0 0 0 0 | jq -c .value
-}
-
-NOBODY='["0x00","0x00","0x00","0x00"]'
-
-watch_listens() {
-	[ "$(listening_until)" != "$NOBODY" ]
-}
-
-watch_end() {
-	kill "$WATCH"
-	lab_wait 5 lab_gone "$WATCH"
-}
-
-watched_events() {
-	[ "$(jq -s length watched)" -ge "$1" ]
-}
-
-watch_shows_events() {
-	back
-	watch_start --json
-	connect pod1 $FAR_ADDR
-	masq reload --config new.yaml
-	connect pod1 $FAR_ADDR
-	masq flush
-	lab_wait 5 watched_events 5
-	watch_end
-	is events "$(jq -rs 'map(.event + " " + (.action // "")) | sort |
-		join(",")' watched)" \
-		"end keep,end masquerade,new keep,new masquerade,policy "
-	is "what flipped" "$(jq -rs '.[] | select(.event == "policy") |
-		.flips[0].range' watched)" 172.16.0.0/12
-	is "as whom" "$(jq -rs '.[] | select(.event == "new" and
-		.action == "masquerade") | .xlat.src' watched)" $NODE_ADDR
-	is "both directions at the end" "$(jq -rs '.[] | select(.event == "end"
-		and .action == "masquerade") | (.egress.packets > 0 and
-		.ingress.packets > 0)' watched)" true
-	is "who listens afterwards" "$(listening_until)" "$NOBODY"
-}
-
-# send_rst NS DEST SPORT: belongs to no flow
-send_rst() {
-	lab_in "$1" "$PYTHON" -c '
-import socket, struct, sys
-s = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_TCP)
-s.sendto(struct.pack("!HHIIBBHHH", int(sys.argv[2]), 443, 1, 1, 0x50, 4,
-		     0, 0, 0), (sys.argv[1], 0))' "$2" "$3"
-}
-
-watch_shows_drops() {
-	back
-	watch_start --events drop --format vpc-flow-log
-	send_rst pod1 $FAR_ADDR 1234
-	lab_wait 5 grep -q . watched
-	watch_end
-	grep -Eq "^2 - - $POD $FAR_ADDR 1234 443 6 1 - [0-9]+ [0-9]+ REJECT OK$" \
-		watched || fail "$(cat watched)"
-}
-
-watch_looks_like_a_flow_log() {
-	back
-	watch_start --format vpc-flow-log
-	traffic pod1 who $FAR_ADDR $PORT --sport 40009
-	masq flush
-	lab_wait 5 grep -q "^2 - - $FAR_ADDR $NODE_ADDR 443 40009 6" watched
-	watch_end
-	grep -Eq "^2 - - $NODE_ADDR $FAR_ADDR 40009 443 6 [0-9]+ [0-9]+ [0-9]{10} [0-9]{10} ACCEPT OK$" \
-		watched || fail "$(cat watched)"
-}
-
-one_at_a_time_and_killed_ones_do_not_count() {
-	watch_start
-	is "a second one" "$(status_of masq watch --seconds 1)" 1
-	grep -q 'somebody else is watching' out
-	kill -KILL "$WATCH"
-	lab_wait 8 masq watch --seconds 1
 }
 
 # --- top --------------------------------------------------------------------
@@ -417,11 +327,6 @@ row "plan: exit codes" plan_says_whether_something_changes
 row "plan: what it says is what happens" plan_is_true
 row "plan: without a node, without privileges" plan_without_a_node
 row "plan: a Kubernetes manifest" plan_reads_a_manifest
-row "watch: new, end, policy" watch_shows_events
-row "watch: drops" watch_shows_drops
-row "watch: a VPC flow log" watch_looks_like_a_flow_log
-row "watch: one at a time, killed ones do not count" \
-	one_at_a_time_and_killed_ones_do_not_count
 row "top: rates" top_shows_rates
 row "doctor: a healthy node" doctor_is_content
 row "doctor: foreign nft rules" doctor_finds_nft
