@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "config_load.h"
+#include "rank.h"
 
 /* All entries, sorted: equal prefixes stand together, in order of the file. */
 struct view {
@@ -35,6 +36,34 @@ static int entry_cmp(const void *a, const void *b)
 	order = place_cmp(x->place, y->place);
 	/* two aliases of one anchor have one place */
 	return order ? order : (x > y) - (x < y);
+}
+
+/* False: no memory. */
+static bool make_view(const struct loader *l, struct view *view)
+{
+	size_t count = l->entry_count, end;
+	struct rank *ranks = reallocarray(NULL, count, sizeof(*ranks));
+
+	for (size_t i = 0; ranks && i < count; i++)
+		ranks[i] = (struct rank){ rank_key(0, &l->entries[i].cidr), i };
+	view->count = count;
+	view->entries = calloc(count, sizeof(*view->entries));
+	if (!ranks || !view->entries || !rank_sort(ranks, count)) {
+		free(ranks);
+		free(view->entries);
+		return false;
+	}
+	for (size_t i = 0; i < count; i++)
+		view->entries[i] = &l->entries[ranks[i].index];
+	/* what shares a key is in no order yet */
+	for (size_t i = 0; i < count; i = end) {
+		end = rank_run(ranks, count, i);
+		if (end - i > 1)
+			qsort(&view->entries[i], end - i,
+			      sizeof(*view->entries), entry_cmp);
+	}
+	free(ranks);
+	return true;
 }
 
 /* " (line 3)" or where else the entry comes from; returns buf. */
@@ -292,7 +321,7 @@ static int check_settings(struct loader *l)
 
 int config_check(struct loader *l)
 {
-	struct view view = { .count = l->entry_count };
+	struct view view;
 	int ret;
 
 	ret = check_limit(l);
@@ -304,15 +333,11 @@ int config_check(struct loader *l)
 		ret = check_family(l);
 	if (!ret)
 		ret = check_settings(l);
-	if (ret || !view.count)
+	if (ret || !l->entry_count)
 		return ret;
 
-	view.entries = calloc(view.count, sizeof(*view.entries));
-	if (!view.entries)
+	if (!make_view(l, &view))
 		return config_nomem(l);
-	for (size_t i = 0; i < view.count; i++)
-		view.entries[i] = &l->entries[i];
-	qsort(view.entries, view.count, sizeof(*view.entries), entry_cmp);
 	ret = check_neighbours(l, &view);
 	if (!ret)
 		ret = check_pods(l, &view);

@@ -29,6 +29,7 @@
 #include "out.h"
 #include "policy.h"
 #include "prefix.h"
+#include "rank.h"
 
 #define NO_SLOT		UINT32_MAX
 #define FIRST_FREE_SLOT 2 /* 0 and 1: 0.0.0.0/0 and ::/0 masquerade */
@@ -61,14 +62,60 @@ static int compare_entries(const void *va, const void *vb)
 	return a->line < b->line ? -1 : a->line > b->line;
 }
 
+/* Moves every entry to its place, along the cycles of the permutation. */
+static void permute(struct policy_entry *entries, struct rank *ranks,
+		    size_t count)
+{
+	for (uint32_t i = 0; i < count; i++) {
+		struct policy_entry first = entries[i];
+		uint32_t hole = i, next = ranks[i].index;
+
+		while (next != i) {
+			entries[hole] = entries[next];
+			ranks[hole].index = hole;
+			hole = next;
+			next = ranks[hole].index;
+		}
+		entries[hole] = first;
+		ranks[hole].index = hole;
+	}
+}
+
+static bool sort_ranked(struct policy_entry *entries, size_t count)
+{
+	struct rank *ranks = reallocarray(NULL, count, sizeof(*ranks));
+	size_t end;
+
+	for (size_t i = 0; ranks && i < count; i++)
+		ranks[i] = (struct rank){
+			.key = rank_key(entries[i].list, &entries[i].cidr),
+			.index = i,
+		};
+	if (!ranks || !rank_sort(ranks, count)) {
+		free(ranks);
+		return false;
+	}
+	permute(entries, ranks, count);
+	/* what shares a key is in no order yet */
+	for (size_t i = 0; i < count; i = end) {
+		end = rank_run(ranks, count, i);
+		if (end - i > 1)
+			qsort(&entries[i], end - i, sizeof(*entries),
+			      compare_entries);
+	}
+	free(ranks);
+	return true;
+}
+
 void policy_sort(struct policy *policy)
 {
 	size_t kept = 0;
 
 	if (!policy->count)
 		return;
-	qsort(policy->entries, policy->count, sizeof(*policy->entries),
-	      compare_entries);
+	if (!sort_ranked(policy->entries, policy->count))
+		qsort(policy->entries, policy->count, sizeof(*policy->entries),
+		      compare_entries);
 	for (size_t i = 1; i < policy->count; i++)
 		if (compare_place(&policy->entries[kept], &policy->entries[i]))
 			policy->entries[++kept] = policy->entries[i];

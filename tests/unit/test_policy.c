@@ -285,6 +285,58 @@ static void test_nothing_applied(void **state)
 	bare_free(instance);
 }
 
+static bool comes_before(const struct policy_entry *a,
+			 const struct policy_entry *b)
+{
+	int order = cidr_cmp(&a->cidr, &b->cidr);
+
+	return a->list < b->list || (a->list == b->list && order < 0);
+}
+
+/*
+ * One entry stays for each place, that of the highest origin and then of the
+ * first line; IPv6 prefixes that differ in their last bits only, too.
+ */
+static void test_sort(void **state)
+{
+	struct policy *policy = calloc(1, sizeof(*policy)), all = {};
+	unsigned int seed = 11;
+
+	(void)state;
+	for (int i = 0; i < 5000; i++) {
+		struct policy_entry entry = {
+			.list = 1 + rand_r(&seed) % 3,
+			.origin = 1 + rand_r(&seed) % 4,
+			.line = rand_r(&seed),
+			.cidr = { .addr.family = rand_r(&seed) % 2 ? 4 : 6 },
+		};
+		int last = entry.cidr.addr.family == 4 ? 0 : 3;
+
+		entry.cidr.addr.a[0] = htonl(0x20010db8);
+		entry.cidr.addr.a[last] = htonl(rand_r(&seed) % 128 << 8);
+		entry.cidr.plen = last * 32 + 32 - rand_r(&seed) % 8;
+		assert_int_equal(policy_append(policy, &entry), 0);
+		assert_int_equal(policy_append(&all, &entry), 0);
+	}
+	policy_sort(policy);
+	for (size_t i = 1; i < policy->count; i++)
+		assert_true(comes_before(&policy->entries[i - 1],
+					 &policy->entries[i]));
+	for (size_t i = 0; i < all.count; i++) {
+		const struct policy_entry *entry = &all.entries[i];
+		const struct policy_entry *kept =
+			policy_find(policy, entry->list, &entry->cidr);
+
+		assert_non_null(kept);
+		assert_true(kept->origin > entry->origin ||
+			    (kept->origin == entry->origin &&
+			     kept->line <= entry->line));
+	}
+	assert_in_range(policy->count, 2000, 4500);
+	free(all.entries);
+	policy_free(policy);
+}
+
 static void test_random(void **state)
 {
 	struct instance *instance = bare_instance(4096);
@@ -698,6 +750,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_nothing_applied),
+		cmocka_unit_test(test_sort),
 		cmocka_unit_test(test_change_counts),
 		cmocka_unit_test(test_slots),
 		cmocka_unit_test(test_live_flow_keeps_slot),
