@@ -236,7 +236,9 @@ MASQ_GLOBAL int FN(reclaim_one)(__u32 now, __u32 pressure)
 		return MASQ_HAND_KEPT;
 	f = bpf_map_lookup_elem(&FLOWS, &slot.key);
 	if (!f || !FN(flow_is_owner)(f) || f->created != slot.created)
-		return MASQ_HAND_FREED; /* ended before */
+		/* ended before: a slot of the ring, no room in the table */
+		return pressure == MASQ_PRESSURE_TABLE ? MASQ_HAND_KEPT
+						       : MASQ_HAND_FREED;
 	/* a tick of grace: nobody may still be using it */
 	if (masq_passed(now, f->expires + 1)) {
 		if (f->kind != MASQ_K_EIM)

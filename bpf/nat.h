@@ -296,7 +296,8 @@ MASQ_GLOBAL int FN(make_room)(__u32 slot)
 	FN(reclaim)(slot, MASQ_HAND_NEW, MASQ_HAND_NEW, MASQ_PRESSURE_NONE);
 	if (unlikely(u->ring[FAM == 6] >= ring_max))
 		FN(reclaim)(slot, MASQ_HAND_PRESSURE, 2, MASQ_PRESSURE_RING);
-	if (unlikely(u->flows >= pol->max_flows ||
+	/* two records a flow, which remembered ports leave less room for */
+	if (unlikely(2 * u->flows + u->eim >= 2 * (__s64)pol->max_flows - 1 ||
 		     u->ring[FAM == 6] >= ring_max)) {
 		FN(reclaim)(slot, MASQ_HAND_PRESSURE, 2, MASQ_PRESSURE_TABLE);
 		if (u->flows >= pol->max_flows || u->ring[FAM == 6] >= ring_max)

@@ -534,6 +534,23 @@ static void collided_flows_fill_the_whole_table(void **state)
 						  .port = 30000 + n / PODS }));
 }
 
+/*
+ * Flows that kept their ports and flows that could not, with their remembered
+ * ports: unanswered ones still make room, long before they expire.
+ */
+static void remembered_ports_do_not_stop_reclaiming(void **state)
+{
+	struct prog_lab *lab = *state;
+	unsigned int n = prog_max_flows / 8 * 7;
+
+	begin(lab);
+	for (unsigned int i = 0; i < 3 * n; i++)
+		assert_true(
+			sent(lab, (struct flow){ .pod = i / n * 16 + i % 16,
+						 .port = 40000 + i % n / 16 }));
+	assert_int_equal(REASON(TABLE_FULL), 0);
+}
+
 #define ROW(f) cmocka_unit_test_setup(f, prog_lab_reset)
 
 static int run(const char *object, unsigned int max_flows, const char *name,
@@ -558,6 +575,7 @@ int main(void)
 		ROW(F17_sockets_of_the_node_keep_their_ports),
 		ROW(F13_exhausted_old_flows_live_and_it_recovers),
 		ROW(collided_flows_fill_the_whole_table),
+		ROW(remembered_ports_do_not_stop_reclaiming),
 	};
 	const struct CMUnitTest large[] = {
 		ROW(fill_and_churn),
