@@ -401,6 +401,7 @@ struct masq_iface {
 	__be32 addr4; /* 0: none */
 	__u32 uplink; /* slot in masq_uplinks; 0: no fast path */
 	__be32 addr6[4]; /* all 0: none */
+	char name[16]; /* for people, when the device is gone */
 };
 
 /* Uplinks of the fast path (masq_uplinks, an array; slot 0 stays empty). */
@@ -500,7 +501,7 @@ struct masq_source {
 	char config_path[256]; /* "": none */
 	char preset[32];
 	__u64 config_hash;
-	__u64 config_mtime_ns;
+	__u64 options; /* what an agent's command line added; 0: nothing */
 };
 
 /*

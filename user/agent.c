@@ -6,17 +6,14 @@
  */
 #include <errno.h>
 #include <signal.h>
-#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 #include <sys/epoll.h>
 #include <sys/file.h>
 #include <sys/signalfd.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include "agent.h"
+#include "agent_guard.h"
 #include "agent_notify.h"
 #include "cmd.h"
 #include "fastpath.h"
@@ -44,48 +41,6 @@ void agent_unlock(struct agent *a)
 }
 
 /* --- set-up ------------------------------------------------------------ */
-
-/*
- * One agent an instance. The guard is an abstract socket: it belongs to the
- * network namespace, as the instance does, leaves no file behind, and tells
- * who has it. Its name is the pin directory's inode.
- */
-static int take_guard(struct agent *a)
-{
-	struct sockaddr_un addr = { .sun_family = AF_UNIX };
-	struct ucred owner = {};
-	socklen_t length = sizeof(owner);
-	struct stat st;
-	int n, fd, err;
-
-	if (fstat(a->instance->lock_fd, &st))
-		return -errno;
-	n = snprintf(addr.sun_path + 1, sizeof(addr.sun_path) - 1,
-		     "masqbpf-agent/%llx/%llx", (unsigned long long)st.st_dev,
-		     (unsigned long long)st.st_ino);
-	n += offsetof(struct sockaddr_un, sun_path) + 1;
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return -errno;
-	if (!bind(fd, (void *)&addr, n) && !listen(fd, 1)) {
-		a->guard_fd = fd;
-		return 0;
-	}
-	err = -errno;
-	if (err == -EADDRINUSE && !connect(fd, (void *)&addr, n))
-		getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &owner, &length);
-	if (err != -EADDRINUSE)
-		log_error("agent: cannot be sure to be alone: %s",
-			  strerror(-err));
-	else if (owner.pid)
-		log_error("%s: an agent is at work: process %d",
-			  a->instance->pin_dir, owner.pid);
-	else
-		log_error("%s: an agent is at work, in another container",
-			  a->instance->pin_dir);
-	close(fd);
-	return err;
-}
 
 /* The size of a table that is to be made stands in the file. */
 static void read_sizes(const struct agent *a, struct instance_options *options)
@@ -133,6 +88,7 @@ static int watch_all(struct agent *a)
 		return -errno;
 	return watch_fd(a, a->signal_fd) ?: watch_fd(a, a->netlink_fd) ?:
 	       watch_fd(a, http_fd(a->http)) ?: watch_fd(a, a->helper.fd) ?:
+	       watch_fd(a, a->guard_fd) ?:
 	       watch_fd(a, a->has_config ? a->follower.fd : -1);
 }
 
@@ -161,7 +117,11 @@ static int set_up(struct agent *a)
 	 * Before anything else is open: it outlives a killed agent by a moment,
 	 * in which the next one must find guard and port free.
 	 */
-	err = helper_start(a->instance, &a->helper) ?: take_guard(a);
+	err = helper_start(a->instance, &a->helper);
+	if (!err) {
+		a->guard_fd = guard_take(a->instance);
+		err = a->guard_fd < 0 ? a->guard_fd : 0;
+	}
 	agent_unlock(a);
 	if (err)
 		return err;
@@ -259,6 +219,8 @@ static void handle_events(struct agent *a, const struct epoll_event *events,
 			agent_links_events(a);
 		else if (fd == a->helper.fd)
 			a->failed = -EPIPE; /* it speaks only when asked */
+		else if (fd == a->guard_fd)
+			guard_answer(fd);
 		else if (a->has_config && fd == a->follower.fd)
 			follow_events(&a->follower);
 	}

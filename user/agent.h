@@ -8,6 +8,7 @@
  *	agent_follow.c	 when has a file changed?
  *	agent_links.c	 interfaces, addresses: attach, heal, refresh
  *	agent_foreign.c	 others that translate
+ *	agent_guard.c	 one agent an instance
  *	agent_helper.c	 the process that keeps privileges
  *	agent_sandbox.c	 giving them up
  *	agent_notify.c	 the service manager

@@ -151,18 +151,25 @@ static void report(struct agent *a, const char *from, struct policy *old,
 
 /* --- applying ---------------------------------------------------------- */
 
-/* FNV-1a; 0 means none. */
-static uint64_t hash_text(const char *text, size_t length)
+/* What the command line adds to any file, as a number; 0: nothing. */
+static uint64_t options_word(const struct agent *a)
 {
-	uint64_t hash = 0xcbf29ce484222325;
+	const struct agent_options *o = &a->options;
 
-	for (size_t i = 0; i < length; i++)
-		hash = (hash ^ (unsigned char)text[i]) * 0x100000001b3;
-	return hash ?: 1;
+	return (uint64_t)o->port_min << 48 | (uint64_t)o->port_max << 32 |
+	       o->enable_ipv6 << 1 | !strcmp(o->base_preset, "reserved");
 }
 
-static int apply(struct agent *a, const struct config *config, uint64_t hash,
-		 const char *from)
+static void add_options(const struct agent *a, struct config *config)
+{
+	config->ipv6 |= a->options.enable_ipv6;
+	if (a->options.port_min) {
+		config->port_min = a->options.port_min;
+		config->port_max = a->options.port_max;
+	}
+}
+
+static int apply(struct agent *a, const struct config *config, const char *from)
 {
 	struct policy *old = NULL, *new = NULL;
 	struct policy_change change;
@@ -175,7 +182,7 @@ static int apply(struct agent *a, const struct config *config, uint64_t hash,
 	if (!err || err == -ENODATA)
 		err = policy_from_config(a->instance, config, &new);
 	if (!err) {
-		new->source.config_hash = hash;
+		new->source.options = options_word(a);
 		err = policy_apply(a->instance, new, &change);
 	}
 	agent_unlock(a);
@@ -188,16 +195,6 @@ static int apply(struct agent *a, const struct config *config, uint64_t hash,
 	policy_free(old);
 	policy_free(new);
 	return err;
-}
-
-/* What the command line adds to any file. */
-static void add_options(const struct agent *a, struct config *config)
-{
-	config->ipv6 |= a->options.enable_ipv6;
-	if (a->options.port_min) {
-		config->port_min = a->options.port_min;
-		config->port_max = a->options.port_max;
-	}
 }
 
 static void apply_preset(struct agent *a)
@@ -215,16 +212,11 @@ static void apply_preset(struct agent *a)
 		return;
 	}
 	add_options(a, config);
-	if (apply(a, config, 0, "preset"))
+	if (apply(a, config, "preset"))
 		problem(a, "preset %s: cannot be applied", name);
 	else
 		all_well(a);
 	config_free(config);
-}
-
-static bool is_blank(const char *text)
-{
-	return !text[strspn(text, " \t\r\n")];
 }
 
 /* The text of the file; known: its hash of last time, which is not news. */
@@ -235,7 +227,7 @@ static void take_text(struct agent *a, const char *text, size_t length,
 		.base_preset = a->options.base_preset,
 	};
 	const char *path = a->options.config;
-	uint64_t hash = hash_text(text, length);
+	uint64_t hash = config_hash(text, length);
 	struct config *config;
 	char err[512];
 
@@ -247,8 +239,7 @@ static void take_text(struct agent *a, const char *text, size_t length,
 		}
 		return;
 	}
-	/* ip-masq-agent takes its default then; an accident looks the same */
-	if (a->has_policy && is_blank(text)) {
+	if (a->has_policy && config_is_blank(text)) {
 		problem(a, "%s: is empty", path);
 		return;
 	}
@@ -260,7 +251,7 @@ static void take_text(struct agent *a, const char *text, size_t length,
 	for (size_t i = 0; i < config->warning_count; i++)
 		log_warn("%s", config->warnings[i]);
 	add_options(a, config);
-	if (apply(a, config, hash, path)) {
+	if (apply(a, config, path)) {
 		problem(a, "%s: cannot be applied", path);
 	} else {
 		a->config_hash = hash;
@@ -288,12 +279,16 @@ static int take_file(struct agent *a, bool force)
 	return 0;
 }
 
-/* The policy that is pinned, if one is. True: it came from a file. */
-static bool adopt(struct agent *a)
+/*
+ * The policy that is pinned, if one is. True: it came from a file. *anew: not
+ * with the command line of now.
+ */
+static bool adopt(struct agent *a, bool *anew)
 {
 	struct policy *policy;
 	bool from_file;
 
+	*anew = false;
 	if (policy_read(a->instance, &policy))
 		return false;
 	a->has_policy = true;
@@ -301,21 +296,25 @@ static bool adopt(struct agent *a)
 	a->reload_ok = true;
 	a->reload_time = policy->head.applied_ns / 1e9;
 	from_file = *policy->source.config_path;
-	log_info("generation %u is in force: taken over",
-		 policy->head.generation);
+	*anew = policy->source.options != options_word(a);
+	if (*anew)
+		a->config_hash = 0;
+	log_info("generation %u is in force: taken over%s",
+		 policy->head.generation,
+		 *anew ? "; the command line has changed" : "");
 	policy_free(policy);
 	return from_file;
 }
 
 void agent_policy_begin(struct agent *a)
 {
-	bool from_file = adopt(a);
+	bool anew, from_file = adopt(a, &anew);
 
 	/* a policy that never had a file does not miss it */
 	if (a->has_config &&
 	    (from_file || !a->has_policy || a->follower.taken.exists))
 		agent_policy_update(a, false);
-	else if (!a->has_policy)
+	else if (!a->has_policy || (anew && !from_file))
 		apply_preset(a);
 }
 

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <stdlib.h>
+#include <string.h>
 #include "cmd.h"
 #include "hook.h"
 #include "instance.h"
@@ -49,9 +50,28 @@ static int detach_all(const struct cmd_line *line)
 }
 
 struct target {
-	const struct netdev_link *link;
+	const struct netdev_link *link; /* NULL: the device is gone */
 	struct hook_set set;
 };
+
+/* Was an uplink of this name attached whose device is gone? */
+static bool was_uplink(const struct instance *instance,
+		       const struct netdev *netdev, const char *name)
+{
+	uint32_t *uplinks = NULL;
+	struct masq_iface iface;
+	size_t count = 0;
+	bool found = false;
+
+	if (node_uplinks(instance, &uplinks, &count))
+		return false;
+	for (size_t i = 0; i < count && !found; i++)
+		found = !netdev_by_index(netdev, uplinks[i]) &&
+			node_uplink(instance, uplinks[i], &iface) &&
+			!strncmp(iface.name, name, sizeof(iface.name));
+	free(uplinks);
+	return found;
+}
 
 /* All names are checked before the first hook goes. */
 static int find_targets(const struct cmd_line *line,
@@ -65,18 +85,20 @@ static int find_targets(const struct cmd_line *line,
 		int err;
 
 		t->link = netdev_by_name(netdev, name);
-		if (!t->link) {
-			log_error("%s: detach: no such interface", name);
-			return -ENODEV;
-		}
-		err = hook_find(instance, t->link, &t->set);
+		err = t->link ? hook_find(instance, t->link, &t->set) : 0;
 		if (err)
 			return err;
-		if (hook_set_kind(&t->set) == HOOK_AUTO &&
-		    !node_uplink(instance, t->link->ifindex, &iface)) {
-			log_error("%s: detach: not attached", name);
-			return -ENOENT;
+		if (t->link &&
+		    (hook_set_kind(&t->set) != HOOK_AUTO ||
+		     node_uplink(instance, t->link->ifindex, &iface)))
+			continue;
+		if (!was_uplink(instance, netdev, name)) {
+			log_error("%s: detach: %s", name,
+				  t->link ? "not attached"
+					  : "no such interface");
+			return t->link ? -ENOENT : -ENODEV;
 		}
+		t->link = NULL;
 	}
 	return 0;
 }
@@ -104,6 +126,11 @@ static int detach_some(const struct cmd_line *line)
 	for (int i = 0; i < line->argc && !err; i++) {
 		const struct netdev_link *link = targets[i].link;
 
+		if (!link) {
+			log_info("%s: forgotten; its device is gone",
+				 line->argv[i]);
+			continue; /* node_sync does it */
+		}
 		/* anew: the same name may be given twice */
 		err = hook_find(instance, link, &targets[i].set) ?:
 		      hook_detach(instance, link, &targets[i].set) ?:

@@ -252,7 +252,7 @@ static int run_rollback(const struct cmd_line *line)
 	 * rollback back.
 	 */
 	old->source.config_hash = running->source.config_hash;
-	old->source.config_mtime_ns = running->source.config_mtime_ns;
+	old->source.options = running->source.options;
 	if (policy_apply(instance, old, &change))
 		result = CMD_FAILED;
 	else

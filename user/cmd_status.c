@@ -9,6 +9,7 @@
 #include <string.h>
 #include <bpf/bpf.h>
 #include "cmd.h"
+#include "config_look.h"
 #include "doctor.h"
 #include "flows.h"
 #include "hook.h"
@@ -31,7 +32,8 @@ enum health {
 
 struct uplink {
 	uint32_t ifindex;
-	char name[IFNAMSIZ]; /* "": the device is gone */
+	char name[IFNAMSIZ]; /* the last one, when the device is gone */
+	bool gone;
 	enum hook_kind kind; /* HOOK_AUTO: neither hook is there */
 	bool whole;
 	struct addr addrs[2]; /* what is translated to; family 0: none */
@@ -113,6 +115,16 @@ static int count_flow(void *data, const struct flow *flow)
 	return 0;
 }
 
+static int read_config(struct status *s)
+{
+	char why[768];
+
+	if (s->policy && config_look(s->instance, s->policy, why,
+				     sizeof(why)) != CONFIG_SAME)
+		return problem(s, HEALTH_DEGRADED, "%s", why);
+	return 0;
+}
+
 static int read_flows(struct status *s)
 {
 	static const struct flow_filter all;
@@ -170,11 +182,19 @@ static int read_uplink(struct status *s, const struct netdev *netdev,
 	int err;
 
 	u->kind = HOOK_AUTO;
-	if (!link)
+	if (!link) {
+		struct masq_iface iface;
+
+		u->gone = true;
+		if (node_uplink(s->instance, u->ifindex, &iface))
+			snprintf(u->name, sizeof(u->name), "%.*s",
+				 (int)sizeof(iface.name), iface.name);
 		return problem(s, HEALTH_FAILED,
-			       "interface %u is gone; if it came back under "
-			       "its name, run masqbpf attach for it",
-			       u->ifindex);
+			       "%s: its device (number %u) is gone; when it is "
+			       "back: masqbpf attach %s; if it stays away: "
+			       "masqbpf detach %s",
+			       u->name, u->ifindex, u->name, u->name);
+	}
 	memcpy(u->name, link->name, sizeof(u->name));
 	err = hook_find(s->instance, link, &set);
 	for (enum hook_dir dir = 0; dir < HOOK_DIRS && !err; dir++) {
@@ -314,10 +334,7 @@ static void print_json(const struct status *s)
 		const struct uplink *u = &s->uplinks[i];
 
 		json_object(&j, NULL);
-		if (*u->name)
-			json_string(&j, "name", u->name);
-		else
-			json_null(&j, "name");
+		json_string(&j, "name", u->name);
 		json_u64(&j, "ifindex", u->ifindex);
 		if (u->kind == HOOK_AUTO)
 			json_null(&j, "hook");
@@ -375,13 +392,12 @@ static void print_uplink(const struct uplink *u)
 	char text[CIDR_STRLEN];
 	bool any = false;
 
-	if (*u->name)
-		printf("\n%s%s%s (%u)", color_bold(stdout), u->name,
-		       color_off(stdout), u->ifindex);
-	else
-		printf("\ninterface %u (gone)", u->ifindex);
-	printf(": %s\n", u->whole ? hook_kind_name(u->kind) : "not attached");
-	if (!*u->name)
+	printf("\n%s%s%s (%u): %s\n", color_bold(stdout), u->name,
+	       color_off(stdout), u->ifindex,
+	       u->gone	  ? "gone"
+	       : u->whole ? hook_kind_name(u->kind)
+			  : "not attached");
+	if (u->gone)
 		return;
 	printf("  %-9s", "address");
 	for (int a = 0; a < 2; a++) {
@@ -419,7 +435,8 @@ static void print_text(const struct status *s)
 int status_print(struct instance *instance, bool json)
 {
 	struct status s = { .instance = instance };
-	int err = read_policy(&s) ?: read_uplinks(&s) ?: read_flows(&s);
+	int err = read_policy(&s) ?: read_uplinks(&s) ?: read_config(&s) ?:
+		  read_flows(&s);
 
 	if (err == -ENOMEM)
 		log_error("status: out of memory");

@@ -413,6 +413,21 @@ static const char *message_name(const char *path)
 	return strcmp(path, "-") ? path : "stdin";
 }
 
+bool config_is_blank(const char *text)
+{
+	return !text[strspn(text, " \t\r\n")];
+}
+
+/* FNV-1a */
+uint64_t config_hash(const char *text, size_t length)
+{
+	uint64_t hash = 0xcbf29ce484222325;
+
+	for (size_t i = 0; i < length; i++)
+		hash = (hash ^ (unsigned char)text[i]) * 0x100000001b3;
+	return hash ?: 1;
+}
+
 int config_parse(const char *text, size_t length, const char *name,
 		 const struct config_options *options, struct config **out,
 		 char *err, size_t errlen)
@@ -434,6 +449,7 @@ int config_parse(const char *text, size_t length, const char *name,
 	/* the readers look one byte further than the text */
 	memcpy(copy, text, length);
 	copy[length] = '\0';
+	l.config->hash = config_hash(text, length);
 	l.config->path = strdup(name);
 	if (l.config->path)
 		ret = load(&l, copy, length);

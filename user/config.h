@@ -32,6 +32,7 @@ struct config_snat {
 
 struct config {
 	char *path; /* as given; NULL for a preset */
+	uint64_t hash; /* config_hash of its text; 0 for a preset */
 	const char *preset; /* static string; NULL for a file that sets lists */
 
 	/* lists in file order, duplicates included */
@@ -82,6 +83,10 @@ int config_parse(const char *text, size_t length, const char *name,
 		 char *err, size_t errlen);
 int config_preset(const char *name, struct config **out, char *err,
 		  size_t errlen);
+/* Tells one text from another; never 0. */
+uint64_t config_hash(const char *text, size_t length);
+/* ip-masq-agent takes its default then; an accident looks the same. */
+bool config_is_blank(const char *text);
 /* Comma-separated names for --help and messages. */
 const char *config_preset_names(void);
 void config_free(struct config *config);

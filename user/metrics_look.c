@@ -6,7 +6,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include "config.h"
+#include "config_look.h"
 #include "doctor.h"
 #include "hook.h"
 #include "metrics.h"
@@ -18,24 +18,16 @@ static int look_at_config(struct instance *instance,
 			  struct metrics_state *state)
 {
 	struct policy *policy;
-	struct config *config;
-	char err[512];
+	enum config_look look;
+	char why[768];
 	int ret = policy_read(instance, &policy);
 
 	if (ret)
 		return ret == -ENODATA ? 0 : ret;
 	state->reload_time = policy->head.applied_ns / 1000000000ULL;
-	state->reload_ok = true;
-	/* "-": standard input, which is over */
-	if (*policy->source.config_path == '/') {
-		if (config_load(policy->source.config_path, NULL, &config, err,
-				sizeof(err))) {
-			state->reload_ok = false;
-			state->stale = true;
-		} else {
-			config_free(config);
-		}
-	}
+	look = config_look(instance, policy, why, sizeof(why));
+	state->reload_ok = look == CONFIG_SAME || look == CONFIG_CHANGED;
+	state->stale = look != CONFIG_SAME;
 	policy_free(policy);
 	return 0;
 }
@@ -67,8 +59,12 @@ static int look_at_uplinks(struct instance *instance,
 
 		uplinks[i].hook = "none";
 		if (!link) {
-			snprintf(uplinks[i].name, sizeof(uplinks[i].name),
-				 "if%u", ifindexes[i]);
+			struct masq_iface iface;
+
+			if (node_uplink(instance, ifindexes[i], &iface))
+				snprintf(uplinks[i].name,
+					 sizeof(uplinks[i].name), "%.*s",
+					 (int)sizeof(iface.name), iface.name);
 			continue;
 		}
 		snprintf(uplinks[i].name, sizeof(uplinks[i].name), "%s",

@@ -3,6 +3,7 @@
  * node.c - the node's addresses, from netlink into the maps.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <bpf/bpf.h>
@@ -151,6 +152,7 @@ int node_add_uplink(struct instance *instance, const struct netdev *netdev,
 	int err;
 
 	node_uplink_now(netdev, link->ifindex, &iface);
+	snprintf(iface.name, sizeof(iface.name), "%s", link->name);
 	if (node_uplink(instance, link->ifindex, &old))
 		iface.uplink = old.uplink; /* fastpath.c's */
 	err = bpf_map_update_elem(instance->map[MAP_masq_ifaces],

@@ -369,6 +369,7 @@ int policy_from_config(const struct instance *instance,
 	fill_head(&policy->head, instance, config);
 	snprintf(policy->source.preset, sizeof(policy->source.preset), "%s",
 		 config->preset ?: "");
+	policy->source.config_hash = config->hash;
 	err = config->path
 		      ? absolute_path(config->path, policy->source.config_path,
 				      sizeof(policy->source.config_path))

@@ -119,7 +119,10 @@ new_device() {
 	masq attach -q eth0 eth2
 	lab_in node ip link del eth2
 	health_is failed
-	is attached "$(get '[.interfaces[].attached]')" '[true,false]'
+	is interfaces "$(get '[.interfaces[] | [.name, .attached]]')" \
+		'[["eth0",true],["eth2",false]]'
+	get '.problems[]' | grep -q 'eth2: its device .* is gone; when it is' ||
+		fail "$(masq status)"
 	lab_link node eth2 far eth2
 	masq attach -q eth2
 	health_is ok
@@ -127,6 +130,54 @@ new_device() {
 		'[["eth0",true],["eth2",true]]'
 	is pins "$(find "$MASQBPF_PIN_DIR" -name 'tcx_*' | wc -l)" \
 		"$(get '[.interfaces[] | select(.hook == "tcx") | 2] | add // 0')"
+}
+
+# It stays away: its name is all that is left, and is enough.
+device_stays_away() {
+	lab_link node eth2 far eth2
+	trap 'masq detach -q --all || true' EXIT
+	masq attach -q eth0 eth2
+	lab_in node ip link del eth2
+	masq detach eth2
+	health_is ok
+	is interfaces "$(get '[.interfaces[].name]')" '["eth0"]'
+	if masq detach eth2 2>"$LAB_DIR/err"; then
+		fail "again"
+	fi
+	grep -q 'eth2: detach: no such interface' "$LAB_DIR/err"
+}
+
+# config_says WANT-HEALTH PATTERN: of the file, in status and metrics
+config_says() {
+	health_is "$1"
+	get '.problems[]' | grep -q -- "$2" || fail "$(masq status)"
+	masq metrics >"$LAB_DIR/metrics"
+	is stale "$(sed -n 's/^masqbpf_config_stale //p' "$LAB_DIR/metrics")" 1
+}
+
+# Nobody follows the file; status says when it is not what is in force.
+config_file() {
+	local file=$LAB_DIR/followed.yaml
+	trap 'masq detach -q --all || true' EXIT
+	echo 'nonMasqueradeCIDRs: [10.0.0.0/8]' >"$file"
+	masq attach -q eth0 --config "$file"
+	health_is ok
+	touch "$file"
+	health_is ok
+	masq cidr add 198.51.100.0/24 2>"$LAB_DIR/err"
+	health_is ok # a runtime change is no change of the file
+	echo 'nonMasqueradeCIDRs: [10.0.0.0/9]' >"$file"
+	config_says degraded 'followed.yaml: has changed and is not in force'
+	masq reload -q
+	health_is ok
+	echo 'nonMasqueradeCIDRs: [10.0.0.1/9]' >"$file"
+	config_says degraded ':1:22: .*; the policy in force is older'
+	rm "$file"
+	config_says degraded 'followed.yaml: is gone'
+	masq reload -q --config /dev/null || true
+	config_says degraded 'followed.yaml: is gone'
+	echo 'nonMasqueradeCIDRs: [10.0.0.0/9]' >"$file"
+	health_is ok
 }
 
 clsact_deleted() {
@@ -358,6 +409,8 @@ row "tc: an interface of another instance" another_instance tc
 row "auto: an interface of another instance" another_instance auto
 row "tc: filters whose pins are gone" orphans
 row "an interface is deleted and made again" new_device
+row "an interface is deleted and stays away" device_stays_away
+row "the config file changes, breaks, goes" config_file
 row "tc: somebody deletes clsact" clsact_deleted
 row "tc: an ingress qdisc is no clsact" ingress_qdisc
 row "tc: somebody has our priority" priority_taken
