@@ -63,8 +63,9 @@ MASQ_NOINLINE int FN(fragment)(struct __sk_buff *skb, PKT *pkt,
 	note = bpf_map_lookup_elem(&masq_frags, &key);
 	if (!note || masq_passed(masq_now(), note->expires))
 		return MASQ_NOT_OURS;
-	/* RFC 1858, RFC 3128: bytes that could replace the TCP flags */
-	if (pkt->proto == IPPROTO_TCP && pkt->frag_off < 20)
+	/* RFC 1858, RFC 3128: bytes that could replace the TCP flags. What
+	 * is not translated is not ours to judge (rows E2, I3). */
+	if (note->translate && pkt->proto == IPPROTO_TCP && pkt->frag_off < 20)
 		return MASQ_R_FRAGMENT;
 	masq_count_prefix(note->prefix, dir, 1, pkt->l3_len, 0);
 	if (!note->translate)

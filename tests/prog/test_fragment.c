@@ -194,6 +194,30 @@ static void nothing_may_overwrite_a_header(void **state)
 	assert_int_equal(REASON(FRAGMENT), 2);
 }
 
+static void what_is_not_translated_is_not_judged(void **state)
+{
+	struct prog_lab *lab = *state;
+	struct packet *odd[] = {
+		PKT(.proto = IPPROTO_TCP, .src = POD4, .dst = KEPT4, .id = 7,
+		    .frag_off = 1, .length = 16),
+		PKT(.proto = IPPROTO_TCP, .src = FAR4, .dst = POD4, .id = 7,
+		    .frag_off = 1, .length = 16),
+	};
+
+	/* the first ones leave a note: E5 and I4, then E2 and I3 */
+	SEND(EGRESS, NEXT,
+	     PKT(.proto = IPPROTO_TCP, OUT(POD4, 40000, KEPT4, 443), .id = 7,
+		 .flags = SYN, .more_fragments = true, .length = 24),
+	     NULL);
+	SEND(EGRESS, NEXT, odd[0], odd[0]);
+	SEND(INGRESS, NEXT,
+	     PKT(.proto = IPPROTO_TCP, OUT(FAR4, 443, POD4, 8080), .id = 7,
+		 .flags = SYN, .more_fragments = true, .length = 24),
+	     NULL);
+	SEND(INGRESS, NEXT, odd[1], odd[1]);
+	assert_int_equal(REASON(FRAGMENT), 0);
+}
+
 static void fragments_without_ports_name_their_flow(void **state)
 {
 	struct prog_lab *lab = *state;
@@ -221,6 +245,7 @@ int main(void)
 		ROW(early_ones_from_outside_go_to_the_stack_too),
 		ROW(lone_ones_never_leave),
 		ROW(nothing_may_overwrite_a_header),
+		ROW(what_is_not_translated_is_not_judged),
 		ROW(fragments_without_ports_name_their_flow),
 	};
 
