@@ -41,7 +41,9 @@
 #define MASQ_PASTE(a, b)  MASQ_PASTE_(a, b)
 
 /* Older UAPI headers (Debian 12: Linux 6.1) lack it. */
-#define MASQ_FIB_LOOKUP_SRC 0x10 /* BPF_FIB_LOOKUP_SRC, 6.7 */
+#define MASQ_FIB_SKIP_NEIGH	 0x04 /* BPF_FIB_LOOKUP_SKIP_NEIGH, 6.5 */
+#define MASQ_FIB_LOOKUP_SRC	 0x10 /* BPF_FIB_LOOKUP_SRC, 6.7 */
+#define MASQ_FIB_RET_NO_SRC_ADDR 9 /* BPF_FIB_LKUP_RET_NO_SRC_ADDR, 6.7 */
 
 /*
  * <linux/icmp.h> pulls in libc headers that don't build for the bpf target, so
@@ -119,7 +121,7 @@ enum masq_pressure {
 };
 /* Ticks between two looks of the hand at one flow. Looking at a record that
  * nobody uses just now is several cache misses; the ring itself is none. */
-#define MASQ_HAND_REST 128
+#define MASQ_HAND_REST 64
 enum masq_hand {
 	MASQ_HAND_EMPTY,
 	MASQ_HAND_KEPT,

@@ -141,10 +141,14 @@ MASQ_INLINE bool FN(on_link)(struct __sk_buff *skb, const PKT *pkt)
 MASQ_NOINLINE int FN(egress_new)(struct __sk_buff *skb, const PKT *pkt,
 				 __u32 now)
 {
+	struct masq_scratch *s = masq_scratch_get(0);
 	struct masq_decision d = {};
 	__u32 packets, bytes;
 	int r;
 
+	if (!s)
+		return MASQ_R_BUSY;
+	__builtin_memset(s->node, 0, sizeof(s->node));
 	if (pkt->key.role == MASQ_ROLE_HOST) {
 		/* not a matter of policy: the port alone has to change */
 		d.half = masq_half();
@@ -159,8 +163,9 @@ MASQ_NOINLINE int FN(egress_new)(struct __sk_buff *skb, const PKT *pkt,
 	if (FN(is_link_local)(pkt->key.in_addr) ||
 	    (FAM == 6 && FN(is_link_local)(pkt->key.rem_addr)))
 		return MASQ_R_LINK_LOCAL;
-	if (FN(is_local)(skb, pkt->key.in_addr, skb->ifindex) ||
-	    FN(is_local)(skb, pkt->key.rem_addr, skb->ifindex))
+	if (FN(is_local)(skb, pkt->key.rem_addr, skb->ifindex, s->node) ||
+	    (!FN(is_known_pod)(pkt->key.in_addr) &&
+	     FN(is_local)(skb, pkt->key.in_addr, skb->ifindex, NULL)))
 		return MASQ_R_HOST;
 	r = FN(decide)(pkt->key.in_addr, pkt->key.rem_addr, &d);
 	if (r)
@@ -249,7 +254,7 @@ MASQ_INLINE int FN(attached)(struct __sk_buff *skb, PKT *pkt, enum masq_dir dir)
 MASQ_INLINE bool FN(address_gone)(struct __sk_buff *skb, const FLOW *f)
 {
 	return f->kind == MASQ_K_FWD && !(f->flags & MASQ_F_FIXED) &&
-	       !FN(is_local)(skb, f->xlat_addr, skb->ifindex);
+	       !FN(is_local)(skb, f->xlat_addr, skb->ifindex, NULL);
 }
 
 /* The egress rows of the table. */
@@ -334,7 +339,7 @@ MASQ_NOINLINE int FN(ingress_new)(struct __sk_buff *skb, const PKT *pkt,
 		return MASQ_R_DISCOVERY;
 	if (skb->pkt_type || FN(is_multicast)(pkt->key.in_addr))
 		return MASQ_R_MULTICAST; /* or not meant for this node */
-	if (FN(is_local)(skb, pkt->key.in_addr, skb->ifindex)) {
+	if (FN(is_local)(skb, pkt->key.in_addr, skb->ifindex, NULL)) {
 		if (pkt->class == MASQ_C_FRAGMENT)
 			MASQ_DO(FN(fragment_hold)(skb, pkt, MASQ_INGRESS));
 		return MASQ_R_HOST;
@@ -459,14 +464,17 @@ MASQ_NOINLINE int FN(ctl_explain)(struct __sk_buff *skb, struct masq_ctl *ctl)
 
 	FN(ctl_key)(&key, ctl);
 	ctl->reason = MASQ_R_NONE;
+	__builtin_memset(ctl->xlat_addr, 0, sizeof(ctl->xlat_addr));
 	if (FN(is_multicast)(key.rem_addr))
 		ctl->reason = MASQ_R_MULTICAST;
 	else if (FN(is_link_local)(key.in_addr) ||
 		 (FAM == 6 && FN(is_link_local)(key.rem_addr)))
 		ctl->reason = MASQ_R_LINK_LOCAL;
-	else if (FN(is_local)(skb, key.rem_addr, ctl->ifindex) ||
+	else if (FN(is_local)(skb, key.rem_addr, ctl->ifindex,
+			      ctl->xlat_addr) ||
 		 (!FN(addr_is_zero)(key.in_addr) &&
-		  FN(is_local)(skb, key.in_addr, ctl->ifindex)))
+		  !FN(is_known_pod)(key.in_addr) &&
+		  FN(is_local)(skb, key.in_addr, ctl->ifindex, NULL)))
 		ctl->reason = MASQ_R_HOST;
 	else
 		ctl->reason = FN(decide)(key.in_addr, key.rem_addr, &d);
@@ -480,11 +488,10 @@ MASQ_NOINLINE int FN(ctl_explain)(struct __sk_buff *skb, struct masq_ctl *ctl)
 	if (ctl->reason) {
 		ctl->action = MASQ_KEEP;
 		ctl->prefix = MASQ_NO_PREFIX;
-		return 0;
 	}
-	__builtin_memset(ctl->xlat_addr, 0, sizeof(ctl->xlat_addr));
-	if (d.action == MASQ_MASQUERADE &&
-	    !FN(node_address)(skb, key.rem_addr, ctl->ifindex, d.snat,
+	if (ctl->reason || d.action != MASQ_MASQUERADE)
+		__builtin_memset(ctl->xlat_addr, 0, sizeof(ctl->xlat_addr));
+	else if (!FN(node_address)(skb, key.rem_addr, ctl->ifindex, d.snat,
 			      ctl->xlat_addr))
 		ctl->reason = MASQ_R_NO_ADDRESS;
 	return 0;

@@ -18,12 +18,14 @@
 #define SADDR_OFF  12
 #define DADDR_OFF  16
 #define PROTO_ICMP IPPROTO_ICMP
+#define FIB_SOURCE(fib) (&(fib).ipv4_src)
 #else
 #define WORDS	   4
 #define L3_HLEN	   40
 #define SADDR_OFF  8
 #define DADDR_OFF  24
 #define PROTO_ICMP IPPROTO_ICMPV6
+#define FIB_SOURCE(fib) ((fib).ipv6_src)
 #endif
 
 #include "parse.h"
@@ -50,3 +52,4 @@
 #undef SADDR_OFF
 #undef DADDR_OFF
 #undef PROTO_ICMP
+#undef FIB_SOURCE

@@ -116,6 +116,20 @@ MASQ_INLINE void FN(pod_usage)(const __be32 *addr, __s32 n)
 		__sync_fetch_and_add(&u->flows, n);
 }
 
+/*
+ * Has this address flows as a pod? Then it has been found not to be the
+ * node's own, and the FIB is not asked again as long as there are any.
+ */
+MASQ_INLINE bool FN(is_known_pod)(const __be32 *addr)
+{
+	struct masq_pod_usage *u;
+	struct masq_addr pod = {};
+
+	FN(addr_copy)(pod.a, addr);
+	u = bpf_map_lookup_elem(&masq_pods, &pod);
+	return u && u->flows > 0;
+}
+
 /* The flow's share in the totals and in its pod's quota. */
 MASQ_NOINLINE int FN(flow_account)(const KEY *key, __u32 kind, __s32 n)
 {

@@ -148,6 +148,7 @@ struct masq_scratch {
 	__u8 class; /* enum masq_class */
 	__u8 seen; /* MASQ_SEEN_* of the packet */
 	__u8 pad1;
+	__be32 node[4]; /* to translate to, when the FIB has told; or 0 */
 	/* a packet that is not simple */
 	__u64 pkt[16];
 	/* made on the way */
@@ -168,6 +169,8 @@ struct masq_scratch {
 	__u32 want;
 	__u32 pressure; /* enum masq_pressure */
 	__u32 quota_tick; /* of the last walk for a pod over its quota */
+	struct masq_slot6 head; /* of the ring */
+	struct masq_addr pod; /* key in masq_pods */
 };
 MASQ_MAP(masq_scratch, BPF_MAP_TYPE_PERCPU_ARRAY, __u32, struct masq_scratch, 2,
 	 0);

@@ -280,7 +280,6 @@ MASQ_GLOBAL int FN(make_room)(__u32 slot)
 	struct masq_usage *u = masq_usage_get();
 	struct masq_pod_usage *p;
 	struct masq_policy *pol;
-	struct masq_addr pod = {};
 	__u32 reserve;
 	__s64 ring_max;
 
@@ -293,7 +292,12 @@ MASQ_GLOBAL int FN(make_room)(__u32 slot)
 	if (reserve > MASQ_RING_RESERVE)
 		reserve = MASQ_RING_RESERVE;
 	ring_max = (__s64)pol->max_flows + pol->max_flows / 4 - reserve;
-	FN(reclaim)(slot, MASQ_HAND_NEW, MASQ_HAND_NEW, MASQ_PRESSURE_NONE);
+	/* only when the oldest key is due: a pop and a push each are 5 % of
+	 * what a new flow costs */
+	if (!bpf_map_peek_elem(&RING, &s->head) &&
+	    masq_passed(s->now, ((SLOT *)&s->head)->look))
+		FN(reclaim)
+		(slot, MASQ_HAND_NEW, MASQ_HAND_NEW, MASQ_PRESSURE_NONE);
 	if (unlikely(u->ring[FAM == 6] >= ring_max))
 		FN(reclaim)(slot, MASQ_HAND_PRESSURE, 2, MASQ_PRESSURE_RING);
 	/* two records a flow, which remembered ports leave less room for */
@@ -314,8 +318,9 @@ MASQ_GLOBAL int FN(make_room)(__u32 slot)
 	}
 	if (!pol->max_flows_per_pod)
 		return MASQ_R_NONE;
-	FN(addr_copy)(pod.a, ((KEY *)&s->owner)->in_addr);
-	p = bpf_map_lookup_elem(&masq_pods, &pod);
+	__builtin_memset(&s->pod, 0, sizeof(s->pod));
+	FN(addr_copy)(s->pod.a, ((KEY *)&s->owner)->in_addr);
+	p = bpf_map_lookup_elem(&masq_pods, &s->pod);
 	if (unlikely(p && p->flows >= (__s32)pol->max_flows_per_pod)) {
 #ifdef MASQ_MODERN
 		/* once a tick: a flood of refused openers must stay cheap */
@@ -477,10 +482,12 @@ MASQ_GLOBAL int FN(make_flow)(struct __sk_buff *skb, __u32 slot)
 		*rev = *owner;
 		rev->role = MASQ_ROLE_FLOW;
 		/* the node's own flow keeps the address that it chose */
-		if (owner->role != MASQ_ROLE_HOST &&
-		    !FN(node_address)(skb, owner->rem_addr, s->ifindex, s->snat,
-				      rev->in_addr))
-			return MASQ_R_NO_ADDRESS;
+		if (owner->role != MASQ_ROLE_HOST) {
+			if (!FN(node_address)(skb, owner->rem_addr, s->ifindex,
+					      s->snat, s->node))
+				return MASQ_R_NO_ADDRESS;
+			FN(addr_copy)(rev->in_addr, s->node);
+		}
 		FN(flow_init)(s, pol, flow, MASQ_K_REV);
 		FN(addr_copy)(flow->xlat_addr, owner->in_addr);
 		flow->xlat_port = owner->in_port;
