@@ -492,7 +492,7 @@ MASQ_NOINLINE int FN(ctl_explain)(struct __sk_buff *skb, struct masq_ctl *ctl)
 	if (ctl->reason || d.action != MASQ_MASQUERADE)
 		__builtin_memset(ctl->xlat_addr, 0, sizeof(ctl->xlat_addr));
 	else if (!FN(node_address)(skb, key.rem_addr, ctl->ifindex, d.snat,
-			      ctl->xlat_addr))
+				   ctl->xlat_addr))
 		ctl->reason = MASQ_R_NO_ADDRESS;
 	return 0;
 }

@@ -13,18 +13,18 @@
 #define PKT	 struct FN(masq_pkt)
 
 #if FAM == 4
-#define WORDS	   1
-#define L3_HLEN	   20
-#define SADDR_OFF  12
-#define DADDR_OFF  16
-#define PROTO_ICMP IPPROTO_ICMP
+#define WORDS		1
+#define L3_HLEN		20
+#define SADDR_OFF	12
+#define DADDR_OFF	16
+#define PROTO_ICMP	IPPROTO_ICMP
 #define FIB_SOURCE(fib) (&(fib).ipv4_src)
 #else
-#define WORDS	   4
-#define L3_HLEN	   40
-#define SADDR_OFF  8
-#define DADDR_OFF  24
-#define PROTO_ICMP IPPROTO_ICMPV6
+#define WORDS		4
+#define L3_HLEN		40
+#define SADDR_OFF	8
+#define DADDR_OFF	24
+#define PROTO_ICMP	IPPROTO_ICMPV6
 #define FIB_SOURCE(fib) ((fib).ipv6_src)
 #endif
 

@@ -297,7 +297,7 @@ MASQ_GLOBAL int FN(make_room)(__u32 slot)
 	if (!bpf_map_peek_elem(&RING, &s->head) &&
 	    masq_passed(s->now, ((SLOT *)&s->head)->look))
 		FN(reclaim)
-		(slot, MASQ_HAND_NEW, MASQ_HAND_NEW, MASQ_PRESSURE_NONE);
+	(slot, MASQ_HAND_NEW, MASQ_HAND_NEW, MASQ_PRESSURE_NONE);
 	if (unlikely(u->ring[FAM == 6] >= ring_max))
 		FN(reclaim)(slot, MASQ_HAND_PRESSURE, 2, MASQ_PRESSURE_RING);
 	/* two records a flow, which remembered ports leave less room for */
