@@ -1,33 +1,77 @@
 #!/usr/bin/env bash
 # What works on which kernel: runs the tests that meet the kernel (prog, net)
 # on Debian's kernels in qemu and on the running one, and writes
-# docs/kernels.md from what they said.
+# docs/kernels.md from what they said. Every file of tests has a boot of its
+# own and a result of its own, so that a run can be cut short and go on.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 doc=docs/kernels.md
-logs=build/kernels
+results=build/kernels
+tree=$results/tree
 kernels=(5.10 6.1 6.12 running)
-pattern='^(prog|net)/'
+pattern=.
+jobs=$(nproc)
+go_on=false
+# qemu without KVM is ten times slower, and shares its processors
+slow=${TEST_SLOW:-12}
+
+# In this order: first what a kernel without masqbpf working would fail.
+tests=(
+	features prog/test_verifier prog/test_nat prog/test_table
+	prog/test_ports prog/test_icmp prog/test_fragment prog/test_explain
+	prog/test_differential net/test_inbound net/test_attach net/test_policy
+	net/test_icmp net/test_errors net/test_detach net/test_nodeport
+	net/test_leak net/test_twin net/test_seed net/test_devices
+	net/test_agent net/test_fastpath net/test_traffic net/test_expiry
+	net/test_trust net/test_migrate net/test_cni net/test_metrics
+	net/test_insight net/test_faults
+)
+# What these look at is the same on every kernel: texts, files, arguments.
+left_out=(
+	net/test_check net/test_cli net/test_help net/test_packaging
+	net/test_rfc
+)
 
 usage() {
 	cat <<-END
-	usage: scripts/kernels.sh [-k PATTERN] [KERNEL...]
-	Run the tests on ${kernels[*]} (default: all of these, one after
-	the other; about half an hour each under emulation), keep what they print in
-	$logs/KERNEL.log and write $doc from all such logs.
-	  -k PATTERN  only tests whose KIND/NAME matches; $doc is left alone
+	usage: scripts/kernels.sh [-c] [-j N] [-k PATTERN] [KERNEL...]
+	Run the tests of the last commit on ${kernels[*]} (default:
+	all of these), keep what they print in $results/KERNEL/, and
+	write $doc from all results that are there. A kernel in qemu takes
+	an hour or two; -k net/test_inbound is there in two minutes.
+	  -c          go on: only tests without a result of this commit
+	  -j N        so many virtual machines at a time (default: $jobs, one a
+	              processor; each has one processor and 2 GB)
+	  -k PATTERN  only tests whose KIND/NAME matches (grep -E)
 	  -n          run nothing, write $doc
+	TEST_SLOW (default $slow) is how many times more patience the tests have in
+	qemu. Exit status: 1 when a test failed.
 	END
 }
 
-# Runs on the kernel in question: prints "kernel", "uses" and "# verifier"
-# lines, then what scripts/test.sh says.
-here() {
-	. tests/lib/tap.sh
-	. tests/lib/lab.sh
+# --- running -----------------------------------------------------------------
+
+# The last commit, built, in a folder of its own: a run takes long, and what is
+# edited meanwhile is none of its business.
+prepare_tree() {
+	revision=$(git rev-parse --short=10 HEAD)
+	[ -z "$(git status --porcelain)" ] ||
+		echo "kernels.sh: what is not committed is not tested" >&2
+	if [ "$(cat "$tree/revision" 2>/dev/null)" != "$revision" ]; then
+		rm -rf "$tree"
+		mkdir -p "$tree"
+		git archive HEAD | tar -x -C "$tree"
+		make -C "$tree" -j2 all tests >&2
+		echo "$revision" >"$tree/revision"
+	fi
+}
+
+# What masqbpf found by probing, as "uses NAME VALUE". In the tree.
+features() {
+	. "$PWD/tests/lib/tap.sh"
+	. "$PWD/tests/lib/lab.sh"
 	lab_begin
 	lab_node_far
-	echo "kernel $(uname -r)"
 	masq -v attach eth0 --preset ip-masq-agent 2>"$LAB_DIR/log" || {
 		cat "$LAB_DIR/log" >&2
 		exit 1
@@ -36,57 +80,226 @@ here() {
 		sed 's/^ */uses /'
 	echo "uses hook $(masq status --json | jq -r '.interfaces[0].hook')"
 	masq detach --all
-	build/tests/prog/test_verifier 2>/dev/null | grep '^# verifier' || true
-	scripts/test.sh --no-deps -j 1 -k "$1"
 }
 
+# The guest's (or our) end of a result. In the tree.
+here() {
+	local status=0
+	echo "kernel $(uname -r)"
+	case $1 in
+	features)
+		features & # its -e would be ignored in a condition
+		wait $! || status=$?
+		;;
+	prog/*) CMOCKA_MESSAGE_OUTPUT=TAP timeout -k 10 $((300 * TEST_SLOW)) \
+		"build/tests/$1" || status=$? ;;
+	net/*) timeout -k 10 $((300 * TEST_SLOW)) \
+		bash "tests/$1.sh" || status=$? ;;
+	esac
+	# the last line of a result that is complete
+	echo "exit $status"
+}
+
+result() { # KERNEL TEST
+	echo "$results/$1/${2//\//_}"
+}
+
+# has_result KERNEL TEST: a complete one, of whatever commit
+has_result() {
+	local file
+	file=$(result "$1" "$2")
+	tail -n 1 "$file" 2>/dev/null | grep -q '^exit '
+}
+
+# sum FILE: "PASSED FAILED SKIPPED" of a result
+sum() {
+	awk '/^ok [0-9]+ .*# SKIP/ { skipped++; next }
+		/^ok [0-9]/ { passed++ }
+		/^not ok [0-9]/ { failed++ }
+		$1 == "exit" { status = $2 }
+		END {
+			if (status && !failed)
+				failed = 1
+			print passed + 0, failed + 0, skipped + 0
+		}' "$1"
+}
+
+# run KERNEL TEST
 run() {
-	local kernel=$1 status=0
-	echo "== $kernel" >&2
+	local kernel=$1 file command began=$EPOCHSECONDS passed failed skipped
+	file=$(result "$1" "$2")
+	rm -f "$file"
+	mkdir -p "$results/$kernel"
+	echo "revision $revision" >"$file.new"
 	if [ "$kernel" = running ]; then
-		scripts/kernels.sh --here "$pattern"
+		command=(env TEST_SLOW=1 scripts/kernels.sh --here "$2")
 	else
-		# qemu without KVM is five to ten times slower
-		scripts/vm.sh -k "$kernel" -t 14400 -- \
-			env TEST_SLOW=8 scripts/kernels.sh --here "$pattern"
-	fi | tee "$logs/$kernel.log" || status=$?
-	# the last line of a run that was not cut short
-	grep -qE '^[0-9]+ passed, [0-9]+ failed' "$logs/$kernel.log" ||
-		echo "died" >>"$logs/$kernel.log"
-	return $status
+		command=(env "VM_CACHE=$cache" scripts/vm.sh -k "$kernel"
+			-t $((400 * slow)) -- env "TEST_SLOW=$slow"
+			scripts/kernels.sh --here "$2")
+	fi
+	(cd "$tree" && exec "${command[@]}") >>"$file.new" 2>&1 </dev/null &
+	# shellcheck disable=SC2064 # this process
+	trap "kill $!; wait; exit 143" TERM
+	wait $! || true
+	# what ran has said "exit" last; vm.sh may have more to say
+	{
+		grep -v '^exit [0-9]' "$file.new" || true
+		echo "seconds $((EPOCHSECONDS - began))"
+		grep '^exit [0-9]' "$file.new" || true
+	} >"$file"
+	rm "$file.new"
+	if ! has_result "$1" "$2"; then
+		echo "$kernel $2: no result; $file says why"
+		return 1
+	fi
+	read -r passed failed skipped < <(sum "$file")
+	echo "$kernel $2: $passed passed, $failed failed, $skipped skipped" \
+		" $((EPOCHSECONDS - began)) s"
+	[ "$failed" = 0 ]
 }
 
-# --- the document ----------------------------------------------------------
+# due KERNEL TEST: is it to be run?
+due() {
+	! $go_on || ! has_result "$1" "$2" ||
+		[ "$(sed -n 's/^revision //p' "$(result "$1" "$2")")" != "$revision" ]
+}
 
-# A table: the row names come from all logs, in the order of first sight; what
-# stands in a cell is printed by the awk program $2, which gets the row's name
-# as `row` and the kernel's log.
-table() { # ROWS-AWK CELL-AWK
-	local row file
+run_all() {
+	local kernel test running=0 at_most worst=0
+	for kernel; do
+		# the tests of the running kernel measure nothing; still, one
+		# after the other is how they are known
+		at_most=$jobs
+		[ "$kernel" != running ] || at_most=1
+		for test in "${tests[@]}"; do
+			grep -qE -- "$pattern" <<<"$test" || continue
+			due "$kernel" "$test" || continue
+			if [ $running -ge "$at_most" ]; then
+				wait -n || worst=1
+				running=$((running - 1))
+			fi
+			run "$kernel" "$test" 9>&- &
+			running=$((running + 1))
+		done
+		while [ $running -gt 0 ]; do
+			wait -n || worst=1
+			running=$((running - 1))
+		done
+	done
+	return $worst
+}
+
+# --- the document ------------------------------------------------------------
+
+# table ROWS FUNCTION: a line for each row, a cell by FUNCTION KERNEL ROW
+table() {
+	local row kernel
 	printf '| |'
-	for file in "${files[@]}"; do
-		printf ' %s |' "$(sed -n 's/^kernel //p' "$file")"
+	for kernel in "${have[@]}"; do
+		printf ' %s |' "$(release "$kernel")"
 	done
 	printf '\n|---|'
-	printf -- '---|%.0s' "${files[@]}"
+	printf -- '---|%.0s' "${have[@]}"
 	echo
-	awk "$1" "${files[@]}" | awk '!seen[$0]++' | while read -r row; do
+	while read -r row; do
 		printf '| %s |' "$row"
-		for file in "${files[@]}"; do
-			printf ' %s |' "$(awk -v row="$row" "$2" "$file")"
+		for kernel in "${have[@]}"; do
+			printf ' %s |' "$("$2" "$kernel" "$row")"
 		done
 		echo
+	done <<<"$1"
+}
+
+release() {
+	sed -n 's/^kernel //p' "$results/$1"/* | head -n 1
+}
+
+# shellcheck disable=SC2317 # table calls it
+uses() { # KERNEL FEATURE
+	awk -v row="$2" '{ last = $NF; sub(/^uses /, ""); sub(/ [^ ]*$/, "") }
+		$0 == row { print last }' "$(result "$1" features)" 2>/dev/null ||
+		true
+}
+
+# shellcheck disable=SC2317
+rows() { # KERNEL TEST
+	local passed failed skipped
+	if has_result "$1" "$2"; then
+		read -r passed failed skipped < <(sum "$(result "$1" "$2")")
+		echo "$passed / $failed / $skipped"
+	else
+		echo "not run"
+	fi
+}
+
+# shellcheck disable=SC2317
+verifier() { # KERNEL "OBJECT PROGRAM"
+	awk -v row="$2" '/^# verifier/ && $3 " " $4 == row {
+		print $5 == "refused" ? "refused" : $5 " / " $7 }' \
+		"$(result "$1" prog/test_verifier)" 2>/dev/null || true
+}
+
+# What failed, what was skipped, what was not run, and of which commits.
+details() { # KERNEL
+	local test file passed=0 failed=0 skipped=0 seconds=0 p f s not_run=()
+	local done=()
+	for test in "${tests[@]}"; do
+		file=$(result "$1" "$test")
+		if ! has_result "$1" "$test"; then
+			not_run+=("\`$test\`")
+			continue
+		fi
+		done+=("$file")
+		[ "$test" != features ] || continue
+		read -r p f s < <(sum "$file")
+		passed=$((passed + p)) failed=$((failed + f))
+		skipped=$((skipped + s))
+		seconds=$((seconds + $(sed -n 's/^seconds //p' "$file")))
+	done
+	printf '\n### %s\n\n' "$(release "$1")"
+	echo "$passed passed, $failed failed, $skipped skipped;" \
+		"$(((seconds + 59) / 60)) minutes, added up over the files."
+	echo "Commits: $(sed -n 's/^revision //p' "${done[@]}" | sort |
+		uniq -c | sort -rn |
+		awk '{ print $2 " (" $1 " files)" }' | paste -sd, | sed 's/,/, /g')."
+	[ ${#not_run[@]} = 0 ] || echo "**Not run: ${not_run[*]}.**"
+	echo
+	for test in "${tests[@]}"; do
+		has_result "$1" "$test" || continue
+		file=$(result "$1" "$test")
+		awk -v test="$test" '
+			function say(what) {
+				sub(/^(not )?ok [0-9]+ (- )?/, "")
+				sub(/ *# SKIP */, ": ")
+				print "- " what ": `" test "` " $0
+				said++
+			}
+			/^not ok [0-9]/ { say("failed"); failed++ }
+			/^ok [0-9]+ .*# SKIP/ { say("skipped") }
+			$1 == "exit" && $2 && !failed {
+				$0 = "exit status " $2
+				say("failed")
+			}' "$file"
+		! grep -q '^vm.sh: .*the kernel complained' "$file" ||
+			echo "- the kernel complained: \`$test\`," \
+				"$(grep -aoE -m 1 '(BUG|WARNING|Oops|general protection|INFO: task).*' \
+					"$file")"
 	done
 }
 
-# shellcheck disable=SC2016 # the $ are awk's
 write_doc() {
-	local kernel files=() file
+	local kernel have=() test
 	for kernel in "${kernels[@]}"; do
-		[ ! -s "$logs/$kernel.log" ] || files+=("$logs/$kernel.log")
+		for test in "${tests[@]}"; do
+			if has_result "$kernel" "$test"; then
+				have+=("$kernel")
+				break
+			fi
+		done
 	done
-	[ ${#files[@]} -gt 0 ] || {
-		echo "kernels.sh: no logs in $logs: nothing to write $doc from" >&2
+	[ ${#have[@]} -gt 0 ] || {
+		echo "kernels.sh: no results in $results: nothing to write" >&2
 		exit 1
 	}
 	{
@@ -94,17 +307,16 @@ write_doc() {
 		# Kernels
 
 		Written by `scripts/kernels.sh`, which runs the tests that meet the kernel
-		on Debian's kernels (in qemu, without KVM) and on the running one. Change
-		the script, not this file.
+		on Debian's kernels (in qemu, without KVM, on one processor) and on the
+		running one. Change the script, not this file.
 
 		## What masqbpf found and uses
 
 		Found by probing, never by the version's number.
 
 		END
-		table '/^uses / { sub(/^uses /, ""); sub(/ [^ ]*$/, ""); print }' '
-			$1 == "uses" { last = $NF; sub(/^uses /, ""); sub(/ [^ ]*$/, "") }
-			$0 == row { print last }'
+		table "$(sed -n 's/^uses \(.*\) [^ ]*$/\1/p' "$results"/*/features |
+			awk '!seen[$0]++')" uses
 		cat <<-'END'
 
 		Where something is missing:
@@ -118,28 +330,18 @@ write_doc() {
 		## Tests
 
 		passed / failed / skipped; the rows that failed or were skipped are below.
+		A test has a fresh boot of the kernel for each of these files, and more
+		patience in qemu (`TEST_SLOW`), but the same assertions.
 
 		END
-		table '$1 == "ok" || $1 == "FAIL" { if ($2 ~ "/") print $2 }' '
-			($1 == "ok" || $1 == "FAIL") && $2 == row {
-				failed = skipped = 0
-				for (i = 3; i < NF; i++) {
-					if ($(i + 1) ~ /^failed/) failed = $i
-					if ($(i + 1) ~ /^skipped/) skipped = $i
-				}
-				cell = $3 " / " failed " / " skipped
-			}
-			END { print cell ? cell : "not run" }'
-		for file in "${files[@]}"; do
-			printf '\n%s: %s\n' "$(sed -n 's/^kernel //p' "$file")" \
-				"$(tail -n 1 "$file" |
-					sed 's/^died$/**the run was cut short**/')"
-			awk '/^not ok/ { sub(/^not ok [0-9]+ (- )?/, "")
-					print "- failed: " $0 }
-				/^     skipped:/ { sub(/^ *skipped: */, "")
-					print "- skipped: " $0 }' "$file" |
-				sed '1s/^/\n/'
-		done
+		table "$(printf '%s\n' "${tests[@]:1}")" rows
+		# shellcheck disable=SC2016 # backquotes of the text
+		printf '\nLeft out, as what they look at is the same on every kernel'
+		printf ' (texts, files,\narguments): %s.\n' \
+			"$(printf '`%s`, ' "${left_out[@]}" | sed 's/, $//')"
+		for kernel in "${have[@]}"; do
+			details "$kernel"
+		done | cat -s | sed '${/^$/d}'
 		cat <<-'END'
 
 		## What the programs cost the verifier
@@ -149,30 +351,43 @@ write_doc() {
 		500,000 and 512. `masq_modern` is loaded where there is `bpf_loop`.
 
 		END
-		table '/^# verifier/ { print $3, $4 }' '
-			/^# verifier/ && $3 " " $4 == row {
-				print $5 == "refused" ? "refused" : $5 " / " $7 }'
+		table "$(awk '/^# verifier/ { print $3, $4 }' \
+			"$results"/*/prog_test_verifier | awk '!seen[$0]++')" verifier
 	} >"$doc.new"
 	mv "$doc.new" "$doc"
 	echo "$doc is written" >&2
 }
 
-write=true
+# Every test is in one of the lists.
+all_listed() {
+	local names
+	names=$(scripts/test.sh --list | grep -E '^(prog|net)/' | sort)
+	diff <(echo "$names") <(printf '%s\n' "${tests[@]:1}" "${left_out[@]}" |
+		sort) >&2 || {
+		echo "kernels.sh: its lists are not what tests/ has" >&2
+		exit 1
+	}
+}
+
+write=false
 while [ $# -gt 0 ]; do
 	case $1 in
 	--here)
 		here "$2"
 		exit
 		;;
-	-k)
-		[ $# -gt 1 ] || { usage >&2 && exit 2; }
-		pattern=$2 write=false
+	-c) go_on=true ;;
+	-j)
+		[[ ${2-} =~ ^[1-9]$ ]] || { usage >&2 && exit 2; }
+		jobs=$2
 		shift
 		;;
-	-n)
-		write_doc
-		exit
+	-k)
+		[ $# -gt 1 ] || { usage >&2 && exit 2; }
+		pattern=$2
+		shift
 		;;
+	-n) write=true ;;
 	-h | --help)
 		usage
 		exit
@@ -186,15 +401,33 @@ while [ $# -gt 0 ]; do
 	shift
 done
 
+all_listed
+if $write; then
+	write_doc
+	exit
+fi
 [ "$(id -u)" -eq 0 ] || {
 	echo "kernels.sh: namespaces and BPF need root" >&2
 	exit 2
 }
-make -j2 all tests
-mkdir -p "$logs"
-worst=0
-for kernel in "${@:-${kernels[@]}}"; do
-	run "$kernel" || worst=1
+for kernel; do
+	[[ " ${kernels[*]} " == *" $kernel "* ]] || {
+		echo "kernels.sh: $kernel: there is only: ${kernels[*]}" >&2
+		exit 2
+	}
 done
-! $write || write_doc
+mkdir -p "$results"
+cache=${VM_CACHE:-$PWD/build/vm}
+# two runs would mix their results
+exec 9>"$results/lock"
+flock -n 9 || {
+	echo "kernels.sh: another one is at work" >&2
+	exit 1
+}
+prepare_tree
+# background jobs do not hear a ^C
+trap 'trap - TERM; kill $(jobs -p) 2>/dev/null; wait; exit 143' INT TERM HUP
+worst=0
+run_all "${@:-${kernels[@]}}" || worst=1
+write_doc
 exit $worst

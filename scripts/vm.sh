@@ -13,6 +13,7 @@ kernels=(5.10 6.1 6.12)
 keyring=/usr/share/keyrings/debian-archive-keyring.gpg
 
 kernel=6.1
+cpus=1
 limit=900
 boot_limit=120
 log=
@@ -21,10 +22,12 @@ pids=()
 
 usage() {
 	cat <<-END
-	usage: scripts/vm.sh [-k KERNEL] [-t SECONDS] [-l FILE] [--] COMMAND [ARG...]
+	usage: scripts/vm.sh [-k KERNEL] [-c CPUS] [-t SECONDS] [-l FILE] [--] COMMAND [ARG...]
 	Run COMMAND as root under another kernel, in this directory, with its output
 	and exit status as ours. What it writes to files is gone when it ends.
 	  -k KERNEL   ${kernels[*]}, or all of them in turn (default $kernel)
+	  -c CPUS     so many processors (default $cpus: with more, emulation is
+	              slower, and now and then the kernel dies as it patches itself)
 	  -t SECONDS  give up after so long (default $limit)
 	  -l FILE     keep the kernel's log there
 	Exit status: COMMAND's; 124 too slow; 125 no such kernel, or it died.
@@ -155,16 +158,18 @@ cleanup() {
 # qemu with one virtio port for each of stdout, stderr and the exit status.
 # No option for speed turns off what programs can see: with mitigations=off the
 # verifier would accept from the unprivileged what it refuses on a node.
-# norandmaps lets qemu reuse translated code from one process to the next.
+# norandmaps lets qemu reuse translated code from one process to the next;
+# clearing pages twice and retpolines cost a quarter of the time.
 boot() {
 	local append="console=ttyS0 panic=-1 norandmaps tsc=reliable"
 	append+=" nowatchdog rcupdate.rcu_cpu_stall_suppress=1"
+	append+=" init_on_alloc=0 spectre_v2=off"
 	cd "$run"
 	# timeout's TERM reaches qemu, and neither outlives this script
 	exec setpriv --pdeathsig TERM timeout -k 5 "$limit" \
 		setpriv --pdeathsig KILL \
 		qemu-system-x86_64 -accel tcg,thread=multi -cpu qemu64 \
-		-M pc -m 2G -smp 2 -nodefaults -no-user-config -nographic \
+		-M pc -m 2G -smp "$cpus" -nodefaults -no-user-config -nographic \
 		-no-reboot -monitor none -serial file:console \
 		-kernel vmlinux -initrd initrd -append "$append" \
 		-device virtio-serial \
@@ -177,6 +182,22 @@ boot() {
 		-fsdev local,id=root,path=/,security_model=none,readonly=on,multidevs=remap \
 		-device virtio-9p,fsdev=root,mount_tag=root \
 		</dev/null >qemu.log 2>&1
+}
+
+# The files that the guest is to have in memory, as a tar; which ones is looked
+# up once.
+hot() {
+	local list=$cache/hot
+	if [ ! -s "$list" ] || [ "$top/scripts/vm/hot" -nt "$list" ]; then
+		"$top/scripts/vm/hot" >"$run/hot"
+		mv "$run/hot" "$list"
+	fi
+	# what has gone since is found by 9p, or not, as without this
+	tar -cPf "$run/hot.tar" --no-recursion --ignore-failed-read \
+		-T "$list" 2>"$run/hot.log" || {
+		cat "$run/hot.log" >&2
+		die "cannot make $run/hot.tar"
+	}
 }
 
 # One boot: leaves two lines in $run/status, "started" and the exit status of
@@ -229,10 +250,12 @@ run() {
 	done >"$run/initrd"
 	printf 'cd %q &&\n%s\n' "$PWD" "${*@Q}" >"$run/command"
 
+	hot
 	attempt "$@"
-	# one boot in many hangs: time is not what it was in an emulator
-	if $hung; then
-		say "not booted in $boot_limit s; once more"
+	# One boot in many hangs or dies: time is not what it was in an
+	# emulator. Nothing of the command has run.
+	if [ ! -s "$run/status" ]; then
+		say "not booted in $boot_limit s, or died; once more"
 		attempt "$@"
 	fi
 	if [ "$(wc -l <"$run/status")" != 2 ]; then
@@ -254,9 +277,10 @@ run() {
 	exit "$(tail -n 1 "$run/status")"
 }
 
-while getopts k:t:l:h option; do
+while getopts k:c:t:l:h option; do
 	case $option in
 	k) kernel=$OPTARG ;;
+	c) cpus=$OPTARG ;;
 	t) limit=$OPTARG ;;
 	l) log=$OPTARG ;;
 	h) usage && exit 0 ;;
@@ -270,7 +294,7 @@ if [ "$kernel" = all ]; then
 	worst=0
 	for kernel in "${kernels[@]}"; do
 		echo "== $kernel" >&2
-		"$0" -k "$kernel" -t "$limit" ${log:+-l "$log.$kernel"} -- "$@" ||
+		"$0" -k "$kernel" -c "$cpus" -t "$limit" ${log:+-l "$log.$kernel"} -- "$@" ||
 			worst=$?
 	done
 	exit $worst
@@ -278,6 +302,7 @@ fi
 
 [ -n "$(suites "$kernel")" ] || die "there is only: ${kernels[*]}"
 [[ $limit =~ ^[1-9][0-9]*$ ]] || die "-t $limit: not a number of seconds"
+[[ $cpus =~ ^[1-9]$ ]] || die "-c $cpus: not a number of processors"
 [ "$(uname -m)" = x86_64 ] || die "needs an amd64 machine: it shares its programs"
 need qemu-system-x86_64 qemu-system-x86
 need busybox busybox-static
