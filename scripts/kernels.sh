@@ -113,7 +113,7 @@ has_result() {
 
 # sum FILE: "PASSED FAILED SKIPPED" of a result
 sum() {
-	awk '/^ok [0-9]+ .*# SKIP/ { skipped++; next }
+	awk '/^(not )?ok [0-9]+ .*# SKIP/ { skipped++; next }
 		/^ok [0-9]/ { passed++ }
 		/^not ok [0-9]/ { failed++ }
 		$1 == "exit" { status = $2 }
@@ -271,12 +271,13 @@ details() { # KERNEL
 		awk -v test="$test" '
 			function say(what) {
 				sub(/^(not )?ok [0-9]+ (- )?/, "")
+				sub(/^# SKIP /, "")
 				sub(/ *# SKIP */, ": ")
 				print "- " what ": `" test "` " $0
 				said++
 			}
+			/^(not )?ok [0-9]+ .*# SKIP/ { say("skipped"); next }
 			/^not ok [0-9]/ { say("failed"); failed++ }
-			/^ok [0-9]+ .*# SKIP/ { say("skipped") }
 			$1 == "exit" && $2 && !failed {
 				$0 = "exit status " $2
 				say("failed")
@@ -335,8 +336,8 @@ write_doc() {
 
 		END
 		table "$(printf '%s\n' "${tests[@]:1}")" rows
-		# shellcheck disable=SC2016 # backquotes of the text
 		printf '\nLeft out, as what they look at is the same on every kernel'
+		# shellcheck disable=SC2016 # backquotes of the text
 		printf ' (texts, files,\narguments): %s.\n' \
 			"$(printf '`%s`, ' "${left_out[@]}" | sed 's/, $//')"
 		for kernel in "${have[@]}"; do

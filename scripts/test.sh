@@ -135,9 +135,10 @@ finish_one() {
 	local name=${tests[$1]} log=$logs/$1 status=0 ok bad skip why=
 	wait "${pids[$1]}" || status=$?
 	unset "pids[$1]"
-	skip=$(grep -cE '^ok [0-9]+ .*# SKIP' "$log") || true
-	ok=$(($(grep -cE '^ok [0-9]+' "$log") - skip)) || true
-	bad=$(grep -cE '^not ok [0-9]+' "$log") || true
+	# cmocka has "not ok N # SKIP NAME" for what is skipped
+	skip=$(grep -cE '^(not )?ok [0-9]+ .*# SKIP' "$log") || true
+	ok=$(grep -E '^ok [0-9]+' "$log" | grep -vcE '# SKIP') || true
+	bad=$(grep -E '^not ok [0-9]+' "$log" | grep -vcE '# SKIP') || true
 	if [ $status -eq 124 ] || [ $status -eq 137 ]; then
 		why="killed or timed out (exit status $status)"
 	elif [ $status -ne 0 ] && [ "$bad" -eq 0 ]; then
@@ -162,7 +163,8 @@ finish_one() {
 	# its last line is the last thing that it does
 	printf '  %d s\n' $(($(stat -c %Y "$log") - began[$1]))
 	[ "$bad" -gt 0 ] || sed -nE \
-		's/^ok [0-9]+ (- )?(.*)# SKIP(.*)/     skipped: \2:\3/p' "$log"
+		-e 's/^not ok [0-9]+ # SKIP (.*)/     skipped: \1/p' \
+		-e 's/^ok [0-9]+ (- )?(.*)# SKIP(.*)/     skipped: \2:\3/p' "$log"
 }
 
 [ "$(id -u)" -eq 0 ] || {

@@ -21,6 +21,7 @@ import ctypes
 import errno
 import os
 import platform
+import resource
 import socket
 import struct
 import sys
@@ -85,6 +86,9 @@ def get(path):
 
 
 def load(prog_path, map_path):
+    # maps count against it before 5.11
+    resource.setrlimit(resource.RLIMIT_MEMLOCK,
+                       (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
     map_fd = bpf(MAP_CREATE, struct.pack("<IIII", MAP_TYPE_ARRAY, 4, 8, 1))
     code = ctypes.create_string_buffer(program(map_fd))
     licence = ctypes.create_string_buffer(b"GPL")
