@@ -329,6 +329,13 @@ lab_hook() {
 	fi
 }
 
+# lab_kernel_before MAJOR.MINOR: is this kernel older?
+lab_kernel_before() {
+	local major minor
+	IFS=.- read -r major minor _ < <(uname -r)
+	[ $((major * 1000 + minor)) -lt $((${1%.*} * 1000 + ${1#*.})) ]
+}
+
 # --- who translates -------------------------------------------------------
 
 # masq ARGS...: masqbpf on the node, with the lab's pins.
