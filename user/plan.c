@@ -86,13 +86,31 @@ static struct plan_treatment dest_treatment(const struct policy *policy,
 	return t;
 }
 
+static int compare_place(const struct policy_entry *a,
+			 const struct policy_entry *b)
+{
+	if (a->list != b->list)
+		return a->list < b->list ? -1 : 1;
+	return cidr_cmp(&a->cidr, &b->cidr);
+}
+
+/* Entries are in the order of compare_place. */
 static bool names_pods(const struct policy *policy, uint8_t family)
 {
-	for (size_t i = 0; i < policy->count; i++)
-		if (policy->entries[i].list == MASQ_L_POD &&
-		    policy->entries[i].cidr.addr.family == family)
-			return true;
-	return false;
+	const struct policy_entry first = { .list = MASQ_L_POD,
+					    .cidr.addr.family = family };
+	size_t low = 0, high = policy->count;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (compare_place(&policy->entries[middle], &first) < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low < policy->count && policy->entries[low].list == MASQ_L_POD &&
+	       policy->entries[low].cidr.addr.family == family;
 }
 
 static struct plan_treatment source_treatment(const struct policy *policy,
@@ -109,38 +127,48 @@ static struct plan_treatment source_treatment(const struct policy *policy,
 	return t;
 }
 
+static struct plan_treatment treat_source(struct policy *policy,
+					  const struct addr *src)
+{
+	struct state state = {};
+
+	for (int plen = src->family == 4 ? 32 : 128; plen >= 0; plen--) {
+		struct cidr cidr = cidr_of(src, plen);
+
+		state.pod |= !!policy_find(policy, MASQ_L_POD, &cidr);
+		state.keep |= !!policy_find(policy, MASQ_L_KEEP_SOURCE, &cidr);
+	}
+	return source_treatment(policy, &state,
+				names_pods(policy, src->family));
+}
+
+/* What both ends say together. */
+static struct plan_treatment treat_both(const struct policy *policy,
+					const struct plan_treatment *source,
+					const struct plan_treatment *dest,
+					uint8_t family)
+{
+	/* IPv6 that is not translated is not looked at any closer */
+	if ((family == 6 && !(policy->head.flags & MASQ_P_IPV6)) ||
+	    source->action == PLAN_POLICY)
+		return *dest;
+	return *source;
+}
+
 struct plan_treatment plan_treat(struct policy *policy, const struct addr *src,
 				 const struct addr *dst)
 {
 	struct cidr cidr = { *dst, dst->family == 4 ? 32 : 128 };
-	struct plan_treatment t;
-	struct state state = {};
+	struct plan_treatment source, dest;
 
-	t = dest_treatment(policy, policy_match(policy, &cidr), dst->family);
-	/* IPv6 that is not translated is not looked at any closer */
-	if (!src->family ||
-	    (dst->family == 6 && !(policy->head.flags & MASQ_P_IPV6)))
-		return t;
-	for (int plen = cidr.plen; plen >= 0; plen--) {
-		cidr = cidr_of(src, plen);
-		state.pod |= !!policy_find(policy, MASQ_L_POD, &cidr);
-		state.keep |= !!policy_find(policy, MASQ_L_KEEP_SOURCE, &cidr);
-	}
-	struct plan_treatment s = source_treatment(
-		policy, &state, names_pods(policy, src->family));
-
-	return s.action == PLAN_POLICY ? t : s;
+	dest = dest_treatment(policy, policy_match(policy, &cidr), dst->family);
+	if (!src->family)
+		return dest;
+	source = treat_source(policy, src);
+	return treat_both(policy, &source, &dest, dst->family);
 }
 
 /* --- changes ----------------------------------------------------------- */
-
-static int compare_place(const struct policy_entry *a,
-			 const struct policy_entry *b)
-{
-	if (a->list != b->list)
-		return a->list < b->list ? -1 : 1;
-	return cidr_cmp(&a->cidr, &b->cidr);
-}
 
 /* An entry by itself, whatever the other settings make of it. */
 static struct plan_treatment entry_treatment(const struct policy *policy,
@@ -429,6 +457,12 @@ static ssize_t find_flip(const struct plan_flips *flips,
 
 static int add_hit(struct plan *plan, uint32_t flip, const struct addr *pod)
 {
+	const struct plan_hit *last = plan->hits + plan->hit_count - 1;
+
+	/* most of what is many comes from one pod to one range */
+	if (plan->hit_count && last->flip == flip &&
+	    !memcmp(&last->pod, pod, sizeof(*pod)))
+		return 0;
 	if (!(plan->hit_count & (plan->hit_count - 1))) {
 		size_t room = plan->hit_count ? 2 * plan->hit_count : 1;
 		void *hits =
@@ -442,9 +476,28 @@ static int add_hit(struct plan *plan, uint32_t flip, const struct addr *pod)
 	return 0;
 }
 
+static const struct addr no_addr;
+
+/* A node has few pods and many flows, and to ask for a source is slow. */
+static const struct plan_source *source_of(struct plan *plan,
+					   const struct addr *pod)
+{
+	uint32_t hash = (pod->a[0] ^ pod->a[2] ^ pod->a[3]) * 0x9e3779b1;
+	struct plan_source *s = &plan->asked[hash >> (32 - PLAN_ASKED_BITS)];
+
+	if (s->pod.family == pod->family &&
+	    !memcmp(s->pod.a, pod->a, sizeof(pod->a)))
+		return s;
+	*s = (struct plan_source){ *pod, treat_source(plan->from, pod),
+				   treat_source(plan->to, pod) };
+	return s;
+}
+
 int plan_add_flow(struct plan *plan, const struct flow *flow)
 {
 	struct plan_treatment from, to;
+	const struct plan_source *pod;
+	uint8_t family = flow->rem.family;
 	ssize_t dest, source;
 	int err = 0;
 
@@ -454,8 +507,16 @@ int plan_add_flow(struct plan *plan, const struct flow *flow)
 	source = find_flip(&plan->sources, &flow->in);
 	if (dest < 0 && source < 0)
 		return 0;
-	from = plan_treat(plan->from, &flow->in, &flow->rem);
-	to = plan_treat(plan->to, &flow->in, &flow->rem);
+	if (dest >= 0) {
+		from = plan->dests.items[dest].from;
+		to = plan->dests.items[dest].to;
+	} else {
+		from = plan_treat(plan->from, &no_addr, &flow->rem);
+		to = plan_treat(plan->to, &no_addr, &flow->rem);
+	}
+	pod = source_of(plan, &flow->in);
+	from = treat_both(plan->from, &pod->from, &from, family);
+	to = treat_both(plan->to, &pod->to, &to, family);
 	if (same(&from, &to))
 		return 0;
 	if (dest >= 0) {

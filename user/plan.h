@@ -53,6 +53,13 @@ struct plan_hit {
 	struct addr pod;
 };
 
+/* What the policies say about a pod's address, so far as it decides. */
+struct plan_source {
+	struct addr pod;
+	struct plan_treatment from, to;
+};
+#define PLAN_ASKED_BITS 8
+
 /* A key of the config that is no list of prefixes. */
 struct plan_setting {
 	const char *name;
@@ -70,6 +77,7 @@ struct plan {
 	char **warnings;
 	size_t warning_count;
 
+	struct plan_source asked[1 << PLAN_ASKED_BITS]; /* by hash */
 	struct plan_hit *hits; /* of dests, then those of sources */
 	size_t hit_count;
 };
