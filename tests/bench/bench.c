@@ -6,7 +6,7 @@
  *   flood  frames from XDP (gen.bpf.c) received by `dev` of namespace `node`,
  *	    counted at `sink_dev` of namespace `sink`. Optionally the kernel's
  *	    run time per packet of the program pinned at `prog`, or of our own
- *	    `empty` or `bare` program attached to `hook_dev` of the node.
+ *	    `empty`, `bare` or `line` program attached to `hook_dev` of the node.
  *   connect  TCP connections from `client` to `server`, opened and closed,
  *	    `parallel` at once, for `ms`
  *   rr	    TCP request and response of `size` bytes from `client` to `server`
@@ -254,9 +254,12 @@ static int flood(void)
 	if (bench_skel__load(skel))
 		die("cannot load the programs");
 	if (own) {
-		struct bpf_program *prog = !strcmp(own, "bare")
-						   ? skel->progs.bare
-						   : skel->progs.empty;
+		struct bpf_program *prog = skel->progs.empty;
+
+		if (!strcmp(own, "bare"))
+			prog = skel->progs.bare;
+		else if (!strcmp(own, "line"))
+			prog = skel->progs.one_line;
 
 		if (prog == skel->progs.bare)
 			fill_bare(skel, &job,
