@@ -518,7 +518,7 @@ struct masq_meta {
 	char version[32];
 	__u64 netns; /* inode of the network namespace that it is hooked in */
 
-	__u32 dirty; /* bit i: half i is being edited; see user/policy.c */
+	__u32 dirty; /* bit i: half i is being edited; see user/policy_apply.c */
 	__u32 pad;
 	__u64 flipped_ns; /* CLOCK_MONOTONIC of the last flip of masq_active */
 	struct masq_source source[2]; /* by half */

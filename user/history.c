@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * history.c - the last policies in masq_history. Each is one text of bytes:
- * struct head, its entries, its source addresses; cut into chunks. Chunk 0 is
+ * struct head, its source addresses, its entries; cut into chunks. Chunk 0 is
  * written first, with `whole` unset, and again last, so that a writer who was
  * killed leaves nothing that is mistaken for a policy, and nothing that the
  * next one cannot remove.
+ *
+ * An entry says what differs from the one before it (see put_entry): 8 bytes
+ * or so instead of 36, as the writing is paid by chunk, and so is the room.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -23,6 +26,9 @@
 #define PATIENCE 100
 static const struct timespec moment = { .tv_nsec = 1000000 };
 
+/* Head.whole; 1 was that of entries of a fixed size. */
+#define WHOLE 2
+
 struct head {
 	uint32_t whole;
 	uint32_t length; /* of all of it */
@@ -36,45 +42,151 @@ struct head {
 };
 _Static_assert(sizeof(struct head) <= CHUNK, "chunk 0 holds the head");
 
-struct item {
-	__be32 addr[4];
-	uint8_t family, plen, list, action;
-	uint32_t line;
-	uint32_t since;
-	uint16_t snat;
-	uint8_t origin;
-	uint8_t pad;
-};
-
 struct source_item {
 	__be32 addr[4];
 	uint8_t family;
 	uint8_t pad[3];
 };
 
+/* --- entries ----------------------------------------------------------- */
+
+/* What an entry does not share with the one before it. */
+enum {
+	OTHER_SORT = 1, /* family, list, action or origin */
+	OTHER_SNAT = 2,
+	OTHER_SINCE = 4,
+};
+/* flags, plen, 4 of sort, snat, since, shape, address, line */
+#define ENTRY_MAX (1 + 1 + 4 + 3 + 5 + 1 + 16 + 5)
+#define ENTRY_MIN 4
+
+/* Seven bits a byte, least significant first. */
+static uint8_t *put_number(uint8_t *at, uint32_t number)
+{
+	for (; number > 0x7f; number >>= 7)
+		*at++ = number | 0x80;
+	*at++ = number;
+	return at;
+}
+
+/* The bytes between those of the address before and the zeros at the end. */
+static uint8_t *put_address(uint8_t *at, const struct addr *addr,
+			    const struct addr *before)
+{
+	const uint8_t *bytes = (const uint8_t *)addr->a;
+	const uint8_t *old = (const uint8_t *)before->a;
+	int length = addr->family == 4 ? 4 : 16, same = 0, zeros = 0;
+
+	while (same < length && same < 15 && bytes[same] == old[same])
+		same++;
+	while (same + zeros < length && zeros < 15 &&
+	       !bytes[length - 1 - zeros])
+		zeros++;
+	*at++ = same << 4 | zeros;
+	length -= same + zeros;
+	memcpy(at, bytes + same, length);
+	return at + length;
+}
+
+static uint8_t *put_entry(uint8_t *at, const struct policy_entry *entry,
+			  const struct policy_entry *before)
+{
+	/* lines of neighbours are near each other, before or behind */
+	int32_t lines = entry->line - before->line;
+	uint8_t *flags = at;
+
+	*at++ = 0;
+	*at++ = entry->cidr.plen;
+	if (entry->cidr.addr.family != before->cidr.addr.family ||
+	    entry->list != before->list || entry->action != before->action ||
+	    entry->origin != before->origin) {
+		*flags |= OTHER_SORT;
+		*at++ = entry->cidr.addr.family;
+		*at++ = entry->list;
+		*at++ = entry->action;
+		*at++ = entry->origin;
+	}
+	if (entry->snat != before->snat) {
+		*flags |= OTHER_SNAT;
+		at = put_number(at, entry->snat);
+	}
+	if (entry->since != before->since) {
+		*flags |= OTHER_SINCE;
+		at = put_number(at, entry->since);
+	}
+	at = put_address(at, &entry->cidr.addr, &before->cidr.addr);
+	return put_number(at, (uint32_t)lines << 1 ^ lines >> 31);
+}
+
+struct reader {
+	const uint8_t *at, *end;
+	bool bad; /* the text ended too early, or cannot be right */
+};
+
+static uint8_t get_byte(struct reader *r)
+{
+	r->bad |= r->at == r->end;
+	return r->bad ? 0 : *r->at++;
+}
+
+static uint32_t get_number(struct reader *r)
+{
+	uint32_t number = 0;
+	uint8_t byte;
+	int shift = 0;
+
+	do {
+		byte = get_byte(r);
+		number |= (uint32_t)(byte & 0x7f) << shift;
+		shift += 7;
+	} while (byte & 0x80 && shift < 35);
+	return number;
+}
+
+static void get_address(struct reader *r, struct addr *addr)
+{
+	uint8_t *bytes = (uint8_t *)addr->a, shape = get_byte(r);
+	int length = addr->family == 4 ? 4 : 16;
+	int same = shape >> 4, zeros = shape & 15;
+
+	r->bad |= same + zeros > length;
+	for (int i = same; i < length - zeros; i++)
+		bytes[i] = get_byte(r);
+	if (!r->bad)
+		memset(bytes + length - zeros, 0, zeros);
+}
+
+/* *entry: the one before; becomes the next one. */
+static void get_entry(struct reader *r, struct policy_entry *entry)
+{
+	uint8_t flags = get_byte(r), family = entry->cidr.addr.family;
+	uint32_t lines;
+
+	entry->cidr.plen = get_byte(r);
+	if (flags & OTHER_SORT) {
+		entry->cidr.addr.family = get_byte(r);
+		entry->list = get_byte(r);
+		entry->action = get_byte(r);
+		entry->origin = get_byte(r);
+	}
+	if (flags & OTHER_SNAT)
+		entry->snat = get_number(r);
+	if (flags & OTHER_SINCE)
+		entry->since = get_number(r);
+	if (family == 6 && entry->cidr.addr.family == 4)
+		memset(&entry->cidr.addr.a[1], 0, 12);
+	get_address(r, &entry->cidr.addr);
+	lines = get_number(r);
+	entry->line += lines >> 1 ^ -(lines & 1);
+}
+
 /* --- chunks ------------------------------------------------------------ */
 
 static uint32_t chunks(uint32_t length)
 {
-	return (length + CHUNK - 1) / CHUNK;
-}
+	uint32_t count = length / CHUNK + !!(length % CHUNK);
 
-static int write_chunk(const struct instance *instance, uint32_t generation,
-		       uint32_t n, const char *text, uint32_t length)
-{
-	struct masq_history_key key = { generation, n };
-	struct masq_history_chunk chunk = {};
-	size_t left = length - n * CHUNK;
-	int err, patience = PATIENCE;
-
-	memcpy(chunk.bytes, text + n * CHUNK, left < CHUNK ? left : CHUNK);
-	do {
-		err = bpf_map_update_elem(instance->map[MAP_masq_history], &key,
-					  &chunk, BPF_ANY);
-		if (err == -ENOMEM)
-			nanosleep(&moment, NULL);
-	} while (err == -ENOMEM && --patience);
-	return err;
+	return count < MASQ_HISTORY_CHUNKS ? count : MASQ_HISTORY_CHUNKS;
 }
 
 static int read_chunk(const struct instance *instance, uint32_t generation,
@@ -100,13 +212,25 @@ static int read_head(const struct instance *instance, uint32_t generation,
 /* Chunk 0, which knows how many there are, goes last. */
 static void forget(const struct instance *instance, uint32_t generation)
 {
-	struct masq_history_key key = { .generation = generation };
+	int fd = instance->map[MAP_masq_history];
+	struct masq_history_key *keys;
+	uint32_t count, done;
 	struct head head;
 
 	if (read_head(instance, generation, &head))
 		return;
-	for (key.chunk = chunks(head.length); key.chunk--;)
-		bpf_map_delete_elem(instance->map[MAP_masq_history], &key);
+	count = chunks(head.length);
+	keys = calloc(count, sizeof(*keys));
+	for (uint32_t i = 0; keys && i < count; i++)
+		keys[i] =
+			(struct masq_history_key){ generation, count - 1 - i };
+	for (uint32_t at = 0; keys && at < count; at += done) {
+		done = count - at;
+		/* stops at one that a killed writer did not write */
+		if (bpf_map_delete_batch(fd, keys + at, &done, NULL))
+			done = done < count - at ? done + 1 : 1;
+	}
+	free(keys);
 }
 
 /* --- saving ------------------------------------------------------------ */
@@ -164,21 +288,22 @@ static void find_command(char *buf, size_t len)
 			buf[i] = ' ';
 }
 
+/* In whole chunks. */
 static char *make_text(const struct policy *policy,
 		       const struct policy_change *change, uint32_t *length)
 {
-	size_t size = sizeof(struct head) +
-		      policy->count * sizeof(struct item) +
+	size_t most = sizeof(struct head) + policy->count * ENTRY_MAX +
 		      policy->snat_count * sizeof(struct source_item);
-	char *text = calloc(1, size);
+	char *text = calloc(most / CHUNK + 1, CHUNK);
 	struct head *head = (struct head *)text;
-	struct item *item = (struct item *)(head + 1);
-	struct source_item *source;
+	struct source_item *source = (struct source_item *)(head + 1);
+	struct policy_entry none = {};
+	const struct policy_entry *before = &none;
+	uint8_t *at;
 
 	if (!text)
 		return NULL;
 	*head = (struct head){
-		.length = size,
 		.entries = policy->count,
 		.snats = policy->snat_count,
 		.added = change->added,
@@ -189,27 +314,16 @@ static char *make_text(const struct policy *policy,
 	};
 	find_who(head->who, sizeof(head->who));
 	find_command(head->command, sizeof(head->command));
-	for (size_t i = 0; i < policy->count; i++, item++) {
-		const struct policy_entry *entry = &policy->entries[i];
-
-		*item = (struct item){
-			.family = entry->cidr.addr.family,
-			.plen = entry->cidr.plen,
-			.list = entry->list,
-			.action = entry->action,
-			.line = entry->line,
-			.since = entry->since,
-			.snat = entry->snat,
-			.origin = entry->origin,
-		};
-		memcpy(item->addr, entry->cidr.addr.a, sizeof(item->addr));
-	}
-	source = (struct source_item *)item;
 	for (size_t i = 0; i < policy->snat_count; i++, source++) {
 		source->family = policy->snat[i].family;
 		memcpy(source->addr, policy->snat[i].a, sizeof(source->addr));
 	}
-	*length = size;
+	at = (uint8_t *)source;
+	for (size_t i = 0; i < policy->count; i++) {
+		at = put_entry(at, &policy->entries[i], before);
+		before = &policy->entries[i];
+	}
+	head->length = *length = (char *)at - text;
 	return text;
 }
 
@@ -225,10 +339,43 @@ static uint32_t oldest_but(const struct instance *instance, uint32_t generation)
 	return 0;
 }
 
+/* The first `count` chunks of the text, in order. */
+static int write_chunks(const struct instance *instance, uint32_t generation,
+			const char *text, uint32_t count)
+{
+	int fd = instance->map[MAP_masq_history], err = 0;
+	int patience = PATIENCE;
+	struct masq_history_key *keys = calloc(count, sizeof(*keys));
+	uint32_t done, old;
+
+	if (!keys)
+		return -ENOMEM;
+	for (uint32_t n = 0; n < count; n++)
+		keys[n] = (struct masq_history_key){ generation, n };
+	for (uint32_t at = 0; at < count; at += done) {
+		done = count - at;
+		err = bpf_map_update_batch(fd, keys + at, text + at * CHUNK,
+					   &done, NULL);
+		if (!err)
+			break;
+		/* an error before the first element leaves it as it was */
+		if (done == count - at)
+			done = 0;
+		if (err == -E2BIG && (old = oldest_but(instance, generation)))
+			forget(instance, old);
+		else if (err == -ENOMEM && patience--)
+			nanosleep(&moment, NULL);
+		else
+			break;
+	}
+	free(keys);
+	return err;
+}
+
 void history_save(struct instance *instance, const struct policy *policy,
 		  const struct policy_change *change)
 {
-	uint32_t generation = policy->head.generation, length = 0, old;
+	uint32_t generation = policy->head.generation, length = 0;
 	char *text = make_text(policy, change, &length);
 	int err = text ? 0 : -ENOMEM;
 
@@ -237,18 +384,12 @@ void history_save(struct instance *instance, const struct policy *policy,
 	forget(instance, generation);
 	if (generation > HISTORY_KEPT)
 		forget(instance, generation - HISTORY_KEPT);
-	for (uint32_t n = 0; !err && n < chunks(length); n++) {
-		err = write_chunk(instance, generation, n, text, length);
-		while (err == -E2BIG &&
-		       (old = oldest_but(instance, generation))) {
-			forget(instance, old);
-			err = write_chunk(instance, generation, n, text,
-					  length);
-		}
-	}
+	if (!err && length > MASQ_HISTORY_CHUNKS * CHUNK)
+		err = -E2BIG;
+	err = err ?: write_chunks(instance, generation, text, chunks(length));
 	if (!err) {
-		((struct head *)text)->whole = 1;
-		err = write_chunk(instance, generation, 0, text, length);
+		((struct head *)text)->whole = WHOLE;
+		err = write_chunks(instance, generation, text, 1);
 	}
 	if (err) {
 		forget(instance, generation);
@@ -281,32 +422,28 @@ static int read_text(const struct instance *instance, uint32_t generation,
 static int make_policy(const struct head *head, const char *text,
 		       struct policy **out)
 {
-	const struct item *item =
-		(const struct item *)(text + sizeof(struct head));
 	const struct source_item *source =
-		(const struct source_item *)(item + head->entries);
+		(const struct source_item *)(text + sizeof(*head));
+	struct reader r = {
+		.at = (const uint8_t *)(source + head->snats),
+		.end = (const uint8_t *)text + head->length,
+	};
 	struct policy *policy = calloc(1, sizeof(*policy));
+	struct policy_entry entry = {};
 	int err = policy ? 0 : -ENOMEM;
 
 	if (!err)
 		policy->snat = calloc(head->snats + 1, sizeof(*policy->snat));
 	if (!err && !policy->snat)
 		err = -ENOMEM;
-	for (uint32_t i = 0; i < head->entries && !err; i++, item++) {
-		struct policy_entry entry = {
-			.cidr = { { .family = item->family }, item->plen },
-			.list = item->list,
-			.action = item->action,
-			.origin = item->origin,
-			.line = item->line,
-			.since = item->since,
-			.snat = item->snat,
-		};
-
-		memcpy(entry.cidr.addr.a, item->addr, sizeof(item->addr));
-		err = item->snat > head->snats ? -EBADMSG
-					       : policy_append(policy, &entry);
+	for (uint32_t i = 0; i < head->entries && !err; i++) {
+		get_entry(&r, &entry);
+		err = r.bad || entry.snat > head->snats
+			      ? -EBADMSG
+			      : policy_append(policy, &entry);
 	}
+	if (!err && r.at != r.end)
+		err = -EBADMSG;
 	if (err) {
 		policy_free(policy);
 		return err;
@@ -322,6 +459,16 @@ static int make_policy(const struct head *head, const char *text,
 	return 0;
 }
 
+/* Is what it says about its size possible? */
+static bool is_sound(const struct head *head)
+{
+	size_t sources = (size_t)head->snats * sizeof(struct source_item);
+
+	return head->length <= MASQ_HISTORY_CHUNKS * CHUNK &&
+	       head->length >= sizeof(*head) + sources +
+				       (size_t)head->entries * ENTRY_MIN;
+}
+
 int history_load(const struct instance *instance, uint32_t generation,
 		 struct policy **policy, struct history_note *note)
 {
@@ -329,10 +476,9 @@ int history_load(const struct instance *instance, uint32_t generation,
 	char *text;
 	int err = read_head(instance, generation, &head);
 
-	if (err || !head.whole)
+	if (err || head.whole != WHOLE)
 		return err ?: -ENOENT;
-	if (head.length != sizeof(head) + head.entries * sizeof(struct item) +
-				   head.snats * sizeof(struct source_item))
+	if (!is_sound(&head))
 		return -EBADMSG;
 	if (policy) {
 		err = read_text(instance, generation, &head, &text);
@@ -364,7 +510,8 @@ uint32_t history_newest(const struct instance *instance, uint32_t from)
 	struct head head;
 
 	for (uint32_t back = 0; back < HISTORY_KEPT && back < from; back++)
-		if (!read_head(instance, from - back, &head) && head.whole)
+		if (!read_head(instance, from - back, &head) &&
+		    head.whole == WHOLE)
 			return from - back;
 	return 0;
 }

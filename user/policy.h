@@ -15,6 +15,8 @@
 #include "config.h"
 #include "instance.h"
 
+#define NO_SLOT UINT32_MAX
+
 /* One entry of a policy, with where it comes from. */
 struct policy_entry {
 	struct cidr cidr;
@@ -24,7 +26,7 @@ struct policy_entry {
 	uint32_t line; /* config line */
 	uint32_t since; /* generation that brought it; 0: new */
 	uint16_t snat; /* index + 1 into policy.snat; 0: node address */
-	uint32_t slot; /* in masq_prefixes; UINT32_MAX: none yet */
+	uint32_t slot; /* in masq_prefixes, or NO_SLOT: none yet */
 };
 
 /* A policy as data: sorted by (list, cidr), one entry per (list, cidr). */
@@ -65,6 +67,9 @@ void policy_sort(struct policy *policy);
 void policy_del(struct policy *policy, struct policy_entry *entry);
 /* The entries for 0.0.0.0/0 and ::/0 that are there when nobody names them. */
 int policy_append_defaults(struct policy *policy);
+
+/* Number + 1 of an address in policy->snat, which has room for it. */
+uint16_t policy_snat_number(struct policy *policy, const struct addr *addr);
 
 /*
  * Makes `policy` the running one, atomically. Takes a new generation unless

@@ -47,6 +47,58 @@ static struct policy *make_policy(uint32_t count, uint32_t number)
 	return policy;
 }
 
+/* Nothing in it can be written shortly. */
+static struct policy *make_random(uint32_t count, unsigned int seed)
+{
+	struct policy *policy = make_policy(0, 1);
+
+	for (uint32_t i = 0; i < count; i++) {
+		struct policy_entry entry = {
+			.list = 1 + rand_r(&seed) % 3,
+			.action = rand_r(&seed) % 2,
+			.snat = rand_r(&seed) % 2,
+			.origin = rand_r(&seed) % 256,
+			.line = (uint32_t)rand_r(&seed) << 1,
+			.since = (uint32_t)rand_r(&seed) << 1,
+			.cidr = { .addr.family = rand_r(&seed) % 2 ? 4 : 6 },
+		};
+		int words = entry.cidr.addr.family == 4 ? 1 : 4;
+
+		for (int k = 0; k < words; k++)
+			entry.cidr.addr.a[k] = rand_r(&seed) % 4
+						       ? rand_r(&seed) << 1
+						       : rand_r(&seed) % 256;
+		entry.cidr = cidr_of(&entry.cidr.addr,
+				     rand_r(&seed) % (32 * words + 1));
+		assert_int_equal(policy_append(policy, &entry), 0);
+	}
+	policy_sort(policy);
+	return policy;
+}
+
+/* IPv6 hosts with random lines: 22 bytes each. */
+static struct policy *make_large(uint32_t count, unsigned int seed)
+{
+	struct policy *policy = make_policy(0, 1);
+
+	for (uint32_t i = 0; i < count; i++) {
+		struct policy_entry entry = {
+			.list = MASQ_L_DST,
+			.action = MASQ_KEEP,
+			.origin = MASQ_O_CONFIG,
+			.line = (uint32_t)rand_r(&seed) << 1,
+			.cidr = { { 6 }, 128 },
+		};
+
+		for (int k = 0; k < 4; k++)
+			entry.cidr.addr.a[k] =
+				htonl((uint32_t)rand_r(&seed) << 1 | 1);
+		assert_int_equal(policy_append(policy, &entry), 0);
+	}
+	policy_sort(policy);
+	return policy;
+}
+
 static struct policy_change apply(struct instance *instance,
 				  struct policy *policy)
 {
@@ -96,6 +148,25 @@ static void loaded_is_what_was_applied(void **state)
 		policy_free(policy);
 	}
 	assert_int_equal(history_load(instance, 6, NULL, &note), -ENOENT);
+	bare_free(instance);
+}
+
+static void every_kind_of_entry(void **state)
+{
+	struct instance *instance = bare_instance(64);
+	struct policy *loaded;
+
+	(void)state;
+	for (uint32_t g = 1; g <= 50; g++) {
+		struct policy *policy = make_random(g * g, g);
+
+		policy->head.generation = g;
+		history_save(instance, policy, &(struct policy_change){});
+		assert_int_equal(history_load(instance, g, &loaded, NULL), 0);
+		check_same(loaded, policy);
+		policy_free(loaded);
+		policy_free(policy);
+	}
 	bare_free(instance);
 }
 
@@ -158,20 +229,20 @@ static void the_oldest_make_room(void **state)
 	assert_int_equal(count_kept(instance, g - 1), HISTORY_KEPT);
 	assert_int_equal(history_newest(instance, g - 1 - HISTORY_KEPT), 0);
 	/* 2 KiB each, and nothing of the others */
-	assert_int_equal(count_chunks(instance), HISTORY_KEPT * 3);
+	assert_int_equal(count_chunks(instance), HISTORY_KEPT * 2);
 	bare_free(instance);
 }
 
 /* Three of these fill the map: the fourth costs the first its place. */
 static void very_large_ones(void **state)
 {
-	const uint32_t count = MASQ_HISTORY_CHUNKS * 10;
-	struct instance *instance = bare_instance(4 * count);
+	const uint32_t count = MASQ_HISTORY_CHUNKS * 13;
+	struct instance *instance = bare_instance(64);
 	struct policy *loaded;
 
 	(void)state;
 	for (uint32_t g = 1; g <= 4; g++) {
-		struct policy *policy = make_policy(count, g);
+		struct policy *policy = make_large(count, g);
 
 		policy->head.generation = g;
 		history_save(instance, policy,
@@ -183,6 +254,42 @@ static void very_large_ones(void **state)
 	}
 	assert_int_equal(history_load(instance, 1, NULL, NULL), -ENOENT);
 	assert_in_range(count_kept(instance, 4), 2, 3);
+	bare_free(instance);
+}
+
+/* Whatever lies in the map, it is a policy or refused. */
+static void damaged_text(void **state)
+{
+	struct instance *instance = bare_instance(64);
+	struct policy *policy = make_random(60, 5), *loaded;
+	struct masq_history_key key = { .generation = 1 };
+	struct masq_history_chunk whole, chunk;
+	int fd = instance->map[MAP_masq_history];
+	unsigned int refused = 0, taken = 0, seed = 9;
+
+	(void)state;
+	policy->head.generation = 1;
+	history_save(instance, policy, &(struct policy_change){});
+	for (int i = 0; i < 3000; i++) {
+		key.chunk = rand_r(&seed) % 2;
+		assert_int_equal(bpf_map_lookup_elem(fd, &key, &whole), 0);
+		chunk = whole;
+		chunk.bytes[rand_r(&seed) % sizeof(chunk.bytes)] ^=
+			1 << rand_r(&seed) % 8;
+		assert_int_equal(bpf_map_update_elem(fd, &key, &chunk, 0), 0);
+		if (history_load(instance, 1, &loaded, NULL)) {
+			refused++;
+		} else {
+			taken++;
+			policy_free(loaded);
+		}
+		assert_int_equal(bpf_map_update_elem(fd, &key, &whole, 0), 0);
+	}
+	assert_true(refused > 100 && taken > 100);
+	/* a whole chunk is missing */
+	assert_int_equal(bpf_map_delete_elem(fd, &key), 0);
+	assert_int_not_equal(history_load(instance, 1, &loaded, NULL), 0);
+	policy_free(policy);
 	bare_free(instance);
 }
 
@@ -204,6 +311,9 @@ static void a_killed_writer(void **state)
 	assert_int_equal(bpf_map_update_elem(fd, &key, &chunk, BPF_ANY), 0);
 	assert_int_equal(history_load(instance, 1, &loaded, NULL), -ENOENT);
 	assert_int_equal(history_newest(instance, 1), 0);
+	/* nor is one from which a removal was cut short */
+	key.chunk = chunks - 1;
+	assert_int_equal(bpf_map_delete_elem(fd, &key), 0);
 	/* and the next one of that number takes its place */
 	history_save(instance, policy, &(struct policy_change){});
 	assert_int_equal(history_load(instance, 1, &loaded, NULL), 0);
@@ -217,10 +327,12 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(loaded_is_what_was_applied),
+		cmocka_unit_test(every_kind_of_entry),
 		cmocka_unit_test(back_to_an_old_one),
 		cmocka_unit_test(the_oldest_make_room),
 		cmocka_unit_test(very_large_ones),
 		cmocka_unit_test(a_killed_writer),
+		cmocka_unit_test(damaged_text),
 	};
 
 	log_level = -1;

@@ -662,7 +662,7 @@ static void test_killed(void **state)
 	bare_free(instance);
 }
 
-/* A large change brings the other half along after the flip. */
+/* A very large change brings the other half along after the flip. */
 static void test_killed_late(void **state)
 {
 	struct policy *policy = big_policy(20000, 20000, 0);
