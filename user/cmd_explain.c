@@ -154,6 +154,13 @@ static int ask(struct explain *e)
 
 /* --- what it was before ------------------------------------------------ */
 
+/* The same under every policy? */
+static bool is_fixed(uint32_t reason)
+{
+	return reason == MASQ_R_HOST || reason == MASQ_R_MULTICAST ||
+	       reason == MASQ_R_LINK_LOCAL;
+}
+
 static void find_before(struct explain *e)
 {
 	struct plan_treatment now = plan_treat(e->policy, &e->source, &e->dest);
@@ -496,13 +503,18 @@ static int run(const struct cmd_line *line)
 	result = cmd_open_policy(line, INSTANCE_READ, &e.instance, &e.policy);
 	if (result)
 		goto out;
-	find_before(&e);
 	if (instance_is_elsewhere(e.instance)) {
 		instance_say_elsewhere(e.instance);
 		result = CMD_FAILED;
-	} else if (find_uplink(&e) || ask(&e) || count_flows(&e)) {
+		goto out;
+	}
+	if (find_uplink(&e) || ask(&e) || count_flows(&e)) {
 		result = CMD_FAILED;
-	} else if (line->json) {
+		goto out;
+	}
+	if (!is_fixed(e.answer.reason))
+		find_before(&e);
+	if (line->json) {
 		print_json(&e);
 	} else {
 		print_headline(&e);

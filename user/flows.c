@@ -143,6 +143,18 @@ static uint32_t elapsed(uint32_t now, uint32_t then)
 }
 
 /*
+ * Ticks until a flow may expire when no packet comes. The dataplane gives each
+ * a sixty-fourth and a tick more (flow_expiry in bpf/flow.h), which is left
+ * out: never more than the timeout that the config has.
+ */
+static uint32_t remaining(uint32_t now, uint32_t last_seen, uint32_t expires)
+{
+	uint32_t margin = (expires - last_seen + 64) / 65;
+
+	return passed(now, expires - margin) ? 0 : expires - margin - now;
+}
+
+/*
  * A record as a struct flow. The halves of a masqueraded flow give the same
  * tuple: each one's xlat is the other's inside address and port. The families'
  * records differ only in the number of address words, so one text serves both.
@@ -175,7 +187,8 @@ static uint32_t elapsed(uint32_t now, uint32_t then)
 					   : record->ingress,                  \
 			.age = elapsed(now, record->created),                  \
 			.idle = elapsed(now, record->last_seen),               \
-			.left = record->expires - now,                         \
+			.left = remaining(now, record->last_seen,              \
+					  record->expires),                    \
 		};                                                             \
 		memcpy(flow->in.a, rev ? record->xlat_addr : key->in_addr,     \
 		       4 * WORDS);                                             \

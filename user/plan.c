@@ -383,10 +383,20 @@ static const char *range_text(uint16_t min, uint16_t max, char buf[32])
 	return buf;
 }
 
-/* A tick is up to 0.16 s, and a timeout is a whole number of them. */
-static void seconds_text(double seconds, char buf[32])
+/*
+ * A timeout is a whole number of ticks, rounded up (a tick is up to 0.16 s):
+ * whole seconds within the last of them are what the config says.
+ */
+static void timeout_text(const struct instance *instance, uint32_t ticks,
+			 char buf[32])
 {
-	snprintf(buf, 32, seconds < 10 ? "%.1fs" : "%.0fs", seconds);
+	double seconds = ticks_to_seconds(instance, ticks);
+	double below = ticks_to_seconds(instance, ticks - 1);
+
+	if ((uint64_t)seconds > below)
+		snprintf(buf, 32, "%llus", (unsigned long long)seconds);
+	else
+		snprintf(buf, 32, "%.1fs", seconds);
 }
 
 static void find_settings(struct plan *plan, const struct instance *instance)
@@ -423,8 +433,8 @@ static void find_settings(struct plan *plan, const struct instance *instance)
 	for (int i = 0; i < MASQ_T_MAX; i++) {
 		if (a->timeout[i] == b->timeout[i])
 			continue;
-		seconds_text(ticks_to_seconds(instance, a->timeout[i]), from);
-		seconds_text(ticks_to_seconds(instance, b->timeout[i]), to);
+		timeout_text(instance, a->timeout[i], from);
+		timeout_text(instance, b->timeout[i], to);
 		add_setting(plan, timeouts[i], from, to);
 	}
 	snprintf(from, sizeof(from), "%u", a->max_flows_per_pod);

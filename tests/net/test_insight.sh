@@ -78,6 +78,16 @@ plan_says_whether_something_changes() {
 		--against nowhere.yaml)" 2
 }
 
+plan_tells_settings_as_the_file_does() {
+	local plan
+	back
+	sed '$a timeouts: {udp: 5s, udpUnreplied: 500ms, icmp: 61s}' \
+		old.yaml >settings.yaml
+	plan=$(masq plan settings.yaml --json)
+	json_is settings "$plan" '[.settings[] | [.name, .from, .to]]' \
+		'[["timeouts.udp","300s","5s"],["timeouts.udpUnreplied","120s","0.5s"],["timeouts.icmp","60s","61s"]]'
+}
+
 plan_is_true() {
 	local range
 	back
@@ -316,6 +326,10 @@ explain_knows_before() {
 		"{\"generation\":$before,\"action\":\"masquerade\",\"prefix\":\"0.0.0.0/0\"}"
 	json_is changed "$explained" '[.changed.generation, .changed.command]' \
 		"[$((before + 1)),\"masqbpf reload --config new.yaml\"]"
+	# what no policy decides was not otherwise before
+	json_is "before, of the node itself" \
+		"$(masq explain $NODE_ADDR --json)" '[.reason, .before, .changed]' \
+		'["host",null,null]'
 }
 
 examples_are_true() {
@@ -324,6 +338,7 @@ examples_are_true() {
 
 row "plan: flows and pods that go there" plan_counts_flows_and_pods
 row "plan: exit codes" plan_says_whether_something_changes
+row "plan: settings" plan_tells_settings_as_the_file_does
 row "plan: what it says is what happens" plan_is_true
 row "plan: without a node, without privileges" plan_without_a_node
 row "plan: a Kubernetes manifest" plan_reads_a_manifest

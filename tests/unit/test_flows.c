@@ -161,6 +161,26 @@ static void test_expired(void **state)
 	bare_free(instance);
 }
 
+/* What is left is never more than the config's timeout, nor much less. */
+static void test_what_is_left(void **state)
+{
+	static const int32_t timeouts[] = { 1, 32, 63, 64, 65, 3750, 116250 };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(timeouts) / sizeof(*timeouts); i++) {
+		struct instance *instance = bare_instance(64);
+		int32_t timeout = timeouts[i];
+		struct seen seen;
+
+		put_single(instance, MASQ_K_KEEP, 5000,
+			   timeout + timeout / 64 + 1);
+		seen = walk(instance, NULL);
+		assert_int_equal(seen.count, 1);
+		assert_int_equal(seen.last.left + seen.last.idle, timeout);
+		bare_free(instance);
+	}
+}
+
 static struct cidr cidr(const char *text)
 {
 	struct cidr out = {};
@@ -281,6 +301,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_pairs),
 		cmocka_unit_test(test_expired),
+		cmocka_unit_test(test_what_is_left),
 		cmocka_unit_test(test_filters),
 		cmocka_unit_test(test_ipv6_icmp),
 		cmocka_unit_test(test_stop),
