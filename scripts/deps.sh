@@ -22,7 +22,7 @@ demo=(
 )
 test=(
 	buildah busybox-static clang-format containernetworking-plugins cpio
-	curl fish iputils-tracepath
+	curl faketime fish hping3 iputils-tracepath
 	kmod libcap2-bin libcmocka-dev mandoc mtr-tiny prometheus python3-scapy
 	python3-yaml qemu-system-x86 shellcheck strace systemd traceroute
 	wireguard-tools xz-utils yamllint zsh zstd

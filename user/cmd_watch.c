@@ -93,14 +93,14 @@ static bool is_taken(const struct masq_listener *listener, uint32_t now)
 	return listener->until && (int32_t)(listener->until - now) >= 0;
 }
 
-static uint32_t second(void)
+static uint32_t second(const struct watch *w)
 {
-	return clock_ns(CLOCK_MONOTONIC) / NS_PER_SEC;
+	return instance_now_ns(w->instance) / NS_PER_SEC;
 }
 
 static void renew_place(struct watch *w)
 {
-	w->me->until = second() + LEASE_SEC ?: 1;
+	w->me->until = second(w) + LEASE_SEC ?: 1;
 }
 
 static int say_full(const struct watch *w)
@@ -163,7 +163,7 @@ static int keep_place(struct watch *w)
 		w->me = NULL;
 		return -ESTALE;
 	}
-	if (!is_taken(w->me, second()))
+	if (!is_taken(w->me, second(w)))
 		log_warn(
 			"watch: was stopped for more than %d s: not all events of that time are shown",
 			LEASE_SEC);
@@ -216,9 +216,10 @@ static struct flow event_flow(const struct masq_event *e)
 	return flow;
 }
 
-static uint64_t event_realtime(const struct masq_event *e)
+static uint64_t event_realtime(const struct watch *w,
+			       const struct masq_event *e)
 {
-	return clock_ns(CLOCK_REALTIME) - clock_ns(CLOCK_MONOTONIC) +
+	return clock_ns(CLOCK_REALTIME) - instance_now_ns(w->instance) +
 	       e->time_ns;
 }
 
@@ -260,7 +261,7 @@ static void text_event(const struct watch *w, const struct masq_event *e,
 	struct flow_tuple orig = flow_orig(flow);
 	char src[64], dst[64], text[64], in[16];
 
-	print_clock(event_realtime(e));
+	print_clock(event_realtime(w, e));
 	printf("%s%-6s%s %-10s %-5s %s -> %s",
 	       e->type == MASQ_EV_DROP ? color_red(stdout) : "",
 	       event_names[e->type],
@@ -307,7 +308,7 @@ static void json_event(const struct watch *w, const struct masq_event *e,
 
 	json_begin_line(&j, stdout);
 	json_object(&j, NULL);
-	json_time(&j, event_realtime(e));
+	json_time(&j, event_realtime(w, e));
 	json_string(&j, "event", event_names[e->type]);
 	json_string(&j, "proto", proto_name(flow->proto, text, sizeof(text)));
 	json_end_of(&j, "orig", &orig);
@@ -376,7 +377,7 @@ static void vpc_line(const struct flow *flow, bool egress, uint64_t packets,
 static void vpc_event(const struct watch *w, const struct masq_event *e,
 		      const struct flow *flow)
 {
-	uint64_t end = event_realtime(e) / NS_PER_SEC;
+	uint64_t end = event_realtime(w, e) / NS_PER_SEC;
 	uint64_t start =
 		end - (uint64_t)ticks_to_seconds(w->instance, flow->age);
 	char bytes[24];

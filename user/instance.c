@@ -219,6 +219,14 @@ int instance_ctl(struct instance *instance, struct masq_ctl *request)
 	return request->error;
 }
 
+static uint64_t own_clock_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * 1000000000ULL + now.tv_nsec;
+}
+
 static int read_clock(struct instance *instance)
 {
 	struct masq_ctl clock = { .op = MASQ_CTL_CLOCK };
@@ -231,6 +239,7 @@ static int read_clock(struct instance *instance)
 	}
 	instance->clock_ns = clock.now_ns;
 	instance->clock_jiffies = clock.jiffies;
+	instance->clock_shift_ns = clock.now_ns - own_clock_ns();
 	return 0;
 }
 
@@ -269,13 +278,16 @@ static int read_hz(struct instance *instance, uint32_t *hz)
 	return -EPROTO;
 }
 
-uint32_t instance_now(struct instance *instance)
+uint64_t instance_now_ns(const struct instance *instance)
 {
-	struct timespec now;
-	uint64_t ns, hz = instance->meta.hz;
+	return own_clock_ns() + instance->clock_shift_ns;
+}
 
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	ns = now.tv_sec * 1000000000ULL + now.tv_nsec - instance->clock_ns;
+uint32_t instance_now(const struct instance *instance)
+{
+	uint64_t ns = instance_now_ns(instance) - instance->clock_ns;
+	uint64_t hz = instance->meta.hz;
+
 	return (instance->clock_jiffies + ns / 1000000000 * hz +
 		ns % 1000000000 * hz / 1000000000) >>
 	       MASQ_TICK_SHIFT;

@@ -75,9 +75,10 @@ struct instance {
 	struct masq_prefix *prefixes; /* mmap of masq_prefixes */
 	bool is_new; /* made by this instance_open */
 	int cpus; /* possible CPUs: values of a per-CPU lookup */
-	/* tick <-> time: tick at clock_ns (CLOCK_MONOTONIC) */
+	/* tick <-> time: jiffies at clock_ns, the kernel's CLOCK_MONOTONIC */
 	uint64_t clock_ns;
 	uint64_t clock_jiffies;
+	uint64_t clock_shift_ns; /* ours is another one in a time namespace */
 };
 
 struct instance_options {
@@ -130,7 +131,9 @@ int instance_say_elsewhere(const struct instance *instance);
 int instance_ctl(struct instance *instance, struct masq_ctl *request);
 
 /* Time. Ticks are the kernel's (masqbpf.h); both directions round to near. */
-uint32_t instance_now(struct instance *instance); /* current tick */
+uint32_t instance_now(const struct instance *instance); /* current tick */
+/* CLOCK_MONOTONIC as the programs see it, whatever our time namespace. */
+uint64_t instance_now_ns(const struct instance *instance);
 uint32_t ns_to_ticks(const struct instance *instance, uint64_t ns); /* up */
 double ticks_to_seconds(const struct instance *instance, int64_t ticks);
 

@@ -191,11 +191,11 @@ int policy_read(struct instance *instance, struct policy **out)
 	return err == -ENODATA ? err : fail(err, "read");
 }
 
-static uint64_t clock_now(clockid_t clock)
+static uint64_t wall_clock_ns(void)
 {
 	struct timespec t;
 
-	clock_gettime(clock, &t);
+	clock_gettime(CLOCK_REALTIME, &t);
 	return t.tv_sec * NS_PER_SEC + t.tv_nsec;
 }
 
@@ -205,7 +205,7 @@ static uint64_t clock_now(clockid_t clock)
  */
 static void wait_for_readers(struct work *w)
 {
-	uint64_t since = clock_now(CLOCK_MONOTONIC) - w->meta.flipped_ns;
+	uint64_t since = instance_now_ns(w->instance) - w->meta.flipped_ns;
 	/* killed between flip and note: the time is that of an older flip */
 	bool unknown = w->meta.dirty >> w->active & 1;
 
@@ -934,7 +934,7 @@ static int switch_halves(struct work *w)
 	err = write_one(w->instance, MAP_masq_active, 0, &w->idle);
 	if (err)
 		return fail(err, "write masq_active");
-	w->meta.flipped_ns = clock_now(CLOCK_MONOTONIC);
+	w->meta.flipped_ns = instance_now_ns(w->instance);
 	note_done(w);
 	return 0;
 }
@@ -1000,7 +1000,7 @@ int policy_apply(struct instance *instance, struct policy *policy,
 	if (difference == DIFFERENT) {
 		/* 0 means that there is no policy */
 		policy->head.generation = w.head.generation + 1 ?: 1;
-		policy->head.applied_ns = clock_now(CLOCK_REALTIME);
+		policy->head.applied_ns = wall_clock_ns();
 	}
 	change->generation = policy->head.generation;
 	for (size_t i = 0; i < policy->count; i++)
