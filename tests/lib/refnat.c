@@ -660,7 +660,8 @@ bool refnat_packet(struct refnat *nat, bool egress, const uint8_t *frame,
 		note = note_of(nat, &v, egress, false);
 		if (note) {
 			/* RFC 1858: it could replace the flags */
-			if (v.proto == IPPROTO_TCP && v.piece_off < 20)
+			if (note->translate && v.proto == IPPROTO_TCP &&
+			    v.piece_off < 20)
 				return false;
 			if (note->translate)
 				translate(want, v.l3, 0, 0, egress, &note->to,

@@ -75,9 +75,11 @@ static bool keeps(const struct ref_addr *dst)
 
 static bool is_local(const struct ref_addr *a)
 {
-	static const char *const locals[] = { NODE4,	      "10.44.14.1",
-					      "10.142.0.255", "10.44.14.255",
-					      NODE6,	      "fd00:44::1" };
+	/* fd00:44:: and its like: subnet-router anycast, RFC 4291 2.6.1 */
+	static const char *const locals[] = {
+		NODE4, "10.44.14.1", "10.142.0.255", "10.44.14.255",
+		NODE6, "fd00:44::1", "fd00:44::",    "fd00:142::",
+	};
 
 	/* the routing table calls IPv6 multicast local; nobody forwards it */
 	if (a->v6 ? a->a[0] == 0xff : a->a[0] == 127)
