@@ -269,18 +269,39 @@ details() { # KERNEL
 		has_result "$1" "$test" || continue
 		file=$(result "$1" "$test")
 		awk -v test="$test" '
-			function say(what) {
-				sub(/^(not )?ok [0-9]+ (- )?/, "")
-				sub(/^# SKIP /, "")
-				sub(/ *# SKIP */, ": ")
-				print "- " what ": `" test "` " $0
-				said++
+			/^# skip: / { why = substr($0, 9) }
+			/^(not )?ok [0-9]+ .*# SKIP/ {
+				name = $0
+				sub(/^(not )?ok [0-9]+ (- )?/, "", name)
+				if (sub(/^# SKIP /, "", name)) {
+					reason = why ? why : "no reason given"
+				} else {
+					reason = name
+					sub(/.*# SKIP /, "", reason)
+					sub(/ *# SKIP.*/, "", name)
+				}
+				if (!rows[reason]++)
+					order[++reasons] = reason
+				named[reason] = name
+				why = ""
+				next
 			}
-			/^(not )?ok [0-9]+ .*# SKIP/ { say("skipped"); next }
-			/^not ok [0-9]/ { say("failed"); failed++ }
+			/^not ok [0-9]/ {
+				sub(/^not ok [0-9]+ (- )?/, "")
+				print "- failed: `" test "` " $0
+				failed++
+			}
 			$1 == "exit" && $2 && !failed {
-				$0 = "exit status " $2
-				say("failed")
+				print "- failed: `" test "` exit status " $2
+			}
+			END {
+				for (i = 1; i <= reasons; i++) {
+					reason = order[i]
+					n = rows[reason]
+					print "- skipped: `" test "` " \
+						(n > 1 ? n " rows" : named[reason]) \
+						": " reason
+				}
 			}' "$file"
 		! grep -q '^vm.sh: .*the kernel complained' "$file" ||
 			echo "- the kernel complained: \`$test\`," \

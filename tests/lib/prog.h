@@ -15,6 +15,7 @@
 #include <bpf/libbpf.h>
 #include "masqbpf.h"
 #include "packet.h"
+#include "rows.h"
 
 #define NODE4 "10.142.0.6"
 #define POD4  "10.44.14.15"
@@ -61,6 +62,12 @@ int prog_lab_up(void **state);
 int prog_lab_down(void **state);
 /* Ends every flow, zeroes counters, restores the default policy. */
 int prog_lab_reset(void **state);
+
+/* Does this kernel load the object, "modern" or "legacy"? If not, the tests are
+ * printed as skipped. */
+bool prog_loads(const char *object, const struct CMUnitTest *tests, size_t n);
+/* Skips the test on a kernel that runs no forwarded test packet. */
+void prog_needs_forwarding(struct prog_lab *lab);
 
 /* Policy rows: "CIDR" with an action, prefix slot 2, 3, ... in order given. */
 void prog_policy(struct prog_lab *lab, ...); /* char *, int, ..., NULL */

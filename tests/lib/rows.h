@@ -7,10 +7,19 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <cmocka.h>
 #include <string.h>
 
 #define ROWS(rows) (sizeof(rows) / sizeof((rows)[0]))
+
+/* cmocka's line of a skipped test has no room for the reason. */
+#define skip_because(why)                    \
+	do {                                 \
+		printf("# skip: %s\n", why); \
+		fflush(stdout);              \
+		skip();                      \
+	} while (0)
 
 #define row_true(row, cond)                                       \
 	do {                                                      \

@@ -477,7 +477,7 @@ static void E1_flow_of_a_dead_address_ends(void **state)
 	struct masq_iface iface = {};
 
 	if (getenv("MASQ_TEST_FIB_SRC"))
-		skip(); /* the route decides, not masq_ifaces */
+		skip_because("the route decides, not masq_ifaces");
 	inet_pton(AF_INET, "10.142.0.77", &iface.addr4); /* not (any more) */
 	bpf_map_update_elem(prog_map(lab, "masq_ifaces"), &up, &iface, 0);
 	for (int i = 0; i < 2; i++) {
@@ -503,7 +503,7 @@ static void E1_one_way_flow_of_a_dead_address_ends(void **state)
 	struct masq_iface iface = {};
 
 	if (getenv("MASQ_TEST_FIB_SRC"))
-		skip(); /* the route decides, not masq_ifaces */
+		skip_because("the route decides, not masq_ifaces");
 	inet_pton(AF_INET, "10.142.0.77", &iface.addr4); /* not (any more) */
 	bpf_map_update_elem(prog_map(lab, "masq_ifaces"), &up, &iface, 0);
 	for (int i = 0; i < 3; i++)

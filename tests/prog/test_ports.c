@@ -351,6 +351,7 @@ static void F16_one_port_64_pods_two_processors(void **state)
 {
 	struct prog_lab *lab = *state;
 
+	prog_needs_forwarding(lab);
 	for (int round = 0; round < 30; round++) {
 		struct worker workers[2] = {
 			{ .lab = lab }, { .lab = lab, .first = PODS / 2 }
@@ -558,6 +559,8 @@ static int run(const char *object, unsigned int max_flows, const char *name,
 {
 	char group[64];
 
+	if (!prog_loads(object, tests, n))
+		return 0;
 	snprintf(group, sizeof(group), "%s, %s", name, object);
 	prog_max_flows = max_flows;
 	setenv("MASQ_TEST_OBJECT", object, 1);

@@ -18,13 +18,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <cmocka.h>
 #include <bpf/bpf.h>
 #include <bpf/btf.h>
 #include <bpf/libbpf.h>
 #include "masqbpf.h"
 #include "masq.skel.h"
 #include "masq_modern.skel.h"
+#include "rows.h"
 
 /* The kernel gives up at 1,000,000. */
 #define MAX_INSNS 500000
@@ -231,7 +231,7 @@ static void verify(void **state)
 
 	if (row->modern && libbpf_probe_bpf_helper(BPF_PROG_TYPE_SCHED_CLS,
 						   BPF_FUNC_loop, NULL) != 1)
-		skip();
+		skip_because("this kernel has no bpf_loop");
 	skeleton = skeleton_open(row->modern);
 	small_maps(skeleton.obj);
 	bpf_object__for_each_program(prog, skeleton.obj)
