@@ -91,7 +91,7 @@ $(O)/tests/%: tests/%.c $(USER_LIB) $(PROG_LIB) | $(SKELS)
 	$(Q)$(CC) $(USER_CFLAGS) -Itests/lib -MMD -MP -MF $@.d -o $@ $< $(PROG_LIB) $(USER_LIB) $(USER_LDFLAGS) $(PKG_LIBS) -lcmocka
 
 # the parsers and nothing else: the fuzzers need neither BPF nor the kernel
-FUZZ_SRC := $(wildcard user/config*.c user/doc*.c) \
+FUZZ_SRC := $(wildcard user/config*.c user/doc.c user/doc_*.c) \
 	$(addprefix user/,cidr.c duration.c file.c rank.c reject.c)
 FUZZ_BIN := $(patsubst tests/fuzz/%.c,$(O)/tests/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 fuzz: $(FUZZ_BIN) ## build the fuzzers; run: build/tests/fuzz/fuzz_config DIR tests/fuzz/corpus/config

@@ -198,6 +198,40 @@ static int parse_plen(const char *text, const struct addr *addr,
 	return 0;
 }
 
+/* The number at *text, which moves on; above 999: not as we print it. */
+static unsigned int canonical(const char **text)
+{
+	const char *p = *text;
+	unsigned int value = 0;
+
+	while (isdigit((unsigned char)*p) && p - *text < 3)
+		value = 10 * value + (*p++ - '0');
+	if (p == *text || (**text == '0' && p - *text > 1))
+		return UINT32_MAX;
+	*text = p;
+	return value;
+}
+
+/* What nearly all are: 198.51.100.0/24 and nothing to say about it. */
+static bool parse_plain4(const char *text, struct cidr *out)
+{
+	uint32_t bits = 0;
+	unsigned int plen;
+
+	for (int part = 0; part < 4; part++) {
+		unsigned int value = canonical(&text);
+
+		if (value > 255 || *text++ != (part < 3 ? '.' : '/'))
+			return false;
+		bits = bits << 8 | value;
+	}
+	plen = canonical(&text);
+	if (plen > 32 || *text || (plen < 32 && bits << plen))
+		return false;
+	*out = (struct cidr){ .addr = { 4, { htonl(bits) } }, .plen = plen };
+	return true;
+}
+
 int cidr_parse(const char *text, struct cidr *out, char *err, size_t errlen)
 {
 	const char *slash = strchr(text, '/');
@@ -206,6 +240,8 @@ int cidr_parse(const char *text, struct cidr *out, char *err, size_t errlen)
 	struct addr near;
 	int ret;
 
+	if (parse_plain4(text, out))
+		return 0;
 	/* what is cut off here is still too long for parse_addr */
 	snprintf(head, sizeof(head), "%s", text);
 	head[strcspn(head, "/")] = '\0';

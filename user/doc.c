@@ -8,16 +8,56 @@
 #include <string.h>
 #include "doc.h"
 
+/* Nodes and their texts, one after the other: nothing is freed singly. */
+struct block {
+	struct block *next;
+	size_t used;
+	char bytes[];
+};
+
+#define BLOCK_SIZE (64 * 1024 - sizeof(struct block))
+
+static void *doc_alloc(struct doc *doc, size_t size)
+{
+	struct block *block = doc->blocks;
+	size_t room = size > BLOCK_SIZE ? size : BLOCK_SIZE;
+
+	size = (size + _Alignof(struct node) - 1) &
+	       ~(_Alignof(struct node) - 1);
+	if (!block || BLOCK_SIZE < block->used + size) {
+		block = malloc(sizeof(*block) + room + _Alignof(struct node));
+		if (!block)
+			return NULL;
+		block->used = 0;
+		block->next = doc->blocks;
+		doc->blocks = block;
+	}
+	block->used += size;
+	return block->bytes + block->used - size;
+}
+
+char *doc_text(struct doc *doc, const char *text, size_t length)
+{
+	char *copy = doc_alloc(doc, length + 1);
+
+	if (copy) {
+		memcpy(copy, text, length);
+		copy[length] = '\0';
+	}
+	return copy;
+}
+
 struct node *doc_node(struct doc *doc, enum node_type type, struct place place)
 {
-	struct node *node = calloc(1, sizeof(*node));
+	struct node *node = doc_alloc(doc, sizeof(*node));
 
 	if (!node)
 		return NULL;
-	node->type = type;
-	node->place = place;
-	node->next = doc->nodes;
-	doc->nodes = node;
+	*node = (struct node){ .type = type, .place = place };
+	if (type != NODE_SCALAR) {
+		node->next = doc->nodes;
+		doc->nodes = node;
+	}
 	doc->count++;
 	return node;
 }
@@ -40,16 +80,13 @@ int node_append(struct node *node, struct node *item)
 
 void doc_free(struct doc *doc)
 {
-	struct node *node = doc->nodes;
-
-	while (node) {
-		struct node *next = node->next;
-
-		free(node->text);
-		free(node->anchor);
+	for (struct node *node = doc->nodes; node; node = node->next)
 		free(node->items);
-		free(node);
-		node = next;
+	while (doc->blocks) {
+		struct block *next = doc->blocks->next;
+
+		free(doc->blocks);
+		doc->blocks = next;
 	}
 	*doc = (struct doc){ 0 };
 }
@@ -79,7 +116,7 @@ bool node_is_null(const struct node *node)
 					     "Null", "NULL", NULL };
 
 	return node->type == NODE_SCALAR && node->plain &&
-	       one_of(node->text, words);
+	       strchr("~nN", *node->text) && one_of(node->text, words);
 }
 
 /* The booleans of YAML 1.1. */

@@ -40,8 +40,10 @@ struct node {
 	struct node **items; /* list: the items; map: key, value, key ... */
 	size_t count, room;
 	char *anchor; /* while it is being read */
-	struct node *next; /* all nodes of the document */
+	struct node *next; /* all lists and maps of the document */
 };
+
+struct block; /* of memory */
 
 /*
  * Owns its nodes. An aliased node hangs in the tree more than once, but
@@ -51,7 +53,9 @@ struct node {
 struct doc {
 	struct node *root; /* NULL: empty */
 	struct node *nodes;
+	struct block *blocks;
 	size_t count;
+	size_t short_cut; /* values that did not go through the YAML parser */
 	struct place more; /* where another document begins */
 };
 
@@ -71,6 +75,9 @@ int doc_read_yaml(const char *text, size_t length, unsigned int index,
 int doc_read_json(const char *text, size_t length, struct doc *doc,
 		  struct doc_error *error);
 void doc_free(struct doc *doc);
+/* The same as doc_read_yaml, without its short cut through long lists. */
+int doc_read_yaml_whole(const char *text, size_t length, unsigned int index,
+			struct doc *doc, struct doc_error *error);
 
 /*
  * What the text of a scalar stands for, by the rules of YAML 1.1; 0 or
@@ -83,6 +90,8 @@ int node_integer(const struct node *node, bool *negative, uint64_t *out);
 
 /* For the two readers. */
 struct node *doc_node(struct doc *doc, enum node_type type, struct place place);
+/* A copy that lives as long as the document. NULL: no memory. */
+char *doc_text(struct doc *doc, const char *text, size_t length);
 int node_append(struct node *node, struct node *item);
 /* Fills *error, returns -EINVAL. */
 int doc_fail(struct doc_error *error, struct place place, const char *fmt, ...)

@@ -47,7 +47,7 @@ static int read_scalar(struct reader *r, struct node *node)
 		while (r->p < r->end && !strchr(" \t\r\n,:]}", *r->p))
 			step(r);
 		node->plain = true;
-		node->text = strndup(start, r->p - start);
+		node->text = doc_text(r->doc, start, r->p - start);
 		return node->text ? 0 : -ENOMEM;
 	}
 	do {
@@ -59,7 +59,8 @@ static int read_scalar(struct reader *r, struct node *node)
 		step(r);
 	value = json_loadb(start, r->p - start, JSON_DECODE_ANY, NULL);
 	if (value && json_is_string(value))
-		node->text = strdup(json_string_value(value));
+		node->text = doc_text(r->doc, json_string_value(value),
+				      json_string_length(value));
 	json_decref(value);
 	return node->text ? 0 : -ENOMEM;
 }
