@@ -109,7 +109,10 @@ $(O)/bench.bpf.o: tests/bench/gen.bpf.c Makefile
 $(O)/bench.skel.h: $(O)/bench.bpf.o
 	$(call say,SKEL,$@)
 	$(Q)$(BPFTOOL) gen skeleton $< name bench_skel > $@.tmp && mv $@.tmp $@
-$(O)/tests/bench/bench: tests/bench/bench.c $(USER_LIB) $(O)/bench.skel.h
+BPF_SRC_bench_xdp := tests/bench/xdp.bpf.c
+BPF_FLAGS_bench_xdp := -Itests/bench
+$(eval $(call bpf_rules,bench_xdp))
+$(O)/tests/bench/bench: tests/bench/bench.c $(USER_LIB) $(O)/bench.skel.h $(O)/bench_xdp.skel.h
 	$(call say,CC,$@)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(USER_CFLAGS) -Itests/bench -MMD -MP -MF $@.d -o $@ $< $(USER_LIB) $(USER_LDFLAGS) $(PKG_LIBS)

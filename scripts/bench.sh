@@ -26,7 +26,8 @@ usage() {
 # shellcheck source=tests/lib/lab.sh
 . tests/lib/lab.sh
 
-STAGES=(packets programs newflows ports connect bulk latency policy memory)
+STAGES=(packets programs newflows ports connect bulk latency policy memory
+	xdp)
 REPEAT=${REPEAT:-7}
 OUT=${OUT:-build/bench/results.tsv}
 BENCH=$LAB_ROOT/build/tests/bench/bench
@@ -134,7 +135,7 @@ column() {
 			}
 		EOF
 		;;
-	masqbpf) with_masqbpf "$1" ;;
+	masqbpf | xdp) with_masqbpf "$1" ;;
 	masqbpf+conntrack)
 		with_conntrack "$1"
 		with_masqbpf "$1"
@@ -516,6 +517,130 @@ stage_memory() {
 	done
 	result memory masqbpf 'IPv4 flow' bytes \
 		"$(awk -v b=$sum -v n=$MAX_FLOWS 'BEGIN { printf "%.1f", b / n }')"
+}
+
+# xdp_way WAY: what hangs at the uplink's ingress of lab xdp from now on;
+# nothing for the other ways
+xdp_way() {
+	local pins pin
+	pins=$(pins xdp)
+	for pin in "$pins"/tcx_ingress_* "$LAB_DIR/bpf/way"; do
+		[ -e "$pin" ] || continue
+		bpftool link detach pinned "$pin"
+		rm "$pin"
+	done
+	set -- "$1" node="$LAB_ID-xdp-node" dev=eth0 pin="$LAB_DIR/bpf/way"
+	case $1 in
+	tc) "$BENCH" hook "${@:2}" kind=tc prog="$pins/masq_ingress" ;;
+	xdp) "$BENCH" hook "${@:2}" kind=xdp pin_dir="$pins" ;;
+	'xdp redirect')
+		"$BENCH" hook "${@:2}" kind=xdp pin_dir="$pins" into=pod0 \
+			into_mac="$XDP_POD" ;;
+	esac
+}
+
+# xdp_flood WAY KEY=VALUE...: replies, from the far namespace on
+xdp_flood() {
+	local lab=xdp line
+	# what nobody translates has to go to the pod's own address
+	[ "$1" != plain ] || local NODE_ADDR=$POD_ADDR
+	if [ "$1" = 'tc fast path' ]; then
+		lab=masqbpf+fast
+	else
+		xdp_way "$1"
+	fi
+	line=$(flood "$lab" in via="$LAB_ID-$lab-far" via_dev=eth0 "${@:2}")
+	all_arrived "$line"
+	echo "$line"
+}
+
+# xdp_frames PROTO FLOWS KEY=VALUE...: one repetition of a row
+xdp_frames() {
+	local way line proto=$1 flows=$2
+	shift 2
+	for way in "${XDP_WAYS[@]}" 'xdp redirect' 'tc fast path'; do
+		# the stack has let a packet of every flow through just now
+		[ "$way" != 'tc fast path' ] ||
+			xdp_flood "$way" proto="$proto" flows="$flows" \
+				order=seq count="$flows" "$@" >/dev/null
+		line=$(xdp_flood "$way" proto="$proto" flows="$flows" \
+			count=150000 "$@")
+		result xdp "$way" "$proto $flows" ns "$(value ns "$line")"
+		result xdp "$way" "$proto $flows" skbs "$(value skbs "$line")"
+		result xdp "$way" "$proto $flows" seen "$(value seen "$line")"
+	done
+}
+
+# xdp_sockets veth|wire: one repetition with connections that the pod opens.
+# veth: as veth comes, segments and checksums are left to it, and it hands them
+# over undone. wire: far does both, and the node's GRO has frames to merge.
+xdp_sockets() {
+	local way lab line tx=on gro=off
+	[ "$1" = veth ] || tx=off gro=on
+	for way in "${XDP_WAYS[@]}"; do
+		lab=xdp
+		[ "$way" != plain ] || lab=plain
+		# as long as XDP is there, nobody can turn TSO on again
+		xdp_way none
+		lab_in "$lab-far" ethtool -K eth0 tx $tx tso $tx gso $tx >/dev/null
+		lab_in "$lab-node" ethtool -K eth0 gro $gro >/dev/null
+		[ "$lab" != xdp ] || xdp_way "$way"
+		# rates per second of processor time: the machine has other work
+		line=$(lab_in "$lab-pod" taskset -c "$CPU" \
+			iperf3 -J -R -t 1 -c 11.0.0.1 |
+			jq -r '.end | (.sum_received.bits_per_second / 1e9) as $rate |
+				(.cpu_utilization_percent |
+				 (.host_total + .remote_total) / 100) as $cpus |
+				"gbit=\($rate) per_cpu=\($rate / $cpus)"')
+		result xdp "$way" "bulk $1" gbit "$(value gbit "$line")"
+		result xdp "$way" "bulk $1" per_cpu "$(value per_cpu "$line")"
+		line=$("$BENCH" rr client="$LAB_ID-$lab-pod" \
+			server="$LAB_ID-$lab-far" ms=300 cpu="$CPU")
+		result xdp "$way" "rr $1" p50_us "$(value p50_us "$line")"
+	done
+}
+
+# xdp: what if XDP and not tc received replies? Both get the same frames, from
+# the far side's end of the uplink; see tests/bench/xdp.bpf.c.
+XDP_WAYS=(plain tc xdp)
+stage_xdp() {
+	local i lab way dir line flows
+	labs plain xdp masqbpf+fast
+	XDP_POD=$(mac xdp-pod eth0)
+	for lab in xdp masqbpf+fast; do
+		# without GRO a veth takes no frames from XDP
+		lab_in $lab-node ethtool -K eth0 gro on >/dev/null
+		lab_in $lab-pod ethtool -K eth0 gro on >/dev/null
+		# once more out than `establish`: now the fast path is allowed
+		for dir in out in out in out; do
+			for line in "udp 65536" "tcp 8"; do
+				line=$(flood $lab $dir proto="${line% *}" \
+					flows="${line#* }" count="${line#* }")
+				all_arrived "$line"
+			done
+		done
+	done
+	for way in "${XDP_WAYS[@]}" 'xdp redirect' 'tc fast path'; do
+		xdp_flood "$way" verify=1 flows=64 count=1000 >/dev/null
+	done
+	for flows in "${FLOW_COUNTS[@]}"; do
+		for ((i = 0; i < REPEAT; i++)); do
+			xdp_frames udp "$flows" order=random
+		done
+	done
+	for flows in 1 8; do
+		for ((i = 0; i < REPEAT; i++)); do
+			xdp_frames tcp "$flows" frame=1514
+		done
+	done
+	for lab in plain xdp; do
+		lab_spawn $lab-far taskset -c "$CPU" iperf3 -s >/dev/null
+	done
+	sleep 0.5
+	for ((i = 0; i < REPEAT; i++)); do
+		xdp_sockets veth
+		xdp_sockets wire
+	done
 }
 
 about() {

@@ -7,6 +7,12 @@
  *	    counted at `sink_dev` of namespace `sink`. Optionally the kernel's
  *	    run time per packet of the program pinned at `prog`, or of our own
  *	    `empty`, `bare` or `line` program attached to `hook_dev` of the node.
+ *	    With `via` the frames begin in that namespace and leave it by `via_dev`,
+ *	    whose other end `dev` is.
+ *   hook   a link of `kind` tc (the program pinned at `prog`) or xdp (our own,
+ *	    with the maps of the pins in `pin_dir`) at ingress of `dev` in
+ *	    namespace `node`, pinned at `pin`; xdp sends packets past the stack
+ *	    to `into` (a device, its peer has `into_mac`) if that is given
  *   connect  TCP connections from `client` to `server`, opened and closed,
  *	    `parallel` at once, for `ms`
  *   rr	    TCP request and response of `size` bytes from `client` to `server`
@@ -34,6 +40,7 @@
 #include <time.h>
 #include <unistd.h>
 #include <linux/bpf.h>
+#include <linux/if_link.h>
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include "masqbpf.h"
@@ -42,6 +49,7 @@
 #include "policy.h"
 #include "bench.h"
 #include "bench.skel.h"
+#include "bench_xdp.skel.h"
 
 #define TCX_INGRESS 46 /* BPF_TCX_INGRESS, 6.6 */
 #define TCX_EGRESS  47
@@ -134,17 +142,21 @@ static unsigned int device(const char *name, uint8_t *mac)
 	return if_nametoindex(name);
 }
 
-static void hook(const struct bpf_program *prog, unsigned int ifindex,
-		 unsigned int type)
+/* Lives as long as this process, unless somebody pins it. */
+static int hook(int prog, unsigned int ifindex, unsigned int type,
+		unsigned int flags)
 {
 	union bpf_attr attr = {};
+	int link;
 
-	attr.link_create.prog_fd = bpf_program__fd(prog);
+	attr.link_create.prog_fd = prog;
 	attr.link_create.target_ifindex = ifindex;
 	attr.link_create.attach_type = type;
-	/* lives as long as this process */
-	if (syscall(SYS_bpf, BPF_LINK_CREATE, &attr, sizeof(attr)) < 0)
-		die("TCX: %s", strerror(errno));
+	attr.link_create.flags = flags;
+	link = syscall(SYS_bpf, BPF_LINK_CREATE, &attr, sizeof(attr));
+	if (link < 0)
+		die("link: %s", strerror(errno));
+	return link;
 }
 
 static void pin_to_cpu(void)
@@ -172,6 +184,12 @@ static void read_job(struct bench_job *job)
 	job->flows = number("flows", 1);
 	job->inwards = !strcmp(text("dir", "out"), "in");
 	job->order = !strcmp(order, "random") ? BENCH_RANDOM : BENCH_SEQUENTIAL;
+	job->frame = number("frame", BENCH_FRAME);
+	job->proto = !strcmp(text("proto", "udp"), "tcp") ? IPPROTO_TCP
+							  : IPPROTO_UDP;
+	if (job->frame < BENCH_FRAME || job->frame > BENCH_FRAME_MAX ||
+	    (job->frame > BENCH_FRAME && job->proto == IPPROTO_UDP))
+		die("frame=%u: no such frames", job->frame);
 }
 
 /* The keys that masq_flows4 holds for the same flows: FWD and REV. */
@@ -225,13 +243,12 @@ static int flood(void)
 {
 	struct bench_skel *skel = bench_skel__open();
 	const char *own = text("own", NULL), *pin = text("prog", NULL);
-	const char *sink = text("sink", NULL);
+	const char *sink = text("sink", NULL), *via = text("via", NULL);
 	uint32_t count = number("count", 300000);
 	uint64_t ns = 0, runs = 0, ns_end, runs_end;
-	uint8_t frame[BENCH_FRAME] = {};
-	struct xdp_md ctx = { .data_end = sizeof(frame) };
-	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = frame,
-		    .data_size_in = sizeof(frame), .ctx_in = &ctx,
+	uint8_t frame[BENCH_FRAME_MAX] = {};
+	struct xdp_md ctx = {};
+	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = frame, .ctx_in = &ctx,
 		    .ctx_size_in = sizeof(ctx), .repeat = count,
 		    .flags = BPF_F_TEST_XDP_LIVE_FRAMES, .batch_size = BATCH);
 	struct bench_job job = {};
@@ -245,9 +262,18 @@ static int flood(void)
 	enter(need("node"));
 	ctx.ingress_ifindex = device(need("dev"), job.dst_mac);
 	job.src_mac[0] = 2;
+	ctx.data_end = job.frame;
+	opts.data_size_in = job.frame;
+	if (via) {
+		enter(via);
+		ctx.ingress_ifindex = device(need("via_dev"), NULL);
+		job.redirect = ctx.ingress_ifindex;
+		enter(need("node"));
+	}
 	memcpy((void *)&skel->rodata->job, &job, sizeof(job));
 	skel->rodata->want_src = htonl(address("want_src", NULL));
 	skel->rodata->want_dst = htonl(address("want_dst", NULL));
+	skel->rodata->verify = number("verify", 0);
 	skel->rodata->ingress = job.inwards;
 	bpf_map__set_max_entries(skel->maps.bare_flows,
 				 own ? number("table", 524288) : 1);
@@ -265,8 +291,8 @@ static int flood(void)
 			fill_bare(skel, &job,
 				  address("node_addr", "10.142.0.6"));
 		watched = bpf_program__fd(prog);
-		hook(prog, device(need("hook_dev"), NULL),
-		     job.inwards ? TCX_INGRESS : TCX_EGRESS);
+		hook(watched, device(need("hook_dev"), NULL),
+		     job.inwards ? TCX_INGRESS : TCX_EGRESS, 0);
 	} else if (pin) {
 		watched = bpf_obj_get(pin);
 		if (watched < 0)
@@ -274,10 +300,10 @@ static int flood(void)
 	}
 	if (sink) {
 		enter(sink);
-		hook(skel->progs.sink, device(need("sink_dev"), NULL),
-		     TCX_INGRESS);
-		enter(need("node"));
+		hook(bpf_program__fd(skel->progs.sink),
+		     device(need("sink_dev"), NULL), TCX_INGRESS, 0);
 	}
+	enter(via ? via : need("node"));
 	pin_to_cpu();
 	if (!number("stats", 1))
 		watched = -1; /* the accounting itself costs time */
@@ -297,14 +323,14 @@ static int flood(void)
 	getrusage(RUSAGE_SELF, &r1);
 	/* what still lies in a backlog is received by now */
 	usleep(1000);
-	printf("ns=%u wall_ns=%.1f cpu_ns=%.1f sent=%u seen=%llu wrong=%llu "
-	       "switches=%ld",
+	printf("ns=%u wall_ns=%.1f cpu_ns=%.1f sent=%u seen=%llu skbs=%llu "
+	       "wrong=%llu switches=%ld",
 	       opts.duration,
 	       ((t1.tv_sec - t0.tv_sec) * 1e9 + t1.tv_nsec - t0.tv_nsec) /
 		       count,
 	       ((c1.tv_sec - c0.tv_sec) * 1e9 + c1.tv_nsec - c0.tv_nsec) /
 		       count,
-	       count, skel->bss->seen, skel->bss->wrong,
+	       count, skel->bss->seen, skel->bss->skbs, skel->bss->wrong,
 	       r1.ru_nivcsw - r0.ru_nivcsw);
 	if (watched >= 0) {
 		run_time(watched, &ns_end, &runs_end);
@@ -318,6 +344,66 @@ static int flood(void)
 	}
 	putchar('\n');
 	bench_skel__destroy(skel);
+	return 0;
+}
+
+/* --- where the programs hang ---------------------------------------------- */
+
+static void pinned_map(struct bpf_map *map)
+{
+	char path[512];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/%s", need("pin_dir"),
+		 bpf_map__name(map));
+	fd = bpf_obj_get(path);
+	if (fd < 0 || bpf_map__reuse_fd(map, fd))
+		die("%s: %s", path, strerror(errno));
+	close(fd);
+}
+
+/* xdp: native; with `into` (and its peer's `into_mac`) past the stack */
+static int load_xdp(void)
+{
+	struct bench_xdp *skel = bench_xdp__open();
+	const char *into = text("into", NULL);
+	struct bench_redirect to = {};
+
+	if (!skel)
+		die("cannot open the XDP program");
+	if (into) {
+		to.ifindex = device(into, to.src_mac);
+		if (sscanf(need("into_mac"), "%hhx:%hhx:%hhx:%hhx:%hhx:%hhx",
+			   &to.dst_mac[0], &to.dst_mac[1], &to.dst_mac[2],
+			   &to.dst_mac[3], &to.dst_mac[4], &to.dst_mac[5]) != 6)
+			die("into_mac: not a MAC address");
+	}
+	memcpy((void *)&skel->rodata->to, &to, sizeof(to));
+	pinned_map(skel->maps.masq_flows4);
+	pinned_map(skel->maps.masq_counters);
+	if (bench_xdp__load(skel))
+		die("cannot load the XDP program");
+	return bpf_program__fd(skel->progs.xdp_ingress);
+}
+
+static int hook_pinned(void)
+{
+	unsigned int ifindex;
+	int prog, link;
+
+	enter(need("node"));
+	ifindex = device(need("dev"), NULL);
+	if (!strcmp(need("kind"), "xdp")) {
+		prog = load_xdp();
+		link = hook(prog, ifindex, BPF_XDP, XDP_FLAGS_DRV_MODE);
+	} else {
+		prog = bpf_obj_get(need("prog"));
+		if (prog < 0)
+			die("%s: %s", need("prog"), strerror(errno));
+		link = hook(prog, ifindex, TCX_INGRESS, 0);
+	}
+	if (bpf_obj_pin(link, need("pin")))
+		die("%s: %s", need("pin"), strerror(errno));
 	return 0;
 }
 
@@ -549,10 +635,8 @@ static const struct {
 	const char *name;
 	int (*run)(void);
 } commands[] = {
-	{ "flood", flood },
-	{ "connect", tcp_connect },
-	{ "rr", tcp_rr },
-	{ "apply", apply },
+	{ "flood", flood }, { "hook", hook_pinned }, { "connect", tcp_connect },
+	{ "rr", tcp_rr },   { "apply", apply },
 };
 
 int main(int argc, char **argv)

@@ -10,7 +10,8 @@
 
 #include <linux/types.h>
 
-#define BENCH_FRAME 60 /* 64 on a wire, with the checksum at its end */
+#define BENCH_FRAME	60 /* 64 on a wire, with the checksum at its end */
+#define BENCH_FRAME_MAX 1514
 
 enum bench_order {
 	BENCH_SEQUENTIAL,
@@ -29,6 +30,17 @@ struct bench_job {
 	__u32 flows;
 	__u32 order;
 	__u32 inwards; /* as the far side answers: to `src` */
+	__u32 frame; /* bytes: BENCH_FRAME, or more of TCP */
+	__u32 redirect; /* out of this device instead of into the stack */
+	__u8 proto; /* IPPROTO_UDP or IPPROTO_TCP */
+	__u8 pad[3];
+	__u8 dst_mac[6];
+	__u8 src_mac[6];
+};
+
+/* Where the XDP experiment (xdp.bpf.c) sends packets past the stack. */
+struct bench_redirect {
+	__u32 ifindex; /* 0: it does not */
 	__u8 dst_mac[6];
 	__u8 src_mac[6];
 };

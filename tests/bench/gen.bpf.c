@@ -3,13 +3,15 @@
  * gen.bpf.c - the packet source and what masqbpf is compared with. `gen` is
  * run by BPF_PROG_TEST_RUN with live frames: it writes the whole header of
  * every frame (recycled pages hold what the receiver made of the last one) and
- * passes the frame into the stack of the device that it was run for. `sink`
- * counts and drops at the end of the way.
+ * passes the frame into the stack of the device that it was run for, or sends
+ * it out of another one. `sink` counts and drops at the end of the way.
  */
+#include <stdbool.h>
 #include <linux/bpf.h>
 #include <linux/if_ether.h>
 #include <linux/in.h>
 #include <linux/ip.h>
+#include <linux/tcp.h>
 #include <linux/udp.h>
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
@@ -19,13 +21,21 @@
 #define TC_NEXT -1
 #define TC_DROP 2
 
-const volatile struct bench_job job = { .dsts = 1, .ports = 1, .flows = 1 };
+const volatile struct bench_job job = {
+	.dsts = 1,
+	.ports = 1,
+	.flows = 1,
+	.frame = BENCH_FRAME,
+	.proto = IPPROTO_UDP,
+};
 __u32 next = 0;
 
 /* sink */
 const volatile __be32 want_src = 0; /* 0: any */
 const volatile __be32 want_dst = 0;
-__u64 seen = 0;
+const volatile __u32 verify = 0; /* the checksum of each UDP frame, too */
+__u64 seen = 0; /* frames as they were sent */
+__u64 skbs = 0; /* what GRO made of them */
 __u64 wrong = 0;
 /* bare */
 const volatile __u32 ingress = 0;
@@ -45,52 +55,81 @@ int gen(struct xdp_md *ctx)
 	struct ethhdr *eth = data;
 	struct iphdr *ip = data + ETH_HLEN;
 	struct udphdr *udp = (void *)(ip + 1);
+	struct tcphdr *tcp = (void *)(ip + 1);
+	const __u32 l3_len = job.frame - ETH_HLEN, l4_len = l3_len - 20;
+	bool is_tcp = job.proto == IPPROTO_TCP;
 	struct bench_flow f;
-	__u32 i, sum;
+	__u32 i, sum, seq;
 
 	if (data + BENCH_FRAME > end)
 		return XDP_ABORTED;
 	i = job.order == BENCH_RANDOM ? bpf_get_prandom_u32() : next++;
+	/* in turn, every frame follows on the last one of its flow: GRO asks */
+	seq = i / job.flows * (l4_len - sizeof(*tcp));
 	bench_flow(&job, job.first + i % job.flows, &f);
 	for (int b = 0; b < ETH_ALEN; b++) {
 		eth->h_dest[b] = job.dst_mac[b];
 		eth->h_source[b] = job.src_mac[b];
 	}
 	eth->h_proto = bpf_htons(ETH_P_IP);
-	*(__be32 *)ip = bpf_htonl(0x45000000 | (BENCH_FRAME - ETH_HLEN));
-	*(__be32 *)&ip->id = 0;
+	*(__be32 *)ip = bpf_htonl(0x45000000 | l3_len);
+	*(__be32 *)&ip->id = is_tcp ? bpf_htonl(0x4000) : 0; /* DF */
 	ip->ttl = 64;
-	ip->protocol = IPPROTO_UDP;
+	ip->protocol = job.proto;
 	ip->check = 0;
 	ip->saddr = bpf_htonl(job.inwards ? f.dst : f.src);
 	ip->daddr = bpf_htonl(job.inwards ? f.src : f.dst);
 	udp->source = bpf_htons(job.inwards ? f.dport : f.sport);
 	udp->dest = bpf_htons(job.inwards ? f.sport : f.dport);
-	udp->len = bpf_htons(BENCH_FRAME - ETH_HLEN - sizeof(*ip));
-	udp->check = 0;
-	__builtin_memset(udp + 1, 0, BENCH_FRAME - ETH_HLEN - 28);
 	sum = (f.src >> 16) + (f.src & 0xffff) + (f.dst >> 16) +
 	      (f.dst & 0xffff);
-	ip->check = bpf_htons(
-		~fold(sum + 0x4500 + (BENCH_FRAME - ETH_HLEN) + 0x4011));
-	sum += IPPROTO_UDP + 2 * (BENCH_FRAME - ETH_HLEN - 20) + f.sport +
-	       f.dport;
-	udp->check = bpf_htons(~fold(sum));
-	return XDP_PASS;
+	ip->check = bpf_htons(~fold(sum + 0x4500 + l3_len + 0x4000 + job.proto +
+				    (is_tcp ? 0x4000 : 0)));
+	sum += job.proto + l4_len + f.sport + f.dport;
+	if (is_tcp) {
+		tcp->seq = bpf_htonl(seq);
+		tcp->ack_seq = bpf_htonl(1);
+		/* five words, ACK; window; the payload stays all zeros */
+		*((__be32 *)tcp + 3) = bpf_htonl(0x50108000);
+		*((__be32 *)tcp + 4) = 0;
+		sum += (seq >> 16) + (seq & 0xffff) + 1 + 0x5010 + 0x8000;
+		tcp->check = bpf_htons(~fold(sum));
+	} else {
+		udp->len = bpf_htons(l4_len);
+		udp->check = 0;
+		__builtin_memset(udp + 1, 0, BENCH_FRAME - ETH_HLEN - 28);
+		udp->check = bpf_htons(~fold(sum + l4_len));
+	}
+	return job.redirect ? bpf_redirect(job.redirect, 0) : XDP_PASS;
+}
+
+/* The one's complement sum over pseudo-header and UDP comes to all ones. */
+static __always_inline bool udp_intact(struct iphdr *ip, void *end)
+{
+	const __u32 len = BENCH_FRAME - ETH_HLEN - sizeof(*ip);
+	__s64 sum;
+
+	if (ip->protocol != IPPROTO_UDP || (void *)(ip + 1) + len > end)
+		return true;
+	sum = bpf_csum_diff(NULL, 0, &ip->saddr, 8 + len,
+			    bpf_htons(IPPROTO_UDP) + bpf_htons(len));
+	return sum >= 0 && fold(sum) == 0xffff;
 }
 
 SEC("tc")
 int sink(struct __sk_buff *skb)
 {
-	void *data = (void *)(long)skb->data;
+	void *data = (void *)(long)skb->data, *end;
 	struct iphdr *ip = data + ETH_HLEN;
 
-	if (skb->protocol != bpf_htons(ETH_P_IP) ||
-	    (void *)(ip + 1) > (void *)(long)skb->data_end)
+	end = (void *)(long)skb->data_end;
+	if (skb->protocol != bpf_htons(ETH_P_IP) || (void *)(ip + 1) > end)
 		return TC_NEXT;
-	seen++;
+	skbs++;
+	seen += skb->gso_segs > 1 ? skb->gso_segs : 1;
 	if ((want_src && ip->saddr != want_src) ||
-	    (want_dst && ip->daddr != want_dst))
+	    (want_dst && ip->daddr != want_dst) ||
+	    (verify && !udp_intact(ip, end)))
 		wrong++;
 	return TC_DROP;
 }

@@ -224,6 +224,51 @@ def memory(r):
             'allocated as they come):\n\n' + table(['', 'bytes'], rows))
 
 
+def xdp(r):
+    names = {'plain': 'plain', 'tc': 'tc ingress', 'xdp': 'XDP, to the stack',
+             'xdp redirect': 'XDP, into the pod', 'tc fast path': 'tc, fast path'}
+    ways = [w for w in names if w in r.columns('xdp')]
+
+    def less(x, way, other):
+        pairs = zip(r.get('xdp', way, x, 'ns'), r.get('xdp', other, x, 'ns'))
+        return middle([a - b for a, b in pairs])
+
+    def frames(proto):
+        return [[f'{int(x.split()[1]):,}'] +
+                [middle(r.get('xdp', w, x, 'ns')) for w in ways] +
+                [less(x, 'xdp', 'tc'), less(x, 'xdp redirect', 'tc fast path')]
+                for x in r.xs('xdp') if x.split()[0] == proto]
+
+    def merged(x):
+        seen, skbs = (r.get('xdp', 'tc', x, m) for m in ('seen', 'skbs'))
+        return f'{sum(seen) / sum(skbs):.0f}' if seen and skbs else '-'
+
+    head = ['flows'] + [names[w] for w in ways] + \
+        ['to the stack - tc', 'into the pod - fast path']
+    out = ['Replies as the uplink receives them, 64 bytes of UDP, flows in random '
+           'order, ns per packet; differences by pairs of one repetition:\n',
+           table(head, frames('udp'))]
+    out += ['1,514 bytes of TCP, flows in turn, ns per frame on the wire; GRO '
+            'makes one packet of so many for the stack and for tc:\n',
+            table(head[:1] + ['merged'] + head[1:],
+                  [row[:1] + [merged(f'tcp {row[0]}')] + row[1:]
+                   for row in frames('tcp')])]
+    ways = ways[:3]
+    rows = []
+    for kind, metric, what, digits in (
+            ('bulk', 'gbit', 'bulk to the pod, Gbit/s', 2),
+            ('bulk', 'per_cpu', '... per second of processor time', 2),
+            ('rr', 'p50_us', 'request and response, p50, us', 1)):
+        for place, how in (('veth', 'as veth comes'), ('wire', 'as from a wire')):
+            rows.append([f'{what}, {how}'] + [
+                middle(r.get('xdp', w, f'{kind} {place}', metric), digits)
+                for w in ways])
+    out += ['TCP connections of the pod, both ends on one processor. As veth '
+            'comes: with TSO and unfinished checksums. As from a wire: neither, '
+            'GRO on the node:\n', table([''] + [names[w] for w in ways], rows)]
+    return '\n'.join(out)
+
+
 def goals(r):
     """What is asked of it, what came out."""
     rows = []
@@ -314,13 +359,14 @@ def goals(r):
 
 STAGES = {'packets': packets, 'programs': programs, 'newflows': newflows,
           'ports': ports, 'connect': connect, 'bulk': bulk,
-          'latency': latency, 'policy': policy, 'memory': memory}
+          'latency': latency, 'policy': policy, 'memory': memory,
+          'xdp': xdp}
 TITLES = {'packets': 'Established packets',
           'programs': 'The programs alone',
           'newflows': 'New flows', 'ports': 'When ports run out',
           'connect': 'TCP connections', 'bulk': 'TCP bulk',
           'latency': 'Latency', 'policy': 'Large policies',
-          'memory': 'Memory'}
+          'memory': 'Memory', 'xdp': 'Ingress by XDP'}
 
 
 def tick_step(top):
