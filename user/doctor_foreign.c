@@ -121,7 +121,7 @@ static void check_cni(struct doctor *d)
 	static const char dir_path[] = "/etc/cni/net.d";
 	DIR *dir = opendir(dir_path);
 	struct dirent *entry;
-	size_t files = 0, masquerading = 0;
+	size_t files = 0, masquerading = 0, unread = 0;
 
 	while (dir && (entry = readdir(dir))) {
 		const char *suffix = strrchr(entry->d_name, '.');
@@ -136,6 +136,14 @@ static void check_cni(struct doctor *d)
 		snprintf(path, sizeof(path), "%s/%s", dir_path, entry->d_name);
 		config = json_load_file(path, 0, NULL);
 		files++;
+		if (!config) {
+			unread++;
+			doctor_add(
+				d, DOCTOR_WARNING, "cni",
+				"look for ipMasq in it; CNI itself would refuse it",
+				"%s: cannot be read as JSON: whether its plugin translates is not known",
+				path);
+		}
 		masquerading += check_plugin(d, path, config);
 		json_array_foreach(json_object_get(config, "plugins"), i,
 				   plugin)
@@ -144,7 +152,7 @@ static void check_cni(struct doctor *d)
 	}
 	if (dir)
 		closedir(dir);
-	if (!masquerading)
+	if (!masquerading && !unread)
 		doctor_add(d, DOCTOR_OK, "cni", NULL,
 			   files ? "%zu configs in %s, none has ipMasq: true"
 				 : "%zu configs in %s",
@@ -184,7 +192,7 @@ static bool read_kubelet(const char *pid, char *buf, size_t len)
 
 static void check_kubelet(struct doctor *d)
 {
-	static const char option[] = "--non-masquerade-cidr=";
+	static const char option[] = "\n--non-masquerade-cidr";
 	DIR *proc = opendir("/proc");
 	struct dirent *entry;
 	char line[16384];
@@ -201,7 +209,9 @@ static void check_kubelet(struct doctor *d)
 				   "no --non-masquerade-cidr");
 			continue;
 		}
+		/* its value behind a "=", or the next word */
 		value += sizeof(option) - 1;
+		value += *value == '=' || *value == '\n';
 		value[strcspn(value, "\n")] = '\0';
 		if (!strcmp(value, "0.0.0.0/0"))
 			doctor_add(d, DOCTOR_OK, "kubelet", NULL,

@@ -17,7 +17,7 @@
 #include "out.h"
 
 #define BLOCK	  512
-#define MAX_BYTES (64 << 20) /* of one member */
+#define MAX_BYTES (128 << 20) /* of one member: a full table is 90 MB */
 
 /* POSIX.1-1988 */
 struct ustar {
@@ -141,6 +141,12 @@ int doctor_report(const struct doctor *d, const char *pin_dir, const char *path)
 		{ "history.json", "history" },
 		{ "flows.json", "flows" },
 	};
+	/*
+	 * Of the settings those that decide what becomes of packets, by name:
+	 * among the others are secrets (tcp_fastopen_key, stable_secret).
+	 */
+	static char settings[] =
+		"^net\\.(ipv4\\.(ip_|icmp_)|netfilter\\.nf_conntrack_|core\\.bpf_|ipv[46]\\.conf\\..*\\.(forwarding|rp_filter|accept_local|route_localnet|disable_ipv6|mtu)$)";
 	static char *const tools[][7] = {
 		{ "uname.txt", "uname", "-a" },
 		{ "ip-addr.txt", "ip", "-d", "addr" },
@@ -149,7 +155,7 @@ int doctor_report(const struct doctor *d, const char *pin_dir, const char *path)
 		{ "ip-xfrm-policy.txt", "ip", "xfrm", "policy" },
 		{ "nft.txt", "nft", "-a", "list", "ruleset" },
 		{ "iptables-legacy.txt", "iptables-legacy-save", "-t", "nat" },
-		{ "sysctl-net.txt", "sysctl", "-a", "-r", "^net.ipv[46]" },
+		{ "sysctl-net.txt", "sysctl", "-a", "-r", settings },
 	};
 	static const char *const files[][2] = {
 		{ "os-release", "/etc/os-release" },

@@ -17,6 +17,7 @@
 
 Standard library only: the bpf() system call by its numbers.
 """
+import contextlib
 import ctypes
 import errno
 import os
@@ -86,9 +87,10 @@ def get(path):
 
 
 def load(prog_path, map_path):
-    # maps count against it before 5.11
-    resource.setrlimit(resource.RLIMIT_MEMLOCK,
-                       (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    # maps count against it before 5.11; later it need not be permitted
+    with contextlib.suppress(ValueError):
+        resource.setrlimit(resource.RLIMIT_MEMLOCK,
+                           (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
     map_fd = bpf(MAP_CREATE, struct.pack("<IIII", MAP_TYPE_ARRAY, 4, 8, 1))
     code = ctypes.create_string_buffer(program(map_fd))
     licence = ctypes.create_string_buffer(b"GPL")

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# What an operator looks at: plan, top, doctor, history and rollback on a lab
-# with traffic; the examples of the documentation. test_watch.sh has watch.
+# What an operator looks at: plan, top, history and rollback on a lab with
+# traffic; the examples of the documentation. Watch and doctor have their own.
 set -euo pipefail
 . "$(dirname "$0")/../lib/tap.sh"
 . "$(dirname "$0")/../lib/lab.sh"
@@ -142,151 +142,6 @@ top_shows_rates() {
 	is "no terminal" "$(status_of masq top </dev/null)" 2
 }
 
-# --- doctor -----------------------------------------------------------------
-
-findings() { # CHECK: the levels of its findings
-	masq doctor --json >doctor.json || true
-	jq -r ".findings[] | select(.check == \"$1\") | .level" doctor.json |
-		sort -u | xargs
-}
-
-doctor_is_content() {
-	local check
-	back
-	for check in foreign-nat uplinks overlap unreplied pod-cidrs \
-		forwarding mtu ipsec instance; do
-		is "$check" "$(findings $check)" ok
-	done
-}
-
-# finds CHECK LEVEL UNDO COMMAND...: and is as content as before afterwards
-finds() {
-	local check=$1 level=$2 undo=$3 before after
-	shift 3
-	before=$(findings "$check")
-	"$@"
-	after=$(findings "$check")
-	$undo
-	is "$check" "$after" "$level"
-	is "$check afterwards" "$(findings "$check")" "$before"
-}
-
-foreign_nft() {
-	lab_in node nft "add table ip foreign
-		add chain ip foreign out { type nat hook postrouting priority srcnat; }
-		add rule ip foreign out $1"
-}
-
-no_foreign_nft() {
-	lab_in node nft delete table ip foreign
-}
-
-doctor_finds_nft() {
-	back
-	finds foreign-nat bad no_foreign_nft foreign_nft 'oifname eth0 masquerade'
-	finds foreign-nat bad no_foreign_nft foreign_nft \
-		'ip saddr 10.44.14.0/24 snat to 10.142.0.9'
-	# not pods'
-	finds foreign-nat note no_foreign_nft foreign_nft \
-		'ip saddr 172.17.0.0/16 masquerade'
-	finds foreign-nat ok no_foreign_nft foreign_nft 'oifname eth0 accept'
-}
-
-iptables_on() {
-	IPTABLES=$1
-	lab_in node "$1" -t nat -N IP-MASQ-AGENT
-	lab_in node "$1" -t nat -A IP-MASQ-AGENT -j MASQUERADE
-	lab_in node "$1" -t nat -A POSTROUTING -j IP-MASQ-AGENT
-}
-
-iptables_off() {
-	lab_in node "$IPTABLES" -t nat -F
-	lab_in node "$IPTABLES" -t nat -X
-}
-
-doctor_finds_iptables() {
-	back
-	finds foreign-nat bad iptables_off iptables_on iptables-nft
-	lab_in node iptables-legacy -t nat -S >/dev/null 2>&1 ||
-		skip "this kernel has no legacy iptables"
-	finds foreign-nat bad iptables_off iptables_on iptables-legacy
-}
-
-unforward() {
-	lab_in node sysctl -qw net.ipv4.ip_forward=0
-}
-
-forward() {
-	lab_in node sysctl -qw net.ipv4.ip_forward=1
-}
-
-kept_peer() {
-	lab_in node ip route add 172.30.0.0/16 via $FAR_GATEWAY
-	masq reload --config new.yaml
-}
-
-no_kept_peer() {
-	lab_in node ip route del 172.30.0.0/16
-	back
-}
-
-second_uplink() {
-	lab_ns other
-	lab_link node eth1 other eth0
-	lab_in node ip addr add 10.143.0.6/24 dev eth1
-	lab_in node ip route add 198.18.0.0/15 via 10.143.0.1
-}
-
-no_second_uplink() {
-	lab_in node ip link del eth1
-}
-
-unanswered() {
-	local i
-	lab_reject $POD_NET
-	masq reload --config new.yaml
-	for i in 1 2 3; do
-		connect pod1 172.30.1.$i
-	done
-}
-
-answered() {
-	lab_accept
-	back
-}
-
-small_mtu() {
-	lab_in node ip link set eth0 mtu 1400
-}
-
-usual_mtu() {
-	lab_in node ip link set eth0 mtu 1500
-}
-
-doctor_finds_the_node() {
-	back
-	finds forwarding bad forward unforward
-	finds overlap warning no_kept_peer kept_peer
-	finds uplinks "bad ok" no_second_uplink second_uplink
-	finds mtu warning usual_mtu small_mtu
-}
-
-doctor_finds_the_incident() {
-	back
-	finds unreplied bad answered unanswered
-}
-
-doctor_reports() {
-	back
-	is status "$(status_of masq doctor --report report.tar)" 0
-	tar xf report.tar
-	jq -e .generation masqbpf-report/status.json >/dev/null
-	jq -e .prefixes masqbpf-report/counters.json >/dev/null
-	grep -q '^ok .*foreign-nat' masqbpf-report/doctor.txt
-	is "who may read it" "$(stat -c %a report.tar)" 600
-	is "written over" "$(status_of masq doctor --report report.tar)" 1
-}
-
 # --- history ----------------------------------------------------------------
 
 generation() {
@@ -343,12 +198,6 @@ row "plan: what it says is what happens" plan_is_true
 row "plan: without a node, without privileges" plan_without_a_node
 row "plan: a Kubernetes manifest" plan_reads_a_manifest
 row "top: rates" top_shows_rates
-row "doctor: a healthy node" doctor_is_content
-row "doctor: foreign nft rules" doctor_finds_nft
-row "doctor: iptables, legacy too" doctor_finds_iptables
-row "doctor: forwarding, overlap, uplinks, MTU" doctor_finds_the_node
-row "doctor: kept and never answered" doctor_finds_the_incident
-row "doctor: the report" doctor_reports
 row "history and rollback" history_and_back
 row "explain: what it was before" explain_knows_before
 row "the examples of the documentation" examples_are_true

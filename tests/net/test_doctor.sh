@@ -1,0 +1,404 @@
+#!/usr/bin/env bash
+# masqbpf doctor: each thing that it finds, made in a lab and taken away again;
+# every bad one and every warning says what to do. And its report.
+set -euo pipefail
+. "$(dirname "$0")/../lib/tap.sh"
+. "$(dirname "$0")/../lib/lab.sh"
+
+PORT=443
+POD=10.44.14.15
+
+lab_begin
+lab_node_far
+lab_pod pod1 $POD
+lab_pod pod2 10.44.14.16
+lab_serve far $PORT
+cd "$LAB_DIR"
+
+config() { # CIDRS
+	printf 'nonMasqueradeCIDRs: [%s]\npodCIDRs: [10.44.0.0/16]\n' "$1"
+}
+
+config 10.0.0.0/8 >old.yaml
+config '10.0.0.0/8, 172.16.0.0/12' >new.yaml
+masq attach eth0 --config old.yaml
+
+# back: every row begins with old.yaml in force and no flow
+back() {
+	masq reload --config old.yaml
+	masq flush
+}
+
+json_is() { # NAME JSON FILTER WANT
+	is "$1" "$(jq -c "$3" <<<"$2")" "$4"
+}
+
+# status_of COMMAND...: its exit status, its output to $LAB_DIR/out
+status_of() {
+	local status=0
+	"$@" >"$LAB_DIR/out" 2>&1 || status=$?
+	echo $status
+}
+
+# connect NS DEST [PORT]: does not wait for an answer that does not come
+connect() {
+	lab_in "$1" timeout 0.3 bash -c ": </dev/tcp/$2/${3:-$PORT}" 2>/dev/null ||
+		true
+}
+
+# --- doctor -----------------------------------------------------------------
+
+findings() { # CHECK: the levels of its findings
+	masq doctor --json >doctor.json || true
+	jq -r ".findings[] | select(.check == \"$1\") | .level" doctor.json |
+		sort -u | xargs
+}
+
+doctor_is_content() {
+	local check
+	back
+	for check in foreign-nat uplinks overlap unreplied pod-cidrs \
+		forwarding mtu ipsec instance; do
+		is "$check" "$(findings $check)" ok
+	done
+}
+
+# finds CHECK LEVEL UNDO COMMAND...: and is as content as before afterwards
+finds() {
+	local check=$1 level=$2 undo=$3 before after
+	shift 3
+	before=$(findings "$check")
+	"$@"
+	after=$(findings "$check")
+	jq -r ".findings[] | select(.check == \"$check\") | .what" \
+		doctor.json >said
+	# a finding without a way out helps nobody
+	is "findings with nothing to do" "$(jq -r ".findings[] |
+		select(.check == \"$check\" and .todo == null and
+			(.level == \"bad\" or .level == \"warning\")) |
+		.what" doctor.json)" ""
+	$undo
+	[ -z "${SAYS-}" ] || grep -q -- "$SAYS" said ||
+		fail "$(cat said) instead of $SAYS"
+	is "$check" "$after" "$level"
+	is "$check afterwards" "$(findings "$check")" "$before"
+}
+
+foreign_nft() {
+	lab_in node nft "add table ip foreign
+		add chain ip foreign out { type nat hook postrouting priority srcnat; }
+		add rule ip foreign out $1"
+}
+
+no_foreign_nft() {
+	lab_in node nft delete table ip foreign
+}
+
+doctor_finds_nft() {
+	back
+	finds foreign-nat bad no_foreign_nft foreign_nft 'oifname eth0 masquerade'
+	finds foreign-nat bad no_foreign_nft foreign_nft \
+		'ip saddr 10.44.14.0/24 snat to 10.142.0.9'
+	# not pods'
+	finds foreign-nat note no_foreign_nft foreign_nft \
+		'ip saddr 172.17.0.0/16 masquerade'
+	finds foreign-nat ok no_foreign_nft foreign_nft 'oifname eth0 accept'
+}
+
+iptables_on() {
+	IPTABLES=$1
+	lab_in node "$1" -t nat -N IP-MASQ-AGENT
+	lab_in node "$1" -t nat -A IP-MASQ-AGENT -j MASQUERADE
+	lab_in node "$1" -t nat -A POSTROUTING -j IP-MASQ-AGENT
+}
+
+iptables_off() {
+	lab_in node "$IPTABLES" -t nat -F
+	lab_in node "$IPTABLES" -t nat -X
+}
+
+doctor_finds_iptables() {
+	back
+	finds foreign-nat bad iptables_off iptables_on iptables-nft
+	lab_in node iptables-legacy -t nat -S >/dev/null 2>&1 ||
+		skip "this kernel has no legacy iptables"
+	finds foreign-nat bad iptables_off iptables_on iptables-legacy
+}
+
+# A machine with another /etc and its own processes: what is told to the CNI
+# plugins and to kubelet.
+findings_elsewhere() { # SETUP CHECK
+	lab_in node unshare -m --pid --fork --mount-proc bash -c "
+		mount -t tmpfs none /etc && mkdir -p /etc/cni/net.d && $1
+		'$MASQBPF' doctor --json" >doctor.json 2>elsewhere || true
+	jq -r ".findings[] | select(.check == \"$2\") | .level + \": \" + .what" \
+		doctor.json
+}
+
+cni() { # JSON NAME: what is said about this config of a plugin
+	echo "$1" >"$2"
+	findings_elsewhere "cp '$PWD/$2' /etc/cni/net.d/" cni
+}
+
+bridge() { # IPMASQ SUBNET
+	cat <<-EOF
+		{ "cniVersion": "0.3.1", "name": "pods", "plugins": [
+			{ "type": "bridge", "ipMasq": $1,
+			  "ipam": { "type": "host-local",
+				    "ranges": [[{ "subnet": "$2" }]] } },
+			{ "type": "portmap" }
+		] }
+	EOF
+}
+
+doctor_finds_cni_plugins() {
+	local where=/etc/cni/net.d
+	back
+	is "no config" "$(cni '' readme.txt)" "ok: 0 configs in $where"
+	is "one that leaves it to us" "$(cni "$(bridge false 10.44.14.0/24)" \
+		10-pods.conflist)" \
+		"ok: 1 configs in $where, none has ipMasq: true"
+	is "one that does not" "$(cni "$(bridge true 10.44.14.0/24)" \
+		10-pods.conflist)" \
+		"bad: $where/10-pods.conflist: plugin bridge has ipMasq: true: it translates 10.44.14.0/24 before us"
+	is "one for others" "$(cni "$(bridge true 10.88.0.0/16)" \
+		10-others.conflist)" \
+		"note: $where/10-others.conflist: plugin bridge has ipMasq: true: it translates 10.88.0.0/16 before us"
+	is "a single plugin" "$(cni '{ "type": "ptp", "ipMasq": true }' \
+		p.conf)" \
+		"warning: $where/p.conf: plugin ptp has ipMasq: true: it translates its pods before us"
+	is "no JSON" "$(cni 'ipMasq: true' broken.conf)" \
+		"warning: $where/broken.conf: cannot be read as JSON: whether its plugin translates is not known"
+}
+
+kubelet() { # OPTION...: what is said of one that was started with them
+	printf '#!/bin/bash\nread <>%q\n' "$PWD/never" >kubelet
+	[ -p never ] || mkfifo never
+	chmod +x kubelet
+	findings_elsewhere "{ '$PWD/kubelet' $* & } &&
+		until grep -qx kubelet /proc/[0-9]*/comm; do :; done" kubelet
+}
+
+doctor_finds_kubelet() {
+	back
+	is "none runs" "$(findings_elsewhere true kubelet)" ""
+	is "by default" "$(kubelet --v=2)" "ok: no --non-masquerade-cidr"
+	is "off" "$(kubelet --non-masquerade-cidr=0.0.0.0/0)" \
+		"ok: --non-masquerade-cidr=0.0.0.0/0"
+	is "on" "$(kubelet --v=2 --non-masquerade-cidr=10.0.0.0/8)" \
+		"bad: --non-masquerade-cidr=10.0.0.0/8: kubelet masquerades what is outside, before us"
+	is "on, in two words" "$(kubelet --non-masquerade-cidr 10.0.0.0/8 \
+		--v=2)" \
+		"bad: --non-masquerade-cidr=10.0.0.0/8: kubelet masquerades what is outside, before us"
+}
+
+# --- the node ---------------------------------------------------------------
+
+ipsec() { # SOURCE DEST [TEMPLATE]
+	lab_in node ip xfrm policy add src "$1" dst "$2" dir out \
+		${3:+tmpl src $NODE_ADDR dst $FAR_GATEWAY proto esp mode tunnel}
+}
+
+no_ipsec() {
+	lab_in node ip xfrm policy flush
+}
+
+doctor_finds_ipsec() {
+	lab_in node ip xfrm policy >/dev/null 2>&1 ||
+		skip "this kernel has no IPsec policies"
+	back
+	SAYS='policy 10.44.0.0/16 -> 172.30.0.0/16 encrypts before our hook'
+	finds ipsec warning no_ipsec ipsec 10.44.0.0/16 172.30.0.0/16 esp
+	SAYS='0.0.0.0/0 -> 172.30.0.0/16'
+	finds ipsec warning no_ipsec ipsec 0.0.0.0/0 172.30.0.0/16 esp
+	SAYS='192.168.7.0/24 -> 172.30.0.0/16 encrypts no pods'
+	finds ipsec note no_ipsec ipsec 192.168.7.0/24 172.30.0.0/16 esp
+	# lets by, and encrypts nothing
+	SAYS='no policy encrypts'
+	finds ipsec ok no_ipsec ipsec 10.44.0.0/16 172.30.0.0/16
+}
+
+local_ports() {
+	lab_in node sysctl -qw net.ipv4.ip_local_port_range="$1"
+}
+
+few_ports() {
+	cp old.yaml few.yaml
+	echo 'snat: {portRange: 20000-20999}' >>few.yaml
+	masq reload --config few.yaml
+}
+
+usual_ports() {
+	local_ports '33000 39999'
+	back
+}
+
+doctor_finds_ports() {
+	back
+	SAYS="own ports 40000-41000 and ours 10240-65535 overlap"
+	finds ports note usual_ports local_ports '40000 41000'
+	SAYS="own 1024-9999 and ours 10240-65535 do not overlap"
+	finds ports ok usual_ports local_ports '1024 9999'
+	SAYS="only 1000 ports (20000-20999)"
+	finds ports "ok warning" usual_ports few_ports
+}
+
+strict_rp_filter() {
+	lab_in node sysctl -qw net.ipv4.conf.eth0.rp_filter=1
+}
+
+loose_rp_filter() {
+	lab_in node sysctl -qw net.ipv4.conf.eth0.rp_filter=0
+}
+
+pods_behind_a_gateway() {
+	lab_in node ip route add 10.32.0.0/11 via $FAR_GATEWAY
+}
+
+no_pods_behind_a_gateway() {
+	lab_in node ip route del 10.32.0.0/11
+}
+
+masqueraded_pods() {
+	config 192.168.0.0/16 >narrow.yaml
+	masq reload --config narrow.yaml
+}
+
+node_among_pods() {
+	printf 'podCIDRs: [10.44.0.0/16, 10.142.0.0/20]\n' >among.yaml
+	masq reload --config among.yaml
+}
+
+doctor_finds_overlaps() {
+	back
+	SAYS='10.44.0.0/16 lies in 10.32.0.0/11, which this node reaches through a gateway'
+	finds pod-cidrs "ok warning" no_pods_behind_a_gateway \
+		pods_behind_a_gateway
+	SAYS='10.44.0.0/16 is masqueraded as a destination (by 0.0.0.0/0)'
+	finds pod-cidrs warning back masqueraded_pods
+	SAYS="10.142.0.0/20 holds the node's own $NODE_ADDR/20"
+	finds pod-cidrs "bad ok" back node_among_pods
+	SAYS='eth0: reverse path filter is strict'
+	finds rp_filter note loose_rp_filter strict_rp_filter
+}
+
+# --- others at the hook -----------------------------------------------------
+
+FOREIGN=$LAB_LIB/foreign.py
+
+foreign_tcx() { # DIRECTION
+	lab_in node "$PYTHON" "$FOREIGN" tcx bpf/foreign eth0 "$1" bpf/foreign-link
+}
+
+no_foreign_tcx() {
+	rm bpf/foreign-link
+}
+
+doctor_finds_tcx() {
+	[ "$(lab_hook)" = tcx ] || skip "this kernel has no TCX"
+	back
+	"$PYTHON" "$FOREIGN" load bpf/foreign bpf/foreign-map
+	# first of its chain: right on egress, in our way on ingress
+	SAYS='eth0 egress: .* comes before us'
+	finds chain note no_foreign_tcx foreign_tcx egress
+	SAYS='eth0 ingress: .* comes before us: it sees replies before they are for pods'
+	finds chain warning no_foreign_tcx foreign_tcx ingress
+}
+
+unforward() {
+	lab_in node sysctl -qw net.ipv4.ip_forward=0
+}
+
+forward() {
+	lab_in node sysctl -qw net.ipv4.ip_forward=1
+}
+
+kept_peer() {
+	lab_in node ip route add 172.30.0.0/16 via $FAR_GATEWAY
+	masq reload --config new.yaml
+}
+
+no_kept_peer() {
+	lab_in node ip route del 172.30.0.0/16
+	back
+}
+
+second_uplink() {
+	lab_ns other
+	lab_link node eth1 other eth0
+	lab_in node ip addr add 10.143.0.6/24 dev eth1
+	lab_in node ip route add 198.18.0.0/15 via 10.143.0.1
+}
+
+no_second_uplink() {
+	lab_in node ip link del eth1
+}
+
+unanswered() {
+	local i
+	lab_reject $POD_NET
+	masq reload --config new.yaml
+	for i in 1 2 3; do
+		connect pod1 172.30.1.$i
+	done
+}
+
+answered() {
+	lab_accept
+	back
+}
+
+small_mtu() {
+	lab_in node ip link set eth0 mtu 1400
+}
+
+usual_mtu() {
+	lab_in node ip link set eth0 mtu 1500
+}
+
+doctor_finds_the_node() {
+	back
+	finds forwarding bad forward unforward
+	SAYS='172.30.0.0/16 by eth0 is kept (172.16.0.0/12, config .*/new.yaml:1)'
+	finds overlap warning no_kept_peer kept_peer
+	SAYS=
+	finds uplinks "bad ok" no_second_uplink second_uplink
+	finds mtu warning usual_mtu small_mtu
+}
+
+doctor_finds_the_incident() {
+	back
+	finds unreplied bad answered unanswered
+}
+
+doctor_reports() {
+	back
+	is status "$(status_of masq doctor --report report.tar)" 0
+	tar xf report.tar
+	jq -e .generation masqbpf-report/status.json >/dev/null
+	jq -e .prefixes masqbpf-report/counters.json >/dev/null
+	grep -q '^ok .*foreign-nat' masqbpf-report/doctor.txt
+	jq -e '.[0].generation' masqbpf-report/history.json >/dev/null
+	jq -e 'type == "array"' masqbpf-report/flows.json >/dev/null
+	cmp masqbpf-report/config old.yaml
+	grep -q 'net.ipv4.ip_forward = 1' masqbpf-report/sysctl-net.txt
+	# a secret of the node's, which sysctl would print
+	is "keys" "$(grep -rlE 'fastopen_key|stable_secret' masqbpf-report ||
+		true)" ""
+	is "who may read it" "$(stat -c %a report.tar)" 600
+	is "written over" "$(status_of masq doctor --report report.tar)" 1
+}
+
+row "a healthy node" doctor_is_content
+row "foreign nft rules" doctor_finds_nft
+row "iptables, legacy too" doctor_finds_iptables
+row "CNI plugins that masquerade" doctor_finds_cni_plugins
+row "kubelet that masquerades" doctor_finds_kubelet
+row "IPsec policies" doctor_finds_ipsec
+row "port ranges" doctor_finds_ports
+row "pods, nodes and routes that overlap" doctor_finds_overlaps
+row "TCX programs on the wrong side" doctor_finds_tcx
+row "forwarding, overlap, uplinks, MTU" doctor_finds_the_node
+row "kept and never answered" doctor_finds_the_incident
+row "the report" doctor_reports
+tap_done
