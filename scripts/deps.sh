@@ -21,7 +21,8 @@ demo=(
 	python3 tcpdump util-linux
 )
 test=(
-	buildah busybox-static clang-format containernetworking-plugins cpio
+	buildah busybox-static chromium clang-format
+	containernetworking-plugins cpio
 	curl faketime fish hping3 iputils-tracepath
 	kmod libcap2-bin libcmocka-dev mandoc mtr-tiny prometheus python3-scapy
 	python3-yaml qemu-system-x86 shellcheck strace systemd traceroute

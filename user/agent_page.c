@@ -41,10 +41,16 @@ static const char style[] =
 	".masquerade{color:#0550ae}.keep{color:#6e4a00}"
 	"small{color:#57606a}"
 	"td.wide{white-space:normal;overflow-wrap:anywhere;min-width:8rem}"
-	"@media(max-width:30rem){body{padding:.7rem;font-size:15px}"
-	"th,td{padding:.3rem .2rem}td.wide{min-width:6rem}}"
+	/* on a phone the prefix has a line of its own above its numbers */
+	"@media(max-width:36rem){body{padding:.7rem}dl{gap:.15rem .7rem}"
+	".policy,.policy tbody{display:block}.policy tr{display:grid;"
+	"grid-template-columns:repeat(4,1fr);padding:.3rem 0;"
+	"border-bottom:1px solid #d0d7de}"
+	".policy th,.policy td{border:0;padding:.1rem .2rem}"
+	".policy th:first-child,.policy td.wide{grid-column:1/-1}}"
 	"@media(prefers-color-scheme:dark){body{background:#0d1117;"
-	"color:#e6edf3}dt,th,small{color:#9198a1}th,td{border-color:#30363d}"
+	"color:#e6edf3}dt,th,small{color:#9198a1}"
+	"th,td,.policy tr{border-color:#30363d!important}"
 	"ul.problems{background:#2d1c10}.masquerade{color:#79c0ff}"
 	".keep{color:#e3b341}a{color:#79c0ff}}";
 
@@ -124,7 +130,7 @@ static void write_facts(FILE *f, const struct agent *a,
 	if (policy && gmtime_r(&seconds, &tm))
 		strftime(text + strlen(text), sizeof(text) - strlen(text),
 			 ", in force since %Y-%m-%d %H:%M:%S UTC", &tm);
-	item(f, "policy generation", text);
+	item(f, "generation", text);
 	if (policy && *policy->source.config_path)
 		item(f, "config", policy->source.config_path);
 	else if (policy && *policy->source.preset) {
@@ -137,7 +143,7 @@ static void write_facts(FILE *f, const struct agent *a,
 	item(f, "live flows", text);
 	snprintf(text, sizeof(text), "%.1f %% towards the busiest destination",
 		 a->metrics.port_utilization * 100);
-	item(f, "source ports in use", text);
+	item(f, "ports in use", text);
 	for (size_t i = 0; i < a->link_count; i++) {
 		const struct agent_link *link = &a->links[i];
 
@@ -176,7 +182,11 @@ static void write_entry(FILE *f, const struct metrics *metrics,
 		cidr_format(&entry->cidr, text, sizeof(text)),
 		entry->list == MASQ_L_KEEP_SOURCE ? " (source)" : "",
 		action_name(entry->action), action_name(entry->action));
-	put(f, policy_origin(policy, entry, text, sizeof(text)));
+	/* the file's name stands above */
+	if (entry->origin == MASQ_O_CONFIG)
+		fprintf(f, "config, line %u", entry->line);
+	else
+		put(f, policy_origin(policy, entry, text, sizeof(text)));
 	fputs("</small>", f);
 	number(f, p->count.flows);
 	number(f, p->unreplied);
@@ -192,9 +202,10 @@ static void write_policy(FILE *f, const struct metrics *metrics,
 	fputs("<h2>Policy</h2><p>The longest prefix that matches a "
 	      "destination decides. <b>keep</b>: it sees the pod's address; "
 	      "<b>masquerade</b>: the node's."
-	      "<div class=scroll><table><tr><th>prefix<th class=n>flows"
-	      "<th class=n>no<br>answer<th class=n>out<br>packets"
-	      "<th class=n>in<br>packets",
+	      "<div class=scroll><table class=policy><tr><th>prefix"
+	      "<th class=n>flows<th class=n>no answer"
+	      "<th class=n>out<br><small>packets</small>"
+	      "<th class=n>in<br><small>packets</small>",
 	      f);
 	for (size_t i = 0; i < policy->count; i++) {
 		if (policy->entries[i].list == MASQ_L_POD)

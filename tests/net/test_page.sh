@@ -1,0 +1,136 @@
+#!/usr/bin/env bash
+# The agent's page in a browser: what a person sees on a desk and on a phone.
+set -euo pipefail
+. "$(dirname "$0")/../lib/tap.sh"
+. "$(dirname "$0")/../lib/lab.sh"
+
+POD=10.44.14.15
+PORT=443
+URL=http://127.0.0.1:9842/
+# SHOTS=DIR keeps pictures
+SHOTS=${SHOTS:-}
+
+if ! command -v chromium >/dev/null; then
+	row_skip "page" "no browser: apt-get install chromium"
+	tap_done
+	exit
+fi
+
+lab_begin
+chmod 755 "$LAB_DIR"
+lab_node_far
+lab_pod pod1 $POD
+lab_serve far $PORT
+CONFIG=$LAB_DIR/config.yaml
+
+ready() {
+	lab_in node curl -sf --max-time 5 ${URL}readyz
+}
+
+# look NAME ARG...: a fresh browser; what it found is $LAB_DIR/NAME
+look() {
+	local name=$1
+	shift
+	[ -z "$SHOTS" ] || set -- "$@" --png "$SHOTS/$name.png"
+	HOME=$LAB_DIR lab_in node timeout 120 "$PYTHON" "$LAB_LIB/browser.py" \
+		$URL "$@" >"$LAB_DIR/$name" 2>"$LAB_DIR/$name.err" ||
+		fail "$(tail -20 "$LAB_DIR/$name.err")"
+}
+
+found() { # NAME FILTER
+	jq -r "$2" "$LAB_DIR/$1"
+}
+
+shows() { # NAME PATTERN...
+	local name=$1 pattern
+	shift
+	for pattern; do
+		found "$name" .text | grep -qE -- "$pattern" ||
+			fail "no '$pattern' in: $(found "$name" .text)"
+	done
+}
+
+# Nothing from elsewhere, nothing that the browser complains about.
+alone() {
+	is "requests" "$(found "$1" '.requests | join(" ")')" "$URL"
+	is "messages" "$(found "$1" '.messages | join(" ")')" ""
+}
+
+no_sideways() { # NAME WIDTH
+	is "width of the window" "$(found "$1" .width)" "$2"
+	is "what sticks out" "$(found "$1" '.wide | join("; ")')" ""
+	is "width of the page" "$(found "$1" .content)" "$2"
+	is "tables that scroll" "$(found "$1" '[.tables[] | select(. > 0)]
+		| length')" 0
+	is "too small" "$(found "$1" '.small | join("; ")')" ""
+}
+
+all_of_it() {
+	shows "$1" '^masqbpf ok$' '^generation' \
+		"config.yaml" 'live flows' '4 of 262144' 'eth0: (tcx|tc)' \
+		'^10\.0\.0\.0/8' '^172\.30\.0\.0/24' 'keep' 'masquerade' \
+		'config, line 1' 'Dropped packets' 'metrics'
+	# the row of 0.0.0.0/0: three flows, answered, with their packets
+	found "$1" .text | grep -A7 '^0\.0\.0\.0/0' | tr -s '\n\t ' ' ' |
+		grep -qE 'masquerade built-in 3 0 [0-9]+ B 18 [0-9]+ B 12' ||
+		fail "$(found "$1" .text)"
+}
+
+desk() {
+	look desk 1280 800
+	is "title" "$(found desk .title)" "masqbpf: ok"
+	all_of_it desk
+	alone desk
+	no_sideways desk 1280
+}
+
+phone() {
+	look phone 360 740 --mobile
+	all_of_it phone
+	alone phone
+	no_sideways phone 360
+}
+
+# Problems are long lines, and IPv6 prefixes are long words.
+crowded() {
+	{
+		echo 'nonMasqueradeCIDRs:'
+		printf -- '- fd%02x:1234:5678:9abc:def0:1234:5678:9a%02x/128\n' \
+			1 1 2 2 3 3
+	} >"$CONFIG"
+	lab_wait 10 page_has 'fd01:1234'
+	echo 'nonMasqueradeCIDRs: [10.0.0.1/8]' >"$CONFIG"
+	lab_in node nft -f - <<-NFT
+		table ip other {
+			chain out {
+				type nat hook postrouting priority srcnat
+				oifname eth0 masquerade
+			}
+		}
+	NFT
+	kill -HUP "$AGENT"
+	lab_wait 10 page_has 'foreign NAT'
+	look crowded 360 740 --mobile --dark
+	shows crowded '^masqbpf degraded$' 'did you mean 10\.0\.0\.0/8' \
+		'foreign NAT: nft' 'fd01:1234:5678:9abc:def0:1234:5678:9a01/128'
+	alone crowded
+	no_sideways crowded 360
+}
+
+page_has() {
+	lab_in node curl -s --max-time 5 $URL | grep -q "$1"
+}
+
+printf 'nonMasqueradeCIDRs: [10.0.0.0/8, 172.30.0.0/24]\n' >"$CONFIG"
+lab_spawn node "$MASQBPF" agent --config "$CONFIG" eth0 2>"$LAB_DIR/log"
+AGENT=$LAB_PID
+lab_wait 20 ready >/dev/null
+lab_in far ip route add $POD_NET via $NODE_ADDR
+for _ in 1 2 3; do
+	traffic pod1 who $FAR_ADDR $PORT >/dev/null
+done
+traffic pod1 who 172.30.0.9 $PORT >/dev/null # kept
+row "on a desk" desk
+row "on a phone, 360 pixels wide" phone
+row "on a phone, in the dark, with problems and long prefixes" crowded
+tap_done
