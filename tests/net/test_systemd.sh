@@ -1,0 +1,255 @@
+#!/usr/bin/env bash
+# The units under a systemd that is process 1: attach at boot, the agent's
+# READY, RELOADING and WATCHDOG, what happens when it is killed or hangs.
+#
+# The machine is this one's root under an overlay, in namespaces of its own,
+# with the lab's node as its network: nothing of the host is written.
+set -euo pipefail
+. "$(dirname "$0")/../lib/tap.sh"
+. "$(dirname "$0")/../lib/lab.sh"
+
+POD=10.44.14.15
+PORT=443
+UNIT=masqbpf-agent.service
+
+if ! [ -x /lib/systemd/systemd ]; then
+	row_skip "units under systemd" "no systemd: apt-get install systemd"
+	tap_done
+	exit
+fi
+
+lab_begin
+CGROUP=$LAB_DIR/cgroup
+ROOT=$LAB_DIR/root
+trap systemd_end EXIT
+lab_node_far
+lab_pod pod1 $POD
+lab_serve far $PORT
+
+# What systemd has put into its cgroup is ended with it.
+systemd_end() {
+	local status=$?
+	[ "$BASHPID" = "$LAB_SHELL" ] || return 0
+	[ ! -e "$LAB_DIR/systemd" ] || kill -KILL "$(cat "$LAB_DIR/systemd")"
+	if mountpoint -q "$CGROUP"; then
+		lab_wait 10 rmdir_all "$CGROUP/$LAB_ID" || true
+		umount "$CGROUP"
+	fi
+	(exit $status)
+	lab_end
+}
+
+rmdir_all() {
+	[ ! -d "$1" ] || find "$1" -depth -type d -exec rmdir {} +
+}
+
+# The script that becomes process 1; $ROOT is its machine.
+cat >"$LAB_DIR/init" <<'INIT'
+#!/bin/bash
+set -eu
+root=$1 repo=$2
+mkdir "$root"
+mount -t tmpfs -o mode=755 masqbpf-test "$root"
+mkdir "$root/up" "$root/work" "$root/new"
+mount -t overlay overlay "$root/new" \
+	-o "lowerdir=/,upperdir=$root/up,workdir=$root/work"
+root=$root/new
+mount -t proc proc "$root/proc"
+mount -t sysfs sysfs "$root/sys"
+mount -t cgroup2 cgroup2 "$root/sys/fs/cgroup"
+mount -t bpf bpf "$root/sys/fs/bpf"
+mount -t tmpfs -o mode=755 run "$root/run"
+mount -t tmpfs -o mode=755 dev "$root/dev"
+for device in full null random tty urandom zero; do
+	touch "$root/dev/$device"
+	mount --bind "/dev/$device" "$root/dev/$device"
+done
+mkdir "$root/dev/shm" "$root/dev/pts"
+mount -t devpts -o newinstance,ptmxmode=0666 devpts "$root/dev/pts"
+ln -s pts/ptmx "$root/dev/ptmx"
+ln -s /proc/self/fd "$root/dev/fd"
+# nothing but ours is started
+rm -rf "$root/etc/systemd/system" "$root"/lib/systemd/system/*.wants \
+	"$root"/lib/systemd/system/*.requires
+mkdir -p "$root/etc/systemd/system"
+make -sC "$repo" install DESTDIR="$root" PREFIX=/usr
+mkdir -p "$root/etc/masqbpf" "$root/etc/systemd/journald.conf.d" \
+	"$root/etc/systemd/system/masqbpf-agent.service.d"
+printf '[Journal]\nStorage=volatile\nRateLimitBurst=0\n' \
+	>"$root/etc/systemd/journald.conf.d/test.conf"
+echo 'nonMasqueradeCIDRs: [10.0.0.0/8]' >"$root/etc/masqbpf/masqbpf.yaml"
+cat >"$root/etc/default/masqbpf" <<-TEXT
+	MASQBPF_ATTACH="--config /etc/masqbpf/masqbpf.yaml eth0"
+	MASQBPF_AGENT="--config /etc/masqbpf/masqbpf.yaml eth0"
+TEXT
+# a minute is long for a test
+printf '[Service]\nWatchdogSec=2s\n' \
+	>"$root/etc/systemd/system/masqbpf-agent.service.d/test.conf"
+systemctl -q --root="$root" enable masqbpf-attach.service
+cat >"$root/etc/systemd/system/boot.target" <<-TEXT
+	[Unit]
+	Requires=multi-user.target systemd-journald.service
+	After=multi-user.target
+TEXT
+: >"$root/etc/machine-id"
+mkdir "$root/old"
+cd "$root"
+pivot_root . old
+umount -l old
+exec env -i container=masqbpf-test PATH=/usr/sbin:/usr/bin:/sbin:/bin \
+	/lib/systemd/systemd --unit=boot.target --log-level=debug \
+	--log-target=journal
+INIT
+
+# there COMMAND...: inside
+there() {
+	env -u MASQBPF_PIN_DIR nsenter \
+		--target "$(cat "$LAB_DIR/systemd")" --mount --pid --net \
+		--uts --ipc --cgroup -- "$@"
+}
+
+journal() { # PATTERN: how many lines of the agent's unit and about it
+	there journalctl -o cat --no-pager | grep -cE -- "$1" || true
+}
+
+journal_says() {
+	[ "$(journal "$1")" -ge "${2:-1}" ]
+}
+
+property() { # NAME [UNIT]
+	there systemctl show --value -p "$1" "${2:-$UNIT}"
+}
+
+property_is() {
+	[ "$(property "$1" "${3:-$UNIT}")" = "$2" ]
+}
+
+running() {
+	[ "$(there systemctl is-system-running || true)" = running ]
+}
+
+settled() {
+	case $(there systemctl is-system-running || true) in
+	running | degraded) ;;
+	*) return 1 ;;
+	esac
+}
+
+boots() {
+	local pid
+	mkdir "$CGROUP"
+	mount -t cgroup2 cgroup2 "$CGROUP" || skip "no cgroup2"
+	mkdir "$CGROUP/$LAB_ID"
+	# shellcheck disable=SC2016 # for the shell inside
+	lab_spawn node bash -c 'echo $$ >"$1/cgroup.procs" && shift &&
+		exec unshare --mount --pid --fork --uts --ipc --cgroup \
+			--kill-child "$@"' - "$CGROUP/$LAB_ID" \
+		bash "$LAB_DIR/init" "$ROOT" "$LAB_ROOT" \
+		>"$LAB_DIR/boot" 2>&1 </dev/null
+	lab_wait 5 pgrep -P "$LAB_PID"
+	pid=$(pgrep -P "$LAB_PID")
+	echo "$pid" >"$LAB_DIR/systemd"
+	echo "$pid" >>"$LAB_DIR/pids"
+	lab_wait 60 settled || fail "$(cat "$LAB_DIR/boot")"
+	running || fail "$(there journalctl -p info --no-pager | tail -40)"
+	is "process 1" "$(there cat /proc/1/comm)" systemd
+}
+
+source_is() {
+	is "source" "$(word source "$(traffic pod1 who $FAR_ADDR $PORT)")" "$1"
+}
+
+attached_at_boot() {
+	property_is ActiveState active masqbpf-attach.service ||
+		fail "$(there systemctl --no-pager status masqbpf-attach)"
+	source_is $NODE_ADDR
+	# its reload reads the file
+	there sh -c 'echo "nonMasqueradeCIDRs: [10.0.0.0/8, 172.30.0.0/16]" \
+		>/etc/masqbpf/masqbpf.yaml'
+	there systemctl reload masqbpf-attach
+	source_is $POD
+	there systemctl stop masqbpf-attach
+	source_is $POD # and stays so
+	there systemctl start masqbpf-attach
+}
+
+agent_starts() {
+	there sh -c 'echo "nonMasqueradeCIDRs: [10.0.0.0/8]" \
+		>/etc/masqbpf/masqbpf.yaml'
+	# returns when it is ready, and not before
+	there systemctl start $UNIT
+	is state "$(property ActiveState)" active
+	is "attach unit" "$(property ActiveState masqbpf-attach.service)" inactive
+	is status "$(property StatusText)" "all is well"
+	journal_says "$UNIT: Got notification message.*READY=1" ||
+		fail "$(there journalctl --no-pager -u masqbpf-agent)"
+	source_is $NODE_ADDR
+	there curl -sf http://127.0.0.1:9842/readyz
+	is "user" "$(there ps -o user= -p "$(property MainPID)")" nobody
+	is "capabilities" "$(there sed -n 's/^CapEff:\t//p' \
+		"/proc/$(property MainPID)/status")" 0000000000000000
+}
+
+keeps() {
+	there masqbpf cidr list --json |
+		jq -e ".prefixes | any(.prefix == \"$1\")" >/dev/null
+}
+
+agent_reloads() {
+	there masqbpf cidr add 198.51.100.0/24
+	there systemctl reload $UNIT
+	lab_wait 10 journal_says "$UNIT: Got notification.*RELOADING=1"
+	lab_wait 10 property_is ActiveState active
+	! keeps 198.51.100.0/24 || fail "not reloaded"
+	# the file's own change needs nobody
+	there sh -c 'echo "nonMasqueradeCIDRs: [10.0.0.0/8, 192.0.2.0/24]" \
+		>/etc/masqbpf/masqbpf.yaml'
+	lab_wait 10 keeps 192.0.2.0/24
+}
+
+watchdog() {
+	local before
+	before=$(journal "$UNIT: Got notification.*WATCHDOG=1")
+	lab_wait 10 journal_says "$UNIT: Got notification.*WATCHDOG=1" \
+		$((before + 3))
+	is restarts "$(property NRestarts)" 0
+}
+
+# again RESTARTS COMMAND...: it ends the agent under a transfer; systemd starts
+# another
+again() {
+	local pid want=$1
+	shift
+	pid=$(property MainPID)
+	stream_start pod1 $FAR_ADDR $PORT
+	there "$@" "$pid"
+	stream_more 4
+	lab_wait 30 property_is NRestarts "$want"
+	lab_wait 30 property_is ActiveState active
+	lab_wait 10 there curl -sf http://127.0.0.1:9842/readyz
+	[ "$(property MainPID)" != "$pid" ] || fail "the same process"
+	stream_more 4
+	stream_end
+	is "source of the transfer" "$(word source "$STREAM_LINE")" $NODE_ADDR
+	keeps 192.0.2.0/24
+}
+
+stopped() {
+	there systemctl stop $UNIT
+	is state "$(property ActiveState)" inactive
+	source_is $NODE_ADDR
+	there masqbpf detach --all
+	source_is $POD
+}
+
+lab_in far ip route add $POD_NET via $NODE_ADDR
+row "boots" boots
+row_ok || { tap_done; exit; }
+row "attach unit: at boot, reload, stop" attached_at_boot
+row "agent unit: READY, and without privileges" agent_starts
+row "agent unit: RELOADING" agent_reloads
+row "agent unit: WATCHDOG" watchdog
+row "agent unit: SIGKILL under a transfer" again 1 kill -KILL
+row "agent unit: one that hangs is replaced" again 2 kill -STOP
+row "agent unit: stop leaves traffic alone" stopped
+tap_done
