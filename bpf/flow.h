@@ -108,11 +108,12 @@ MASQ_INLINE void FN(pod_usage)(const __be32 *addr, __s32 n)
 	FN(addr_copy)(pod.a, addr);
 	u = bpf_map_lookup_elem(&masq_pods, &pod);
 	if (!u && n > 0) {
-		/* another processor may be first; full: no quota for it */
+		/* another processor may be first */
 		bpf_map_update_elem(&masq_pods, &pod, &first, BPF_NOEXIST);
 		u = bpf_map_lookup_elem(&masq_pods, &pod);
 	}
-	if (u)
+	/* the end of a flow that was counted in an entry forgotten since */
+	if (u && (n > 0 || u->flows > 0))
 		__sync_fetch_and_add(&u->flows, n);
 }
 

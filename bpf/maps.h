@@ -44,8 +44,9 @@ MASQ_MAP(masq_counters, BPF_MAP_TYPE_PERCPU_ARRAY, __u32,
 	 struct masq_prefix_count, MASQ_MIN_PREFIX_SLOTS, 0);
 MASQ_MAP(masq_stats, BPF_MAP_TYPE_PERCPU_ARRAY, __u32, __u64, MASQ_S_MAX, 0);
 MASQ_MAP(masq_usage, BPF_MAP_TYPE_ARRAY, __u32, struct masq_usage, 1, 0);
-MASQ_MAP(masq_pods, BPF_MAP_TYPE_HASH, struct masq_addr, struct masq_pod_usage,
-	 MASQ_MAX_PODS, BPF_F_NO_PREALLOC);
+/* LRU: an address that has been quiet for longest makes room for a new one */
+MASQ_MAP(masq_pods, BPF_MAP_TYPE_LRU_HASH, struct masq_addr,
+	 struct masq_pod_usage, MASQ_MAX_PODS, 0);
 
 /* --- the node --------------------------------------------------------- */
 MASQ_MAP(masq_ifaces, BPF_MAP_TYPE_HASH, __u32, struct masq_iface,

@@ -15,7 +15,7 @@
 #include <linux/types.h>
 
 /* Change it with any layout below: pins of another layout are refused. */
-#define MASQ_ABI	       2
+#define MASQ_ABI	       3
 #define MASQ_MAGIC	       0x4d415351 /* "MASQ" */
 
 #define MASQ_TICK_SHIFT	       4

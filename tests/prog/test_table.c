@@ -3,6 +3,7 @@
  * test_table.c - the contract's packet table, a test a row, for IPv4 TCP, UDP
  * and ICMP echo: packet in, verdict, exact packet out, records, reason.
  */
+#include <arpa/inet.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -345,6 +346,56 @@ static void E4_a_pod_has_its_quota(void **state)
 	     PKT(UDP, OUT(NODE4, 5003, FAR4, 53)));
 }
 
+/* As many addresses as there is room for, all quiet by now: one more still
+ * has a quota. */
+static void E4_a_quota_after_65536_addresses(void **state)
+{
+	struct prog_lab *lab = *state;
+	int pods = prog_map(lab, "masq_pods");
+	struct masq_pod_usage none = {};
+	struct masq_addr addr = {};
+
+	prog_policy_edit(lab, one_pod);
+	for (uint32_t i = 0; i < MASQ_MAX_PODS; i++) {
+		addr.a[0] = htonl(0x0b000000 + i);
+		bpf_map_update_elem(pods, &addr, &none, BPF_ANY);
+	}
+	for (int i = 0; i < 3; i++)
+		SEND(EGRESS, NEXT, PKT(UDP, OUT(POD4, 5000 + i, FAR4, 53)),
+		     NULL);
+	SEND(EGRESS, REDIRECT, PKT(UDP, OUT(POD4, 5003, FAR4, 53)), NULL);
+	assert_int_equal(REASON(POD_QUOTA), 1);
+}
+
+/* An entry that was forgotten while its flows lived comes back at zero: their
+ * ends do not give the pod more than its quota later. */
+static void E4_a_forgotten_pod_owes_nothing(void **state)
+{
+	struct prog_lab *lab = *state;
+	struct masq_pod_usage usage = {};
+	struct masq_addr addr = {};
+
+	prog_policy_edit(lab, one_pod);
+	for (int i = 0; i < 3; i++)
+		SEND(EGRESS, NEXT, PKT(UDP, OUT(POD4, 5000 + i, FAR4, 53)),
+		     NULL);
+	inet_pton(AF_INET, POD4, addr.a);
+	assert_int_equal(bpf_map_update_elem(prog_map(lab, "masq_pods"), &addr,
+					     &usage, BPF_EXIST),
+			 0);
+	prog_age(lab, 200);
+	/* somebody else's flows end them */
+	for (int i = 0; i < 3; i++)
+		SEND(EGRESS, NEXT, PKT(UDP, OUT(POD4B, 6000 + i, FAR4, 53)),
+		     NULL);
+	assert_int_equal(prog_stat(lab, MASQ_S_EXPIRED), 3);
+	for (int i = 0; i < 3; i++)
+		SEND(EGRESS, NEXT, PKT(UDP, OUT(POD4, 7000 + i, FAR4, 53)),
+		     NULL);
+	SEND(EGRESS, REDIRECT, PKT(UDP, OUT(POD4, 7003, FAR4, 53)), NULL);
+	assert_int_equal(REASON(POD_QUOTA), 1);
+}
+
 static void E5_keep_passes_with_a_record(void **state)
 {
 	struct prog_lab *lab = *state;
@@ -593,6 +644,8 @@ int main(void)
 		ROW(E4_full_table_never_evicts_established),
 		ROW(E4_full_table_reclaims_unanswered),
 		ROW(E4_a_pod_has_its_quota),
+		ROW(E4_a_quota_after_65536_addresses),
+		ROW(E4_a_forgotten_pod_owes_nothing),
 		ROW(E5_keep_passes_with_a_record),
 		ROW(E6_mid_stream_is_adopted_with_its_port),
 		ROW(E7_what_belongs_to_no_flow_is_dropped),
