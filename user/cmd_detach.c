@@ -13,6 +13,7 @@
 #include "node.h"
 #include "out.h"
 #include "pindir.h"
+#include "seed.h"
 
 /*
  * Filters of another network namespace cannot be reached from here. Pinned
@@ -28,10 +29,21 @@ static int check_namespace(const struct instance *instance)
 	return instance_say_elsewhere(instance);
 }
 
+/* The uplinks, as far as they can be known. */
+static void list_uplinks(const struct instance *instance, uint32_t **out,
+			 size_t *count)
+{
+	if (instance->map[MAP_masq_ifaces] < 0 ||
+	    node_uplinks(instance, out, count))
+		*count = 0;
+}
+
 static int detach_all(const struct cmd_line *line)
 {
 	struct instance *instance = NULL;
 	struct netdev *netdev = NULL;
+	uint32_t *uplinks = NULL;
+	size_t count = 0;
 	int err = cmd_open(line, INSTANCE_REMOVE, &instance);
 
 	if (!err)
@@ -39,11 +51,16 @@ static int detach_all(const struct cmd_line *line)
 	if (!err)
 		err = netdev_read(&netdev);
 	if (!err)
+		list_uplinks(instance, &uplinks, &count);
+	if (!err)
 		err = hook_detach_all(instance, netdev);
+	if (!err && count && !instance_is_elsewhere(instance))
+		seed_forget(instance, uplinks, count);
 	if (!err)
 		err = instance_remove(instance);
 	if (!err)
 		log_info("detached; the instance is removed");
+	free(uplinks);
 	netdev_free(netdev);
 	instance_close(instance);
 	return err ? CMD_FAILED : CMD_OK;
@@ -108,8 +125,8 @@ static int detach_some(const struct cmd_line *line)
 	struct target *targets = calloc(line->argc, sizeof(*targets));
 	struct instance *instance = NULL;
 	struct netdev *netdev = NULL;
-	uint32_t *uplinks = NULL;
-	size_t left = 0;
+	uint32_t *uplinks = NULL, *before = NULL;
+	size_t left = 0, count = 0;
 	int err;
 
 	if (!targets) {
@@ -123,6 +140,8 @@ static int detach_some(const struct cmd_line *line)
 		err = netdev_read(&netdev);
 	if (!err)
 		err = find_targets(line, instance, netdev, targets);
+	if (!err)
+		list_uplinks(instance, &before, &count);
 	for (int i = 0; i < line->argc && !err; i++) {
 		const struct netdev_link *link = targets[i].link;
 
@@ -143,10 +162,12 @@ static int detach_some(const struct cmd_line *line)
 		err = hook_prune(instance) ?: node_sync(instance, netdev) ?:
 		      node_uplinks(instance, &uplinks, &left);
 	if (!err && !left) {
+		seed_forget(instance, before, count);
 		err = instance_remove(instance);
 		if (!err)
 			log_info("the instance is removed");
 	}
+	free(before);
 	free(uplinks);
 	free(targets);
 	netdev_free(netdev);

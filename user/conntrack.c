@@ -6,6 +6,8 @@
 #include <linux/netfilter/nf_conntrack_common.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netfilter/nfnetlink_conntrack.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include "conntrack.h"
 #include "netlink.h"
@@ -138,6 +140,9 @@ static int message(const struct nlmsghdr *header, void *data)
 		case CTA_STATUS:
 			ct.status = ntohl(mnl_attr_get_u32(attr));
 			break;
+		case CTA_ID:
+			ct.id = mnl_attr_get_u32(attr);
+			break;
 		case CTA_TIMEOUT:
 			ct.timeout = ntohl(mnl_attr_get_u32(attr));
 			break;
@@ -166,4 +171,70 @@ int conntrack_walk(int (*each)(void *data, const struct conntrack *ct),
 			  NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_GET, &head,
 			  sizeof(head), message, &walk);
 	return walk.err ?: err == -EPROTONOSUPPORT ? -ENOENT : err;
+}
+
+static void put_tuple(struct nlmsghdr *header, const struct conntrack *ct)
+{
+	const struct conntrack_tuple *tuple = &ct->orig;
+	bool ipv4 = tuple->src.family == 4;
+	struct nlattr *nest = mnl_attr_nest_start(header, CTA_TUPLE_ORIG);
+	struct nlattr *inner = mnl_attr_nest_start(header, CTA_TUPLE_IP);
+
+	mnl_attr_put(header, ipv4 ? CTA_IP_V4_SRC : CTA_IP_V6_SRC,
+		     ipv4 ? 4 : 16, tuple->src.a);
+	mnl_attr_put(header, ipv4 ? CTA_IP_V4_DST : CTA_IP_V6_DST,
+		     ipv4 ? 4 : 16, tuple->dst.a);
+	mnl_attr_nest_end(header, inner);
+	inner = mnl_attr_nest_start(header, CTA_TUPLE_PROTO);
+	mnl_attr_put_u8(header, CTA_PROTO_NUM, ct->proto);
+	if (ct->proto == IPPROTO_ICMP || ct->proto == IPPROTO_ICMPV6) {
+		bool icmp = ct->proto == IPPROTO_ICMP;
+
+		mnl_attr_put_u16(header,
+				 icmp ? CTA_PROTO_ICMP_ID : CTA_PROTO_ICMPV6_ID,
+				 tuple->sport);
+		mnl_attr_put_u8(header,
+				icmp ? CTA_PROTO_ICMP_TYPE
+				     : CTA_PROTO_ICMPV6_TYPE,
+				ct->icmp_type);
+		mnl_attr_put_u8(
+			header,
+			icmp ? CTA_PROTO_ICMP_CODE : CTA_PROTO_ICMPV6_CODE, 0);
+	} else {
+		mnl_attr_put_u16(header, CTA_PROTO_SRC_PORT, tuple->sport);
+		mnl_attr_put_u16(header, CTA_PROTO_DST_PORT, tuple->dport);
+	}
+	mnl_attr_nest_end(header, inner);
+	mnl_attr_nest_end(header, nest);
+}
+
+int conntrack_delete(const struct conntrack *list, size_t count)
+{
+	struct mnl_socket *socket =
+		mnl_socket_open2(NETLINK_NETFILTER, SOCK_CLOEXEC);
+	char buf[512] __attribute__((aligned(NLMSG_ALIGNTO)));
+	int err = socket ? 0 : -errno;
+
+	/* done when it is sent; an answer says only what is gone already */
+	for (size_t i = 0; i < count && !err; i++) {
+		struct nlmsghdr *header = mnl_nlmsg_put_header(buf);
+		struct nfgenmsg *head;
+
+		header->nlmsg_type = NFNL_SUBSYS_CTNETLINK << 8 |
+				     IPCTNL_MSG_CT_DELETE;
+		header->nlmsg_flags = NLM_F_REQUEST;
+		head = mnl_nlmsg_put_extra_header(header, sizeof(*head));
+		*head = (struct nfgenmsg){
+			.nfgen_family = list[i].orig.src.family == 4 ? AF_INET
+								     : AF_INET6,
+			.version = NFNETLINK_V0,
+		};
+		put_tuple(header, &list[i]);
+		mnl_attr_put_u32(header, CTA_ID, list[i].id);
+		if (mnl_socket_sendto(socket, header, header->nlmsg_len) < 0)
+			err = -errno;
+	}
+	if (socket)
+		mnl_socket_close(socket);
+	return err;
 }

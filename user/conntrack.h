@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * conntrack.h - the kernel's table of connections, read over nfnetlink. Never
- * written, and never brought to life by looking at it.
+ * brought to life by looking at it; entries are deleted at detach alone.
  */
 #ifndef MASQ_CONNTRACK_H
 #define MASQ_CONNTRACK_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <linux/types.h>
 #include "cidr.h"
@@ -24,6 +25,7 @@ struct conntrack {
 	uint8_t icmp_type; /* of the first packet */
 	uint8_t tcp_state; /* enum tcp_conntrack */
 	uint32_t status; /* IPS_* */
+	__be32 id;
 	uint32_t timeout; /* seconds left */
 };
 
@@ -37,5 +39,10 @@ bool conntrack_has_dnat(const struct conntrack *ct);
  */
 int conntrack_walk(int (*each)(void *data, const struct conntrack *ct),
 		   void *data);
+/*
+ * Deletes these entries: their next packets begin anew, for NAT rules and
+ * firewalls as well. What is gone already is no error. 0 or -errno.
+ */
+int conntrack_delete(const struct conntrack *list, size_t count);
 
 #endif

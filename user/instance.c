@@ -741,7 +741,10 @@ int instance_open(const char *pin_dir, enum instance_mode mode,
 		goto out;
 	instance->lock_fd = err;
 	if (mode == INSTANCE_REMOVE) {
+		/* what there is: of another layout only the programs count */
 		peek_meta(instance);
+		for (int i = 0; i < MASQ_MAP_COUNT && instance->meta.magic; i++)
+			instance->map[i] = open_pin(instance, map_names[i]);
 		err = open_progs(instance, false);
 	} else {
 		instance->cpus = libbpf_num_possible_cpus();

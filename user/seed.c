@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <bpf/bpf.h>
 #include <linux/netfilter/nf_conntrack_common.h>
 #include <linux/netfilter/nf_conntrack_tcp.h>
 #include <netinet/in.h>
@@ -154,18 +155,34 @@ static bool make_key(const struct conntrack *ct, bool from_outside,
 	return true;
 }
 
-/* What the policy says of a flow that a pod opened: is it to be recorded? */
-static bool is_kept(const struct seed *s, struct masq_ctl *ctl)
+/* What the policy says of a flow that a pod opened; -1: it is none. */
+static int action_of(struct instance *instance, uint32_t ifindex,
+		     struct masq_ctl *ctl)
 {
 	struct masq_ctl ask = *ctl;
 
 	ask.op = MASQ_CTL_EXPLAIN;
-	ask.ifindex = s->ifindex;
-	if (instance_ctl(s->instance, &ask) ||
+	ask.ifindex = ifindex;
+	if (instance_ctl(instance, &ask) ||
 	    (ask.reason != MASQ_R_NONE && ask.reason != MASQ_R_NO_ADDRESS))
-		return false;
+		return -1;
 	ctl->prefix = ask.prefix;
-	return ask.action == MASQ_KEEP || s->keep == SEED_KEEP_ALL;
+	return ask.action;
+}
+
+/*
+ * Is it to be recorded? What goes out with the pod's address and is never
+ * answered is no flow whose treatment works: it begins anew, as a hanging
+ * connection does when the policy changes.
+ */
+static bool is_kept(const struct seed *s, const struct conntrack *ct,
+		    struct masq_ctl *ctl)
+{
+	int action = action_of(s->instance, s->ifindex, ctl);
+
+	return action == MASQ_KEEP ||
+	       (action == MASQ_MASQUERADE && s->keep == SEED_KEEP_ALL &&
+		ct->status & IPS_SEEN_REPLY);
 }
 
 static int seed_view(struct seed *s, const struct conntrack *ct,
@@ -194,7 +211,7 @@ static int seed_view(struct seed *s, const struct conntrack *ct,
 		ctl.kind = MASQ_K_INBOUND;
 	} else {
 		ctl.kind = MASQ_K_KEEP;
-		if (!is_kept(s, &ctl))
+		if (!is_kept(s, ct, &ctl))
 			return 0;
 	}
 	ctl.op = MASQ_CTL_SEED;
@@ -216,20 +233,132 @@ static int seed_entry(void *data, const struct conntrack *ct)
 	return seed_view(data, ct, true) ?: seed_view(data, ct, false);
 }
 
+/* --- at the end -------------------------------------------------------- */
+
+struct forgotten {
+	struct seed places;
+	const uint32_t *ifindexes;
+	size_t ifindex_count;
+	struct conntrack *list;
+	size_t count, room;
+};
+
+/* The live record with this key: enum masq_kind; 0: there is none. */
+static int kind_at(struct instance *instance, const struct masq_ctl *ctl)
+{
+	struct masq_key4 key4 = {
+		.in_addr = { ctl->in_addr[0] },
+		.rem_addr = { ctl->rem_addr[0] },
+		.in_port = ctl->in_port,
+		.rem_port = ctl->rem_port,
+		.proto = ctl->proto,
+	};
+	struct masq_key6 key6 = {
+		.in_port = ctl->in_port,
+		.rem_port = ctl->rem_port,
+		.proto = ctl->proto,
+	};
+	union {
+		struct masq_flow head;
+		struct masq_flow4 flow4;
+		struct masq_flow6 flow6;
+	} flow;
+	bool ipv4 = ctl->family == 4;
+
+	memcpy(key6.in_addr, ctl->in_addr, sizeof(key6.in_addr));
+	memcpy(key6.rem_addr, ctl->rem_addr, sizeof(key6.rem_addr));
+	if (bpf_map_lookup_elem(
+		    instance->map[ipv4 ? MAP_masq_flows4 : MAP_masq_flows6],
+		    ipv4 ? (void *)&key4 : &key6, &flow))
+		return 0;
+	return flow.head.kind;
+}
+
+static bool among(uint32_t ifindex, const uint32_t *ifindexes, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (ifindexes[i] == ifindex)
+			return true;
+	return false;
+}
+
+/* A flow that we translate, or did until its record was gone. */
+static bool is_ours(struct instance *instance, uint32_t ifindex,
+		    const struct conntrack *ct)
+{
+	struct masq_ctl ctl = {};
+
+	if (!make_key(ct, false, &ctl))
+		return false;
+	switch (kind_at(instance, &ctl)) {
+	case MASQ_K_FWD:
+		return true;
+	case 0:
+		return action_of(instance, ifindex, &ctl) == MASQ_MASQUERADE;
+	default:
+		return false;
+	}
+}
+
+static int note_ours(void *data, const struct conntrack *ct)
+{
+	struct forgotten *f = data;
+	uint32_t pod, outside;
+	int err;
+
+	if (ct->status & IPS_DYING || conntrack_has_snat(ct))
+		return 0;
+	err = place(&f->places, &ct->reply.src, &outside)
+		      ?: place(&f->places, &ct->reply.dst, &pod);
+	if (err || !pod || pod == LOOPBACK ||
+	    among(pod, f->ifindexes, f->ifindex_count) ||
+	    !among(outside, f->ifindexes, f->ifindex_count) ||
+	    !is_ours(f->places.instance, outside, ct))
+		return err;
+	if (f->count == f->room) {
+		size_t room = f->room ? 2 * f->room : 256;
+		struct conntrack *grown =
+			reallocarray(f->list, room, sizeof(*grown));
+
+		if (!grown)
+			return -ENOMEM;
+		f->list = grown;
+		f->room = room;
+	}
+	f->list[f->count++] = *ct;
+	return 0;
+}
+
+void seed_forget(struct instance *instance, const uint32_t *ifindexes,
+		 size_t count)
+{
+	struct forgotten f = { .places = { .instance = instance },
+			       .ifindexes = ifindexes,
+			       .ifindex_count = count };
+	int err = conntrack_walk(note_ours, &f);
+
+	if (!err)
+		err = conntrack_delete(f.list, f.count);
+	if (err && err != -ENOENT)
+		log_warn("conntrack: still has the flows that were translated "
+			 "here: %s",
+			 caps_strerror(err, CAPS_NET_ADMIN));
+	else
+		log_debug("conntrack: %zu flows that were translated here are "
+			  "deleted",
+			  f.count);
+	free(f.list);
+	free(f.places.places);
+}
+
+/* --- what netfilter still does ----------------------------------------- */
+
 struct translated {
 	struct seed places;
 	const uint32_t *ifindexes;
 	size_t ifindex_count;
 	long flows;
 };
-
-static bool is_uplink(const struct translated *t, uint32_t ifindex)
-{
-	for (size_t i = 0; i < t->ifindex_count; i++)
-		if (t->ifindexes[i] == ifindex)
-			return true;
-	return false;
-}
 
 static int count_translated(void *data, const struct conntrack *ct)
 {
@@ -243,8 +372,9 @@ static int count_translated(void *data, const struct conntrack *ct)
 	err = place(&t->places, &ct->orig.src, &pod) ?:
 	      place(&t->places, &ct->reply.src, &outside) ?:
 	      place(&t->places, &ct->reply.dst, &node);
-	if (!err && node == LOOPBACK && is_uplink(t, outside) &&
-	    pod != LOOPBACK && !is_uplink(t, pod))
+	if (!err && node == LOOPBACK && pod != LOOPBACK &&
+	    among(outside, t->ifindexes, t->ifindex_count) &&
+	    !among(pod, t->ifindexes, t->ifindex_count))
 		t->flows++;
 	return err;
 }

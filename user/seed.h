@@ -14,8 +14,9 @@ enum seed_keep {
 	SEED_NOTHING, /* for callers; never for seed_uplink */
 	SEED_KEEP_POLICY, /* only flows that the policy keeps as well */
 	/*
-	 * Those of masqueraded prefixes, too. Only for a dataplane that is
-	 * made now: conntrack sees what we translate as not translated.
+	 * Those of masqueraded prefixes, too, if they are answered: without a
+	 * translation then. Only for a dataplane that is made now: conntrack
+	 * sees what we translate as not translated.
 	 */
 	SEED_KEEP_ALL,
 };
@@ -31,6 +32,15 @@ enum seed_keep {
  */
 void seed_uplink(struct instance *instance, uint32_t ifindex,
 		 enum seed_keep keep);
+
+/*
+ * For when the last hook is gone: conntrack has seen the flows that we have
+ * translated as not translated. Its entries of them are deleted, so that
+ * netfilter's own NAT may take them over, and a later attach does not keep
+ * what it should translate.
+ */
+void seed_forget(struct instance *instance, const uint32_t *ifindexes,
+		 size_t count);
 
 /*
  * How many flows from behind this node does netfilter still translate on

@@ -41,7 +41,7 @@ open_talk() {
 	# shellcheck disable=SC2016
 	lab_spawn "$2" bash -c 'exec "${@:2}" <"$1"' - "$LAB_DIR/$1.in" \
 		"$PYTHON" "$LAB_LIB/traffic.py" talk "$3" "$4" \
-		--sport "$5" --proto "$6" --source "${7:-}" --timeout 3 \
+		--sport "$5" --proto "$6" --source "${7:-}" --timeout 20 \
 		>"$LAB_DIR/$1.out" 2>&1
 	TALK[$1]=$fd
 	exchange "$1" >/dev/null
@@ -99,6 +99,48 @@ attach_again_seeds_nothing() {
 	far_saw $NODE_ADDR
 }
 
+# far_has ADDR: packets of this source have come
+far_has() {
+	case " $(lab_saw) " in *" $1 "*) ;; *) return 1 ;; esac
+}
+
+# What masqbpf has translated conntrack calls untranslated.
+attached_anew() {
+	masq detach --all
+	attach
+	goes_on own_tcp "$NODE_ADDR 5008" $NODE_ADDR
+	goes_on own_udp "$NODE_ADDR 5009" $NODE_ADDR
+	# what netfilter never translated is kept as before
+	goes_on in_tcp "$FAR_ADDR 5001" $POD
+}
+
+# Packets went out with the pod's address, and nobody answered.
+sent_between() {
+	local lines
+	lab_in far ip route del $POD_NET
+	masq detach --all
+	lab_saw_reset
+	lines=$(wc -l <"$LAB_DIR/own_tcp.out")
+	echo >&"${TALK[own_tcp]}"
+	lab_wait 5 far_has $POD
+	attach
+	lab_in far ip route add $POD_NET via $NODE_ADDR
+	lab_wait 20 more_lines "$LAB_DIR/own_tcp.out" "$lines"
+	is "answer" "$(tail -1 "$LAB_DIR/own_tcp.out")" "$NODE_ADDR 5008"
+	goes_on own_tcp "$NODE_ADDR 5008" $NODE_ADDR
+}
+
+# Its rule is there, as the old agent's on the way back.
+netfilter_takes_over() {
+	lab_in node nft add rule ip twin out oifname eth0 ip saddr $POD_NET \
+		masquerade
+	masq detach --all
+	goes_on own_tcp "$NODE_ADDR 5008" $NODE_ADDR
+	goes_on own_udp "$NODE_ADDR 5009" $NODE_ADDR
+	goes_on nat "$NODE_ADDR 5005" $NODE_ADDR
+	goes_on in_tcp "$FAR_ADDR 5001" $POD
+}
+
 open_talk in_tcp far $POD 80 5001 tcp $FAR_ADDR
 open_talk in_udp far $POD 80 5002 udp $FAR_ADDR
 open_talk in_icmp far $POD 0 503 icmp $FAR_ADDR
@@ -130,4 +172,9 @@ row "tcp that netfilter translates" goes_on nat "$NODE_ADDR 5005" $NODE_ADDR
 row "its port is reserved" port_is_reserved
 row "a new connection" new_is_masqueraded
 row "attach again takes nothing over" attach_again_seeds_nothing
+open_talk own_tcp pod1 $FAR_ADDR 443 5008 tcp
+open_talk own_udp pod1 $FAR_ADDR 443 5009 udp
+row "detach and attach: what was translated is so again" attached_anew
+row "also when it sent in between" sent_between
+row "netfilter's rule takes over at detach" netfilter_takes_over
 tap_done
