@@ -14,7 +14,9 @@ need() { # TOOL PACKAGE
 }
 
 c_style() {
-	need clang-format-14 clang-format-14
+	# another version formats differently; Debian 12 has this one
+	command -v clang-format-14 >/dev/null ||
+		skip "no clang-format-14 here, which decides"
 	find bpf user include tests -name '*.[ch]' -print0 |
 		xargs -0r clang-format-14 --dry-run -Werror
 }

@@ -263,8 +263,8 @@ static bool maps_work(const struct instance *instance)
 
 static bool have_cap(unsigned int cap)
 {
-	capng_get_caps_process();
-	return capng_have_capability(CAPNG_PERMITTED, cap);
+	return !capng_get_caps_process() &&
+	       capng_have_capability(CAPNG_PERMITTED, cap);
 }
 
 static int drop_caps(const struct instance *instance)
@@ -275,7 +275,8 @@ static int drop_caps(const struct instance *instance)
 	if (had_bpf) {
 		/* permitted still, so that it can come back */
 		capng_update(CAPNG_DROP, CAPNG_EFFECTIVE, CAP_BPF);
-		capng_apply(CAPNG_SELECT_CAPS);
+		if (capng_apply(CAPNG_SELECT_CAPS))
+			return -EPERM;
 	}
 	if (maps_work(instance))
 		return keep_caps(false, false);
@@ -291,12 +292,14 @@ static int drop_caps(const struct instance *instance)
 int sandbox_agent(const struct instance *instance,
 		  const struct sandbox_user *user)
 {
-	const char *what = "change the user";
-	int err;
+	const char *what = "read its capabilities";
+	int err = capng_get_caps_process() ? -EPERM : 0;
 
-	capng_get_caps_process();
-	clear_bounding();
-	err = change_user(user);
+	if (!err) {
+		clear_bounding();
+		what = "change the user";
+		err = change_user(user);
+	}
 	if (!err) {
 		what = "drop capabilities";
 		err = drop_caps(instance);
@@ -312,12 +315,14 @@ int sandbox_agent(const struct instance *instance,
 
 int sandbox_helper(void)
 {
-	const char *what = "drop capabilities";
-	int err;
+	const char *what = "read its capabilities";
+	int err = capng_get_caps_process() ? -EPERM : 0;
 
-	capng_get_caps_process();
-	clear_bounding();
-	err = keep_caps(have_cap(CAP_BPF), have_cap(CAP_NET_ADMIN));
+	if (!err) {
+		clear_bounding();
+		what = "drop capabilities";
+		err = keep_caps(have_cap(CAP_BPF), have_cap(CAP_NET_ADMIN));
+	}
 	if (!err) {
 		what = "filter system calls";
 		err = load_filter(true);

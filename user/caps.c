@@ -62,7 +62,8 @@ const char *caps_hint(int err, unsigned int needed)
 	      (err == -EACCES || err == -EINVAL || err == -EFAULT)))
 		return text;
 
-	capng_get_caps_process();
+	if (capng_get_caps_process())
+		return text;
 	for (size_t i = 0; i < sizeof(caps) / sizeof(caps[0]); i++) {
 		if (!(needed & caps[i].bit) || have(caps[i].cap) ||
 		    (caps[i].by_sys_admin && have(CAP_SYS_ADMIN)))

@@ -98,7 +98,7 @@ static void check_version(struct doctor *d)
 			"before 6.7 routes cannot tell the source address: the uplink's is used as it was at attach");
 }
 
-static void check_privileges(struct doctor *d)
+static void check_capabilities(struct doctor *d)
 {
 	static const struct {
 		unsigned int cap;
@@ -110,7 +110,12 @@ static void check_privileges(struct doctor *d)
 	};
 	char missing[64] = "";
 
-	capng_get_caps_process();
+	if (capng_get_caps_process()) {
+		doctor_add(d, DOCTOR_NOTE, "capabilities",
+			   "look whether /proc is mounted",
+			   "cannot be read: not checked");
+		return;
+	}
 	for (size_t i = 0; i < sizeof(needed) / sizeof(needed[0]); i++)
 		if (!capng_have_capability(CAPNG_EFFECTIVE, needed[i].cap) &&
 		    (needed[i].cap == CAP_NET_ADMIN ||
@@ -126,6 +131,10 @@ static void check_privileges(struct doctor *d)
 	else
 		doctor_add(d, DOCTOR_OK, "capabilities", NULL,
 			   "all that attach needs");
+}
+
+static void check_bpf(struct doctor *d)
+{
 	if (libbpf_probe_bpf_prog_type(BPF_PROG_TYPE_SCHED_CLS, NULL) != 1)
 		doctor_add(
 			d, DOCTOR_BAD, "bpf",
@@ -165,7 +174,8 @@ static void check_bpffs(struct doctor *d, const char *pin_dir)
 void doctor_check_kernel(struct doctor *d, const char *pin_dir)
 {
 	check_version(d);
-	check_privileges(d);
+	check_capabilities(d);
+	check_bpf(d);
 	check_bpffs(d, pin_dir);
 }
 
