@@ -84,20 +84,50 @@ lint() {
 	masq metrics | promtool check metrics
 }
 
-# Every name of the contract, and labels that are no more than it says.
+# Every name of the contract with its kind and labels.
 names() {
 	get /metrics >"$LAB_DIR/metrics"
-	sed -n 's/^# TYPE masqbpf_\([a-z_]*\) .*/\1/p' "$LAB_DIR/metrics" |
-		sort >"$LAB_DIR/names"
-	for name in prefix_packets_total prefix_bytes_total prefix_flows_total \
-		flows flows_limit drops_total port_search_failures_total \
-		port_search_tries snat_port_utilization_ratio \
-		unreplied_flows config_generation \
-		config_last_reload_successful \
-		config_last_reload_success_timestamp_seconds config_stale \
-		attached build_info; do
-		grep -qx "$name" "$LAB_DIR/names" || fail "no $name"
-	done
+	"$PYTHON" - "$LAB_DIR/metrics" >"$LAB_DIR/names" <<-'PY'
+		import re, sys
+		kinds, labels = {}, {}
+		for line in open(sys.argv[1]):
+		    if line.startswith("# TYPE "):
+		        _, _, name, kinds[name] = line.split()
+		        continue
+		    sample = re.match(r"(\w+)(?:\{(.*)\})? ", line)
+		    if line.startswith("#") or not sample:
+		        continue
+		    name = sample[1]
+		    if kinds.get(name) is None:
+		        name = re.sub("_(bucket|sum|count)$", "", name)
+		    found = labels.setdefault(name, set())
+		    found.update(re.findall(r'(\w+)="', sample[2] or ""))
+		for name, found in labels.items():
+		    print(name.removeprefix("masqbpf_"), kinds[name],
+		          ",".join(sorted(found)) or "-")
+	PY
+	while read -r line; do
+		grep -qxF -- "$line" "$LAB_DIR/names" ||
+			fail "no '$line' in $(cat "$LAB_DIR/names")"
+	done <<-LIST
+		prefix_packets_total counter action,direction,prefix
+		prefix_bytes_total counter action,direction,prefix
+		prefix_flows_total counter action,prefix
+		flows gauge -
+		flows_limit gauge -
+		drops_total counter reason
+		port_search_failures_total counter -
+		port_search_tries histogram le
+		snat_port_utilization_ratio gauge -
+		unreplied_flows gauge action,prefix
+		config_generation gauge -
+		config_last_reload_successful gauge -
+		config_last_reload_success_timestamp_seconds gauge -
+		config_stale gauge -
+		attached gauge hook,interface
+		foreign_nat_detected gauge -
+		build_info gauge version
+	LIST
 	is "labels" "$(grep -o '[a-z]*="' "$LAB_DIR/metrics" | sort -u |
 		tr -d '="' | paste -sd,)" \
 		"action,direction,hook,interface,le,prefix,reason,version"
@@ -258,10 +288,33 @@ alerts_loaded() {
 		"$LAB_DIR/answer") rules"
 }
 
+# An expression over a name that is not there would be silent for ever.
+names_exist() {
+	lab_in node curl -sS http://127.0.0.1:9090/api/v1/label/__name__/values |
+		jq -r '.data[]' | sort >"$LAB_DIR/there"
+	grep -ohE 'masqbpf_[a-z_]+' \
+		<(sed 's/#.*//' "$LAB_ROOT/deploy/prometheus/masqbpf.rules.yaml" |
+			grep -v 'job=') \
+		<(jq -r '.. | .expr? // empty' \
+			"$LAB_ROOT/deploy/grafana/masqbpf.json") |
+		sort -u >"$LAB_DIR/used"
+	is "names that nobody exports" "$(comm -23 "$LAB_DIR/used" \
+		"$LAB_DIR/there" | paste -sd' ')" ""
+	[ "$(wc -l <"$LAB_DIR/used")" -ge 12 ] || fail "$(cat "$LAB_DIR/used")"
+}
+
+# Each alert has a test in which it fires, and one in which it does not.
 alert_units() {
+	local alert
 	cd "$LAB_ROOT/deploy/prometheus"
 	promtool check rules masqbpf.rules.yaml
 	promtool test rules masqbpf.rules.test.yaml
+	while read -r alert; do
+		grep -q "alertname: $alert, exp_alerts: \[\]" \
+			masqbpf.rules.test.yaml || fail "$alert: no quiet test"
+		grep -A3 "alertname: $alert\$" masqbpf.rules.test.yaml |
+			grep -q exp_labels || fail "$alert: no test that fires"
+	done < <(sed -n 's/^ *- alert: //p' masqbpf.rules.yaml)
 }
 
 # --- HTTP -------------------------------------------------------------------
@@ -389,6 +442,7 @@ row "Prometheus scrapes" prometheus_scrapes
 if row_ok; then
 	row "every panel of the dashboard has data" dashboard
 	row "alert rules are loaded" alerts_loaded
+	row "no rule or panel asks for a name that is not there" names_exist
 fi
 row "GET /healthz" status 200 $URL/healthz
 row "HEAD" head_only
