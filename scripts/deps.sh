@@ -24,8 +24,8 @@ test=(
 	buildah busybox-static chromium clang-format
 	containernetworking-plugins cpio
 	curl faketime fish hping3 iputils-tracepath
-	kmod libcap2-bin libcmocka-dev mandoc mtr-tiny prometheus python3-scapy
-	python3-yaml qemu-system-x86 shellcheck strace systemd traceroute
+	kmod libcap2-bin libcmocka-dev mandoc mtr-tiny podman prometheus
+	python3-scapy python3-yaml qemu-system-x86 runc shellcheck strace systemd traceroute
 	wireguard-tools xz-utils yamllint zsh zstd
 )
 

@@ -423,7 +423,9 @@ static void print_text(const struct status *s)
 	for (size_t i = 0; i < s->problem_count; i++)
 		printf("            %s\n", s->problems[i]);
 	printf("generation  %u\n", s->generation);
-	printf("config      %s\n", *s->config ? s->config : "none");
+	printf("config      %s\n", !*s->config		     ? "none"
+				   : !strcmp(s->config, "-") ? "standard input"
+							     : s->config);
 	printf("flows       %llu of %u\n", (unsigned long long)s->flows,
 	       s->instance->meta.max_flows);
 	printf("pins        %s (masqbpf %s)\n", s->instance->pin_dir,
