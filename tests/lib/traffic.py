@@ -31,6 +31,7 @@ CLONE_NEWNET = 0x40000000
 SO_RCVBUFFORCE = 33
 IP_PKTINFO = 8
 IP_RECVERR = 11
+SLOW = int(os.environ.get("TEST_SLOW", 1))  # see lab.sh
 
 
 def pattern(offset, length):
@@ -646,10 +647,9 @@ def main():
             sub.add_argument("--flows", type=int, required=True)
             sub.add_argument("--rate", type=int, required=True)
     args = parser.parse_args()
-    slow = int(os.environ.get("TEST_SLOW", 1))  # see lab.sh
-    args.timeout *= slow
+    args.timeout *= SLOW
     if getattr(args, "connect_timeout", None):
-        args.connect_timeout *= slow
+        args.connect_timeout *= SLOW
     try:
         return args.run(args)
     except (OSError, EOFError) as error:

@@ -43,11 +43,11 @@ agent_pid() {
 echo 0 >"$LAB_DIR/agent"
 
 get() {
-	lab_in node curl -sS --max-time 5 "$URL$1"
+	lab_in node curl -sS --max-time $((5 * TEST_SLOW)) "$URL$1"
 }
 
 ready() {
-	lab_in node curl -sf --max-time 5 $URL/readyz >/dev/null
+	lab_in node curl -sf --max-time $((5 * TEST_SLOW)) $URL/readyz >/dev/null
 }
 
 start() {
@@ -86,8 +86,8 @@ keeps() { # CIDR...: what the policy keeps, but for link-local
 # soon COMMAND...: it holds, and how soon is told. The bound is below the
 # poll of resyncInterval, and far above what a loaded machine needs.
 soon() {
-	local start=${EPOCHREALTIME/[.,]/}
-	lab_wait 10 "$@" || fail "$(cat "$LOG")"
+	local start=${EPOCHREALTIME/[.,]/} slow=$((TEST_SLOW < 5 ? TEST_SLOW : 5))
+	TEST_SLOW=$slow lab_wait 10 "$@" || fail "$(cat "$LOG")"
 	note "$(((${EPOCHREALTIME/[.,]/} - start) / 1000)) ms"
 }
 
@@ -642,6 +642,10 @@ pins_removed() {
 	start eth0
 }
 
+watched() {
+	[ "$(grep -c WATCHDOG=1 "$LAB_DIR/notified")" -ge 4 ]
+}
+
 notifies() {
 	local socket=$LAB_DIR/notify
 	stop
@@ -649,7 +653,7 @@ notifies() {
 		import os, socket, sys
 		s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
 		s.bind(sys.argv[1])
-		s.settimeout(30)
+		s.settimeout(30 * int(os.environ["TEST_SLOW"]))
 		os.chmod(sys.argv[1], 0o777)
 		while True:
 		    text = s.recv(4096).decode()
@@ -664,9 +668,7 @@ notifies() {
 	lab_wait 20 grep -q 'READY=1 STATUS=all is well' "$LAB_DIR/notified"
 	kill -HUP "$(agent_pid)"
 	lab_wait 5 grep -q 'RELOADING=1 MONOTONIC_USEC=[0-9]' "$LAB_DIR/notified"
-	sleep 1
-	[ "$(grep -c WATCHDOG=1 "$LAB_DIR/notified")" -ge 4 ] ||
-		fail "$(cat "$LAB_DIR/notified")"
+	lab_wait 1 watched || fail "$(cat "$LAB_DIR/notified")"
 	stop
 	lab_wait 5 grep -q STOPPING=1 "$LAB_DIR/notified"
 	start eth0
@@ -692,7 +694,7 @@ upstream_flags() {
 refused() { # PATTERN ARG...
 	local status=0 pattern=$1
 	shift
-	timeout 10 nsenter --net="$(lab_netns node)" "$MASQBPF" agent "$@" \
+	timeout $((10 * TEST_SLOW)) nsenter --net="$(lab_netns node)" "$MASQBPF" agent "$@" \
 		2>"$LAB_DIR/refused" || status=$?
 	is "exit status" $status 2
 	grep -qE -- "$pattern" "$LAB_DIR/refused" ||

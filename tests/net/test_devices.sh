@@ -59,7 +59,7 @@ udp_through() { # DEST
 		wire.enter(sys.argv[2])
 		family = socket.AF_INET6 if ":" in sys.argv[3] else socket.AF_INET
 		sock = socket.socket(family, socket.SOCK_DGRAM)
-		sock.settimeout(5)
+		sock.settimeout(5 * wire.SLOW)
 		sock.connect((sys.argv[3], 5000))
 		for text in (b"odd", b"even", b"x" * 1000):
 		    sock.send(text)

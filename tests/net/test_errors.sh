@@ -99,7 +99,7 @@ answer_after_close() { # SPORT
 		traffic.enter(far)
 		server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 		server.bind((dest, 7777))
-		server.settimeout(5)
+		server.settimeout(5 * traffic.SLOW)
 		traffic.enter(pod)
 		client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 		client.bind(("", int(port)))

@@ -139,7 +139,7 @@ gone() {
 # --- the agent --------------------------------------------------------------
 
 ready() {
-	lab_in node curl -sf --max-time 5 http://127.0.0.1:9842/readyz >/dev/null
+	lab_in node curl -sf --max-time $((5 * TEST_SLOW)) http://127.0.0.1:9842/readyz >/dev/null
 }
 
 pins() { # NUMBER: of pods' interfaces, two each

@@ -141,7 +141,7 @@ clock_of_namespace() {
 }
 
 agent_ready() {
-	lab_in node curl -sf --max-time 5 http://127.0.0.1:9842/readyz
+	lab_in node curl -sf --max-time $((5 * TEST_SLOW)) http://127.0.0.1:9842/readyz
 }
 
 keeps() {

@@ -126,11 +126,11 @@ transfers() { # DEST
 		thread.start()
 		wire.enter(sys.argv[2])
 		client = socket.socket(family)
-		client.settimeout(20)
+		client.settimeout(20 * wire.SLOW)
 		client.connect((sys.argv[4], 5001))
 		client.sendall(bytes(8 << 20))
 		client.close()
-		thread.join(20)
+		thread.join(20 * wire.SLOW)
 		node = "fd00:142::6" if ":" in sys.argv[4] else "10.142.0.6"
 		assert got == [node, 8 << 20], got
 	END

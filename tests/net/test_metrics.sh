@@ -20,7 +20,7 @@ LOG=$LAB_DIR/log
 AGENT=
 
 ready() {
-	lab_in node curl -sf --max-time 5 $URL/readyz >/dev/null
+	lab_in node curl -sf --max-time $((5 * TEST_SLOW)) $URL/readyz >/dev/null
 }
 
 gone() {
@@ -39,7 +39,7 @@ stop() {
 }
 
 get() {
-	lab_in node curl -sS --max-time 10 "$URL$1"
+	lab_in node curl -sS --max-time $((10 * TEST_SLOW)) "$URL$1"
 }
 
 # not COMMAND...: errexit does not see a plain !
@@ -225,7 +225,7 @@ textfile() {
 # --- Prometheus -------------------------------------------------------------
 
 query() { # EXPR: the number of series that it gives
-	lab_in node curl -sS --max-time 5 -G http://127.0.0.1:9090/api/v1/query \
+	lab_in node curl -sS --max-time $((5 * TEST_SLOW)) -G http://127.0.0.1:9090/api/v1/query \
 		--data-urlencode "query=$1" >"$LAB_DIR/answer"
 	jq -e '.status == "success"' "$LAB_DIR/answer" >/dev/null ||
 		fail "$1: $(cat "$LAB_DIR/answer")"
@@ -323,7 +323,7 @@ alert_units() {
 status() {
 	local code=$1
 	shift
-	is "status" "$(lab_in node curl -s -o /dev/null --max-time 5 \
+	is "status" "$(lab_in node curl -s -o /dev/null --max-time $((5 * TEST_SLOW)) \
 		-w '%{http_code}' "$@")" "$code"
 }
 

@@ -104,7 +104,7 @@ image_end() {
 }
 
 ready() {
-	lab_in node curl -sf --max-time 5 http://127.0.0.1:9842/readyz
+	lab_in node curl -sf --max-time $((5 * TEST_SLOW)) http://127.0.0.1:9842/readyz
 }
 
 # The runtime is buildah's own, which needs no cgroups.

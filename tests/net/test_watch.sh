@@ -37,7 +37,7 @@ status_of() {
 
 # connect NS DEST [PORT]: does not wait for an answer that does not come
 connect() {
-	lab_in "$1" timeout 0.3 bash -c ": </dev/tcp/$2/${3:-$PORT}" 2>/dev/null ||
+	lab_in "$1" timeout "$((3 * TEST_SLOW))e-1" bash -c ": </dev/tcp/$2/${3:-$PORT}" 2>/dev/null ||
 		true
 }
 
