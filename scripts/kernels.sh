@@ -353,7 +353,8 @@ write_doc() {
 
 		passed / failed / skipped; the rows that failed or were skipped are below.
 		A test has a fresh boot of the kernel for each of these files, and more
-		patience in qemu (`TEST_SLOW`), but the same assertions.
+		patience in qemu (`TEST_SLOW`), but the same assertions. One quantity is
+		smaller there: `net/test_traffic` transfers 128 MiB in place of 1 GiB.
 
 		END
 		table "$(printf '%s\n' "${tests[@]:1}")" rows
