@@ -56,7 +56,7 @@ UNIT_BIN := $(patsubst tests/unit/%.c,$(O)/tests/unit/%,$(wildcard tests/unit/te
 PROG_BIN := $(patsubst tests/prog/%.c,$(O)/tests/prog/%,$(wildcard tests/prog/test_*.c))
 PROG_LIB := $(patsubst tests/lib/%.c,$(O)/tests/lib/%.o,$(wildcard tests/lib/*.c))
 
-.PHONY: all tests bench bench-tools fuzz torture check check-unit check-prog check-net lint install uninstall clean help
+.PHONY: all tests bench bench-tools fuzz torture kernels check check-unit check-prog check-net lint install uninstall clean help
 all: $(O)/masqbpf
 
 $(O)/masqbpf: $(USER_OBJ)
@@ -121,6 +121,8 @@ bench: $(O)/masqbpf $(O)/tests/bench/bench ## measure (scripts/bench.sh; takes l
 
 torture: all ## an hour of churn and the long fault runs (scripts/torture.sh)
 	$(Q)scripts/torture.sh
+kernels: ## the tests on Debian's kernels in qemu, into docs/kernels.md (hours; scripts/kernels.sh)
+	$(Q)scripts/kernels.sh
 
 bench-tools: $(O)/masqbpf $(O)/tests/bench/bench ## measure flows, watch and plan (scripts/bench_tools.sh)
 	$(Q)scripts/bench_tools.sh
