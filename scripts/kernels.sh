@@ -15,16 +15,17 @@ go_on=false
 # qemu without KVM is ten times slower, and shares its processors
 slow=${TEST_SLOW:-12}
 
-# In this order: first what a kernel without masqbpf working would fail.
+# In this order: first what a kernel without masqbpf working would fail, and
+# what is done soon.
 tests=(
 	features prog/test_verifier prog/test_nat prog/test_table
-	prog/test_ports prog/test_icmp prog/test_fragment prog/test_explain
-	prog/test_differential net/test_inbound net/test_attach net/test_policy
-	net/test_icmp net/test_errors net/test_detach net/test_nodeport
-	net/test_leak net/test_twin net/test_seed net/test_devices
-	net/test_agent net/test_fastpath net/test_traffic net/test_expiry
-	net/test_trust net/test_migrate net/test_cni net/test_metrics
-	net/test_insight net/test_faults
+	prog/test_icmp prog/test_fragment prog/test_explain
+	net/test_inbound net/test_icmp net/test_errors net/test_nodeport
+	net/test_detach net/test_seed net/test_leak net/test_devices
+	net/test_twin net/test_agent net/test_policy net/test_attach
+	net/test_traffic net/test_expiry net/test_fastpath prog/test_ports
+	prog/test_differential net/test_trust net/test_migrate net/test_cni
+	net/test_metrics net/test_insight net/test_faults
 )
 # What these look at is the same on every kernel: texts, files, arguments.
 left_out=(
