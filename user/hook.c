@@ -5,7 +5,8 @@
  * TCX: a pinned link per direction, pin tcx_DIRECTION_IFINDEX. When its
  * device goes, the pin stays and the link says ifindex 0.
  * clsact: a direct-action filter per direction with a handle and priority of
- * our own; it is ours when its program is one of the instance's.
+ * our own; it is ours when its program is one of the instance's. A clsact
+ * qdisc that we made is noted by a pin, and goes with us when nobody uses it.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -462,6 +463,21 @@ static struct bpf_tc_hook tc_hook(uint32_t ifindex, enum hook_dir dir)
 	};
 }
 
+/* Any program serves as a note: all that can be pinned are BPF objects. */
+static void qdisc_note(uint32_t ifindex, char *buf)
+{
+	snprintf(buf, TCX_PIN_MAX, "masq_clsact_%u", ifindex);
+}
+
+static void note_qdisc(const struct instance *instance, uint32_t ifindex)
+{
+	char path[sizeof(instance->pin_dir) + TCX_PIN_MAX], name[TCX_PIN_MAX];
+
+	qdisc_note(ifindex, name);
+	snprintf(path, sizeof(path), "%s/%s", instance->pin_dir, name);
+	bpf_obj_pin(instance->prog[PROG_masq_ctl], path);
+}
+
 static int tc_attach(const struct instance *instance,
 		     const struct netdev_link *link, enum hook_dir dir)
 {
@@ -473,7 +489,35 @@ static int tc_attach(const struct instance *instance,
 	/* -EEXIST: clsact is there, whoever made it */
 	if (err && err != -EEXIST)
 		return err;
+	if (!err)
+		note_qdisc(instance, link->ifindex);
 	return bpf_tc_attach(&hook, &opts);
+}
+
+/* Removes the clsact qdisc if we made it and nobody has a filter there. */
+static void drop_qdisc(const struct instance *instance, uint32_t ifindex)
+{
+	struct bpf_tc_hook hook = tc_hook(ifindex, HOOK_INGRESS);
+	char name[TCX_PIN_MAX];
+	int err = 0;
+
+	qdisc_note(ifindex, name);
+	if (faccessat(instance->lock_fd, name, F_OK, 0))
+		return;
+	for (enum hook_dir dir = 0; dir < HOOK_DIRS && !err; dir++) {
+		struct hook_chain chain = {};
+
+		err = add_tc(instance, ifindex, dir, &chain);
+		if (!err && chain.count)
+			err = -EBUSY;
+		free(chain.progs);
+	}
+	if (err == -EBUSY)
+		return;
+	hook.attach_point = BPF_TC_INGRESS | BPF_TC_EGRESS;
+	if (!err)
+		bpf_tc_hook_destroy(&hook);
+	unlinkat(instance->lock_fd, name, 0);
 }
 
 static int tc_detach(const struct netdev_link *link, enum hook_dir dir)
@@ -640,6 +684,75 @@ int hook_check(const struct instance *instance, const struct netdev_link *link,
 	return err;
 }
 
+/* At once: a link that loses its pin is let go of by the kernel later. */
+static int tcx_let_go(const struct instance *instance, uint32_t ifindex,
+		      enum hook_dir dir)
+{
+	char path[sizeof(instance->pin_dir) + TCX_PIN_MAX], name[TCX_PIN_MAX];
+	int fd, err;
+
+	tcx_pin_name(ifindex, dir, name);
+	snprintf(path, sizeof(path), "%s/%s", instance->pin_dir, name);
+	fd = bpf_obj_get(path);
+	if (fd < 0)
+		return fd;
+	err = bpf_link_detach(fd);
+	close(fd);
+	return err;
+}
+
+/* Is one of ours where it has to be: egress last, ingress first? */
+static int tcx_in_place(const struct instance *instance, uint32_t ifindex,
+			enum hook_dir dir, bool *in_place)
+{
+	char name[64];
+	uint32_t *ids;
+	int n = query_tcx(ifindex, dir, &ids);
+
+	if (n < 0)
+		return n;
+	*in_place = n && is_ours(instance, ids[dir == HOOK_INGRESS ? 0 : n - 1],
+				 name, sizeof(name));
+	free(n ? ids : NULL);
+	return 0;
+}
+
+/*
+ * Others have come behind our egress or before our ingress since. A link does
+ * not move: it is made anew, and a filter stands in for it meanwhile, so that
+ * no packet gets by. Where that cannot be, the order stays and is told.
+ */
+static int tcx_restore_place(const struct instance *instance,
+			     const struct netdev_link *link, enum hook_dir dir)
+{
+	bool in_place = true, ingress = false;
+	int err = tcx_in_place(instance, link->ifindex, dir, &in_place);
+
+	if (in_place)
+		return err;
+	err = has_ingress_qdisc(link->ifindex, &ingress);
+	if (!err)
+		err = ingress ? -EEXIST : tc_attach(instance, link, dir);
+	if (err) {
+		log_warn("%s: attach: cannot be the %s program of %s again: no "
+			 "filter can stand in meanwhile: %s",
+			 link->name, dir == HOOK_INGRESS ? "first" : "last",
+			 hook_dir_name(dir), strerror(-err));
+		return 0;
+	}
+	err = tcx_let_go(instance, link->ifindex, dir);
+	if (err)
+		log_error("%s: attach: cannot move the tcx link of %s: %s",
+			  link->name, hook_dir_name(dir), strerror(-err));
+	else
+		err = attach_one(instance, link, HOOK_TCX, dir);
+	if (err) /* the filter stays in the link's place */
+		return err;
+	err = detach_one(instance, link, HOOK_TC, dir);
+	drop_qdisc(instance, link->ifindex);
+	return err;
+}
+
 int hook_attach(const struct instance *instance, const struct netdev_link *link,
 		enum hook_kind kind, struct hook_set *added,
 		void (*between)(void *data), void *data)
@@ -666,7 +779,11 @@ int hook_attach(const struct instance *instance, const struct netdev_link *link,
 	 */
 	other = set;
 	memset(other.has[kind], 0, sizeof(other.has[kind]));
-	return hook_detach(instance, link, &other);
+	err = hook_detach(instance, link, &other);
+	for (enum hook_dir dir = 0; dir < HOOK_DIRS && !err; dir++)
+		if (kind == HOOK_TCX)
+			err = tcx_restore_place(instance, link, dir);
+	return err;
 }
 
 int hook_detach(const struct instance *instance, const struct netdev_link *link,
@@ -679,6 +796,8 @@ int hook_detach(const struct instance *instance, const struct netdev_link *link,
 			if (set->has[kind][dir])
 				err = detach_one(instance, link, kind, dir)
 					      ?: err;
+	if (!err)
+		drop_qdisc(instance, link->ifindex);
 	return err;
 }
 

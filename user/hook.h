@@ -2,7 +2,7 @@
 /*
  * hook.h - our programs on the links: TCX links (kernel 6.6) or clsact
  * filters. A guest among others: finds, adds and removes its own ones and
- * touches nothing else, no qdisc either.
+ * touches nothing else; of qdiscs only a clsact that it made itself.
  */
 #ifndef MASQ_HOOK_H
 #define MASQ_HOOK_H
@@ -78,9 +78,10 @@ static inline bool hook_set_whole(const struct hook_set *set)
 int hook_check(const struct instance *instance, const struct netdev_link *link,
 	       enum hook_kind *kind);
 /*
- * Adds what is missing of `kind`, then removes ours of the other kind. What
- * was added is in *added, also on failure. `between` (NULL: nothing) is called
- * when ingress is there and egress not yet. 0 or -errno, printed.
+ * Adds what is missing of `kind`, then removes ours of the other kind, and
+ * puts TCX links back to their end of the chain. What was added is in *added,
+ * also on failure. `between` (NULL: nothing) is called when ingress is there
+ * and egress not yet. 0 or -errno, printed.
  */
 int hook_attach(const struct instance *instance, const struct netdev_link *link,
 		enum hook_kind kind, struct hook_set *added,

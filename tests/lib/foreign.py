@@ -2,9 +2,9 @@
 """Somebody else's tc program: counts packets and lets them go on.
 
   foreign.py load PROG MAP         loads it, pins program and map there
-  foreign.py tcx PROG IFACE egress|ingress LINK
+  foreign.py tcx PROG IFACE egress|ingress LINK [last]
                                    attaches it by a pinned TCX link, as the
-                                   first of its chain
+                                   first (or last) of its chain
   foreign.py tcx-list IFACE egress|ingress
                                    prints id and name of each program of a
                                    TCX chain, in order; nothing without TCX
@@ -33,7 +33,7 @@ PROG_LOAD, OBJ_PIN, OBJ_GET = 5, 6, 7
 PROG_GET_FD_BY_ID, OBJ_GET_INFO_BY_FD, PROG_QUERY, LINK_CREATE = 13, 15, 16, 28
 MAP_TYPE_ARRAY, PROG_TYPE_SCHED_CLS = 2, 3
 TCX_INGRESS, TCX_EGRESS = 46, 47
-BPF_F_BEFORE = 1 << 3
+BPF_F_BEFORE, BPF_F_AFTER = 1 << 3, 1 << 4
 
 libc = ctypes.CDLL(None, use_errno=True)
 
@@ -101,10 +101,11 @@ def load(prog_path, map_path):
     pin(prog_fd, prog_path)
 
 
-def attach_tcx(prog_path, ifindex, direction, link_path):
+def attach_tcx(prog_path, ifindex, direction, link_path, place="first"):
     kind = TCX_INGRESS if direction == "ingress" else TCX_EGRESS
-    fd = bpf(LINK_CREATE, struct.pack("<IIII", get(prog_path), ifindex, kind,
-                                      BPF_F_BEFORE))
+    fd = bpf(LINK_CREATE, struct.pack(
+        "<IIII", get(prog_path), ifindex, kind,
+        BPF_F_AFTER if place == "last" else BPF_F_BEFORE))
     pin(fd, link_path)
 
 
@@ -160,8 +161,8 @@ def main(command, *args):
     if command == "load":
         load(*args)
     elif command == "tcx":
-        prog, iface, direction, link = args
-        attach_tcx(prog, socket.if_nametoindex(iface), direction, link)
+        prog, iface, *rest = args
+        attach_tcx(prog, socket.if_nametoindex(iface), *rest)
     elif command == "tcx-list":
         tcx_list(socket.if_nametoindex(args[0]), args[1])
     elif command == "count":

@@ -29,10 +29,10 @@ foreign_tc() { # NAME DIRECTION PRIORITY
 		bpf da object-pinned "$BPFFS/prog-$1"
 }
 
-foreign_tcx() { # NAME DIRECTION
+foreign_tcx() { # NAME DIRECTION [last]
 	foreign "$1"
 	lab_in node "$PYTHON" "$FOREIGN" tcx "$BPFFS/prog-$1" eth0 "$2" \
-		"$BPFFS/link-$1"
+		"$BPFFS/link-$1" "${@:3}"
 }
 
 foreign_counts() {
@@ -111,6 +111,52 @@ clsact_stays() {
 	all_count_since "$counts"
 }
 
+# The clsact that we made goes with us; somebody else's stays, empty or not.
+clsact_goes() {
+	lab_link node eth2 far eth2
+	masq attach eth2 --hook tc
+	lab_in node tc qdisc show dev eth2 | grep clsact
+	masq detach eth2
+	is "qdiscs" "$(lab_in node tc qdisc show dev eth2)" \
+		"qdisc noqueue 0: root refcnt 2 "
+	lab_in node tc qdisc add dev eth2 clsact
+	masq attach eth2 --hook tc
+	masq detach --all
+	lab_in node tc qdisc show dev eth2 | grep clsact
+	lab_in node ip link del eth2
+}
+
+tcx_chain() { # DIRECTION: whose programs, in order
+	masq status --json | jq -r --arg dir "$1" '[.interfaces[] |
+		select(.name == "eth0")[$dir][] | select(.hook == "tcx") |
+		if .ours then "ours" else "other" end] | join(" ")'
+}
+
+# Others come before our ingress and behind our egress: attach again puts
+# ours back, and a transfer notices nothing.
+back_in_place() {
+	local state
+	attach --hook tcx
+	foreign_tcx later-in ingress
+	foreign_tcx later-out egress last
+	is ingress "$(tcx_chain ingress)" "other ours other"
+	is egress "$(tcx_chain egress)" "other ours other"
+	stream_start pod1 $FAR_ADDR $PORT
+	state=$(lab_in node tc qdisc show dev eth0)
+	masq attach eth0
+	is ingress "$(tcx_chain ingress)" "ours other other"
+	is egress "$(tcx_chain egress)" "other other ours"
+	is "programs of ours" "$(masq status --json |
+		jq '[.interfaces[][("ingress", "egress")][] | select(.ours)] |
+			length')" 2
+	is qdiscs "$(lab_in node tc qdisc show dev eth0)" "$state"
+	source_is $NODE_ADDR
+	stream_more 16
+	stream_end
+	is "source of the transfer" "$(word source "$STREAM_LINE")" $NODE_ADDR
+	masq detach --all
+}
+
 detach_nothing() {
 	local status=0
 	masq detach eth0 2>"$LAB_DIR/err" || status=$?
@@ -170,10 +216,14 @@ for hook in $hooks; do
 	row "$hook: a guest among others" guest "$hook" "$want"
 	row "$hook: detach of what is not attached" detach_nothing
 done
+row "tc: our clsact goes, another's stays" clsact_goes
 if [ "$auto" = tcx ]; then
+	row "tcx: attach again puts ours back in place" back_in_place
 	row "from tc to tcx under a transfer" change_hook tc tcx
 	row "from tcx to tc under a transfer" change_hook tcx tc
 else
+	row_skip "tcx: attach again puts ours back in place" \
+		"this kernel has no TCX"
 	row_skip "from one hook to the other" "this kernel has no TCX"
 fi
 row "two interfaces, one of them vanishes" two_interfaces
