@@ -3,9 +3,52 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "cidr.h"
 #include "cmd.h"
+#include "config.h"
 #include "masqchain.h"
 #include "out.h"
+
+static void json_cidrs(struct json *j, const char *key,
+		       const struct config_cidrs *list)
+{
+	char text[CIDR_STRLEN];
+
+	json_array(j, key);
+	for (size_t i = 0; i < list->count; i++)
+		json_string(j, NULL,
+			    cidr_format(&list->items[i].cidr, text,
+					sizeof(text)));
+	json_array_end(j);
+}
+
+/* JSON, and a config all the same. */
+static void print_json(const struct config *config)
+{
+	char range[16];
+	struct json j;
+
+	json_begin(&j, stdout);
+	json_object(&j, NULL);
+	json_cidrs(&j, "nonMasqueradeCIDRs", &config->keep);
+	if (config->masquerade.count)
+		json_cidrs(&j, "masqueradeCIDRs", &config->masquerade);
+	if (config->keep_sources.count)
+		json_cidrs(&j, "nonMasqueradeSrcCIDRs", &config->keep_sources);
+	if (config->pods.count)
+		json_cidrs(&j, "podCIDRs", &config->pods);
+	json_u64(&j, "cidrLimit", config->cidr_limit);
+	json_bool(&j, "masqLinkLocal", config->masq_link_local);
+	json_bool(&j, "masqLinkLocalIPv6", config->masq_link_local_ipv6);
+	json_bool(&j, "enableIPv6", config->ipv6);
+	json_object(&j, "snat");
+	snprintf(range, sizeof(range), "%u-%u", config->port_min,
+		 config->port_max);
+	json_string(&j, "portRange", range);
+	json_object_end(&j);
+	json_object_end(&j);
+	json_end(&j);
+}
 
 static int run(const struct cmd_line *line)
 {
@@ -22,7 +65,10 @@ static int run(const struct cmd_line *line)
 	if (!err) {
 		for (size_t i = 0; i < config->warning_count; i++)
 			log_warn("%s", config->warnings[i]);
-		fputs(text, stdout);
+		if (line->json)
+			print_json(config);
+		else
+			fputs(text, stdout);
 	}
 	free(text);
 	config_free(config);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * cmd_metrics.c - `masqbpf metrics`: the Prometheus text once, in a file for
- * node_exporter's textfile collector, or over HTTP. The agent has it all
+ * cmd_metrics.c - `masqbpf metrics`: the Prometheus text (or its samples as
+ * JSON) once, in a file for node_exporter's textfile collector, or over HTTP. The agent has it all
  * without privileges; this is for a node that runs none.
  */
 #include <errno.h>
@@ -118,6 +118,63 @@ static int serve(const struct cmd_line *line, const char *listen)
 	return CMD_OK;
 }
 
+/*
+ * A sample of the text, NAME VALUE or NAME{LABEL="TEXT",...} VALUE, as an
+ * object. Label texts are escaped as in JSON.
+ */
+static void print_sample(char *sample)
+{
+	char *value = strrchr(sample, ' '), *labels;
+	bool between = true;
+
+	if (!value)
+		return;
+	*value++ = '\0';
+	value[strcspn(value, "\n")] = '\0';
+	labels = strchr(sample, '{');
+	printf("    {\"name\": \"%.*s\", \"labels\": {",
+	       (int)strcspn(sample, "{"), sample);
+	for (char *at = labels; at && *++at && *at != '}'; between = false) {
+		char *text = strchr(at, '"'), *end = text;
+
+		while (*++end != '"')
+			end += *end == '\\';
+		printf("%s\"%.*s\": %.*s", between ? "" : ", ",
+		       (int)(text - at - 1), at, (int)(end - text + 1), text);
+		at = end[1] == ',' ? end + 1 : end;
+	}
+	printf("}, \"value\": %s}", value);
+}
+
+static int print_json(const struct cmd_line *line)
+{
+	char *text = NULL, *at, *sample;
+	const char *before = "";
+	size_t length;
+	FILE *file = open_memstream(&text, &length);
+	int result;
+
+	if (!file)
+		return CMD_FAILED;
+	result = write_metrics(line, file);
+	if (fclose(file) || result) {
+		free(text);
+		return CMD_FAILED;
+	}
+	printf("{\n  \"metrics\": [\n");
+	at = text;
+	while ((sample = strsep(&at, "\n"))) {
+		if (!*sample || *sample == '#')
+			continue;
+		printf("%s", before);
+		print_sample(sample);
+		before = ",\n";
+	}
+	printf("\n  ]\n}\n");
+	free(text);
+	return CMD_OK;
+}
+
 static int run(const struct cmd_line *line)
 {
 	const char *listen = cmd_value(line, "listen");
@@ -126,10 +183,13 @@ static int run(const struct cmd_line *line)
 	if (listen && textfile)
 		return cmd_usage(line,
 				 "--listen and --textfile exclude each other");
+	if (line->json && (listen || textfile))
+		return cmd_usage(line, "--json goes to standard output");
 	if (listen)
 		return serve(line, listen);
-	return textfile ? write_textfile(line, textfile)
-			: write_metrics(line, stdout);
+	if (textfile)
+		return write_textfile(line, textfile);
+	return line->json ? print_json(line) : write_metrics(line, stdout);
 }
 
 static const struct cmd_option options[] = {

@@ -211,6 +211,20 @@ many_prefixes() {
 	start
 }
 
+# --json: the same samples
+as_json() {
+	masq metrics --json >"$LAB_DIR/metrics.json"
+	masq metrics | grep -v '^#' >"$LAB_DIR/metrics.text"
+	is samples "$(jq -r '.metrics[] | .name + (.labels |
+		if . == {} then "" else "{" + ([to_entries[] |
+		.key + "=" + (.value | tojson)] | join(",")) + "}" end)' \
+		"$LAB_DIR/metrics.json")" \
+		"$(sed 's/ [^ ]*$//' "$LAB_DIR/metrics.text")"
+	is numbers "$(jq '[.metrics[].value | numbers] | length' \
+		"$LAB_DIR/metrics.json")" "$(wc -l <"$LAB_DIR/metrics.text")"
+	not masq metrics --json --textfile "$LAB_DIR/x"
+}
+
 textfile() {
 	local file=$LAB_DIR/node/masqbpf.prom
 	mkdir "$LAB_DIR/node"
@@ -436,6 +450,7 @@ row "unanswered flows by prefix" unreplied
 row "port utilization" utilization
 row "counters go on over a restart" go_on
 row "1500 prefixes: 1000 and the others" many_prefixes
+row "as JSON" as_json
 row "textfile" textfile
 row "alert rules, unit-tested" alert_units
 row "Prometheus scrapes" prometheus_scrapes

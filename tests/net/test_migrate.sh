@@ -92,6 +92,14 @@ import() {
 	is keep "$(jq -c .nonMasqueradeCIDRs "$LAB_DIR/check.json")" \
 		'["10.0.0.0/8","192.168.0.0/16"]'
 	is "link-local" "$(jq -c .masqLinkLocal "$LAB_DIR/check.json")" false
+	import_as_json
+}
+
+# JSON is a config, too: the same one
+import_as_json() {
+	masq import iptables --json >"$LAB_DIR/config.json"
+	is "as JSON" "$(masq check "$LAB_DIR/config.json" --json)" \
+		"$(cat "$LAB_DIR/check.json")"
 }
 
 dry_run() {
@@ -216,6 +224,7 @@ import_all() {
 		"$LAB_DIR/check.json")" 72
 	is "IPv6 link-local" "$(jq .masqLinkLocalIPv6 "$LAB_DIR/check.json")" \
 		true
+	import_as_json
 }
 
 # What a config cannot say is refused, and named.
