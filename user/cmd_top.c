@@ -107,12 +107,16 @@ put(int y, int x, int width, const char *fmt, ...)
 		mvaddnstr(y, x, text, width < COLS - x ? width : COLS - x);
 }
 
-/* Columns from the right edge of an 80-column line: the name gets the rest. */
+/* Too narrow for all columns: the name and one rate. */
+static bool is_narrow(void)
+{
+	return COLS < 80;
+}
+
+/* Columns from the right edge: the name gets the rest. */
 static void put_number(int y, int from_right, int width, const char *text)
 {
-	int columns = COLS < 80 ? 80 : COLS;
-
-	put(y, columns - from_right, width, "%*s", width, text);
+	put(y, COLS - from_right, width, "%*s", width, text);
 }
 
 static void draw_title(const struct screen *s, int y, enum top_section section)
@@ -130,6 +134,10 @@ static void draw_title(const struct screen *s, int y, enum top_section section)
 		put(y, 24, 8, "%8s", "PKT/s");
 		put(y, 33, 10, "%10s", "TOTAL");
 		put(y, 45, COLS - 45, "WHAT TO DO");
+		return;
+	}
+	if (is_narrow()) {
+		put_number(y, 9, 9, "OUT/s");
 		return;
 	}
 	if (section != TOP_PODS)
@@ -161,7 +169,6 @@ static void draw_drop(const struct top *top, int y, const struct top_row *row)
 static void draw_row(const struct top *top, int y, enum top_section section,
 		     const struct top_row *row)
 {
-	int columns = COLS < 80 ? 80 : COLS;
 	int shift = section == TOP_FLOWS ? 0 : 18;
 	const char *action = row_action(top, section, row);
 	char text[160];
@@ -171,8 +178,14 @@ static void draw_row(const struct top *top, int y, enum top_section section,
 		return;
 	}
 	set_colour(section == TOP_FLOWS && row->unreplied ? BAD : PLAIN);
-	put(y, 0, columns - 39 - shift, "%s",
+	put(y, 0, COLS - (is_narrow() ? 10 : 39 + shift), "%s",
 	    top_name(top, section, row, text, sizeof(text)));
+	if (is_narrow()) {
+		put_number(y, 9, 9,
+			   bytes_text(top, row->rate.out_bytes, text,
+				      sizeof(text)));
+		return;
+	}
 	set_colour(!strcmp(action, "keep") ? NOTE : PLAIN);
 	put_number(y, 38 + shift, 10, action);
 	set_colour(PLAIN);
@@ -198,23 +211,34 @@ static void draw_head(const struct screen *s)
 	struct tm tm;
 
 	localtime_r(&now, &tm);
+	if (is_narrow()) {
+		put(0, 0, COLS, "flows %llu  unreplied %llu  drops %s/s",
+		    (unsigned long long)top->live,
+		    (unsigned long long)top->unreplied,
+		    count_text(top->drops, drops, sizeof(drops)));
+		put(1, 0, COLS, "out %s/s  in %s/s",
+		    human_bytes(top->sum.out_bytes + 0.5, out, sizeof(out)),
+		    human_bytes(top->sum.in_bytes + 0.5, in, sizeof(in)));
+		return;
+	}
 	attrset(A_BOLD);
 	put(0, 0, COLS, "masqbpf");
 	set_colour(PLAIN);
 	put(0, 8, COLS - 8, "generation %u   flows %llu of %u", top->generation,
 	    (unsigned long long)top->live, top->instance->meta.max_flows);
 	set_colour(top->unreplied ? BAD : PLAIN);
-	printw("   unreplied %llu", (unsigned long long)top->unreplied);
+	put(0, getcurx(stdscr), COLS, "   unreplied %llu",
+	    (unsigned long long)top->unreplied);
 	set_colour(PLAIN);
-	put(0, (COLS < 80 ? 80 : COLS) - 8, 8, "%02d:%02d:%02d", tm.tm_hour,
-	    tm.tm_min, tm.tm_sec);
+	put(0, COLS - 8, 8, "%02d:%02d:%02d", tm.tm_hour, tm.tm_min, tm.tm_sec);
 	put(1, 0, COLS, "out %s/s   in %s/s   packets %s/s   new flows %s/s",
 	    human_bytes(top->sum.out_bytes + 0.5, out, sizeof(out)),
 	    human_bytes(top->sum.in_bytes + 0.5, in, sizeof(in)),
 	    count_text(top->sum.packets, packets, sizeof(packets)),
 	    count_text(top->sum.flows, flows, sizeof(flows)));
 	set_colour(top->drops > 0 ? BAD : PLAIN);
-	printw("   drops %s/s", count_text(top->drops, drops, sizeof(drops)));
+	put(1, getcurx(stdscr), COLS, "   drops %s/s",
+	    count_text(top->drops, drops, sizeof(drops)));
 	set_colour(PLAIN);
 }
 
@@ -223,9 +247,9 @@ static void draw_foot(const struct screen *s)
 	attrset(A_REVERSE);
 	mvhline(LINES - 1, 0, ' ', COLS);
 	put(LINES - 1, 0, COLS,
-	    "q quit  0 all 1 prefixes 2 pods 3 flows 4 drops  s sort:%s%s  r reverse%s",
-	    s->top->reverse ? "-" : "", top_key_name(s->top->key),
-	    s->paused ? "  PAUSED" : "  space");
+	    "%sq quit  1-4 one list  0 all  s sort:%s%s  r reverse  space pause  arrows scroll",
+	    s->paused ? "PAUSED  " : "", s->top->reverse ? "-" : "",
+	    top_key_name(s->top->key));
 	attrset(A_NORMAL);
 }
 
@@ -298,7 +322,8 @@ static void draw(struct screen *s)
 /* False: quit. */
 static bool on_key(struct screen *s, int key)
 {
-	size_t page = LINES - HEAD_LINES - FOOT_LINES - 1;
+	int lines = LINES - HEAD_LINES - FOOT_LINES - 1;
+	size_t page = lines > 1 ? lines : 1;
 
 	switch (key) {
 	case 'q':
@@ -395,6 +420,12 @@ static int run_screen(struct top *top, double interval)
 	/* not LC_ALL: numbers keep their point */
 	setlocale(LC_CTYPE, "");
 	terminal = newterm(NULL, stdout, stdin);
+	/* a dumb one is known, and cannot move its cursor */
+	if (terminal && !tigetstr("cup")) {
+		endwin();
+		delscreen(terminal);
+		terminal = NULL;
+	}
 	if (!terminal) {
 		log_error(
 			"top: terminal %s: not known, or not able to; --once needs none",

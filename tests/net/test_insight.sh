@@ -142,6 +142,122 @@ top_shows_rates() {
 	is "no terminal" "$(status_of masq top </dev/null)" 2
 }
 
+# What top shows in a terminal of that size, driven by keys. A server of tmux
+# of our own: nobody else's sessions are touched.
+tmux_lab() {
+	tmux -L "$LAB_ID" -f /dev/null "$@"
+}
+
+screen_start() { # COLUMNS LINES [VARIABLE=VALUE...]
+	tmux_lab new-session -d -s top -x "$1" -y "$2" \
+		"${@:3}" nsenter --net="$(lab_netns node)" env TERM="$SCREEN_TERM" \
+		MASQBPF_PIN_DIR="$MASQBPF_PIN_DIR" "$MASQBPF" top --interval 0.2
+	trap 'tmux_lab kill-server 2>/dev/null || true' EXIT
+}
+
+screen() {
+	tmux_lab capture-pane -p -t top "$@"
+}
+
+screen_has() { # EXTENDED-REGEX...: all of them
+	local regex
+	for regex; do
+		screen | grep -Eq -- "$regex" || return 1
+	done
+}
+
+screen_lacks() {
+	! screen_has "$1"
+}
+
+# shows REGEX...: soon; says what there was instead
+shows() {
+	lab_wait 5 screen_has "$@" || fail "$(screen)"
+}
+
+key() {
+	tmux_lab send-keys -t top "$@"
+}
+
+top_is_a_screen() {
+	local i
+	back
+	stream_start pod1 $FAR_ADDR $PORT
+	for i in 1 2 3; do
+		connect pod2 198.51.100.$i
+	done
+	SCREEN_TERM=screen
+	screen_start 80 24 env
+	shows '^masqbpf generation [0-9]+ +flows 4 of 262144 +unreplied 3 +[0-9:]{8}$' \
+		'^PREFIXES \([0-9]+\) +ACTION +OUT/s +IN/s +PKT/s +LIVE UNREPLIED$' \
+		'^0.0.0.0/0 +masquerade .* 4 +3$' '^PODS \(2\)' \
+		'^10.44.14.16 .* 3 +3$' "^tcp $POD:[0-9]+ > $FAR_ADDR:$PORT +masq" \
+		'^DROPS' 'q quit .* space pause  arrows scroll$'
+	is "the longest line" "$(screen | awk '{ if (length > n) n = length }
+		END { print n <= 80 }')" 1
+	key 2
+	shows '^PODS \(2\)'
+	lab_wait 5 screen_lacks '^PREFIXES'
+	key 3
+	shows '^FLOWS \(4\)'
+	key s
+	shows 'sort:packets'
+	key r
+	shows 'sort:-packets'
+	key r
+	shows 'sort:packets'
+	key Down Up PPage NPage
+	key Space
+	shows '^PAUSED'
+	key Space
+	lab_wait 5 screen_lacks '^PAUSED'
+	key 4
+	shows '^DROPS'
+	key Tab
+	shows '^PREFIXES' '^DROPS'
+	tmux_lab resize-window -t top -x 120 -y 40
+	shows '^PREFIXES .{90,}UNREPLIED$'
+	tmux_lab resize-window -t top -x 40 -y 10
+	shows '^flows 4  unreplied 3  drops' '^PREFIXES \([0-9]+\) +OUT/s$' \
+		'^0.0.0.0/0 +[0-9.]+ [KMG]iB$'
+	tmux_lab resize-window -t top -x 10 -y 3
+	key NPage Down
+	tmux_lab resize-window -t top -x 80 -y 24
+	shows '^PREFIXES'
+	key q
+	lab_wait 5 no_screen
+	stream_end
+}
+
+no_screen() {
+	! tmux_lab has-session -t top
+}
+
+top_has_no_colour_when_told() {
+	back
+	connect pod2 198.51.100.1
+	SCREEN_TERM=screen-256color
+	screen_start 80 24 env
+	shows 'unreplied 1'
+	screen -e | grep -q $'\e\\[[0-9;]*31m' || fail "no red: $(screen -e)"
+	key q
+	lab_wait 5 no_screen
+	screen_start 80 24 env NO_COLOR=1
+	shows 'unreplied 1'
+	! screen -e | grep -q $'\e\\[[0-9;]*3[1-7]m' || fail "$(screen -e)"
+	key q
+	lab_wait 5 no_screen
+}
+
+top_says_what_it_cannot_do() {
+	is "a dumb terminal" "$(status_of timeout 10 script -qec "nsenter \
+		--net=$(lab_netns node) env TERM=dumb '$MASQBPF' top" \
+		/dev/null)" 1
+	grep -q 'top: terminal dumb: .*--once needs none' out
+	is "no terminal" "$(status_of masq top </dev/null)" 2
+	grep -q -e '--once' out
+}
+
 # --- history ----------------------------------------------------------------
 
 generation() {
@@ -198,6 +314,9 @@ row "plan: what it says is what happens" plan_is_true
 row "plan: without a node, without privileges" plan_without_a_node
 row "plan: a Kubernetes manifest" plan_reads_a_manifest
 row "top: rates" top_shows_rates
+row "top: a screen of 80 x 24, 120 x 40, 40 x 10, and its keys" top_is_a_screen
+row "top: NO_COLOR" top_has_no_colour_when_told
+row "top: terminals that cannot" top_says_what_it_cannot_do
 row "history and rollback" history_and_back
 row "explain: what it was before" explain_knows_before
 row "the examples of the documentation" examples_are_true
