@@ -260,10 +260,13 @@ details() { # KERNEL
 	done
 	printf '\n### %s\n\n' "$(release "$1")"
 	echo "$passed passed, $failed failed, $skipped skipped;" \
-		"$(((seconds + 59) / 60)) minutes, added up over the files."
+		"$(((seconds + 59) / 60)) minutes added up over the files," \
+		"with whatever else the machine did meanwhile."
 	echo "Commits: $(sed -n 's/^revision //p' "${done[@]}" | sort |
 		uniq -c | sort -rn |
 		awk '{ print $2 " (" $1 " files)" }' | paste -sd, | sed 's/,/, /g')."
+	! grep -q '^revision .*+$' "${done[@]}" ||
+		echo "+: with changes that were not committed yet."
 	[ ${#not_run[@]} = 0 ] || echo "**Not run: ${not_run[*]}.**"
 	echo
 	for test in "${tests[@]}"; do
