@@ -3,7 +3,7 @@
 # CC CLANG BPFTOOL PKG_CONFIG CFLAGS CPPFLAGS LDFLAGS PREFIX DESTDIR O V WERROR
 # are the user's; ours are added to them.
 VERSION := 0.1.0
-O ?= build
+O ?= $(if $(filter 1,$(SANITIZE)),build/asan,build)
 PREFIX ?= /usr/local
 CLANG ?= clang
 LLVM_STRIP ?= llvm-strip
@@ -23,6 +23,15 @@ endif
 PKG_CFLAGS := $(shell $(PKG_CONFIG) --cflags $(PKGS) 2>/dev/null)
 PKG_LIBS := $(shell $(PKG_CONFIG) --libs $(PKGS) 2>/dev/null)
 
+# SANITIZE=1: a build for tests and fuzzers, in a folder of its own
+ifeq ($(SANITIZE),1)
+CC := $(CLANG)
+SAN := -fsanitize=address,undefined -fno-sanitize-recover=undefined \
+	-fno-omit-frame-pointer -U_FORTIFY_SOURCE
+SAN_CFLAGS := $(SAN) -fsanitize=fuzzer-no-link -O1 -gline-tables-only \
+	-Wno-missing-field-initializers
+endif
+
 ARCH := $(shell uname -m | sed 's/x86_64/x86/;s/aarch64/arm64/')
 MULTIARCH := $(shell $(CC) -print-multiarch 2>/dev/null)
 
@@ -31,8 +40,9 @@ WARN := -Wall -Wextra -Wshadow -Wmissing-prototypes -Wstrict-prototypes \
 HARDEN := -fPIE -fstack-protector-strong -fstack-clash-protection \
 	-D_FORTIFY_SOURCE=2 -ffile-prefix-map=$(CURDIR)=.
 USER_CFLAGS = -std=gnu11 $(WARN) $(HARDEN) -D_GNU_SOURCE -Iinclude -Iuser \
-	-I$(O) -DMASQ_VERSION='"$(VERSION)"' $(PKG_CFLAGS) $(CPPFLAGS) $(CFLAGS)
-USER_LDFLAGS = -pie -Wl,-z,relro,-z,now $(LDFLAGS)
+	-I$(O) -DMASQ_VERSION='"$(VERSION)"' $(PKG_CFLAGS) $(CPPFLAGS) $(CFLAGS) \
+	$(SAN_CFLAGS)
+USER_LDFLAGS = -pie -Wl,-z,relro,-z,now $(SAN) $(LDFLAGS)
 BPF_CFLAGS := -target bpf -mcpu=v2 -O2 -g -std=gnu11 -Wall -Wextra -Wshadow \
 	-Wno-unused-function -Wno-unused-parameter \
 	-Wno-address-of-packed-member $(if $(filter 1,$(WERROR)),-Werror) \
@@ -90,17 +100,26 @@ $(O)/tests/%: tests/%.c $(USER_LIB) $(PROG_LIB) | $(SKELS)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(USER_CFLAGS) -Itests/lib -MMD -MP -MF $@.d -o $@ $< $(PROG_LIB) $(USER_LIB) $(USER_LDFLAGS) $(PKG_LIBS) -lcmocka
 
-# the parsers and nothing else: the fuzzers need neither BPF nor the kernel
-FUZZ_SRC := $(wildcard user/config*.c user/doc.c user/doc_*.c) \
-	$(addprefix user/,cidr.c duration.c file.c rank.c reject.c)
+# FUZZ_SECONDS of each, several at a time, over tests/fuzz/corpus
+fuzz: ## ten minutes of each fuzzer, with sanitizers (scripts/fuzz.sh)
+	$(Q)scripts/fuzz.sh
+ifeq ($(SANITIZE),1)
 FUZZ_BIN := $(patsubst tests/fuzz/%.c,$(O)/tests/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
-fuzz: $(FUZZ_BIN) ## build the fuzzers; run: build/tests/fuzz/fuzz_config DIR tests/fuzz/corpus/config
-$(O)/tests/fuzz/%: tests/fuzz/%.c $(FUZZ_SRC)
-	$(call say,CLANG,$@)
+fuzzers: $(FUZZ_BIN)
+# what the fuzzed code would do to the machine is done by stand-ins: their
+# definitions win over those of the archive and of the shared libraries
+$(O)/libmasqbpf.a: $(filter-out $(O)/user/main.o,$(USER_OBJ))
+	$(call say,AR,$@)
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
+$(O)/tests/fuzz/%: tests/fuzz/%.c $(O)/libmasqbpf.a | $(SKELS)
+	$(call say,CC,$@)
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CLANG) -std=gnu11 -D_GNU_SOURCE -Iinclude -Iuser -g -O1 $(WARN) \
-		-fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined \
-		$(CPPFLAGS) -MMD -MP -MF $@.d -o $@ $< $(FUZZ_SRC) $(LDFLAGS) $(PKG_LIBS)
+	$(Q)$(CC) $(USER_CFLAGS) -fsanitize=fuzzer -MMD -MP -MF $@.d -o $@ $< \
+		$(O)/libmasqbpf.a $(USER_LDFLAGS) -fsanitize=fuzzer $(PKG_LIBS)
+else
+fuzzers: ## build them only: make SANITIZE=1 fuzzers
+	$(Q)$(MAKE) SANITIZE=1 fuzzers
+endif
 
 $(O)/bench.bpf.o: tests/bench/gen.bpf.c Makefile
 	$(call say,BPF,$@)

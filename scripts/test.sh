@@ -9,7 +9,7 @@ usage() {
 
 		Installs the packages it needs, builds, and runs: unit (pure C), prog
 		(the BPF programs in the kernel, packet by packet), net (traffic through
-		network namespaces), lint. Needs root. The last line is the sum.
+		network namespaces), sanitizers (unit tests and fuzzers), lint. Needs root. The last line is the sum.
 
 		  --no-deps    do not look for packages
 		  -j N         so many files of tests at a time (default: one a processor)
@@ -36,7 +36,7 @@ while [ $# -gt 0 ]; do
 		shift
 		;;
 	--list)
-		list='unit|prog|net|lint'
+		list='unit|prog|net|sanitizers|lint'
 		case ${2-} in
 		unit | prog | net)
 			list=$2
@@ -67,6 +67,7 @@ names() {
 		file=${file#tests/}
 		echo "${file%.*}"
 	done
+	echo sanitizers/unit
 	echo lint/style
 }
 
@@ -120,6 +121,7 @@ start() {
 	local name=${tests[$1]} command
 	case $name in
 	net/*) command=(bash "tests/$name.sh") ;;
+	sanitizers/*) command=(scripts/sanitize.sh) ;;
 	lint/*) command=(scripts/lint.sh) ;;
 	*) command=("build/tests/$name") ;;
 	esac
@@ -173,6 +175,9 @@ finish_one() {
 }
 [ -z "$deps" ] || step "packages" scripts/deps.sh
 step "build" make -j2 all tests WERROR=1
+
+! names | grep -E -- "$pattern" | grep -q ^sanitizers ||
+	step "build with sanitizers" make -j2 SANITIZE=1 tests fuzzers
 
 mapfile -t tests < <(names | grep -E -- "$pattern")
 [ ${#tests[@]} -gt 0 ] || {

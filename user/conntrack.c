@@ -40,7 +40,7 @@ static void read_addr(const struct nlattr *attr, struct addr *out)
 
 static __be16 read_port(const struct nlattr *attr)
 {
-	return mnl_attr_get_payload_len(attr) == 2 ? mnl_attr_get_u16(attr) : 0;
+	return mnl_attr_get_payload_len(attr) == 2 ? netlink_u16(attr) : 0;
 }
 
 static void read_proto(const struct nlattr *nest, struct conntrack *ct,
@@ -52,7 +52,7 @@ static void read_proto(const struct nlattr *nest, struct conntrack *ct,
 	{
 		switch (mnl_attr_get_type(attr)) {
 		case CTA_PROTO_NUM:
-			ct->proto = mnl_attr_get_u8(attr);
+			ct->proto = netlink_u8(attr);
 			break;
 		case CTA_PROTO_SRC_PORT:
 			tuple->sport = read_port(attr);
@@ -67,7 +67,7 @@ static void read_proto(const struct nlattr *nest, struct conntrack *ct,
 		case CTA_PROTO_ICMP_TYPE:
 		case CTA_PROTO_ICMPV6_TYPE:
 			if (tuple == &ct->orig)
-				ct->icmp_type = mnl_attr_get_u8(attr);
+				ct->icmp_type = netlink_u8(attr);
 			break;
 		}
 	}
@@ -111,7 +111,7 @@ static void read_protoinfo(const struct nlattr *nest, struct conntrack *ct)
 		mnl_attr_for_each_nested(tcp, attr)
 		{
 			if (mnl_attr_get_type(tcp) == CTA_PROTOINFO_TCP_STATE)
-				ct->tcp_state = mnl_attr_get_u8(tcp);
+				ct->tcp_state = netlink_u8(tcp);
 		}
 	}
 }
@@ -138,13 +138,13 @@ static int message(const struct nlmsghdr *header, void *data)
 			read_tuple(attr, &ct, &ct.reply);
 			break;
 		case CTA_STATUS:
-			ct.status = ntohl(mnl_attr_get_u32(attr));
+			ct.status = ntohl(netlink_u32(attr));
 			break;
 		case CTA_ID:
 			ct.id = mnl_attr_get_u32(attr);
 			break;
 		case CTA_TIMEOUT:
-			ct.timeout = ntohl(mnl_attr_get_u32(attr));
+			ct.timeout = ntohl(netlink_u32(attr));
 			break;
 		case CTA_PROTOINFO:
 			read_protoinfo(attr, &ct);

@@ -95,7 +95,7 @@ static int read_attrs(const struct nlattr *attr, void *data)
 
 static uint32_t get_u32(const struct nlattr *attr)
 {
-	return attr ? ntohl(mnl_attr_get_u32(attr)) : UINT32_MAX;
+	return attr ? ntohl(netlink_u32(attr)) : UINT32_MAX;
 }
 
 /* What an expression of a rule says; `rule` collects. */
@@ -172,7 +172,7 @@ static int read_verdict(struct nft_rule *r, const struct nlattr *data)
 	if (!verdict[NFTA_VERDICT_CHAIN])
 		return MNL_CB_OK;
 	return add_reached(r->nft, r->family, r->table,
-			   mnl_attr_get_str(verdict[NFTA_VERDICT_CHAIN]));
+			   netlink_str(verdict[NFTA_VERDICT_CHAIN]));
 }
 
 static int read_expression(const struct nlattr *element, void *data)
@@ -184,7 +184,7 @@ static int read_expression(const struct nlattr *element, void *data)
 	mnl_attr_parse_nested(element, read_attrs, expr);
 	if (!expr[NFTA_EXPR_NAME])
 		return MNL_CB_OK;
-	name = mnl_attr_get_str(expr[NFTA_EXPR_NAME]);
+	name = netlink_str(expr[NFTA_EXPR_NAME]);
 	if (expr[NFTA_EXPR_DATA])
 		mnl_attr_parse_nested(expr[NFTA_EXPR_DATA], read_attrs, attrs);
 	if (!strcmp(name, "payload"))
@@ -199,11 +199,10 @@ static int read_expression(const struct nlattr *element, void *data)
 		 get_u32(attrs[NFTA_NAT_TYPE]) == NFT_NAT_SNAT)
 		set(r->rule.what, sizeof(r->rule.what), "snat");
 	else if (!strcmp(name, "target") && attrs[NFTA_TARGET_NAME] &&
-		 (!strcmp(mnl_attr_get_str(attrs[NFTA_TARGET_NAME]),
-			  "MASQUERADE") ||
-		  !strcmp(mnl_attr_get_str(attrs[NFTA_TARGET_NAME]), "SNAT")))
+		 (!strcmp(netlink_str(attrs[NFTA_TARGET_NAME]), "MASQUERADE") ||
+		  !strcmp(netlink_str(attrs[NFTA_TARGET_NAME]), "SNAT")))
 		set(r->rule.what, sizeof(r->rule.what),
-		    mnl_attr_get_str(attrs[NFTA_TARGET_NAME]));
+		    netlink_str(attrs[NFTA_TARGET_NAME]));
 	else if (!strcmp(name, "immediate") && attrs[NFTA_IMMEDIATE_DATA])
 		return read_verdict(r, attrs[NFTA_IMMEDIATE_DATA]);
 	else if (!strcmp(name, "lookup") &&
@@ -224,7 +223,7 @@ static int read_rule(const struct nlmsghdr *message, void *data)
 	if (!attrs[NFTA_RULE_TABLE] || !attrs[NFTA_RULE_CHAIN] ||
 	    !attrs[NFTA_RULE_EXPRESSIONS])
 		return MNL_CB_OK;
-	r.table = mnl_attr_get_str(attrs[NFTA_RULE_TABLE]);
+	r.table = netlink_str(attrs[NFTA_RULE_TABLE]);
 	if (mnl_attr_parse_nested(attrs[NFTA_RULE_EXPRESSIONS], read_expression,
 				  &r) == MNL_CB_ERROR)
 		return MNL_CB_ERROR;
@@ -237,7 +236,7 @@ static int read_rule(const struct nlmsghdr *message, void *data)
 	}
 	*rule = r.rule;
 	set(rule->chain, sizeof(rule->chain),
-	    mnl_attr_get_str(attrs[NFTA_RULE_CHAIN]));
+	    netlink_str(attrs[NFTA_RULE_CHAIN]));
 	set(rule->where, sizeof(rule->where), r.table);
 	for (size_t i = 0; i < sizeof(families) / sizeof(families[0]); i++)
 		if (families[i].family == r.family)
@@ -257,8 +256,8 @@ static int read_chain(const struct nlmsghdr *message, void *data)
 	    !attrs[NFTA_CHAIN_NAME])
 		return MNL_CB_OK;
 	return add_reached(data, head->nfgen_family,
-			   mnl_attr_get_str(attrs[NFTA_CHAIN_TABLE]),
-			   mnl_attr_get_str(attrs[NFTA_CHAIN_NAME]));
+			   netlink_str(attrs[NFTA_CHAIN_TABLE]),
+			   netlink_str(attrs[NFTA_CHAIN_NAME]));
 }
 
 static bool is_reached(const struct nft *nft, const struct foreign_rule *rule)

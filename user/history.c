@@ -419,6 +419,24 @@ static int read_text(const struct instance *instance, uint32_t generation,
 	return err;
 }
 
+/* Nothing else is ever written; what a pin holds is looked at all the same. */
+static bool entry_is_sound(const struct policy_entry *entry, uint32_t snats)
+{
+	const struct cidr *cidr = &entry->cidr;
+	uint8_t bits = cidr->addr.family == 4 ? 32 : 128;
+	struct cidr again;
+
+	if ((cidr->addr.family != 4 && cidr->addr.family != 6) ||
+	    cidr->plen > bits)
+		return false;
+	again = cidr_of(&cidr->addr, cidr->plen);
+	return !cidr_cmp(cidr, &again) && entry->snat <= snats &&
+	       entry->list >= MASQ_L_DST && entry->list <= MASQ_L_KEEP_SOURCE &&
+	       (entry->action == MASQ_KEEP ||
+		entry->action == MASQ_MASQUERADE) &&
+	       entry->origin <= MASQ_O_RUNTIME;
+}
+
 static int make_policy(const struct head *head, const char *text,
 		       struct policy **out)
 {
@@ -438,7 +456,7 @@ static int make_policy(const struct head *head, const char *text,
 		err = -ENOMEM;
 	for (uint32_t i = 0; i < head->entries && !err; i++) {
 		get_entry(&r, &entry);
-		err = r.bad || entry.snat > head->snats
+		err = r.bad || !entry_is_sound(&entry, head->snats)
 			      ? -EBADMSG
 			      : policy_append(policy, &entry);
 	}
@@ -451,10 +469,19 @@ static int make_policy(const struct head *head, const char *text,
 	for (uint32_t i = 0; i < head->snats; i++, source++) {
 		policy->snat[i].family = source->family;
 		memcpy(policy->snat[i].a, source->addr, sizeof(source->addr));
+		if (source->family != 4 && source->family != 6)
+			err = -EBADMSG;
+	}
+	if (err) {
+		policy_free(policy);
+		return err;
 	}
 	policy->snat_count = head->snats;
 	policy->head = head->policy;
 	policy->source = head->source;
+	policy->source.config_path[sizeof(policy->source.config_path) - 1] =
+		'\0';
+	policy->source.preset[sizeof(policy->source.preset) - 1] = '\0';
 	*out = policy;
 	return 0;
 }
@@ -464,7 +491,8 @@ static bool is_sound(const struct head *head)
 {
 	size_t sources = (size_t)head->snats * sizeof(struct source_item);
 
-	return head->length <= MASQ_HISTORY_CHUNKS * CHUNK &&
+	return head->snats <= MASQ_MAX_SNAT &&
+	       head->length <= MASQ_HISTORY_CHUNKS * CHUNK &&
 	       head->length >= sizeof(*head) + sources +
 				       (size_t)head->entries * ENTRY_MIN;
 }

@@ -23,6 +23,7 @@
 #include <linux/rtnetlink.h>
 #include "caps.h"
 #include "hook.h"
+#include "netlink.h"
 #include "out.h"
 
 /* Of linux/bpf.h since 6.6; Debian 12's headers are older. */
@@ -220,10 +221,10 @@ static void read_bpf_options(const struct nlattr *options,
 		switch (mnl_attr_get_type(attr)) {
 		case TCA_BPF_NAME:
 			snprintf(prog->name, sizeof(prog->name), "%s",
-				 mnl_attr_get_str(attr));
+				 netlink_str(attr));
 			break;
 		case TCA_BPF_ID:
-			prog->id = mnl_attr_get_u32(attr);
+			prog->id = netlink_u32(attr);
 			break;
 		}
 	}
@@ -253,7 +254,7 @@ static int tc_message(const struct nlmsghdr *message, void *data)
 	prog->handle = info->tcm_handle;
 	prog->priority = TC_H_MAJ(info->tcm_info) >> 16;
 	snprintf(prog->type, sizeof(prog->type), "%s",
-		 kind ? mnl_attr_get_str(kind) : "?");
+		 kind ? netlink_str(kind) : "?");
 	if (options && !strcmp(prog->type, "bpf"))
 		read_bpf_options(options, prog);
 	judge(dump->instance, prog);
@@ -283,7 +284,7 @@ static int qdisc_message(const struct nlmsghdr *message, void *data)
 	mnl_attr_for_each(attr, message,
 			  sizeof(*info)) if (mnl_attr_get_type(attr) ==
 					     TCA_KIND)
-		dump->ingress = !strcmp(mnl_attr_get_str(attr), "ingress");
+		dump->ingress = !strcmp(netlink_str(attr), "ingress");
 	return 0;
 }
 

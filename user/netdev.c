@@ -13,6 +13,7 @@
 #include <linux/if_addr.h>
 #include <linux/rtnetlink.h>
 #include "netdev.h"
+#include "netlink.h"
 #include "out.h"
 
 /* Dumps that the kernel calls inconsistent are read anew so many times. */
@@ -32,8 +33,11 @@ static int ask_message(const struct nlmsghdr *message, void *data)
 	return ask->err ? MNL_CB_ERROR : MNL_CB_OK;
 }
 
-/* Sends one request and reads until the kernel says that this was all. */
-static int ask(const struct nlmsghdr *request,
+/*
+ * Sends one request and reads until the kernel says that this was all. Answers
+ * have a header of at least `least` bytes.
+ */
+static int ask(const struct nlmsghdr *request, size_t least,
 	       int (*each)(const struct nlmsghdr *message, void *data),
 	       void *data)
 {
@@ -53,6 +57,10 @@ static int ask(const struct nlmsghdr *request,
 		err = -errno;
 	while (!err && more > MNL_CB_STOP) {
 		n = mnl_socket_recvfrom(nl, buffer, sizeof(buffer));
+		if (n >= 0 && !netlink_is_sound(buffer, n, least)) {
+			err = -EBADMSG;
+			break;
+		}
 		if (n >= 0)
 			more = mnl_cb_run(buffer, n, request->nlmsg_seq,
 					  mnl_socket_get_portid(nl),
@@ -78,7 +86,7 @@ int netlink_dump(uint16_t type, const void *header, size_t length,
 	for (int i = 1; err == -EINTR && i <= DUMP_TRIES; i++) {
 		request->nlmsg_seq = i;
 		begin(data);
-		err = ask(request, each, data);
+		err = ask(request, length, each, data);
 	}
 	return err;
 }
@@ -119,7 +127,7 @@ static void read_link_kind(const struct nlattr *info, struct netdev_link *link)
 	{
 		if (mnl_attr_get_type(attr) == IFLA_INFO_KIND)
 			snprintf(link->kind, sizeof(link->kind), "%s",
-				 mnl_attr_get_str(attr));
+				 netlink_str(attr));
 	}
 }
 
@@ -141,10 +149,10 @@ static int link_message(const struct nlmsghdr *message, void *data)
 		switch (mnl_attr_get_type(attr)) {
 		case IFLA_IFNAME:
 			snprintf(link->name, sizeof(link->name), "%s",
-				 mnl_attr_get_str(attr));
+				 netlink_str(attr));
 			break;
 		case IFLA_MTU:
-			link->mtu = mnl_attr_get_u32(attr);
+			link->mtu = netlink_u32(attr);
 			break;
 		case IFLA_ADDRESS:
 			if (mnl_attr_get_payload_len(attr) == sizeof(link->mac))
@@ -152,10 +160,10 @@ static int link_message(const struct nlmsghdr *message, void *data)
 				       sizeof(link->mac));
 			break;
 		case IFLA_MASTER:
-			link->master = mnl_attr_get_u32(attr);
+			link->master = netlink_u32(attr);
 			break;
 		case IFLA_LINK:
-			link->lower = mnl_attr_get_u32(attr);
+			link->lower = netlink_u32(attr);
 			break;
 		case IFLA_LINKINFO:
 			read_link_kind(attr, link);
@@ -190,7 +198,7 @@ static int addr_message(const struct nlmsghdr *message, void *data)
 			read_addr(attr, info->ifa_family, &local);
 			break;
 		case IFA_FLAGS:
-			flags = mnl_attr_get_u32(attr);
+			flags = netlink_u32(attr);
 			break;
 		}
 	}
@@ -267,7 +275,7 @@ static int route_message(const struct nlmsghdr *message, void *data)
 			read_addr(attr, af, &route.dst.addr);
 			break;
 		case RTA_OIF:
-			route.ifindex = mnl_attr_get_u32(attr);
+			route.ifindex = netlink_u32(attr);
 			break;
 		case RTA_GATEWAY:
 			read_addr(attr, af, &route.gateway);
@@ -276,10 +284,10 @@ static int route_message(const struct nlmsghdr *message, void *data)
 			read_addr(attr, af, &route.prefsrc);
 			break;
 		case RTA_PRIORITY:
-			route.metric = mnl_attr_get_u32(attr);
+			route.metric = netlink_u32(attr);
 			break;
 		case RTA_TABLE:
-			route.table = mnl_attr_get_u32(attr);
+			route.table = netlink_u32(attr);
 			break;
 		case RTA_MULTIPATH:
 			multipath = attr;
@@ -484,7 +492,7 @@ static int route_oif(const struct nlmsghdr *message, void *data)
 	mnl_attr_for_each(attr, message,
 			  sizeof(struct rtmsg)) if (mnl_attr_get_type(attr) ==
 						    RTA_OIF) *
-		(uint32_t *)data = mnl_attr_get_u32(attr);
+		(uint32_t *)data = netlink_u32(attr);
 	return 0;
 }
 
@@ -505,7 +513,7 @@ int netdev_route_to(const struct addr *dst, uint32_t *ifindex)
 	rtm->rtm_family = dst->family == 4 ? AF_INET : AF_INET6;
 	rtm->rtm_dst_len = 8 * length;
 	mnl_attr_put(request, RTA_DST, length, dst->a);
-	err = ask(request, route_oif, &oif);
+	err = ask(request, sizeof(*rtm), route_oif, &oif);
 	if (!err && !oif)
 		err = -ENETUNREACH;
 	if (!err)

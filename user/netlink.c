@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* netlink.c - one dump over netlink. */
+/* netlink.c - one dump over netlink; reading without trust. */
 #include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -26,6 +26,10 @@ int netlink_all(int bus, uint16_t type, const void *head, size_t length,
 	    mnl_socket_sendto(socket, request, request->nlmsg_len) >= 0)
 		do {
 			got = mnl_socket_recvfrom(socket, buf, sizeof(buf));
+			if (got >= 0 && !netlink_is_sound(buf, got, length)) {
+				errno = EBADMSG;
+				got = -1;
+			}
 			ret = got < 0 ? -1
 				      : mnl_cb_run(
 						buf, got, sequence,
@@ -35,4 +39,56 @@ int netlink_all(int bus, uint16_t type, const void *head, size_t length,
 	err = ret < 0 ? -errno : 0;
 	mnl_socket_close(socket);
 	return err;
+}
+
+bool netlink_is_sound(const void *buf, size_t length, size_t least)
+{
+	const char *at = buf;
+
+	while (length >= sizeof(struct nlmsghdr)) {
+		const struct nlmsghdr *message = (const void *)at;
+		size_t size = message->nlmsg_len;
+
+		if (size < sizeof(*message) || size > length)
+			return false;
+		/* below it are those that netlink itself makes */
+		if (message->nlmsg_type >= NLMSG_MIN_TYPE &&
+		    size < MNL_NLMSG_HDRLEN + least)
+			return false;
+		size = MNL_ALIGN(size);
+		if (size > length)
+			return true;
+		at += size;
+		length -= size;
+	}
+	return true;
+}
+
+uint8_t netlink_u8(const struct nlattr *attr)
+{
+	return mnl_attr_get_payload_len(attr) >= sizeof(uint8_t)
+		       ? mnl_attr_get_u8(attr)
+		       : 0;
+}
+
+uint16_t netlink_u16(const struct nlattr *attr)
+{
+	return mnl_attr_get_payload_len(attr) >= sizeof(uint16_t)
+		       ? mnl_attr_get_u16(attr)
+		       : 0;
+}
+
+uint32_t netlink_u32(const struct nlattr *attr)
+{
+	return mnl_attr_get_payload_len(attr) >= sizeof(uint32_t)
+		       ? mnl_attr_get_u32(attr)
+		       : 0;
+}
+
+const char *netlink_str(const struct nlattr *attr)
+{
+	return memchr(mnl_attr_get_payload(attr), '\0',
+		      mnl_attr_get_payload_len(attr))
+		       ? mnl_attr_get_str(attr)
+		       : "";
 }

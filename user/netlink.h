@@ -3,6 +3,7 @@
 #ifndef MASQ_NETLINK_H
 #define MASQ_NETLINK_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <libmnl/libmnl.h>
@@ -14,5 +15,18 @@
  */
 int netlink_all(int bus, uint16_t type, const void *head, size_t length,
 		mnl_cb_t each, void *data);
+
+/*
+ * What was received, before libmnl looks at it, which takes a length above
+ * 2 GB for a negative one: every message lies within it and has at least a
+ * header of `least` bytes.
+ */
+bool netlink_is_sound(const void *buf, size_t length, size_t least);
+
+/* Values of attributes; 0 and "" where the attribute is too short for one. */
+uint8_t netlink_u8(const struct nlattr *attr);
+uint16_t netlink_u16(const struct nlattr *attr);
+uint32_t netlink_u32(const struct nlattr *attr);
+const char *netlink_str(const struct nlattr *attr);
 
 #endif

@@ -467,10 +467,11 @@ static ssize_t find_flip(const struct plan_flips *flips,
 
 static int add_hit(struct plan *plan, uint32_t flip, const struct addr *pod)
 {
-	const struct plan_hit *last = plan->hits + plan->hit_count - 1;
+	const struct plan_hit *last =
+		plan->hit_count ? &plan->hits[plan->hit_count - 1] : NULL;
 
 	/* most of what is many comes from one pod to one range */
-	if (plan->hit_count && last->flip == flip &&
+	if (last && last->flip == flip &&
 	    !memcmp(&last->pod, pod, sizeof(*pod)))
 		return 0;
 	if (!(plan->hit_count & (plan->hit_count - 1))) {

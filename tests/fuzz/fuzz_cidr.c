@@ -10,15 +10,7 @@
 #include <string.h>
 #include "cidr.h"
 #include "config.h"
-
-#define require(cond)                                                      \
-	do {                                                               \
-		if (!(cond)) {                                             \
-			fprintf(stderr, "%s:%d: not true: %s\n", __FILE__, \
-				__LINE__, #cond);                          \
-			abort();                                           \
-		}                                                          \
-	} while (0)
+#include "fuzz.h"
 
 /* The X of "did you mean X?" in *out; false: nothing is suggested. */
 static int suggestion(const char *err, char *out, size_t len)
@@ -84,7 +76,6 @@ static void check_values(const char *text)
 		require(value >= 3 && value <= 70000);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	char *text = strndup((const char *)data, size);

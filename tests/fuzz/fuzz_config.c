@@ -12,15 +12,7 @@
 #include <string.h>
 #include "config.h"
 #include "doc.h"
-
-#define require(cond)                                                      \
-	do {                                                               \
-		if (!(cond)) {                                             \
-			fprintf(stderr, "%s:%d: not true: %s\n", __FILE__, \
-				__LINE__, #cond);                          \
-			abort();                                           \
-		}                                                          \
-	} while (0)
+#include "fuzz.h"
 
 static void one_line(const char *text)
 {
@@ -162,7 +154,6 @@ static void check_yaml(const char *text, size_t length)
 	doc_free(&whole);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	for (int strict = 0; strict < 2; strict++) {

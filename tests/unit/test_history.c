@@ -57,7 +57,7 @@ static struct policy *make_random(uint32_t count, unsigned int seed)
 			.list = 1 + rand_r(&seed) % 3,
 			.action = rand_r(&seed) % 2,
 			.snat = rand_r(&seed) % 2,
-			.origin = rand_r(&seed) % 256,
+			.origin = rand_r(&seed) % (MASQ_O_RUNTIME + 1),
 			.line = (uint32_t)rand_r(&seed) << 1,
 			.since = (uint32_t)rand_r(&seed) << 1,
 			.cidr = { .addr.family = rand_r(&seed) % 2 ? 4 : 6 },
@@ -65,9 +65,9 @@ static struct policy *make_random(uint32_t count, unsigned int seed)
 		int words = entry.cidr.addr.family == 4 ? 1 : 4;
 
 		for (int k = 0; k < words; k++)
-			entry.cidr.addr.a[k] = rand_r(&seed) % 4
-						       ? rand_r(&seed) << 1
-						       : rand_r(&seed) % 256;
+			entry.cidr.addr.a[k] =
+				rand_r(&seed) % 4 ? (uint32_t)rand_r(&seed) << 1
+						  : rand_r(&seed) % 256;
 		entry.cidr = cidr_of(&entry.cidr.addr,
 				     rand_r(&seed) % (32 * words + 1));
 		assert_int_equal(policy_append(policy, &entry), 0);
