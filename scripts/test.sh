@@ -9,7 +9,8 @@ usage() {
 
 		Installs the packages it needs, builds, and runs: unit (pure C), prog
 		(the BPF programs in the kernel, packet by packet), net (traffic through
-		network namespaces), sanitizers (unit tests and fuzzers), lint. Needs root. The last line is the sum.
+		network namespaces), sanitizers (unit tests and fuzzers), lint.
+		Needs root. The last line is the sum.
 
 		  --no-deps    do not look for packages
 		  -j N         so many files of tests at a time (default: one a processor)

@@ -67,7 +67,7 @@ static struct policy *make_random(uint32_t count, unsigned int seed)
 		for (int k = 0; k < words; k++)
 			entry.cidr.addr.a[k] =
 				rand_r(&seed) % 4 ? (uint32_t)rand_r(&seed) << 1
-						  : rand_r(&seed) % 256;
+						  : rand_r(&seed) % 256U;
 		entry.cidr = cidr_of(&entry.cidr.addr,
 				     rand_r(&seed) % (32 * words + 1));
 		assert_int_equal(policy_append(policy, &entry), 0);
