@@ -143,19 +143,52 @@ broken_file() {
 	masq detach --all
 }
 
+# manifest_caps: what it declares, as setpriv wants it, one a line
+manifest_caps() {
+	local comment='^$'
+	! lab_kernel_before 5.11 || comment='# - '
+	sed -n '/add: # set-up/,/drop:/p' \
+		"$LAB_ROOT/deploy/kubernetes/daemonset.yaml" |
+		sed -n "s/$comment/- /; s/^ *- \([A-Z_]*\).*\$/\1/p" |
+		tr '[:upper:]' '[:lower:]' | sed 's/^/+/'
+}
+
+under() { # CAPS: the agent with these and no others
+	spawn setpriv --bounding-set "-all,$1" --inh-caps "-all" \
+		--no-new-privs "$MASQBPF" agent --config "$CONFIG" eth0
+}
+
+# Each of them is needed: without it the agent ends and says why.
+each_cap() {
+	local cap count=0
+	while read -r cap; do
+		under "$(manifest_caps | grep -vx -- "$cap" | paste -sd,)"
+		count=$((count + 1))
+		if [ "$cap" = +setpcap ]; then
+			lab_wait 60 ready || fail "$(cat "$LOG")"
+			[ "$(proc "$(agent_pid)" CapBnd)" != 0000000000000000 ] ||
+				fail "nothing lacks without it"
+			stop
+		else
+			lab_wait 60 gone "$(agent_pid)"
+			echo 0 >"$LAB_DIR/agent"
+			grep -qiE "CAP_${cap#+}|cannot change the user" "$LOG" ||
+				fail "$cap: $(cat "$LOG")"
+			is "source without $cap" "$(source_now)" $POD
+		fi
+		masq detach --all || true
+	done < <(manifest_caps)
+	[ $count -ge 6 ] || fail "only $count"
+}
+
 # The capabilities that the manifest declares, and no others; before 5.11 with
 # the one that is a comment there.
 declared_caps() {
-	local caps comment='^$'
-	! lab_kernel_before 5.11 || comment='# - '
-	caps=$(sed -n '/add: # set-up/,/drop:/p' \
-		"$LAB_ROOT/deploy/kubernetes/daemonset.yaml" |
-		sed -n "s/$comment/- /; s/^ *- \([A-Z_]*\).*\$/\1/p" |
-		tr '[:upper:]' '[:lower:]' | sed 's/^/+/' | paste -sd,)
+	local caps
+	caps=$(manifest_caps | paste -sd,)
 	[ "$caps" ] || fail "no capabilities in the manifest"
 	note "$caps"
-	spawn setpriv --bounding-set "-all,$caps" --inh-caps "-all" \
-		--no-new-privs "$MASQBPF" agent --config "$CONFIG" eth0
+	under "$caps"
 	lab_wait 20 ready || fail "$(cat "$LOG")"
 	is "source" "$(source_now)" $NODE_ADDR
 	stop
@@ -247,6 +280,19 @@ half_written() {
 	is "prefixes" "$(masq cidr list --json |
 		jq '[.prefixes[] | select(.prefix | endswith(".0.0/16")) |
 			select(.prefix | startswith("10."))] | length')" 20
+}
+
+# The same file by a name elsewhere: nobody who watches its directory hears.
+by_poll() {
+	stop
+	config 10.0.0.0/8 >"$CONFIG"
+	echo 'resyncInterval: 1s' >>"$CONFIG"
+	ln "$CONFIG" "$LAB_DIR/other_name"
+	start eth0
+	keeps 10.0.0.0/8 || fail "$(cat "$LOG")"
+	config 10.0.0.0/8 192.0.2.0/24 >"$LAB_DIR/other_name"
+	soon keeps 10.0.0.0/8 192.0.2.0/24
+	rm "$LAB_DIR/other_name"
 }
 
 touched() {
@@ -705,6 +751,7 @@ row "first start without a file: the preset, said aloud" no_file
 row "first start with a broken file: no policy, not ready" broken_file
 config 10.0.0.0/8 >"$CONFIG"
 row "set-up under the manifest's capabilities" declared_caps
+row "each of these capabilities is needed" each_cap
 row "no privileges while it runs" no_privileges
 row_ok || { cat "$LOG"; tap_done; exit; }
 row "a second agent names the first" second_agent
@@ -717,6 +764,7 @@ row "file: broken" alarm ':1:22: ' write 'nonMasqueradeCIDRs: [10.0.0.1/8]'
 row "file: emptied" alarm 'is empty' write ''
 row "file: gone" alarm 'is gone' rm "$CONFIG"
 row "file: is back" comes_back
+row "file: a change that no event tells: the poll" by_poll
 row "file: kubelet swaps ..data" kubelet
 row "runtime changes outlive a restart, not a SIGHUP" runtime_stays
 row "changes by hand last until the file changes" by_hand
