@@ -252,26 +252,34 @@ static int read_doc(struct loader *l, const char *text, size_t length,
 
 /*
  * The ConfigMap with a config among the objects of a manifest file; *doc
- * holds its first object, and at the end the one that was found.
+ * holds its first document, and at the end the one with *value.
  */
 static int search_manifest(struct loader *l, const char *text, size_t length,
 			   struct doc *doc, const struct node **value)
 {
-	for (unsigned int i = 1;; i++) {
-		struct place more = doc->more;
-		int ret = config_find_in_manifest(l, doc->root, value);
+	struct manifest_search found = {}, again = {};
+	unsigned int i = 0;
+	int ret;
 
-		if (ret || *value)
-			return ret;
-		if (!more.line || i == MANIFEST_OBJECTS_MAX)
-			return config_fail(l, (struct place){ 1, 1 },
-					   "a Kubernetes manifest without a"
-					   " ConfigMap");
+	for (;; i++) {
+		config_search_manifest(&found, i, doc->root);
+		if (!doc->more.line || i + 1 == MANIFEST_OBJECTS_MAX)
+			break;
 		doc_free(doc);
-		ret = read_doc(l, text, length, i, doc);
+		ret = read_doc(l, text, length, i + 1, doc);
 		if (ret)
 			return ret;
 	}
+	if (found.best && found.document != i) {
+		doc_free(doc);
+		ret = read_doc(l, text, length, found.document, doc);
+		if (ret)
+			return ret;
+		config_search_manifest(&again, found.document, doc->root);
+		found.value = again.value;
+	}
+	*value = found.value;
+	return config_manifest_found(l, &found);
 }
 
 static int read_root(struct loader *l, const struct node *root)

@@ -112,14 +112,31 @@ const char *config_list_name(enum config_list list);
 /* config_check.c: what only the whole can tell. */
 int config_check(struct loader *l);
 
-/*
- * config_manifest.c: is this the manifest of a Kubernetes object? If it is a
- * ConfigMap that holds a config, *value is the scalar with it; for another
- * object *value is NULL.
- */
+/* config_manifest.c: the better, the later. */
+enum manifest_find {
+	FOUND_NOTHING,
+	FOUND_NO_DATA, /* a ConfigMap, and nothing in it */
+	FOUND_KEYS, /* several, and none that is a config's */
+	FOUND_A_KEY, /* the only one, so it may be a config */
+	FOUND_CONFIG, /* by the name of its key */
+};
+
+/* The best ConfigMap among the objects of a manifest file, so far. */
+struct manifest_search {
+	enum manifest_find best;
+	unsigned int document; /* it is in, from 0 on */
+	struct place place;
+	const struct node *value; /* alive as long as that document */
+	struct place another; /* that is as good; line 0: none */
+};
+
+/* Is this the manifest of a Kubernetes object? */
 bool config_is_manifest(const struct node *root);
-int config_find_in_manifest(struct loader *l, const struct node *root,
-			    const struct node **value);
+/* Looks at the objects of one document, a List's items too. */
+void config_search_manifest(struct manifest_search *s, unsigned int document,
+			    const struct node *root);
+/* The error, if what was found is no config; else 0. */
+int config_manifest_found(struct loader *l, const struct manifest_search *s);
 /* Sets l->origin for the text of that scalar. */
 void config_enter_manifest(struct loader *l, const char *text, size_t length,
 			   const struct node *value);

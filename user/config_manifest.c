@@ -4,7 +4,6 @@
  * as it lies in a repository or comes out of kubectl. Messages still name the
  * lines of the file.
  */
-#include <errno.h>
 #include <string.h>
 #include "config_load.h"
 
@@ -24,37 +23,78 @@ bool config_is_manifest(const struct node *root)
 	return find(root, "apiVersion") && find(root, "kind");
 }
 
-int config_find_in_manifest(struct loader *l, const struct node *root,
-			    const struct node **value)
+static void search_object(struct manifest_search *s, unsigned int document,
+			  const struct node *root)
 {
 	/* ip-masq-agent and Cilium, AKS, the file's own name */
 	static const char *const names[] = { "config", "ip-masq-agent",
 					     "masqbpf.yaml" };
 	const struct node *kind = find(root, "kind");
-	const struct node *data = find(root, "data");
-	const struct node *found = NULL;
+	const struct node *data = find(root, "data"), *value = NULL;
+	enum manifest_find found = FOUND_CONFIG;
 
-	*value = NULL;
 	if (!kind || kind->type != NODE_SCALAR ||
 	    strcmp(kind->text, "ConfigMap"))
-		return 0;
-	if (!data || data->type != NODE_MAP || !data->count)
-		return config_fail(l, root->place, "a ConfigMap without data");
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]) && !found; i++)
-		found = find(data, names[i]);
-	if (!found && data->count == 2)
-		found = data->items[1];
-	if (!found)
-		return config_fail(l, data->place,
+		return;
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]) && !value; i++)
+		value = find(data, names[i]);
+	if (!data || data->type != NODE_MAP || !data->count) {
+		found = FOUND_NO_DATA;
+	} else if (!value) {
+		found = data->count == 2 ? FOUND_A_KEY : FOUND_KEYS;
+		value = data->items[1];
+	}
+	if (found == s->best && found >= FOUND_A_KEY && !s->another.line)
+		s->another = value->place;
+	if (found <= s->best)
+		return;
+	*s = (struct manifest_search){
+		.best = found,
+		.document = document,
+		.place = found == FOUND_NO_DATA ? root->place
+			 : found == FOUND_KEYS	? data->place
+						: value->place,
+		.value = value,
+	};
+}
+
+void config_search_manifest(struct manifest_search *s, unsigned int document,
+			    const struct node *root)
+{
+	const struct node *items = find(root, "items");
+
+	search_object(s, document, root);
+	for (size_t i = 0;
+	     items && items->type == NODE_LIST && i < items->count; i++)
+		search_object(s, document, items->items[i]);
+}
+
+int config_manifest_found(struct loader *l, const struct manifest_search *s)
+{
+	if (s->another.line)
+		return config_fail(
+			l, s->another,
+			"a second ConfigMap with a config, the first is in line %u: leave the one that is meant in the file",
+			s->place.line);
+	switch (s->best) {
+	case FOUND_NOTHING:
+		return config_fail(l, (struct place){ 1, 1 },
+				   "a Kubernetes manifest without a"
+				   " ConfigMap");
+	case FOUND_NO_DATA:
+		return config_fail(l, s->place, "a ConfigMap without data");
+	case FOUND_KEYS:
+		return config_fail(l, s->place,
 				   "a ConfigMap with several data keys, none of"
 				   " them config, ip-masq-agent or"
 				   " masqbpf.yaml");
-	if (found->type != NODE_SCALAR)
-		return config_fail(l, found->place,
+	default:
+		if (s->value->type == NODE_SCALAR)
+			return 0;
+		return config_fail(l, s->place,
 				   "the config in a ConfigMap is text: write |"
 				   " behind the key");
-	*value = found;
-	return 0;
+	}
 }
 
 /* The first line that is not blank, and how far it is indented. */

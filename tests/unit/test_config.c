@@ -360,6 +360,21 @@ static const struct {
 	  "keep 10.0.0.0/8; masq 169.254.0.0/16; ll; ",
 	  { NULL } },
 
+	/* other ConfigMaps around it, whatever their order */
+	{ "apiVersion: v1\nkind: ConfigMap\ndata: {theme: dark}\n---\n"
+	  "apiVersion: v1\nkind: ConfigMap\ndata:\n  config: |\n"
+	  "    nonMasqueradeCIDRs: [10.0.0.0/8]\n    x: 1\n---\n"
+	  "apiVersion: v1\nkind: ConfigMap\ndata: {a: b, c: d}\n---\n"
+	  "apiVersion: v1\nkind: ConfigMap\n",
+	  "keep 10.0.0.0/8; ",
+	  { ":10:5: unknown key \"x\"" } },
+	/* what kubectl get prints of several objects */
+	{ "apiVersion: v1\nkind: List\nitems:\n- kind: Pod\n"
+	  "- kind: ConfigMap\n  data:\n    ip-masq-agent-reconciled: |\n"
+	  "      nonMasqueradeCIDRs: [10.0.0.0/8]\n      x: 1\n",
+	  "keep 10.0.0.0/8; ",
+	  { ":9:7: unknown key \"x\"" } },
+
 	/* a ConfigMap's manifest */
 	{ "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: ip-masq-agent}\n"
 	  "data:\n  config: |\n    nonMasqueradeCIDRs:\n      - 10.0.0.0/8\n"
@@ -637,6 +652,14 @@ static const struct {
 	  "without a ConfigMap" },
 	{ "apiVersion: v1\nkind: Pod\n---\na: b: c\n",
 	  "f:4:5: not valid YAML" },
+	{ "apiVersion: v1\nkind: ConfigMap\ndata: {config: 'a: b'}\n---\n"
+	  "apiVersion: v1\nkind: ConfigMap\ndata: {ip-masq-agent: ''}\n",
+	  "f:7:23: a second ConfigMap with a config, the first is in line 3" },
+	{ "apiVersion: v1\nkind: ConfigMap\ndata: {a: 'x'}\n---\n"
+	  "apiVersion: v1\nkind: ConfigMap\ndata: {b: 'x'}\n",
+	  "f:7:11: a second ConfigMap" },
+	{ "apiVersion: v1\nkind: List\nitems: [{kind: Pod}]\n",
+	  "without a ConfigMap" },
 };
 
 static void rejects(void **state)
