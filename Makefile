@@ -131,11 +131,11 @@ $(O)/bench.skel.h: $(O)/bench.bpf.o
 BPF_SRC_bench_xdp := tests/bench/xdp.bpf.c
 BPF_FLAGS_bench_xdp := -Itests/bench
 $(eval $(call bpf_rules,bench_xdp))
-$(O)/tests/bench/bench: tests/bench/bench.c $(USER_LIB) $(O)/bench.skel.h $(O)/bench_xdp.skel.h
+$(O)/tests/bench/%: tests/bench/%.c $(USER_LIB) $(O)/bench.skel.h $(O)/bench_xdp.skel.h
 	$(call say,CC,$@)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(USER_CFLAGS) -Itests/bench -MMD -MP -MF $@.d -o $@ $< $(USER_LIB) $(USER_LDFLAGS) $(PKG_LIBS)
-bench: $(O)/masqbpf $(O)/tests/bench/bench ## measure (scripts/bench.sh; takes long)
+bench: $(O)/masqbpf $(O)/tests/bench/bench $(O)/tests/bench/stall ## measure (scripts/bench.sh; takes long)
 	$(Q)scripts/bench.sh
 
 torture: all ## an hour of churn and the long fault runs (scripts/torture.sh)

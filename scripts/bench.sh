@@ -463,7 +463,7 @@ policy_files() {
 
 # policy: what its size costs
 stage_policy() {
-	local n i dir name line sum map
+	local n i dir name line sum map where
 	labs
 	dir=$LAB_DIR/policy
 	mkdir "$dir"
@@ -498,11 +498,24 @@ stage_policy() {
 			pin_dir="$(pins p100000)")
 		wait $!
 		all_arrived "$(<"$LAB_DIR/meanwhile")"
-		# the first one also fills the half that was empty until then
-		[ $i -gt 1 ] || name=first_
-		result policy masqbpf 100000 "${name-}apply_ms" "$(value apply_ms "$line")"
-		result policy masqbpf 100000 "${name-}load_ms" "$(value load_ms "$line")"
-		name=
+		for n in load build apply settle; do
+			result policy masqbpf 100000 ${n}_ms "$(value ${n}_ms "$line")"
+			result policy masqbpf 100000 ${n}_cpu_ms \
+				"$(value ${n}_cpu_ms "$line")"
+		done
+	done
+	for where in other same; do
+		line=$(lab_in p100000-node "${BENCH%/*}/stall" \
+			"$LAB_ID-p100000-pod" "$LAB_ID-p100000-far" 11.8.0.1 \
+			"$(pins p100000)" "$dir/change-8.yaml" "$dir/change-9.yaml" \
+			30 "$CPU" "$([ $where = same ] && echo "$CPU" || echo 0)" \
+			2>"$LAB_DIR/stall")
+		for n in quiet applying; do
+			for name in p50_us p99_us p999_us max_us packets lost; do
+				result policy masqbpf 100000 "stall_${where}_${n}_$name" \
+					"$(value ${n}_$name "$line")"
+			done
+		done
 	done
 }
 
@@ -656,7 +669,7 @@ about() {
 
 measure() {
 	local stage
-	make -s build/masqbpf build/tests/bench/bench
+	make -s build/masqbpf build/tests/bench/bench build/tests/bench/stall
 	mkdir -p "$(dirname "$OUT")"
 	touch "$OUT"
 	if "$MASQBPF" attach --help 2>&1 | grep -q -e --fast-path; then

@@ -185,6 +185,8 @@ static int apply(struct agent *a, const struct config *config, const char *from)
 		new->source.options = options_word(a);
 		err = policy_apply(a->instance, new, &change);
 	}
+	if (!err)
+		policy_settle(a->instance, new, &change);
 	agent_unlock(a);
 	if (!err) {
 		a->has_policy = true;

@@ -35,6 +35,7 @@ struct attach {
 	struct instance *instance;
 	struct uplink *uplinks;
 	size_t count;
+	struct policy *policy; /* that was applied */
 	struct policy_change change;
 	bool has_policy; /* one runs already */
 	bool applied;
@@ -108,13 +109,11 @@ static int find_uplinks(struct attach *a, enum hook_kind kind)
 
 static int apply(struct attach *a)
 {
-	struct policy *policy;
-	int err = policy_from_config(a->instance, a->config, &policy);
+	int err = policy_from_config(a->instance, a->config, &a->policy);
 
 	if (err)
 		return err;
-	err = policy_apply(a->instance, policy, &a->change);
-	policy_free(policy);
+	err = policy_apply(a->instance, a->policy, &a->change);
 	a->applied = !err;
 	return err;
 }
@@ -303,7 +302,10 @@ static int run(const struct cmd_line *line)
 	result = CMD_OK;
 	if (line->json)
 		result = status_print(a.instance, true);
+	if (a.applied)
+		policy_settle(a.instance, a.policy, &a.change);
 out:
+	policy_free(a.policy);
 	instance_close(a.instance);
 	netdev_free(a.netdev);
 	config_free(a.config);

@@ -117,6 +117,7 @@ static int apply(struct edit *edit)
 	if (policy_apply(edit->instance, edit->policy, &change))
 		return CMD_FAILED;
 	policy_report(&change, edit->line->json);
+	policy_settle(edit->instance, edit->policy, &change);
 	return CMD_OK;
 }
 

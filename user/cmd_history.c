@@ -253,10 +253,12 @@ static int run_rollback(const struct cmd_line *line)
 	 */
 	old->source.config_hash = running->source.config_hash;
 	old->source.options = running->source.options;
-	if (policy_apply(instance, old, &change))
+	if (policy_apply(instance, old, &change)) {
 		result = CMD_FAILED;
-	else
+	} else {
 		policy_report(&change, line->json);
+		policy_settle(instance, old, &change);
+	}
 out:
 	policy_free(old);
 	policy_free(running);

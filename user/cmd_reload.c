@@ -62,10 +62,12 @@ static int run(const struct cmd_line *line)
 	if (result)
 		goto out;
 	if (policy_from_config(instance, config, &policy) ||
-	    policy_apply(instance, policy, &change))
+	    policy_apply(instance, policy, &change)) {
 		result = CMD_FAILED;
-	else
+	} else {
 		policy_report(&change, line->json);
+		policy_settle(instance, policy, &change);
+	}
 out:
 	policy_free(policy);
 	config_free(config);

@@ -78,6 +78,13 @@ uint16_t policy_snat_number(struct policy *policy, const struct addr *addr);
  */
 int policy_apply(struct instance *instance, struct policy *policy,
 		 struct policy_change *change);
+/*
+ * To be called after policy_apply, with what that left, once the answer is
+ * out: after a large change it brings the other half along, or the next
+ * change, however small, would take as long. It need not succeed.
+ */
+void policy_settle(struct instance *instance, struct policy *policy,
+		   const struct policy_change *change);
 /* The one line (or, to stdout, JSON object) that every apply prints. */
 void policy_report(const struct policy_change *change, bool json);
 

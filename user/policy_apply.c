@@ -12,8 +12,8 @@
  *   4. masq_active is flipped
  *   5. masq_meta.dirty is cleared and the time of the flip noted
  * Then the policy goes into the history. What the other half lacks the next
- * change makes good, as it edits that one; after a very large change steps 2,
- * 3 and 5 follow for it at once.
+ * change makes good, as it edits that one; after a large change policy_settle
+ * does steps 2, 3 and 5 for it, when the command has answered.
  * A half that is found dirty and idle is emptied and filled again. A dirty
  * bit of the half in force means a kill between 4 and 5: the half is whole.
  */
@@ -36,7 +36,7 @@
 #define NS_PER_SEC	1000000000ULL
 /* No packet is in our programs for so long. */
 #define GRACE_NS     (100 * 1000000ULL)
-#define MANY_CHANGES 16384
+#define MANY_CHANGES 2048
 #define BATCH	     1024 /* elements that one call of the kernel takes */
 #define AHEAD	     16 /* entries whose slots are fetched before their turn */
 
@@ -939,22 +939,6 @@ static int switch_halves(struct work *w)
 	return 0;
 }
 
-/*
- * What is left to do in the other half is done with the next change. After a
- * very large one that change, however small, would take as long: it is done
- * now. Failing, it is not done yet.
- */
-static void catch_up(struct work *w, const struct policy_change *change)
-{
-	if (change->added + change->removed + change->changed <= MANY_CHANGES)
-		return;
-	w->active = w->idle;
-	w->idle = !w->active;
-	w->waited = false;
-	if (!fill_idle(w))
-		note_done(w);
-}
-
 static int begin(struct work *w)
 {
 	int err = read_one(w->instance, MAP_masq_meta, 0, &w->meta);
@@ -980,6 +964,14 @@ static int begin(struct work *w)
 		  w->policy->head.node_port_max);
 	set_reserved_ports(w->ports);
 	return 0;
+}
+
+static void finish(struct work *w)
+{
+	free(w->index);
+	free(w->want);
+	free(w->fresh);
+	free(w->snat_slot);
 }
 
 int policy_apply(struct instance *instance, struct policy *policy,
@@ -1009,14 +1001,27 @@ int policy_apply(struct instance *instance, struct policy *policy,
 	if (difference != SAME)
 		err = switch_halves(&w);
 	/* it is in force: whatever fails from here on changes nothing of that */
-	if (!err && difference == DIFFERENT) {
+	if (!err && difference == DIFFERENT)
 		history_save(instance, policy, change);
-		catch_up(&w, change);
-	}
 out:
-	free(w.index);
-	free(w.want);
-	free(w.fresh);
-	free(w.snat_slot);
+	finish(&w);
 	return err;
+}
+
+void policy_settle(struct instance *instance, struct policy *policy,
+		   const struct policy_change *change)
+{
+	struct work w = { .instance = instance, .policy = policy };
+
+	if (change->added + change->removed + change->changed < MANY_CHANGES)
+		return;
+	/* every entry has the slot that policy_apply left in it */
+	if (!begin(&w) && w.head.generation == policy->head.generation &&
+	    !assign_snat(&w)) {
+		for (size_t i = 0; i < policy->count; i++)
+			w.want[policy->entries[i].slot] = W_KEPT;
+		if (!fill_idle(&w))
+			note_done(&w);
+	}
+	finish(&w);
 }

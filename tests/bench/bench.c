@@ -599,6 +599,15 @@ static int tcp_rr(void)
 
 /* --- policy --------------------------------------------------------------- */
 
+/* User and system time of this process. */
+static uint64_t cpu_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+	return t.tv_sec * 1000000000ULL + t.tv_nsec;
+}
+
 static int apply(void)
 {
 	struct instance_options options = {};
@@ -606,25 +615,36 @@ static int apply(void)
 	struct instance *instance;
 	struct config *config;
 	struct policy *policy;
-	uint64_t t[4];
+	uint64_t t[5], cpu[5];
 	char err[512];
 
 	t[0] = now_ns();
+	cpu[0] = cpu_ns();
 	if (config_load(need("config"), NULL, &config, err, sizeof(err)))
 		die("%s", err);
 	t[1] = now_ns();
+	cpu[1] = cpu_ns();
 	if (instance_open(need("pin_dir"), INSTANCE_WRITE, &options,
 			  &instance) ||
 	    policy_from_config(instance, config, &policy))
 		die("no policy");
 	t[2] = now_ns();
+	cpu[2] = cpu_ns();
 	if (policy_apply(instance, policy, &change))
 		die("not applied");
 	t[3] = now_ns();
-	printf("load_ms=%.1f build_ms=%.1f apply_ms=%.1f added=%zu removed=%zu "
-	       "changed=%zu\n",
+	cpu[3] = cpu_ns();
+	policy_settle(instance, policy, &change);
+	t[4] = now_ns();
+	cpu[4] = cpu_ns();
+	printf("load_ms=%.1f build_ms=%.1f apply_ms=%.1f load_cpu_ms=%.1f "
+	       "build_cpu_ms=%.1f apply_cpu_ms=%.1f settle_ms=%.1f "
+	       "settle_cpu_ms=%.1f added=%zu removed=%zu changed=%zu\n",
 	       (t[1] - t[0]) / 1e6, (t[2] - t[1]) / 1e6, (t[3] - t[2]) / 1e6,
-	       change.added, change.removed, change.changed);
+	       (cpu[1] - cpu[0]) / 1e6, (cpu[2] - cpu[1]) / 1e6,
+	       (cpu[3] - cpu[2]) / 1e6, (t[4] - t[3]) / 1e6,
+	       (cpu[4] - cpu[3]) / 1e6, change.added, change.removed,
+	       change.changed);
 	policy_free(policy);
 	config_free(config);
 	instance_close(instance);
