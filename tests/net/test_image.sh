@@ -131,6 +131,24 @@ runs() {
 	is "uid" "$(status_of Uid | cut -f1)" 65534
 }
 
+health_is() {
+	[ "$(masq status --json | jq -r .health)" = "$1" ]
+}
+
+# The config lies in the container; status on the node looks at it there.
+status_outside() {
+	[ ! -e /etc/config/ip-masq-agent ] || skip "the node has such a file"
+	lab_wait 10 health_is ok || fail "$(masq status)"
+	echo 'nonMasqueradeCIDRs: [10.0.0.1/8]' \
+		>"$LAB_DIR/conf/ip-masq-agent"
+	lab_wait 10 health_is degraded
+	masq status | grep -q '/etc/config/ip-masq-agent:1:22: .*is older' ||
+		fail "$(masq status)"
+	echo 'nonMasqueradeCIDRs: [10.0.0.0/8]' \
+		>"$LAB_DIR/conf/ip-masq-agent"
+	lab_wait 10 health_is ok || fail "$(masq status)"
+}
+
 # steady NAME ARG...: traffic that goes on until steady_end NAME
 steady() {
 	local name=$1
@@ -208,5 +226,6 @@ update() {
 row "images of two versions" images
 row_ok || { tap_done; exit; }
 row "in a container, as the DaemonSet says" runs
-row_ok && row "rolling update: 100 connections, counters go on" update
+row_ok && row "status outside sees the config inside" status_outside
+row "rolling update: 100 connections, counters go on" update
 tap_done
