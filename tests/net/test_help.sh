@@ -141,6 +141,29 @@ zsh_reads() {
 		"$TAP_DIR/_masqbpf")" _masqbpf
 }
 
+# complete_zsh WORDS REST: an interactive zsh on a terminal of its own is typed
+# WORDS and a Tab; it has to add REST, which is no part of what was typed.
+complete_zsh() {
+	# shellcheck disable=SC2016 # zsh expands it
+	timeout $((20 * ${TEST_SLOW:-1})) zsh -f -c '
+		zmodload zsh/zpty
+		zpty z zsh -f -i
+		zpty -w z "autoload -U compinit; compinit -u -D; source $1; echo re\$((1))ady"
+		zpty -r z out "*re1ady*"
+		zpty -w -n z "$2"$'"'\\t'"'
+		zpty -r z out "*$3*"
+		zpty -d z' zsh "$TAP_DIR/_masqbpf" "$1" "$2" ||
+		fail "zsh: '$1' is not completed by '$2'"
+}
+
+zsh_completes() {
+	command -v zsh >/dev/null || skip "no zsh"
+	"$MASQBPF" completion zsh >"$TAP_DIR/_masqbpf"
+	complete_zsh 'masqbpf rollb' ack
+	complete_zsh 'masqbpf plan --aga' inst
+	complete_zsh 'masqbpf flows --state est' ablished
+}
+
 row "the man page has every command" every_command
 row "the man page has every option of each" every_option
 row "the man page has every config key" every_key
@@ -151,4 +174,5 @@ row "completion: an unknown shell" unknown_shell
 row "completion: bash" bash_completes
 row "completion: fish" fish_completes
 row "completion: zsh" zsh_reads
+row "completion: zsh, on a terminal" zsh_completes
 tap_done
