@@ -27,10 +27,11 @@ tests=(
 	prog/test_differential net/test_trust net/test_migrate net/test_cni
 	net/test_metrics net/test_insight net/test_faults
 )
-# What these look at is the same on every kernel: texts, files, arguments.
+# What these look at is the same on every kernel: texts, files, arguments, a
+# browser, a container's image.
 left_out=(
-	net/test_check net/test_cli net/test_help net/test_packaging
-	net/test_rfc
+	net/test_check net/test_cli net/test_help net/test_image
+	net/test_packaging net/test_page net/test_rfc
 )
 
 usage() {
@@ -364,7 +365,7 @@ write_doc() {
 		table "$(printf '%s\n' "${tests[@]:1}")" rows
 		printf '\nLeft out, as what they look at is the same on every kernel'
 		# shellcheck disable=SC2016 # backquotes of the text
-		printf ' (texts, files,\narguments): %s.\n' \
+		printf ' (texts, files,\narguments, a browser, an image): %s.\n' \
 			"$(printf '`%s`, ' "${left_out[@]}" | sed 's/, $//')"
 		for kernel in "${have[@]}"; do
 			details "$kernel"
