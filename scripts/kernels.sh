@@ -342,7 +342,8 @@ write_doc() {
 		Found by probing, never by the version's number.
 
 		END
-		table "$(sed -n 's/^uses \(.*\) [^ ]*$/\1/p' "$results"/*/features |
+		table "$(cat "$results"/*/features 2>/dev/null |
+			sed -n 's/^uses \(.*\) [^ ]*$/\1/p' |
 			awk '!seen[$0]++')" uses
 		cat <<-'END'
 
@@ -379,8 +380,9 @@ write_doc() {
 		500,000 and 512. `masq_modern` is loaded where there is `bpf_loop`.
 
 		END
-		table "$(awk '/^# verifier/ { print $3, $4 }' \
-			"$results"/*/prog_test_verifier | awk '!seen[$0]++')" verifier
+		table "$(cat "$results"/*/prog_test_verifier 2>/dev/null |
+			awk '/^# verifier/ && !seen[$3, $4]++ {
+				print $3, $4 }')" verifier
 	} >"$doc.new"
 	mv "$doc.new" "$doc"
 	echo "$doc is written" >&2

@@ -31,6 +31,11 @@ lab_in node nft -f - <<-EOF
 	}
 EOF
 
+# what conntrack forgets before attach looks cannot be taken over
+lab_in node sysctl -qw \
+	net.netfilter.nf_conntrack_udp_timeout=$((30 * TEST_SLOW)) \
+	net.netfilter.nf_conntrack_icmp_timeout=$((30 * TEST_SLOW))
+
 # open_talk NAME NS DEST PORT SPORT PROTO [SOURCE]: a flow that stays open
 declare -A TALK
 open_talk() {
