@@ -108,6 +108,11 @@ static void *grow(void *items, size_t *count, size_t size)
 	return memset(grown + size * (*count)++, 0, size);
 }
 
+static uint8_t max_plen(uint8_t af)
+{
+	return af == AF_INET ? 32 : 128;
+}
+
 static void read_addr(const struct nlattr *attr, uint8_t af, struct addr *out)
 {
 	size_t length = af == AF_INET ? 4 : 16;
@@ -204,7 +209,7 @@ static int addr_message(const struct nlmsghdr *message, void *data)
 	}
 	if (!local.family)
 		local = address;
-	if (!local.family)
+	if (!local.family || info->ifa_prefixlen > max_plen(info->ifa_family))
 		return 0;
 	addr = grow(&netdev->addrs, &netdev->addr_count, sizeof(*addr));
 	if (!addr)
@@ -264,7 +269,8 @@ static int route_message(const struct nlmsghdr *message, void *data)
 	uint8_t af = info->rtm_family;
 
 	if ((af != AF_INET && af != AF_INET6) ||
-	    info->rtm_type != RTN_UNICAST || info->rtm_flags & RTM_F_CLONED)
+	    info->rtm_dst_len > max_plen(af) || info->rtm_type != RTN_UNICAST ||
+	    info->rtm_flags & RTM_F_CLONED)
 		return 0;
 	route.dst.addr.family = af == AF_INET ? 4 : 6;
 	route.dst.plen = info->rtm_dst_len;
