@@ -1,9 +1,12 @@
 #!/usr/bin/env bash
 # What docs/faults.md and docs/security.md say: every test that they name
-# exists, and each command works with exactly the capabilities of the table.
+# exists, each command works with exactly the capabilities of the table, and
+# others read nothing that names pods.
 set -euo pipefail
 . "$(dirname "$0")/../lib/tap.sh"
 . "$(dirname "$0")/../lib/lab.sh"
+
+POD=10.44.14.15
 
 # names: `KIND/FILE ROW` between backquotes, one a line
 # shellcheck disable=SC2016 # no expansion is meant
@@ -85,11 +88,51 @@ hardened() {
 	grep -q '__snprintf_chk\|__vsnprintf_chk' symbols
 }
 
+# What names pods is for root alone; what others may read names none.
+report() {
+	local members
+	masq doctor -q --report report.tar >/dev/null || true # findings
+	is "mode of the report" "$(stat -c %a report.tar)" 600
+	members=$(tar tvf report.tar | cut -c1-10 | sort -u)
+	is "modes inside" "$members" "-rw-------"
+	tar xOf report.tar masqbpf-report/flows.json | grep -q $POD ||
+		fail "the pod's flow is not in it"
+	: >there.tar
+	masq doctor -q --report there.tar >/dev/null 2>err &&
+		fail "somebody else's file was taken"
+	is "size of the file that was there" "$(stat -c %s there.tar)" 0
+}
+
+textfile() {
+	masq metrics --textfile masqbpf.prom
+	grep -q '^masqbpf_flows 1$' masqbpf.prom
+	! grep -e $POD -e $FAR_ADDR masqbpf.prom ||
+		fail "a file for everybody names who talks to whom"
+}
+
+# Of the whole program make torture tells; this is its BPF and one other
+# object, in folders of different length.
+same_objects() {
+	local folder objects="build/masq.bpf.o build/masq_modern.bpf.o
+		build/user/hook.o"
+	for folder in a another/one; do
+		mkdir -p $folder
+		cp -r "$LAB_ROOT"/{Makefile,bpf,include,user} $folder
+		# shellcheck disable=SC2086 # words
+		make -s -C $folder $objects >make.log 2>&1 ||
+			fail "$(cat make.log)"
+	done
+	for folder in $objects; do
+		cmp a/"$folder" another/one/"$folder"
+	done
+}
+
 row "docs/faults.md: every named row exists" exists
 row "docs/faults.md: F1 to F35" every_fault
 lab_begin
 cd "$LAB_DIR"
 row "hardened" hardened
+row "two folders, the same objects" same_objects
 lab_node_far
 echo 'nonMasqueradeCIDRs: [10.0.0.0/8, 172.30.0.0/16]' >keep.yaml
 disabled=$(sysctl -n kernel.unprivileged_bpf_disabled)
@@ -108,4 +151,11 @@ while IFS='|' read -r _ command caps _; do
 	fi
 done < <(sed -n '/^| command/,/^$/{/^| `/p}' "$LAB_ROOT/docs/security.md")
 masq detach -q --all 2>/dev/null || true
+lab_pod pod1 $POD
+lab_serve far 443
+lab_nat masqbpf 2>/dev/null
+traffic pod1 who $FAR_ADDR 443 >/dev/null
+row "doctor --report is nobody else's" report
+row "a textfile names no pod" textfile
+masq detach -q --all
 tap_done
