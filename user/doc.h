@@ -55,7 +55,6 @@ struct doc {
 	struct node *nodes;
 	struct block *blocks;
 	size_t count;
-	size_t short_cut; /* values that did not go through the YAML parser */
 	struct place more; /* where another document begins */
 };
 
@@ -75,9 +74,6 @@ int doc_read_yaml(const char *text, size_t length, unsigned int index,
 int doc_read_json(const char *text, size_t length, struct doc *doc,
 		  struct doc_error *error);
 void doc_free(struct doc *doc);
-/* The same as doc_read_yaml, without its short cut through long lists. */
-int doc_read_yaml_whole(const char *text, size_t length, unsigned int index,
-			struct doc *doc, struct doc_error *error);
 
 /*
  * What the text of a scalar stands for, by the rules of YAML 1.1; 0 or

@@ -9,7 +9,6 @@
 #include <string.h>
 #include <yaml.h>
 #include "doc.h"
-#include "doc_runs.h"
 
 struct anchor {
 	const char *name; /* owned by the node */
@@ -26,20 +25,11 @@ struct reader {
 	int depth;
 	struct anchor anchors[DOC_MAX_ANCHORS];
 	int anchor_count, alias_count;
-	struct runs *runs; /* NULL: the text is whole */
-	struct run *run; /* whose first item came, into the list `list` */
-	struct node *list;
 };
 
-/* In the whole text. */
-static struct place place_of(const struct reader *r, const yaml_mark_t *mark)
+static struct place place_of(const yaml_mark_t *mark)
 {
-	struct place place = { mark->line + 1, mark->column + 1 };
-
-	for (size_t i = 0; r->runs && i < r->runs->count; i++)
-		if (r->runs->run[i].line < mark->line)
-			place.line += r->runs->run[i].left_out;
-	return place;
+	return (struct place){ mark->line + 1, mark->column + 1 };
 }
 
 /* The text at a place; the end of the text when there is no such place. */
@@ -79,7 +69,7 @@ static int parser_fail(struct reader *r)
 {
 	const yaml_parser_t *parser = &r->parser;
 	const char *problem = parser->problem ?: "unknown error", *hint = "";
-	struct place place = place_of(r, &parser->problem_mark);
+	struct place place = place_of(&parser->problem_mark);
 	char begin[48] = "";
 	const char *at;
 
@@ -190,7 +180,7 @@ static int check_tag(struct reader *r, struct node *node, const char *tag)
 static int new_node(struct reader *r, enum node_type type,
 		    const yaml_event_t *event, struct node **out)
 {
-	struct place place = place_of(r, &event->start_mark);
+	struct place place = place_of(&event->start_mark);
 
 	if (r->doc->count == DOC_MAX_NODES)
 		return doc_fail(r->error, place, "more than %d values",
@@ -199,68 +189,12 @@ static int new_node(struct reader *r, enum node_type type,
 	return *out ? 0 : -ENOMEM;
 }
 
-/* Is this scalar what stands in a line of a run, and nothing else? */
-static bool is_item(const yaml_event_t *event, const struct run *run,
-		    size_t line)
-{
-	return event->start_mark.line == line && event->end_mark.line == line &&
-	       event->start_mark.column == run->indent + 2 &&
-	       event->data.scalar.style == YAML_PLAIN_SCALAR_STYLE &&
-	       !event->data.scalar.anchor && !event->data.scalar.tag;
-}
-
-/* What was left out between the first and the last item of a run. */
-static int add_run(struct reader *r, struct run *run, struct place place)
-{
-	const char *line = run->from;
-	size_t length;
-
-	if (r->doc->count + run->left_out > DOC_MAX_NODES)
-		return -E2BIG;
-	place.line -= run->left_out;
-	for (size_t i = 0; i < run->left_out; i++, place.line++) {
-		const char *item = run_item(run, &line, &length);
-		struct node *node = doc_node(r->doc, NODE_SCALAR, place);
-
-		if (!node)
-			return -ENOMEM;
-		node->plain = true;
-		node->text = doc_text(r->doc, item, length);
-		if (!node->text || node_append(r->list, node))
-			return -ENOMEM;
-	}
-	r->doc->short_cut += run->left_out;
-	run->met = true;
-	return 0;
-}
-
-/* Called with every scalar, before it is attached. */
-static int follow_runs(struct reader *r, const yaml_event_t *event)
-{
-	struct node *parent = r->depth ? r->open[r->depth - 1] : NULL;
-	struct run *run = r->run;
-
-	r->run = NULL;
-	if (run && parent == r->list && is_item(event, run, run->line + 1))
-		return add_run(r, run, place_of(r, &event->start_mark));
-	for (size_t i = 0; i < r->runs->count; i++) {
-		run = &r->runs->run[i];
-		if (!run->met && parent && parent->type == NODE_LIST &&
-		    is_item(event, run, run->line)) {
-			r->run = run;
-			r->list = parent;
-		}
-	}
-	return 0;
-}
-
 static int read_scalar(struct reader *r, const yaml_event_t *event)
 {
 	struct node *node = NULL;
 	const char *text = (const char *)event->data.scalar.value;
-	int ret = r->runs ? follow_runs(r, event) : 0;
+	int ret = new_node(r, NODE_SCALAR, event, &node);
 
-	ret = ret ?: new_node(r, NODE_SCALAR, event, &node);
 	if (ret)
 		return ret;
 	if (strlen(text) != event->data.scalar.length)
@@ -284,7 +218,7 @@ static int open_node(struct reader *r, enum node_type type,
 		     const yaml_char_t *tag)
 {
 	struct node *node =
-		doc_node(r->doc, type, place_of(r, &event->start_mark));
+		doc_node(r->doc, type, place_of(&event->start_mark));
 	int ret;
 
 	if (!node)
@@ -310,7 +244,7 @@ static int read_event(struct reader *r, const yaml_event_t *event)
 		return read_scalar(r, event);
 	case YAML_ALIAS_EVENT:
 		return read_alias(r, (const char *)event->data.alias.anchor,
-				  place_of(r, &event->start_mark));
+				  place_of(&event->start_mark));
 	case YAML_SEQUENCE_START_EVENT:
 		return open_node(r, NODE_LIST, event,
 				 event->data.sequence_start.anchor,
@@ -344,7 +278,7 @@ static int read_events(struct reader *r, unsigned int index)
 		if (!yaml_parser_parse(&r->parser, &event))
 			return parser_fail(r);
 		type = event.type;
-		place = place_of(r, &event.start_mark);
+		place = place_of(&event.start_mark);
 		if (ended == index)
 			ret = read_event(r, &event);
 		yaml_event_delete(&event);
@@ -360,49 +294,23 @@ static int read_events(struct reader *r, unsigned int index)
 	}
 }
 
-static int read_yaml(struct reader *r, unsigned int index)
-{
-	int ret;
-
-	*r->doc = (struct doc){ 0 };
-	if (!yaml_parser_initialize(&r->parser))
-		return -ENOMEM;
-	yaml_parser_set_encoding(&r->parser, YAML_UTF8_ENCODING);
-	yaml_parser_set_input_string(&r->parser, (const unsigned char *)r->text,
-				     r->length);
-	ret = read_events(r, index);
-	yaml_parser_delete(&r->parser);
-	for (size_t i = 0; !ret && r->runs && i < r->runs->count; i++)
-		ret = r->runs->run[i].met ? 0 : -EINVAL;
-	if (ret)
-		doc_free(r->doc);
-	return ret;
-}
-
-int doc_read_yaml_whole(const char *text, size_t length, unsigned int index,
-			struct doc *doc, struct doc_error *error)
+int doc_read_yaml(const char *text, size_t length, unsigned int index,
+		  struct doc *doc, struct doc_error *error)
 {
 	struct reader r = {
 		.text = text, .length = length, .doc = doc, .error = error
 	};
+	int ret;
 
-	return read_yaml(&r, index);
-}
-
-int doc_read_yaml(const char *text, size_t length, unsigned int index,
-		  struct doc *doc, struct doc_error *error)
-{
-	struct runs runs;
-	struct reader r = { .doc = doc, .error = error, .runs = &runs };
-	char *shorter = runs_shorten(text, length, &r.length, &runs);
-	int ret = -EINVAL;
-
-	r.text = shorter;
-	if (shorter)
-		ret = read_yaml(&r, index);
-	free(shorter);
-	/* what is wrong, and where, only the whole text can tell */
+	*doc = (struct doc){ 0 };
+	if (!yaml_parser_initialize(&r.parser))
+		return -ENOMEM;
+	yaml_parser_set_encoding(&r.parser, YAML_UTF8_ENCODING);
+	yaml_parser_set_input_string(&r.parser, (const unsigned char *)text,
+				     length);
+	ret = read_events(&r, index);
+	yaml_parser_delete(&r.parser);
 	if (ret)
-		ret = doc_read_yaml_whole(text, length, index, doc, error);
+		doc_free(doc);
 	return ret;
 }

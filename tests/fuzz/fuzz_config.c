@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * fuzz_config.c - libFuzzer on the config parser. Besides not crashing: every
- * refusal has its one line, what is accepted keeps the rules, our walk of a
- * JSON text finds what jansson's tree holds, and a long list the same as the
- * YAML parser alone.
+ * refusal has its one line, what is accepted keeps the rules, and our walk of
+ * a JSON text finds what jansson's tree holds.
  */
 #include <errno.h>
 #include <jansson.h>
@@ -125,35 +124,6 @@ static void check_json(const char *text, size_t length)
 	doc_free(&doc);
 }
 
-static void same(const struct node *a, const struct node *b)
-{
-	require(a->type == b->type && a->plain == b->plain);
-	require(a->place.line == b->place.line &&
-		a->place.column == b->place.column);
-	require(!a->text == !b->text && a->count == b->count);
-	require(!a->text || !strcmp(a->text, b->text));
-	for (size_t i = 0; i < a->count; i++)
-		same(a->items[i], b->items[i]);
-}
-
-/* The short cut through long lists makes no difference. */
-static void check_yaml(const char *text, size_t length)
-{
-	struct doc_error error, whole_error;
-	struct doc doc, whole;
-	int ret = doc_read_yaml(text, length, 0, &doc, &error);
-
-	require(doc_read_yaml_whole(text, length, 0, &whole, &whole_error) ==
-		ret);
-	if (ret)
-		return;
-	require(!doc.root == !whole.root && doc.count == whole.count);
-	if (doc.root)
-		same(doc.root, whole.root);
-	doc_free(&doc);
-	doc_free(&whole);
-}
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	for (int strict = 0; strict < 2; strict++) {
@@ -172,6 +142,5 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		}
 	}
 	check_json((const char *)data, size);
-	check_yaml((const char *)data, size);
 	return 0;
 }
