@@ -129,8 +129,13 @@ faults() {
 
 rebuild() {
 	local clone sums status=0
+	# both first: the branch may move while they are built
 	for clone in one another/folder; do
 		git clone -q . "$WORK/$clone"
+	done
+	git -C "$WORK/another/folder" checkout -q \
+		"$(git -C "$WORK/one" rev-parse HEAD)"
+	for clone in one another/folder; do
 		make -C "$WORK/$clone" -j2 >/dev/null || return 1
 	done
 	cmp "$WORK/one/build/masqbpf" "$WORK/another/folder/build/masqbpf" ||
