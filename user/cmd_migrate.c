@@ -279,22 +279,52 @@ static int change_jump(const struct masq_chain *chain,
 	return err;
 }
 
-/* Visits `count` jumps; removing from the last, so that numbers stay true. */
-static int change_jumps(struct migration *m, bool back)
+/* From the last of a chain to its first, so that numbers stay true. */
+static int remove_jumps(struct migration *m)
 {
 	int err = 0;
 
 	for (size_t c = 0; c < m->chains.count; c++) {
 		const struct masq_chain *chain = &m->chains.items[c];
 
-		for (size_t i = 0; i < chain->jump_count && !err; i++) {
-			size_t at = back ? i : chain->jump_count - 1 - i;
-
-			err = change_jump(chain, &chain->jumps[at], back);
+		for (size_t i = chain->jump_count; i-- && !err;) {
+			err = change_jump(chain, &chain->jumps[i], false);
 			m->removed += !err;
 		}
 	}
 	return err;
+}
+
+static size_t jumps_now(const struct masq_chain *chain)
+{
+	struct masq_chains now;
+	size_t count = 0;
+
+	if (masq_chains_find(chain->name, &now))
+		return 0;
+	for (size_t i = 0; i < now.count; i++)
+		if (!strcmp(now.items[i].tool, chain->tool))
+			count = now.items[i].jump_count;
+	masq_chains_free(&now);
+	return count;
+}
+
+/* Those that were removed, in reverse; not where an agent was faster. */
+static void put_jumps_back(struct migration *m)
+{
+	size_t left = m->removed;
+
+	for (size_t c = 0; c < m->chains.count && left; c++) {
+		const struct masq_chain *chain = &m->chains.items[c];
+		size_t first =
+			left < chain->jump_count ? chain->jump_count - left : 0;
+
+		left -= chain->jump_count - first;
+		if (jumps_now(chain) > first)
+			continue;
+		for (size_t i = first; i < chain->jump_count; i++)
+			change_jump(chain, &chain->jumps[i], true);
+	}
 }
 
 /* What netfilter took on between attach and the jump's end. */
@@ -332,15 +362,7 @@ static int verify(const struct migration *m)
 static void undo(struct migration *m)
 {
 	log_warn("migrate: taking back what was done");
-	if (m->removed) {
-		struct masq_chains now;
-		bool there = !masq_chains_find(m->chains.items[0].name, &now);
-
-		if (!there || !count_jumps(&now))
-			change_jumps(m, true);
-		if (there)
-			masq_chains_free(&now);
-	}
+	put_jumps_back(m);
 	if (m->attached)
 		detach(m);
 	if (m->held)
@@ -428,7 +450,7 @@ static int change(struct migration *m, const char *uplinks)
 		say(m, "remove the jump to %s (%s): new flows are masqbpf's",
 		    m->chains.items[c].name, m->chains.items[c].tool);
 	if (!err && !dry)
-		err = change_jumps(m, false) ?: seed_again(m);
+		err = remove_jumps(m) ?: seed_again(m);
 	if (err)
 		return err;
 	say(m, "verify that the jump is gone and stays so");

@@ -182,6 +182,29 @@ undone() {
 	! masq status 2>/dev/null || fail "it stays attached"
 }
 
+# One family's jump is gone when the other's cannot be removed: it comes back.
+half_removed() {
+	local before bin=$LAB_DIR/bin
+	IPT=iptables-nft
+	lab_in node ip6tables-nft -t nat -A POSTROUTING -j $CHAIN
+	before=$(rules)
+	mkdir "$bin"
+	cat >"$bin/ip6tables-nft" <<-EOF
+		#!/bin/sh
+		case " \$* " in *" -D "*) exit 4 ;; esac
+		exec $(command -v ip6tables-nft) "\$@"
+	EOF
+	chmod +x "$bin/ip6tables-nft"
+	! PATH=$bin:$PATH masq migrate eth0 --no-wait >"$LAB_DIR/out" \
+		2>"$LAB_DIR/err" || fail "it went through"
+	grep -q 'ip6tables-nft: cannot remove the jump' "$LAB_DIR/err" ||
+		fail "$(cat "$LAB_DIR/err")"
+	is rules "$(rules)" "$before"
+	! masq status 2>/dev/null || fail "it stays attached"
+	is source "$(word source "$(traffic pod1 who $FAR_ADDR 443)")" \
+		$NODE_ADDR
+}
+
 # A policy that runs stays; where the chain says otherwise is said.
 keeps_the_policy() {
 	local ipt
@@ -269,6 +292,7 @@ agent_chain iptables-nft
 agent_chain ip6tables-nft
 row "an agent that still runs is noticed" jump_comes_back
 row "what fails is taken back" undone
+row "one jump of two cannot be removed: the other is put back" half_removed
 row "a policy that runs stays" keeps_the_policy
 row "import: both families, ports, many prefixes" import_all
 row "import: what a config cannot say" import_refuses
