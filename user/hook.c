@@ -11,6 +11,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -95,6 +96,15 @@ static bool is_ours(const struct instance *instance, uint32_t id, char *name,
 	return false;
 }
 
+#define TCX_PIN_MAX 64
+/* fast path, on the pods' interfaces */
+#define TCX_POD_PREFIX "tcx_pod_"
+
+static void tcx_pin_name(uint32_t ifindex, enum hook_dir dir, char *buf)
+{
+	snprintf(buf, TCX_PIN_MAX, "tcx_%s_%u", hook_dir_name(dir), ifindex);
+}
+
 /* --- what is there ----------------------------------------------------- */
 
 static struct hook_prog *chain_add(struct hook_chain *chain)
@@ -173,6 +183,41 @@ static bool have_tcx(uint32_t ifindex)
 	return n != -EINVAL;
 }
 
+/*
+ * Without CAP_SYS_ADMIN, which no agent has, a program has no name. The pins
+ * of an instance beside ours tell as well.
+ */
+static bool tcx_pinned_beside(const struct instance *instance, uint32_t ifindex,
+			      enum hook_dir dir, uint32_t id)
+{
+	char parent[sizeof(instance->pin_dir) + 4], name[TCX_PIN_MAX];
+	char path[sizeof(parent) + NAME_MAX + sizeof(name) + 2];
+	const struct dirent *entry;
+	bool found = false;
+	DIR *dirs;
+
+	snprintf(parent, sizeof(parent), "%s/..", instance->pin_dir);
+	tcx_pin_name(ifindex, dir, name);
+	dirs = opendir(parent);
+	while (dirs && !found && (entry = readdir(dirs))) {
+		struct bpf_link_info info = {};
+		uint32_t length = sizeof(info);
+		int fd;
+
+		snprintf(path, sizeof(path), "%s/%s/%s", parent, entry->d_name,
+			 name);
+		fd = bpf_obj_get(path);
+		if (fd < 0)
+			continue;
+		found = !bpf_obj_get_info_by_fd(fd, &info, &length) &&
+			info.prog_id == id;
+		close(fd);
+	}
+	if (dirs)
+		closedir(dirs);
+	return found;
+}
+
 static int add_tcx(const struct instance *instance, uint32_t ifindex,
 		   enum hook_dir dir, struct hook_chain *chain)
 {
@@ -193,6 +238,9 @@ static int add_tcx(const struct instance *instance, uint32_t ifindex,
 		prog->kind = HOOK_TCX;
 		prog->id = ids[i];
 		judge(instance, prog);
+		if (!*prog->name)
+			prog->masqbpf = tcx_pinned_beside(instance, ifindex,
+							  dir, prog->id);
 	}
 	free(n ? ids : NULL);
 	return err;
@@ -352,15 +400,6 @@ int hook_chain(const struct instance *instance, const struct netdev_link *link,
 }
 
 /* --- TCX links --------------------------------------------------------- */
-
-#define TCX_PIN_MAX 64
-/* fast path, on the pods' interfaces */
-#define TCX_POD_PREFIX "tcx_pod_"
-
-static void tcx_pin_name(uint32_t ifindex, enum hook_dir dir, char *buf)
-{
-	snprintf(buf, TCX_PIN_MAX, "tcx_%s_%u", hook_dir_name(dir), ifindex);
-}
 
 /* The ifindex of the pinned link (0: its device is gone), or -errno. */
 static int64_t tcx_pinned(const struct instance *instance, const char *name)

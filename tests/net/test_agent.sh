@@ -235,6 +235,25 @@ second_agent() {
 	done
 }
 
+# It cannot read the names of other programs, and is not to be fooled by that.
+other_instance() {
+	local pid pins=$LAB_DIR/bpf/other
+	lab_spawn node "$MASQBPF" --pin-dir "$pins" agent \
+		--config "$CONFIG" --listen 127.0.0.1:9843 eth0 \
+		2>"$LAB_DIR/other"
+	pid=$LAB_PID
+	lab_wait 20 grep -q '^masqbpf: eth0: ' "$LAB_DIR/other"
+	grep -q 'eth0: attach: belongs to another instance' "$LAB_DIR/other" ||
+		fail "$(cat "$LAB_DIR/other")"
+	is "programs" "$(masq status --json |
+		jq -c '.interfaces[0] | [.egress, .ingress | length]')" '[1,1]'
+	lab_in node curl -s http://127.0.0.1:9843/readyz |
+		grep -q 'eth0: is not attached'
+	kill "$pid"
+	lab_wait 5 gone "$pid"
+	masq --pin-dir "$pins" detach --all
+}
+
 # --- following the config ---------------------------------------------------
 
 rewrite() {
@@ -755,6 +774,7 @@ row "each of these capabilities is needed" each_cap
 row "no privileges while it runs" no_privileges
 row_ok || { cat "$LOG"; tap_done; exit; }
 row "a second agent names the first" second_agent
+row "another instance's interface is refused" other_instance
 row "file: rewritten" rewrite
 row "file: renamed into place" rename_over
 row "file: an editor with a backup" editor
