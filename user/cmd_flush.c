@@ -5,17 +5,29 @@
 #include <string.h>
 #include "cmd_flows.h"
 #include "out.h"
+#include "progress.h"
 
 struct flush {
 	struct instance *instance;
-	uint64_t ended;
+	struct flow_filter filter;
+	struct progress progress;
+	uint64_t matching, ended;
 };
+
+static int count_one(void *data, const struct flow *flow)
+{
+	struct flush *flush = data;
+
+	flush->matching += flow_matches(flush->instance, &flush->filter, flow);
+	return 0;
+}
 
 static int end_one(void *data, const struct flow *flow)
 {
 	struct flush *flush = data;
 	int err = flow_end(flush->instance, flow);
 
+	progress_step(&flush->progress);
 	/* -ENOENT: it ended by itself meanwhile */
 	if (!err)
 		flush->ended++;
@@ -36,15 +48,17 @@ static void print_json(uint64_t ended)
 static int run(const struct cmd_line *line)
 {
 	struct flush flush = {};
-	struct flow_filter filter;
-	int result = flow_filter_read(line, &filter), err;
+	int result = flow_filter_read(line, &flush.filter), err;
 
 	if (result)
 		return result;
 	result = cmd_open(line, INSTANCE_WRITE, &flush.instance);
 	if (result)
 		goto out;
-	err = flows_walk(flush.instance, &filter, end_one, &flush);
+	err = flows_walk_owners(flush.instance, count_one, &flush);
+	progress_begin(&flush.progress, "flush", "flows", flush.matching);
+	err = err ?: flows_walk(flush.instance, &flush.filter, end_one, &flush);
+	progress_end(&flush.progress);
 	if (err) {
 		log_error("flush: %s", strerror(-err));
 		result = CMD_FAILED;

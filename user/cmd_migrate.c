@@ -22,6 +22,7 @@
 #include "out.h"
 #include "plan.h"
 #include "policy.h"
+#include "progress.h"
 #include "seed.h"
 #include "tool.h"
 #include "uplinks.h"
@@ -394,28 +395,38 @@ static long still_translated(const struct cmd_line *line)
 	return flows;
 }
 
+static void say_translated(long flows, bool waiting)
+{
+	if (flows < 0)
+		return; /* said why */
+	printf("   netfilter still translates %ld flow%s%s\n", flows,
+	       flows == 1 ? "" : "s", flows && waiting ? "; waiting" : "");
+	fflush(stdout);
+}
+
 /* CMD_OK: none is left and our table is gone. */
 static int finish(const struct cmd_line *line, bool wait)
 {
 	const struct sigaction action = { .sa_handler = interrupt };
-	long flows, said = -1;
+	long flows = still_translated(line), first = flows;
+	struct progress progress;
 
 	sigaction(SIGINT, &action, NULL);
 	sigaction(SIGTERM, &action, NULL);
-	for (;;) {
-		flows = still_translated(line);
-		if (flows < 0)
-			return CMD_FAILED;
-		if (flows != said)
-			printf("   netfilter still translates %ld flow%s%s\n",
-			       flows, flows == 1 ? "" : "s",
-			       flows && wait ? "; waiting" : "");
-		said = flows;
-		fflush(stdout);
-		if (!flows || !wait || interrupted)
-			break;
+	say_translated(flows, wait);
+	progress_begin(&progress, "migrate", "flows of netfilter are over",
+		       flows > 0 ? flows : 0);
+	while (flows > 0 && wait && !interrupted) {
 		nanosleep(&(struct timespec){ .tv_sec = LOOK_S }, NULL);
+		flows = still_translated(line);
+		/* its own rules may have begun some more */
+		progress_to(&progress, first > flows ? first - flows : 0);
 	}
+	progress_end(&progress);
+	if (flows < 0)
+		return CMD_FAILED;
+	if (flows != first)
+		say_translated(flows, false);
 	if (!flows)
 		return hold_remove() ? CMD_FAILED : CMD_OK;
 	printf("   they go on; masqbpf migrate --finish removes what holds "

@@ -2,6 +2,7 @@
 /* conntrack.c - a dump of the kernel's conntrack table. */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <linux/netfilter/nf_conntrack_common.h>
 #include <linux/netfilter/nfnetlink.h>
@@ -155,6 +156,19 @@ static int message(const struct nlmsghdr *header, void *data)
 		return MNL_CB_OK;
 	walk->err = walk->each(walk->data, &ct);
 	return walk->err ? MNL_CB_ERROR : MNL_CB_OK;
+}
+
+uint64_t conntrack_count(void)
+{
+	FILE *file = fopen(PROC_COUNT, "re");
+	unsigned long count = 0;
+
+	if (file) {
+		if (fscanf(file, "%lu", &count) != 1)
+			count = 0;
+		fclose(file);
+	}
+	return count;
 }
 
 int conntrack_walk(int (*each)(void *data, const struct conntrack *ct),

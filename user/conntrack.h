@@ -33,6 +33,8 @@ struct conntrack {
 bool conntrack_has_snat(const struct conntrack *ct);
 bool conntrack_has_dnat(const struct conntrack *ct);
 
+/* How many there are in this network namespace; 0 also when nobody knows. */
+uint64_t conntrack_count(void);
 /*
  * Calls `each` (0 or -errno, which ends the walk) for every entry of both
  * families in this network namespace. -ENOENT: the kernel tracks nothing.

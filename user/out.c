@@ -16,6 +16,32 @@
 /* --- stderr ------------------------------------------------------------ */
 
 int log_level;
+static int transient; /* characters on the terminal that are to go again */
+
+bool log_is_terminal(void)
+{
+	return isatty(STDERR_FILENO);
+}
+
+/* With blanks, not with escapes, which not every terminal has. */
+void log_transient(const char *text)
+{
+	char line[160];
+	int length;
+
+	if (!text) {
+		if (transient)
+			fprintf(stderr, "\r%*s\r", transient, "");
+		transient = 0;
+		return;
+	}
+	if (log_level < 0 || !log_is_terminal())
+		return;
+	snprintf(line, sizeof(line), "masqbpf: %s", text);
+	length = fprintf(stderr, "\r%-*s", transient, line) - 1;
+	if (length > transient)
+		transient = length;
+}
 
 /* One write per line: lines of two processes on one stderr do not mix. */
 static void log_line(const char *kind, const char *fmt, va_list ap)
@@ -28,6 +54,8 @@ static void log_line(const char *kind, const char *fmt, va_list ap)
 	for (char *c = text; *c; c++)
 		if ((unsigned char)*c < ' ' || *c == 0x7f)
 			*c = '?';
+	if (transient)
+		log_transient(NULL);
 	fprintf(stderr, "masqbpf: %s%s\n", kind, text);
 	errno = saved_errno;
 }

@@ -17,6 +17,10 @@ void log_error(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void log_warn(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void log_info(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void log_debug(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+bool log_is_terminal(void);
+/* On a terminal, without -q: text that the next line or text replaces; NULL
+ * takes it away. */
+void log_transient(const char *text);
 
 /* --- JSON: streaming, two-space indent, no tree ------------------------ */
 struct json {

@@ -19,6 +19,7 @@
 #include "conntrack.h"
 #include "netdev.h"
 #include "out.h"
+#include "progress.h"
 #include "seed.h"
 
 #define LOOPBACK   1 /* ifindex of lo, which all local addresses route to */
@@ -35,6 +36,7 @@ struct seed {
 	struct instance *instance;
 	uint32_t ifindex;
 	enum seed_keep keep;
+	struct progress progress;
 	struct place *places; /* hash table, a power of two */
 	size_t room, used;
 	unsigned long made[MASQ_K_RESERVED + 1];
@@ -228,9 +230,12 @@ static int seed_view(struct seed *s, const struct conntrack *ct,
 
 static int seed_entry(void *data, const struct conntrack *ct)
 {
+	struct seed *s = data;
+
+	progress_step(&s->progress);
 	if (ct->status & IPS_DYING || !ct->timeout)
 		return 0;
-	return seed_view(data, ct, true) ?: seed_view(data, ct, false);
+	return seed_view(s, ct, true) ?: seed_view(s, ct, false);
 }
 
 /* --- at the end -------------------------------------------------------- */
@@ -306,6 +311,7 @@ static int note_ours(void *data, const struct conntrack *ct)
 	uint32_t pod, outside;
 	int err;
 
+	progress_step(&f->places.progress);
 	if (ct->status & IPS_DYING || conntrack_has_snat(ct))
 		return 0;
 	err = place(&f->places, &ct->reply.src, &outside)
@@ -335,8 +341,12 @@ void seed_forget(struct instance *instance, const uint32_t *ifindexes,
 	struct forgotten f = { .places = { .instance = instance },
 			       .ifindexes = ifindexes,
 			       .ifindex_count = count };
-	int err = conntrack_walk(note_ours, &f);
+	int err;
 
+	progress_begin(&f.places.progress, "conntrack: looking for our flows",
+		       "entries seen", conntrack_count());
+	err = conntrack_walk(note_ours, &f);
+	progress_end(&f.places.progress);
 	if (!err)
 		err = conntrack_delete(f.list, f.count);
 	if (err && err != -ENOENT)
@@ -366,6 +376,7 @@ static int count_translated(void *data, const struct conntrack *ct)
 	uint32_t pod, outside, node;
 	int err;
 
+	progress_step(&t->places.progress);
 	if (ct->status & IPS_DYING || !conntrack_has_snat(ct) ||
 	    state_of(ct) == MASQ_ST_CLOSED)
 		return 0;
@@ -383,8 +394,12 @@ long seed_translated(const uint32_t *ifindexes, size_t count)
 {
 	struct translated t = { .ifindexes = ifindexes,
 				.ifindex_count = count };
-	int err = conntrack_walk(count_translated, &t);
+	int err;
 
+	progress_begin(&t.places.progress, "conntrack: counting",
+		       "entries seen", conntrack_count());
+	err = conntrack_walk(count_translated, &t);
+	progress_end(&t.places.progress);
 	free(t.places.places);
 	return err == -ENOENT ? 0 : err ?: t.flows;
 }
@@ -395,8 +410,12 @@ void seed_uplink(struct instance *instance, uint32_t ifindex,
 	struct seed s = { .instance = instance,
 			  .ifindex = ifindex,
 			  .keep = keep };
-	int err = conntrack_walk(seed_entry, &s);
+	int err;
 
+	progress_begin(&s.progress, "conntrack: taking over", "entries seen",
+		       conntrack_count());
+	err = conntrack_walk(seed_entry, &s);
+	progress_end(&s.progress);
 	if (err == -ENOENT)
 		log_debug("conntrack: not in use: nothing to seed from");
 	else if (err)

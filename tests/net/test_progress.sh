@@ -1,0 +1,70 @@
+#!/usr/bin/env bash
+# What takes longer than a second says how far it is: attach beside a full
+# conntrack table, flush and detach. strace makes every step of theirs slow.
+# When it speaks, to whom and what it leaves: tests/unit/test_progress.c.
+set -euo pipefail
+. "$(dirname "$0")/../lib/tap.sh"
+. "$(dirname "$0")/../lib/lab.sh"
+
+POD=10.44.14.15
+ENTRIES=150
+
+lab_begin
+lab_node_far
+lab_pod pod $POD
+# so that this namespace tracks connections
+lab_in node iptables-nft -A FORWARD -m conntrack --ctstate NEW -j ACCEPT
+
+# slowly CALL ARG...: masqbpf in a terminal, 10 ms more for each such call;
+# what the terminal got is $LAB_DIR/out
+slowly() {
+	lab_in node script -qec "strace -f -o /dev/null -e trace=$1 \
+		-e inject=$1:delay_exit=10000 $MASQBPF ${*:2}" \
+		/dev/null >"$LAB_DIR/out" </dev/null ||
+		fail "$(cat "$LAB_DIR/out")"
+}
+
+# screen: the lines that are left when all has been drawn
+screen() {
+	"$PYTHON" - "$LAB_DIR/out" <<-'EOP'
+		import sys
+
+		for line in open(sys.argv[1], newline="").read().split("\n"):
+		    shown = ""
+		    for part in line.rstrip("\r").split("\r"):
+		        shown = part + shown[len(part):]
+		    print(shown.rstrip())
+	EOP
+}
+
+# drawn WHAT: a line that says N of M, and M is right
+drawn() {
+	tr '\r' '\n' <"$LAB_DIR/out" |
+		grep -Eqx "masqbpf: $1 *" || fail "not drawn: $1 in $(cat "$LAB_DIR/out")"
+}
+
+attach() {
+	is entries "$(lab_in node "$PYTHON" "$LAB_LIB/conntrack.py" \
+		$ENTRIES $POD)" $ENTRIES
+	slowly sendto attach eth0 --preset gke-before-1.14
+	drawn "conntrack: taking over: [0-9]+ of $ENTRIES entries seen"
+	is screen "$(screen)" \
+		"masqbpf: eth0 ($(lab_hook)): attached; generation 1: 5 prefixes added, 0 removed, 0 changed"
+}
+
+flush() {
+	slowly bpf flush
+	drawn "flush: [0-9]+ of $ENTRIES flows"
+	is screen "$(screen)" "masqbpf: $ENTRIES flows ended"
+}
+
+detach() {
+	slowly sendto detach --all
+	drawn "conntrack: looking for our flows: [0-9]+ of $ENTRIES entries seen"
+	is screen "$(screen)" "masqbpf: detached; the instance is removed"
+}
+
+row "attach beside $ENTRIES connections" attach
+row_ok && row "flush of $ENTRIES flows" flush
+row_ok && row "detach" detach
+tap_done
