@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <sys/stat.h>
 #include <bpf/bpf.h>
 #include "agent.h"
 #include "file.h"
@@ -308,16 +309,30 @@ static bool adopt(struct agent *a, bool *anew)
 	return from_file;
 }
 
+/* Not: a loop of links, a directory that is closed to us. */
+static bool is_missing(const char *path)
+{
+	struct stat st;
+
+	return stat(path, &st) && errno == ENOENT;
+}
+
 void agent_policy_begin(struct agent *a)
 {
 	bool anew, from_file = adopt(a, &anew);
+	bool missing = a->has_config && is_missing(a->options.config);
 
-	/* a policy that never had a file does not miss it */
-	if (a->has_config &&
-	    (from_file || !a->has_policy || a->follower.taken.exists))
+	if (a->has_config && (from_file || !a->has_policy || !missing)) {
 		agent_policy_update(a, false);
-	else if (!a->has_policy || (anew && !from_file))
+		return;
+	}
+	/* a policy that never had a file does not miss it */
+	if (!a->has_policy || (anew && !from_file))
 		apply_preset(a);
+	else if (missing)
+		log_warn("%s: no config file: the policy in force, which had "
+			 "none, is kept",
+			 a->options.config);
 }
 
 void agent_policy_update(struct agent *a, bool force)

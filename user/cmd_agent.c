@@ -4,6 +4,7 @@
  * ip-masq-agent, so that a manifest written for it needs another image only.
  */
 #include <limits.h>
+#include <net/if.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -110,6 +111,23 @@ static int read_user(const struct cmd_line *line, struct agent_options *o)
 	return CMD_OK;
 }
 
+/* One that is not there is waited for; one that can never be is a mistake. */
+static int check_names(const struct cmd_line *line)
+{
+	for (int i = 0; i < line->argc; i++) {
+		const char *name = line->argv[i];
+
+		if (!*name || strlen(name) >= IFNAMSIZ ||
+		    strpbrk(name, "/: \t\n\v\f\r") || !strcmp(name, ".") ||
+		    !strcmp(name, ".."))
+			return cmd_usage(line,
+					 "\"%s\": no interface can have this "
+					 "name",
+					 name);
+	}
+	return CMD_OK;
+}
+
 static int run(const struct cmd_line *line)
 {
 	struct agent_options o = { .pin_dir = line->pin_dir,
@@ -122,7 +140,7 @@ static int run(const struct cmd_line *line)
 		return cmd_usage(line, "--config -: cannot be followed");
 	if (!o.config && !access(UPSTREAM_DIR, X_OK))
 		o.config = UPSTREAM_CONFIG;
-	if (read_listen(line, &o) || read_user(line, &o) ||
+	if (check_names(line) || read_listen(line, &o) || read_user(line, &o) ||
 	    read_upstream_flags(line, &o))
 		return CMD_USAGE;
 	return agent_run(&o);

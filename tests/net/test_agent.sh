@@ -337,6 +337,7 @@ alarm() {
 	ready || fail "not ready any more"
 	masq status | grep -q "health .*degraded" || fail "$(masq status)"
 	masq status | grep -qE -- "$pattern" || fail "$(masq status)"
+	get /readyz | grep -qE -- "$pattern" || fail "$(get /readyz)"
 }
 
 write() {
@@ -470,6 +471,26 @@ pinned_wins() {
 	config 10.0.0.0/8 >"$CONFIG"
 	start eth0
 	metric_is config_stale 0
+}
+
+# A policy that never had a file misses none; what was named in vain is said.
+named_in_vain() {
+	stop
+	masq detach --all
+	masq attach eth0 --preset ip-masq-agent
+	agent --config "$LAB_DIR/no/such.yaml" eth0
+	lab_wait 20 ready || fail "$(cat "$LOG")"
+	is "said" "$(lines 'warning: .*such.yaml: no config file: the policy')" 1
+	metric_is config_stale 0
+	# that it cannot be told is another matter
+	ln -s loop "$LAB_DIR/loop"
+	agent --config "$LAB_DIR/loop" eth0
+	lab_wait 20 ready || fail "$(cat "$LOG")"
+	is "said" "$(lines 'loop: cannot be opened: .* in force is kept')" 1
+	metric_is config_stale 1
+	stop
+	masq detach --all
+	start eth0
 }
 
 # --- the node ---------------------------------------------------------------
@@ -790,6 +811,7 @@ row "runtime changes outlive a restart, not a SIGHUP" runtime_stays
 row "changes by hand last until the file changes" by_hand
 row "another command line is taken, the file unchanged" other_flags
 row "a pinned policy wins over a broken or missing file" pinned_wins
+row "a config named in vain beside a pinned policy is said" named_in_vain
 row "interface: deleted and made again" link_comes_back
 row "interface: renamed away and back" link_moves
 row "hook: its pin is removed" pin_removed
@@ -813,5 +835,8 @@ row "refused: --listen without an address" refused 'ADDRESS:PORT' \
 row "refused: --user nosuch" refused 'no such user' --user nosuch eth0
 row "refused: --enable-ipv6=maybe" refused 'true or false' \
 	--enable-ipv6=maybe eth0
+row "refused: a name that is too long for an interface" \
+	refused 'no interface can have' abcdefghijklmnop
+row "refused: an empty name" refused 'no interface can have' ''
 row "refused: no interface" refused 'needs IFACE'
 tap_done
