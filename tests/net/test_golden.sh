@@ -1,0 +1,131 @@
+#!/usr/bin/env bash
+# What the commands print, to the letter, on one lab after one sequence of
+# events: compared with tests/net/golden/*.txt. What cannot be the same twice
+# is a word in capitals there. GOLDEN=write writes the files anew; what is
+# different then is for the author's eyes.
+set -euo pipefail
+. "$(dirname "$0")/../lib/tap.sh"
+. "$(dirname "$0")/../lib/lab.sh"
+
+GOLDEN_DIR=$LAB_ROOT/tests/net/golden
+POD=10.44.14.15
+
+lab_begin
+lab_node_far
+lab_pod pod $POD
+lab_in far ip route add $POD_NET via $NODE_ADDR
+lab_serve far 443
+lab_serve pod 80
+cd "$LAB_DIR"
+
+reserved() {
+	echo nonMasqueradeCIDRs:
+	printf -- '- %s\n' 10.0.0.0/8 172.16.0.0/12 192.168.0.0/16 \
+		100.64.0.0/10 192.0.0.0/24 192.0.2.0/24 192.88.99.0/24 \
+		198.18.0.0/15 198.51.100.0/24 203.0.113.0/24 240.0.0.0/4
+}
+
+# exchange NS DEST PORT SPORT [ARG...]: one datagram, and its answer
+exchange() {
+	echo | traffic "$1" talk "$2" "$3" --sport "$4" --proto udp "${@:5}"
+}
+
+# What happens, once, before everything that is looked at. Datagrams, because
+# their number and size is the same each time.
+events() {
+	reserved >reserved.yaml
+	sed '/172.16/d; /192.168/d' reserved.yaml >narrower.yaml
+	{ cat reserved.yaml && echo '- 10.0.0.300/8'; } >bad.yaml
+	# this kind of hook every kernel has
+	masq attach eth0 --hook tc --config reserved.yaml
+	masq cidr add 172.30.0.0/16 --masquerade
+	is "masqueraded" "$(exchange pod $FAR_ADDR 443 40001)" \
+		"$NODE_ADDR 40001"
+	is "unanswered" "$(exchange pod 192.168.77.1 443 40002 --timeout 0.1)" \
+		none
+	is "inbound" "$(exchange far $POD 80 40003 --source $FAR_ADDR)" \
+		"$FAR_ADDR 40003"
+	masq history --json | jq -r 'first(.. | .who? // empty)' >user
+	grep -q . user
+}
+
+# Ages, paths, numbers of programs, whoever runs this, ARP.
+steady() {
+	sed -E "s,$LAB_DIR,/LAB,g
+		s/ *\b[0-9]+[dhms]([0-9]+[hms])*\b/ AGE/g
+		s/[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9:]{8}/YYYY-MM-DD HH:MM:SS/g
+		s/\b(masq_[a-z]+)\[[0-9]+\]/\1[ID]/
+		s/^(eth0) \([0-9]+\)/\1 (N)/
+		s/(masqbpf) [0-9]+\.[0-9.]+\)/\1 VERSION)/
+		s/\b$(cat user)(:|  +) *masqbpf/USER\1 masqbpf/
+		s/(WHO|USER)  +/\1  /
+		s/^not_ip +[0-9]+/not_ip N/"
+}
+
+# printed NAME COMMAND...: as a user sees it, with the exit status
+printed() {
+	local status=0
+	masq "${@:2}" >out 2>&1 </dev/null || status=$?
+	[ $status -eq 0 ] || echo "(exit status $status)" >>out
+	{
+		echo "\$ masqbpf ${*:2}"
+		steady <out
+	} >"$1.txt"
+	judge "$1"
+}
+
+judge() {
+	if [ "${GOLDEN-}" = write ]; then
+		cp "$1.txt" "$GOLDEN_DIR/$1.txt"
+	else
+		diff -u --label "golden/$1.txt" --label "is printed now" \
+			"$GOLDEN_DIR/$1.txt" "$1.txt"
+	fi
+}
+
+# Flows come in no order.
+printed_flows() {
+	masq "${@:2}" >out
+	{
+		echo "\$ masqbpf ${*:2}"
+		head -1 out
+		tail -n +2 out | sort
+	} | steady >"$1.txt"
+	judge "$1"
+}
+
+# Of what this machine is only that it was looked at; the lab's in full.
+printed_doctor() {
+	local full='ports|uplinks|mtu|overlap|unreplied|flows|drops'
+	masq doctor >out || true
+	{
+		echo "\$ masqbpf doctor"
+		sed -E "/^[a-z]+ +($full) /!s/^[a-z]+ +([a-z-]+) .*/LEVEL \1 .../
+			/^[0-9]+ ok/s/[0-9]+/N/g
+			/^ +>/d" out | uniq
+	} | steady >"$1.txt"
+	judge "$1"
+}
+
+mkdir -p "$GOLDEN_DIR"
+row "a policy, an exception, three flows" events
+if row_ok; then
+	row "reload of a bad file" printed reload_bad reload --config bad.yaml
+	row "status" printed status status
+	row "cidr list" printed cidr_list cidr list
+	row "explain: masqueraded" printed explain_masqueraded explain $FAR_ADDR
+	row "explain: unanswered" printed explain_unanswered \
+		explain 192.168.77.1
+	row "flows" printed_flows flows flows
+	row "flows --unreplied" printed_flows flows_unreplied flows --unreplied
+	row "counters" printed counters counters
+	row "plan" printed plan plan narrower.yaml
+	row "history" printed history history
+	row "check" printed check check reserved.yaml
+	row "check of a bad file" printed check_bad check bad.yaml
+	row "doctor" printed_doctor doctor
+	row "detach" printed detach detach --all
+	row "status afterwards" printed status_none status
+	row "explain afterwards" printed explain_none explain $FAR_ADDR
+fi
+tap_done
