@@ -12,6 +12,8 @@
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include "cmd.h"
 #include "config.h"
 #include "hold.h"
@@ -65,6 +67,25 @@ say(struct migration *m, const char *fmt, ...)
 	printf("\n");
 	fflush(stdout);
 	va_end(ap);
+}
+
+/*
+ * Two at once would undo each other's steps. An abstract socket belongs to the
+ * network namespace, as the rules do, and goes with the process.
+ */
+static int be_alone(void)
+{
+	const struct sockaddr_un addr = { AF_UNIX, "\0masqbpf-migrate" };
+	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	if (fd >= 0 && !bind(fd, (const void *)&addr, sizeof(addr)))
+		return fd;
+	log_error("migrate: %s", errno == EADDRINUSE
+					 ? "another one is at work here"
+					 : strerror(errno));
+	if (fd >= 0)
+		close(fd);
+	return -1;
 }
 
 /* --- looking ----------------------------------------------------------- */
@@ -513,14 +534,18 @@ static int migrate(struct migration *m)
 static int run(const struct cmd_line *line)
 {
 	struct migration m = { .line = line };
-	int result;
+	int result, alone;
 
 	if (cmd_flag(line, "finish")) {
 		if (line->argc || cmd_flag(line, "dry-run"))
 			return cmd_usage(line, "--finish stands alone");
 		return finish(line, !cmd_flag(line, "no-wait"));
 	}
+	alone = be_alone();
+	if (alone < 0)
+		return CMD_FAILED;
 	result = migrate(&m);
+	close(alone);
 	masq_chains_free(&m.chains);
 	config_free(m.imported);
 	policy_free(m.policy);

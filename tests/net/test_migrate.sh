@@ -205,6 +205,37 @@ half_removed() {
 		$NODE_ADDR
 }
 
+# The first stands before the jump when the second comes: it must not fail
+# because of the second, and take its attach back.
+two_at_once() {
+	local first status=0 bin=$LAB_DIR/slow
+	IPT=iptables-nft
+	mkdir "$bin"
+	cat >"$bin/iptables-nft" <<-EOF
+		#!/bin/sh
+		case " \$* " in *" -D "*)
+			touch $bin/there
+			until [ -e $bin/go ]; do sleep 0.05; done ;;
+		esac
+		exec $(command -v iptables-nft) "\$@"
+	EOF
+	chmod +x "$bin/iptables-nft"
+	PATH=$bin:$PATH masq migrate eth0 --no-wait >"$LAB_DIR/out" &
+	first=$!
+	trap 'touch "$LAB_DIR/slow/go"' EXIT
+	lab_wait 20 test -e "$bin/there"
+	masq migrate eth0 --no-wait 2>"$LAB_DIR/err" || status=$?
+	touch "$bin/go"
+	wait $first || fail "the first failed"
+	is "status of the second" $status 1
+	grep -q 'migrate: another one is at work here' "$LAB_DIR/err"
+	is jumps "$(jumps)" 0
+	is source "$(word source "$(traffic pod1 who $FAR_ADDR 443)")" \
+		$NODE_ADDR
+	masq migrate --finish
+	masq detach --all
+}
+
 # A policy that runs stays; where the chain says otherwise is said.
 keeps_the_policy() {
 	local ipt
@@ -293,6 +324,7 @@ agent_chain ip6tables-nft
 row "an agent that still runs is noticed" jump_comes_back
 row "what fails is taken back" undone
 row "one jump of two cannot be removed: the other is put back" half_removed
+row "two at once: the second is refused" two_at_once
 row "a policy that runs stays" keeps_the_policy
 row "import: both families, ports, many prefixes" import_all
 row "import: what a config cannot say" import_refuses
