@@ -27,9 +27,10 @@
 /* A poll's finding is looked at again after this, and never sooner. */
 #define REST_MS 1000
 
-#define EVENTS                                                  \
-	(IN_CREATE | IN_MODIFY | IN_CLOSE_WRITE | IN_MOVED_TO | \
-	 IN_MOVED_FROM | IN_DELETE | IN_ATTRIB | IN_DELETE_SELF | IN_ONLYDIR)
+#define EVENTS                                                    \
+	(IN_CREATE | IN_MODIFY | IN_CLOSE_WRITE | IN_MOVED_TO |   \
+	 IN_MOVED_FROM | IN_DELETE | IN_ATTRIB | IN_DELETE_SELF | \
+	 IN_MOVE_SELF | IN_ONLYDIR)
 
 /* What kubelet swaps to replace all files of a volume at once. */
 #define KUBELET_LINK "..data"
@@ -65,27 +66,33 @@ static bool same(const struct follow_id *a, const struct follow_id *b)
 	       a->ctime_ns == b->ctime_ns;
 }
 
-/* Watches the directory that a path lies in; that it is missing is no error. */
+/*
+ * Watches the directory that a path lies in; where there is none, the nearest
+ * above, in which it has to appear.
+ */
 static void watch(struct follower *f, int i, const char *path)
 {
-	const char *slash = strrchr(path, '/');
-	char dir[PATH_MAX];
+	char dir[PATH_MAX], *slash;
 
-	snprintf(f->name[i], sizeof(f->name[i]), "%s",
-		 slash ? slash + 1 : path);
-	snprintf(dir, sizeof(dir), "%.*s", slash ? (int)(slash - path) : 1,
-		 slash ? path : ".");
-	/* the same directory again gives the same number */
-	f->wd[i] = inotify_add_watch(f->fd, *dir ? dir : "/", EVENTS);
+	snprintf(dir, sizeof(dir), "%s%s", *path == '/' ? "" : "./", path);
+	do {
+		slash = strrchr(dir, '/');
+		*slash = '\0';
+		snprintf(f->name[i], sizeof(f->name[i]), "%s", slash + 1);
+		/* the same directory again gives the same number */
+		f->wd[i] = inotify_add_watch(f->fd, *dir ? dir : "/", EVENTS);
+	} while (f->wd[i] < 0 && errno == ENOENT && strchr(dir, '/'));
 }
 
 /* Where the path leads to may have changed with any of its links. */
 static void watch_both(struct follower *f)
 {
+	int first = f->wd[0], old = f->wd[1];
 	char real[PATH_MAX];
-	int old = f->wd[1];
 
 	watch(f, 0, f->path);
+	if (first >= 0 && first != f->wd[0] && first != old)
+		inotify_rm_watch(f->fd, first);
 	if (!realpath(f->path, real) || !strcmp(real, f->real))
 		return;
 	memcpy(f->real, real, sizeof(f->real));
@@ -134,6 +141,8 @@ static void note_event(struct follower *f, const struct inotify_event *event)
 {
 	bool ours = !event->len;
 
+	if (event->mask & IN_IGNORED) /* a watch that is no more */
+		return;
 	for (int i = 0; i < 2 && !ours; i++)
 		ours = event->wd == f->wd[i] &&
 		       (!strcmp(event->name, f->name[i]) ||
@@ -194,6 +203,7 @@ bool follow_look(struct follower *f)
 	uint64_t now_ms = follow_now_ms();
 	bool due = f->due_ms && now_ms >= f->due_ms;
 	bool poll = now_ms >= f->poll_ms;
+	int wd = f->wd[0];
 	struct follow_id now;
 
 	if (!due && !poll)
@@ -203,6 +213,11 @@ bool follow_look(struct follower *f)
 	if (poll)
 		f->poll_ms = now_ms + f->interval_ms;
 	watch_both(f);
+	/* what was written in a new directory so far, no event has told */
+	if (f->wd[0] != wd) {
+		poll = true;
+		f->writing = false;
+	}
 	now = look_at(f->path);
 	if (same(&now, &f->taken)) {
 		f->seen = now;

@@ -301,6 +301,42 @@ half_written() {
 			select(.prefix | startswith("10."))] | length')" 20
 }
 
+# Its directory goes with all that is in it, and another comes, a step after
+# the other: long before the poll, which is at 60 s.
+directory() {
+	local dir=$LAB_DIR/outer/inner
+	stop
+	mkdir -p "$dir"
+	config 10.0.0.0/8 >"$dir/c.yaml"
+	agent --config "$dir/c.yaml" eth0
+	lab_wait 20 ready || fail "$(cat "$LOG")"
+	lab_wait 5 keeps 10.0.0.0/8
+	mv "$dir" "$LAB_DIR/away"
+	soon metric_is config_stale 1
+	rmdir "$LAB_DIR/outer"
+	sleep 0.5
+	mkdir "$LAB_DIR/outer"
+	sleep 0.5
+	mkdir "$dir"
+	sleep 0.5
+	config 10.0.0.0/9 >"$dir/c.yaml"
+	soon keeps 10.0.0.0/9
+	# all at once, and half-written: not before it is whole
+	rm -r "$LAB_DIR/outer" "$LAB_DIR/away"
+	lab_wait 5 metric_is config_stale 1
+	mkdir -p "$dir"
+	{
+		printf 'nonMasqueradeCIDRs:\n- 10.0.0.0/10\n'
+		sleep 0.5
+		printf -- '- 10.64.0.0/10\n'
+	} >"$dir/c.yaml"
+	soon keeps 10.0.0.0/10 10.64.0.0/10
+	is "halves taken" "$(lines '-10.0.0.0/9 keep')" 1
+	is "wholes taken" "$(lines '10.0.0.0/10 keep, .10.64.0.0/10 keep')" 1
+	stop
+	start eth0
+}
+
 # The same file by a name elsewhere: nobody who watches its directory hears.
 by_poll() {
 	stop
@@ -807,6 +843,7 @@ row "file: gone" alarm 'is gone' rm "$CONFIG"
 row "file: is back" comes_back
 row "file: a change that no event tells: the poll" by_poll
 row "file: kubelet swaps ..data" kubelet
+row "file: its directory is replaced" directory
 row "runtime changes outlive a restart, not a SIGHUP" runtime_stays
 row "changes by hand last until the file changes" by_hand
 row "another command line is taken, the file unchanged" other_flags
