@@ -39,8 +39,11 @@ int cmd_open(const struct cmd_line *line, enum instance_mode mode,
 	int err = instance_open(line->pin_dir, mode, NULL, out);
 
 	if (err == -ENOENT)
-		log_error("%s: %s: not attached", line->pin_dir,
-			  line->cmd->name);
+		log_error("%s: %s: not attached%s", line->pin_dir,
+			  line->cmd->name,
+			  mode == INSTANCE_REMOVE
+				  ? ""
+				  : "; masqbpf attach IFACE begins it");
 	/* sysctls, routes and addresses that count for it are not ours then */
 	if (!err && mode == INSTANCE_WRITE && instance_is_elsewhere(*out))
 		err = instance_say_elsewhere(*out);

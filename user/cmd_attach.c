@@ -93,7 +93,9 @@ static int find_uplinks(struct attach *a, enum hook_kind kind)
 		bool again = false;
 
 		if (!link) {
-			log_error("%s: attach: no such interface", name);
+			log_error(
+				"%s: attach: no such interface; ip link lists those of this network namespace",
+				name);
 			return -ENODEV;
 		}
 		for (size_t j = 0; j < a->count; j++)

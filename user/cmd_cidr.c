@@ -99,9 +99,10 @@ static void list_table(const struct policy *policy)
 			table_cell(t, "%s",
 				   lists[i].what ?: action_name(entry->action));
 			table_cell(t, "%u", entry->since);
-			table_cell(t, "%s",
+			table_cell(t, "%s%s",
 				   policy_origin(policy, entry, text,
-						 sizeof(text)));
+						 sizeof(text)),
+				   policy_off_note(policy, entry));
 			table_row_end(t);
 		}
 	}

@@ -177,9 +177,10 @@ static void print_prefixes(const struct report *r)
 		table_cell(t, "%s",
 			   human_count(count->flows, text, sizeof(text)));
 		table_cell(t, "%u", row->live);
-		table_cell(t, "%s%s", row->in_policy ? "" : "removed, was ",
+		table_cell(t, "%s%s%s", row->in_policy ? "" : "removed, was ",
 			   policy_origin(r->policy, &row->entry, text,
-					 sizeof(text)));
+					 sizeof(text)),
+			   policy_off_note(r->policy, &row->entry));
 		table_row_end(t);
 	}
 	table_print(t, stdout);

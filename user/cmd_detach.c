@@ -110,9 +110,10 @@ static int find_targets(const struct cmd_line *line,
 		     node_uplink(instance, t->link->ifindex, &iface)))
 			continue;
 		if (!was_uplink(instance, netdev, name)) {
-			log_error("%s: detach: %s", name,
-				  t->link ? "not attached"
-					  : "no such interface");
+			log_error(
+				"%s: detach: %s", name,
+				t->link ? "not attached"
+					: "no such interface; masqbpf status lists the uplinks");
 			return t->link ? -ENOENT : -ENODEV;
 		}
 		t->link = NULL;

@@ -50,7 +50,10 @@ static int parse_addr(const char *what, const char *text, struct addr *out)
 	char err[256];
 
 	if (addr_parse(text, out, err, sizeof(err))) {
-		log_error("explain: %s%s: %s", what, text, err);
+		log_error("explain: %s%s: %s%s", what, text, err,
+			  strpbrk(text, "ghijklmnopqrstuvwxyz")
+				  ? " (of a name, getent ahosts tells them)"
+				  : "");
 		return CMD_USAGE;
 	}
 	return CMD_OK;

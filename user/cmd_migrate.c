@@ -121,8 +121,9 @@ static int find_uplinks(struct migration *m)
 			netdev_by_name(m->netdev, m->line->argv[i]);
 
 		if (!link) {
-			log_error("%s: migrate: no such interface",
-				  m->line->argv[i]);
+			log_error(
+				"%s: migrate: no such interface; ip link lists those of this network namespace",
+				m->line->argv[i]);
 			return -ENODEV;
 		}
 		if (m->count < m->netdev->link_count)

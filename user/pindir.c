@@ -219,7 +219,10 @@ static int check_bpffs(const char *path, bool make)
 		return -EPERM;
 	}
 	if (strncmp(path, BPFFS "/", strlen(BPFFS "/"))) {
-		log_error("%s: not on a bpffs (file system type bpf)", path);
+		log_error(
+			"%s: not on a bpffs (file system type bpf); choose a directory below one, as " BPFFS
+			"/masqbpf",
+			path);
 		return -EINVAL;
 	}
 	if (!init_ns) {

@@ -402,6 +402,15 @@ const char *policy_origin(const struct policy *policy,
 	return buf;
 }
 
+const char *policy_off_note(const struct policy *policy,
+			    const struct policy_entry *entry)
+{
+	return entry->cidr.addr.family == 6 &&
+			       !(policy->head.flags & MASQ_P_IPV6)
+		       ? " (off: IPv6 passes untouched)"
+		       : "";
+}
+
 void policy_report(const struct policy_change *change, bool json)
 {
 	struct json j;

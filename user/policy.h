@@ -92,5 +92,8 @@ void policy_report(const struct policy_change *change, bool json);
 const char *policy_origin(const struct policy *policy,
 			  const struct policy_entry *entry, char *buf,
 			  size_t len);
+/* Why an entry decides nothing, for behind its origin; "": it does. */
+const char *policy_off_note(const struct policy *policy,
+			    const struct policy_entry *entry);
 
 #endif

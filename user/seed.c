@@ -427,8 +427,8 @@ void seed_uplink(struct instance *instance, uint32_t ifindex,
 			  s.made[MASQ_K_KEEP], s.made[MASQ_K_INBOUND],
 			  s.made[MASQ_K_RESERVED]);
 	if (s.no_room)
-		log_warn("conntrack: %lu flows not taken over: no room in the "
-			 "flow table (maxFlows)",
+		log_warn("conntrack: %lu flows not taken over: no room; raise "
+			 "maxFlows (flows from outside get a quarter of it)",
 			 s.no_room);
 	free(s.places);
 }

@@ -76,13 +76,16 @@ for command in status counters flows "cidr list" "explain 8.8.8.8" \
 	# shellcheck disable=SC2086 # words
 	refused 1 'not attached' $command
 done
-refused 1 nosuch0 attach nosuch0
+# a message names the next step
+refused 1 'masqbpf attach IFACE' status
+refused 1 'nosuch0.*ip link' attach nosuch0
+refused 2 'example.com: .*getent' explain example.com
 refused 2 'IFACE' attach
 refused 2 hook attach eth0 --hook xdp
 refused 2 preset attach eth0 --preset gke
 refused 2 'preset|config' attach eth0 --preset reserved --config x.yaml
 refused 2 'missing.yaml' attach eth0 --config missing.yaml
-refused 1 'bpffs' attach eth0 --pin-dir "$LAB_DIR/files/pins"
+refused 1 'bpffs.* below one' attach eth0 --pin-dir "$LAB_DIR/files/pins"
 
 for caps in -all -net_admin,-sys_admin; do
 	row "1: attach with capabilities $caps" answers 1 CAP_NET_ADMIN \
