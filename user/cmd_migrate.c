@@ -16,6 +16,7 @@
 #include <sys/un.h>
 #include "cmd.h"
 #include "config.h"
+#include "file.h"
 #include "hold.h"
 #include "hook.h"
 #include "masqchain.h"
@@ -36,6 +37,7 @@ struct migration {
 	struct masq_chains chains;
 	struct config *imported; /* what the chain says; NULL: cannot be said */
 	char *text; /* of `imported` */
+	char *given; /* of --config -, which can be read but once */
 	struct policy *policy; /* that will be in force */
 	bool runs; /* it is already, and stays */
 	struct netdev *netdev;
@@ -198,19 +200,36 @@ static int compare(const struct migration *m)
 	return err;
 }
 
+static int load_config(struct migration *m, const char *file,
+		       struct config **config)
+{
+	size_t length;
+	char err[512];
+	int ret;
+
+	if (strcmp(file, "-")) {
+		ret = config_load(file, NULL, config, err, sizeof(err));
+	} else {
+		ret = file_read(file, &m->given, &length, err, sizeof(err));
+		if (!ret)
+			ret = config_parse(m->given, length, file, NULL, config,
+					   err, sizeof(err));
+	}
+	if (ret)
+		log_error("%s", err);
+	return ret;
+}
+
 static int look(struct migration *m)
 {
 	const char *file = cmd_value(m->line, "config");
 	const char *name = cmd_value(m->line, "chain");
 	struct config *config;
-	char err[512];
 	int ret;
 
 	if (file) {
-		if (config_load(file, NULL, &config, err, sizeof(err))) {
-			log_error("%s", err);
+		if (load_config(m, file, &config))
 			return CMD_USAGE;
-		}
 		ret = make_policy(config, &m->policy);
 		config_free(config);
 		if (ret)
@@ -243,6 +262,7 @@ static int attach(struct migration *m)
 {
 	const char *file = cmd_value(m->line, "config");
 	char **argv = calloc(m->count + 8, sizeof(*argv));
+	const char *input;
 	size_t n = 0;
 	int err;
 
@@ -258,7 +278,11 @@ static int attach(struct migration *m)
 		argv[n++] = "--config";
 		argv[n++] = file ? (char *)file : "-";
 	}
-	err = tool_run(argv, file || m->runs ? NULL : m->text, NULL);
+	if (m->runs)
+		input = NULL;
+	else
+		input = file ? m->given : m->text;
+	err = tool_run(argv, input, NULL);
 	free(argv);
 	return err > 0 ? -EIO : err;
 }
@@ -551,6 +575,7 @@ static int run(const struct cmd_line *line)
 	config_free(m.imported);
 	policy_free(m.policy);
 	free(m.text);
+	free(m.given);
 	free(m.names);
 	free(m.ifindexes);
 	netdev_free(m.netdev);

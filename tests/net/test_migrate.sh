@@ -170,16 +170,37 @@ jump_comes_back() {
 	traffic pod1 who $FAR_ADDR 443
 }
 
-# A config that cannot be attached: everything is as it was.
+# An interface that cannot be attached: everything is as it was.
 undone() {
-	local before
+	local before other=$LAB_DIR/bpf/other
 	masq detach --all
+	lab_in node nft delete table inet masqbpf_migrate
+	masq --pin-dir "$other" attach -q eth0 --preset reserved
 	IPT=iptables-nft
 	before=$(rules)
-	! masq migrate eth0 --config <(echo 'maxFlows: 4000000000') \
-		2>"$LAB_DIR/err" || fail "it went through"
+	! masq migrate eth0 >"$LAB_DIR/out" 2>"$LAB_DIR/err" ||
+		fail "it went through"
+	grep -q 'taking back what was done' "$LAB_DIR/err"
 	is rules "$(rules)" "$before"
 	! masq status 2>/dev/null || fail "it stays attached"
+	! lab_in node nft list table inet masqbpf_migrate 2>/dev/null ||
+		fail "its table is left"
+	masq --pin-dir "$other" detach -q --all
+}
+
+# A policy on standard input is the one that is attached.
+from_stdin() {
+	IPT=iptables-nft
+	lab_in node iptables-nft -t nat -C POSTROUTING -j $CHAIN ||
+		lab_in node iptables-nft -t nat -A POSTROUTING -j $CHAIN
+	echo 'nonMasqueradeCIDRs: [10.0.0.0/8]' |
+		masq migrate eth0 --no-wait --config - >"$LAB_DIR/out"
+	is keeps "$(masq cidr list --json | jq -r '[.prefixes[] | select(
+		.action == "keep" and .origin != "built-in").prefix] |
+		join(" ")')" 10.0.0.0/8
+	is source "$(word source "$(traffic pod1 who $FAR_ADDR 443)")" \
+		$NODE_ADDR
+	masq detach --all
 }
 
 # One family's jump is gone when the other's cannot be removed: it comes back.
@@ -325,6 +346,7 @@ row "an agent that still runs is noticed" jump_comes_back
 row "what fails is taken back" undone
 row "one jump of two cannot be removed: the other is put back" half_removed
 row "two at once: the second is refused" two_at_once
+row "--config - is read once" from_stdin
 row "a policy that runs stays" keeps_the_policy
 row "import: both families, ports, many prefixes" import_all
 row "import: what a config cannot say" import_refuses
