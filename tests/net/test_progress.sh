@@ -64,7 +64,17 @@ detach() {
 	is screen "$(screen)" "masqbpf: detached; the instance is removed"
 }
 
+# Flows from outside may take a quarter of the table: the rest is said.
+no_room() {
+	printf 'maxFlows: 512\n' >"$LAB_DIR/small.yaml"
+	masq attach eth0 --config "$LAB_DIR/small.yaml" 2>"$LAB_DIR/err"
+	grep -q "$((ENTRIES - 128)) flows not taken over: no room; raise maxFlows" \
+		"$LAB_DIR/err" || fail "$(cat "$LAB_DIR/err")"
+	is flows "$(masq status --json | jq .flows)" 128
+}
+
 row "attach beside $ENTRIES connections" attach
 row_ok && row "flush of $ENTRIES flows" flush
 row_ok && row "detach" detach
+row_ok && row "attach beside more than there is room for" no_room
 tap_done
