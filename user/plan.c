@@ -556,7 +556,9 @@ static void collect_pods(struct plan *plan)
 {
 	size_t kept = 0;
 
-	qsort(plan->hits, plan->hit_count, sizeof(*plan->hits), compare_hits);
+	if (plan->hit_count) /* else hits is NULL, which qsort may not get */
+		qsort(plan->hits, plan->hit_count, sizeof(*plan->hits),
+		      compare_hits);
 	for (size_t i = 0; i < plan->hit_count; i++)
 		if (!kept ||
 		    compare_hits(&plan->hits[kept - 1], &plan->hits[i]))
