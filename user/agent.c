@@ -22,6 +22,10 @@
 
 #define LOCK_TRIES   100
 #define LOCK_POLL_US 20000
+/* A start waits this long for a config that is being written. */
+#define AWAIT_MS 4000
+/* What was asked for by SIGHUP may take so long before it is left to events. */
+#define FORCED_MS 4000
 
 int agent_lock(struct agent *a)
 {
@@ -42,14 +46,18 @@ void agent_unlock(struct agent *a)
 
 /* --- set-up ------------------------------------------------------------ */
 
-/* The size of a table that is to be made stands in the file. */
-static void read_sizes(const struct agent *a, struct instance_options *options)
+/*
+ * The size of a table that is to be made stands in the file. `at_rest`: not
+ * while somebody writes it.
+ */
+static void read_sizes(const struct agent *a, bool at_rest,
+		       struct instance_options *options)
 {
 	struct config *config;
 	char err[512];
 
 	/* what is wrong with it is said when it is read for good */
-	if (!a->options.config ||
+	if (!a->options.config || !at_rest ||
 	    config_load(a->options.config, NULL, &config, err, sizeof(err)))
 		return;
 	options->max_flows = config->max_flows;
@@ -96,9 +104,14 @@ static int watch_all(struct agent *a)
 static int set_up(struct agent *a)
 {
 	struct instance_options sizes = {};
+	struct follow_id known = {};
+	bool at_rest = true;
 	int err;
 
-	read_sizes(a, &sizes);
+	/* now, while root may ask the kernel for writers of root's file */
+	if (a->has_config)
+		at_rest = follow_await(a->options.config, AWAIT_MS, &known);
+	read_sizes(a, at_rest, &sizes);
 	sizes.fast_path = a->options.fast_path;
 	if (sizes.fast_path && fastpath_allow_tcp())
 		return -EPERM;
@@ -137,7 +150,8 @@ static int set_up(struct agent *a)
 	if (a->netlink_fd < 0)
 		return a->netlink_fd;
 	if (a->has_config) {
-		err = follow_start(&a->follower, a->options.config);
+		err = follow_start(&a->follower, a->options.config,
+				   at_rest ? &known : NULL);
 		if (err)
 			return err;
 	}
@@ -162,15 +176,45 @@ static void notify_status(struct agent *a, bool ready)
 	       *health.text ? health.text : "all is well");
 }
 
+static void finish_reload(struct agent *a)
+{
+	bool awaited = a->forced_ms;
+
+	a->forced = false;
+	a->forced_ms = 0;
+	agent_policy_update(a, true);
+	agent_links_update(a);
+	agent_foreign_update(a);
+	notify_status(a, awaited);
+}
+
 static void reload(struct agent *a)
 {
 	notify_reloading(a->notify_fd);
-	agent_policy_update(a, true);
-	if (a->has_config)
-		follow_take(&a->follower);
-	agent_links_update(a);
-	agent_foreign_update(a);
-	notify_status(a, true);
+	a->forced = true;
+	a->forced_ms = follow_now_ms() + FORCED_MS;
+	if (!a->has_config)
+		finish_reload(a);
+}
+
+/* The config, when it has come to rest: by itself, or because of SIGHUP. */
+static void look_at_config(struct agent *a)
+{
+	bool news = follow_look(&a->follower);
+
+	if (a->forced && (news || follow_take(&a->follower))) {
+		finish_reload(a);
+	} else if (news) {
+		agent_policy_update(a, false);
+		/* another policy, other uplinks, other pods */
+		a->links_due_ms = 0;
+		a->foreign_due_ms = 0;
+	} else if (a->forced_ms && follow_now_ms() >= a->forced_ms) {
+		/* its writer takes his time: it stays asked for */
+		a->forced_ms = 0;
+		agent_policy_unfinished(a);
+		notify_status(a, true);
+	}
 }
 
 static void read_signals(struct agent *a)
@@ -194,6 +238,10 @@ static uint64_t least_wait_ms(const struct agent *a, uint64_t watchdog_at)
 	wait = other < wait ? other : wait;
 	if (a->has_config) {
 		other = follow_wait_ms(&a->follower);
+		wait = other < wait ? other : wait;
+	}
+	if (a->forced_ms) {
+		other = a->forced_ms > now ? a->forced_ms - now : 0;
 		wait = other < wait ? other : wait;
 	}
 	if (http_timeout(a->http) >= 0) {
@@ -225,12 +273,8 @@ static void handle_events(struct agent *a, const struct epoll_event *events,
 			follow_events(&a->follower);
 	}
 	http_run(a->http);
-	if (a->has_config && follow_look(&a->follower)) {
-		agent_policy_update(a, false);
-		/* another policy, other uplinks, other pods */
-		a->links_due_ms = 0;
-		a->foreign_due_ms = 0;
-	}
+	if (a->has_config)
+		look_at_config(a);
 	if (follow_now_ms() >= a->foreign_due_ms)
 		agent_foreign_update(a);
 	if (follow_now_ms() >= a->links_due_ms) {

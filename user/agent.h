@@ -63,6 +63,8 @@ struct agent {
 	/* config */
 	bool has_config;
 	struct follower follower;
+	bool forced; /* SIGHUP's reading is yet to come */
+	uint64_t forced_ms; /* so long the service manager waits; 0: no more */
 	uint64_t config_hash; /* of what was last taken; 0: nothing */
 	char config_problem[512]; /* "": none */
 	bool reload_ok, stale;
@@ -100,6 +102,8 @@ void agent_unlock(struct agent *agent);
 /* At the start, and when the file has changed or `force` says so (SIGHUP). */
 void agent_policy_begin(struct agent *agent);
 void agent_policy_update(struct agent *agent, bool force);
+/* Somebody still writes the file: it is not taken. */
+void agent_policy_unfinished(struct agent *agent);
 
 /* Brings interfaces and addresses to what they should be. */
 int agent_links_watch(void); /* a netlink socket, or -errno, printed */

@@ -11,12 +11,16 @@
  * what has not changed since the poll before.
  */
 #include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/inotify.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <time.h>
 #include <unistd.h>
+#include <linux/magic.h>
 #include "agent_follow.h"
 #include "out.h"
 
@@ -26,6 +30,8 @@
 #define RENAME_QUIET_MS 50
 /* A poll's finding is looked at again after this, and never sooner. */
 #define REST_MS 1000
+/* Between the looks of a start, which hears no events yet. */
+#define AWAIT_POLL_US 50000
 
 #define EVENTS                                                    \
 	(IN_CREATE | IN_MODIFY | IN_CLOSE_WRITE | IN_MOVED_TO |   \
@@ -101,7 +107,98 @@ static void watch_both(struct follower *f)
 		inotify_rm_watch(f->fd, old);
 }
 
-int follow_start(struct follower *f, const char *path)
+/* Where others may write, a lease says nothing of them. */
+static bool is_local(int fd)
+{
+	struct statfs fs;
+
+	if (fstatfs(fd, &fs))
+		return false;
+	switch ((uint32_t)fs.f_type) {
+	case EXT4_SUPER_MAGIC:
+	case XFS_SUPER_MAGIC:
+	case BTRFS_SUPER_MAGIC:
+	case F2FS_SUPER_MAGIC:
+	case OVERLAYFS_SUPER_MAGIC:
+	case TMPFS_MAGIC:
+	case RAMFS_MAGIC:
+		return true;
+	}
+	return false;
+}
+
+enum writer {
+	WRITER_UNKNOWN,
+	WRITER_NONE,
+	WRITER_THERE
+};
+
+/*
+ * Has anybody the file open for writing? The kernel tells the file's owner and
+ * who has CAP_LEASE: there is no lease for reading then. An opening that waits
+ * for the lease's end, which comes at once, is told to us by a signal.
+ */
+static enum writer ask_for_writer(const char *path)
+{
+	struct sigaction ignore = { .sa_handler = SIG_IGN }, old;
+	struct stat st;
+	enum writer writer = WRITER_UNKNOWN;
+	int fd;
+
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	if (fd < 0)
+		return WRITER_UNKNOWN;
+	if (!fstat(fd, &st) && S_ISREG(st.st_mode) && is_local(fd)) {
+		sigaction(SIGIO, &ignore, &old);
+		if (!fcntl(fd, F_SETLEASE, F_RDLCK))
+			writer = fcntl(fd, F_SETLEASE, F_UNLCK) ? WRITER_UNKNOWN
+								: WRITER_NONE;
+		else if (errno == EAGAIN)
+			writer = WRITER_THERE;
+		sigaction(SIGIO, &old, NULL);
+	}
+	close(fd);
+	return writer;
+}
+
+/* Changed this long ago; a clock that was set back makes it no younger. */
+static bool is_older(const struct follow_id *id, int64_t ms)
+{
+	struct timespec now;
+	int64_t age;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	age = now.tv_sec * 1000000000LL + now.tv_nsec - id->ctime_ns;
+	return age >= ms * 1000000;
+}
+
+bool follow_await(const char *path, uint64_t timeout_ms, struct follow_id *out)
+{
+	uint64_t begin = follow_now_ms(), since = begin, now_ms;
+	struct follow_id now = look_at(path);
+
+	for (;;) {
+		enum writer writer = ask_for_writer(path);
+		uint64_t rest_ms = writer == WRITER_NONE ? QUIET_MS : REST_MS;
+
+		*out = now;
+		now_ms = follow_now_ms();
+		now = look_at(path);
+		if (!same(&now, out))
+			since = now_ms;
+		else if (!now.exists)
+			return true;
+		else if (writer != WRITER_THERE &&
+			 (is_older(&now, rest_ms) || now_ms - since >= rest_ms))
+			return true;
+		if (now_ms - begin >= timeout_ms)
+			return false;
+		usleep(AWAIT_POLL_US);
+	}
+}
+
+int follow_start(struct follower *f, const char *path,
+		 const struct follow_id *known)
 {
 	*f = (struct follower){ .path = path, .wd = { -1, -1 } };
 	f->fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
@@ -112,7 +209,10 @@ int follow_start(struct follower *f, const char *path)
 		return err;
 	}
 	follow_interval(f, 60000);
-	follow_take(f);
+	watch_both(f);
+	f->taken = known ? *known : (struct follow_id){ .exists = true };
+	f->seen = look_at(path);
+	f->writing = !known;
 	return 0;
 }
 
@@ -120,13 +220,6 @@ void follow_interval(struct follower *f, uint64_t interval_ms)
 {
 	f->interval_ms = interval_ms < REST_MS ? REST_MS : interval_ms;
 	f->poll_ms = follow_now_ms() + f->interval_ms;
-}
-
-void follow_take(struct follower *f)
-{
-	watch_both(f);
-	f->taken = f->seen = look_at(f->path);
-	f->due_ms = 0;
 }
 
 /* A link comes whole, a file is written after it was made. */
@@ -175,6 +268,28 @@ void follow_events(struct follower *f)
 			note_event(f, event);
 		}
 	}
+}
+
+bool follow_take(struct follower *f)
+{
+	struct follow_id now;
+
+	follow_events(f);
+	watch_both(f);
+	now = look_at(f->path);
+	if (f->due_ms || (f->writing && now.exists))
+		return false;
+	if (now.exists && !same(&now, &f->taken)) {
+		/* no event has told: is it so in a while, still? */
+		f->seen = now;
+		f->at_rest = true;
+		f->due_ms = follow_now_ms() + REST_MS;
+		return false;
+	}
+	f->taken = f->seen = now;
+	f->writing = f->at_rest = false;
+	f->due_ms = 0;
+	return true;
 }
 
 uint64_t follow_wait_ms(const struct follower *f)

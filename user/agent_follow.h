@@ -36,8 +36,17 @@ struct follower {
 
 uint64_t follow_now_ms(void);
 
-/* 0 or -errno, printed. A path that is not there yet is followed as well. */
-int follow_start(struct follower *f, const char *path);
+/*
+ * Before the start nothing was heard of the file: waits, up to timeout_ms,
+ * until it is at rest or not there. True: so it is, and *out is what it was.
+ */
+bool follow_await(const char *path, uint64_t timeout_ms, struct follow_id *out);
+/*
+ * 0 or -errno, printed. A path that is not there yet is followed as well.
+ * `known`: what follow_await told; NULL: somebody writes it.
+ */
+int follow_start(struct follower *f, const char *path,
+		 const struct follow_id *known);
 /* f->fd is readable. */
 void follow_events(struct follower *f);
 /* Milliseconds until follow_look is due. */
@@ -49,7 +58,10 @@ uint64_t follow_wait_ms(const struct follower *f);
 bool follow_look(struct follower *f);
 /* The poll's interval from now on. */
 void follow_interval(struct follower *f, uint64_t interval_ms);
-/* Takes what is there at this moment for known. */
-void follow_take(struct follower *f);
+/*
+ * May what is there now be taken? If not, follow_look tells when.
+ * Takes it for known then.
+ */
+bool follow_take(struct follower *f);
 
 #endif

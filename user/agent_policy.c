@@ -317,13 +317,21 @@ static bool is_missing(const char *path)
 	return stat(path, &st) && errno == ENOENT;
 }
 
+void agent_policy_unfinished(struct agent *a)
+{
+	problem(a, "%s: is still being written", a->options.config);
+}
+
 void agent_policy_begin(struct agent *a)
 {
 	bool anew, from_file = adopt(a, &anew);
 	bool missing = a->has_config && is_missing(a->options.config);
 
 	if (a->has_config && (from_file || !a->has_policy || !missing)) {
-		agent_policy_update(a, false);
+		if (follow_take(&a->follower))
+			agent_policy_update(a, false);
+		else
+			agent_policy_unfinished(a);
 		return;
 	}
 	/* a policy that never had a file does not miss it */

@@ -301,6 +301,80 @@ half_written() {
 			select(.prefix | startswith("10."))] | length')" 20
 }
 
+# hold TEXT: a writer, in the background, that writes it and keeps the file
+# open until `let_go TEXT`
+hold() {
+	rm -f "$LAB_DIR/pipe"
+	mkfifo "$LAB_DIR/pipe"
+	{
+		printf '%s\n' "$1"
+		touch "$LAB_DIR/held"
+		cat "$LAB_DIR/pipe"
+	} >"$CONFIG" &
+	echo $! >>"$LAB_DIR/pids"
+	lab_wait 5 test -e "$LAB_DIR/held"
+	rm "$LAB_DIR/held"
+}
+
+let_go() {
+	printf '%s\n' "$1" >"$LAB_DIR/pipe"
+}
+
+# At the start there is nothing that told of a writer, but the kernel.
+half_at_start() {
+	local unfinished='config.yaml: is still being written;'
+	stop
+	masq detach --all
+	hold $'nonMasqueradeCIDRs:\n- 10.0.0.0/10'
+	touch -d '1 hour ago' "$CONFIG"
+	agent --config "$CONFIG" eth0
+	lab_wait 20 health_says 'no policy is in force' || fail "$(cat "$LOG")"
+	says_once "$unfinished no policy"
+	if ready; then
+		fail "ready"
+	fi
+	metric_is config_generation 0
+	let_go '- 10.64.0.0/10'
+	soon keeps 10.0.0.0/10 10.64.0.0/10
+	metric_is config_generation 1
+	lab_wait 5 ready
+	# with a policy that is pinned
+	stop
+	hold $'nonMasqueradeCIDRs:\n- 10.0.0.0/9'
+	start eth0
+	lab_wait 10 says_once "$unfinished the policy in force is kept"
+	keeps 10.0.0.0/10 10.64.0.0/10 || fail "half: $(masq cidr list)"
+	metric_is config_stale 1
+	let_go '- 10.128.0.0/9'
+	soon keeps 10.0.0.0/9 10.128.0.0/9
+	lab_wait 5 metric_is config_stale 0
+	metric_is config_generation 2
+}
+
+# On SIGHUP: soon let go of, and kept open for longer than it is waited for.
+half_on_sighup() {
+	local before
+	stop
+	start eth0
+	before=$(metric config_generation)
+	hold $'nonMasqueradeCIDRs:\n- 10.0.0.0/10'
+	kill -HUP "$(agent_pid)"
+	sleep 1
+	metric_is config_generation "$before"
+	let_go '- 10.64.0.0/10'
+	soon keeps 10.0.0.0/10 10.64.0.0/10
+	metric_is config_generation $((before + 1))
+	hold $'nonMasqueradeCIDRs:\n- 10.0.0.0/9'
+	kill -HUP "$(agent_pid)"
+	lab_wait 10 metric_is config_stale 1 || fail "$(cat "$LOG")"
+	says_once 'config.yaml: is still being written; the policy in force'
+	metric_is config_generation $((before + 1))
+	let_go '- 10.128.0.0/9'
+	soon keeps 10.0.0.0/9 10.128.0.0/9
+	lab_wait 5 metric_is config_stale 0
+	metric_is config_generation $((before + 2))
+}
+
 # Its directory goes with all that is in it, and another comes, a step after
 # the other: long before the poll, which is at 60 s.
 directory() {
@@ -844,6 +918,8 @@ row "file: is back" comes_back
 row "file: a change that no event tells: the poll" by_poll
 row "file: kubelet swaps ..data" kubelet
 row "file: its directory is replaced" directory
+row "file: half-written at the start" half_at_start
+row "file: half-written on SIGHUP" half_on_sighup
 row "runtime changes outlive a restart, not a SIGHUP" runtime_stays
 row "changes by hand last until the file changes" by_hand
 row "another command line is taken, the file unchanged" other_flags
