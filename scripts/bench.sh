@@ -37,7 +37,7 @@ PREFIXES=(10.0.0.0/8 172.16.0.0/12 192.168.0.0/16 100.64.0.0/10 192.0.0.0/24
 	192.0.2.0/24 192.88.99.0/24 198.18.0.0/15 198.51.100.0/24
 	203.0.113.0/24 240.0.0.0/4 169.254.0.0/16)
 POD_ADDR=10.44.14.15
-CPU=$(($(nproc) - 1))
+CPU=$(($(nproc --all) - 1))
 declare -A OWN=([bare]='bare lookup' [line]='one cache line')
 WAYS=(plain conntrack iptables nft masqbpf masqbpf+conntrack)
 
@@ -658,7 +658,7 @@ stage_xdp() {
 
 about() {
 	result about machine kernel value "$(uname -r)"
-	result about machine cpu value "$(awk -F': ' '/model name/ { print $2; exit }' /proc/cpuinfo), $(nproc) CPUs$(systemd-detect-virt -q 2>/dev/null && echo ', virtual')"
+	result about machine cpu value "$(awk -F': ' '/model name/ { print $2; exit }' /proc/cpuinfo), $(nproc --all) CPUs$(systemd-detect-virt -q 2>/dev/null && echo ', virtual')"
 	result about machine date value "$(date -u +%F)"
 	result about machine masqbpf value "$(git describe --always --dirty 2>/dev/null || echo unknown)"
 	result about machine iptables value "$(iptables -V)"
