@@ -64,6 +64,11 @@ manifest() {
 		.securityContext.capabilities.drop')" '["ALL"]'
 	is "read-only root" "$(field DaemonSet '.spec.template.spec
 		.containers[0].securityContext.readOnlyRootFilesystem')" true
+	# on every node, whatever its taints, and the last to be evicted
+	is "tolerations" "$(field DaemonSet \
+		.spec.template.spec.tolerations)" '[{"operator":"Exists"}]'
+	is "priority" "$(field DaemonSet \
+		.spec.template.spec.priorityClassName)" '"system-node-critical"'
 	# the ConfigMap's text is a config
 	field ConfigMap .data.config | jq -r . >"$LAB_DIR/config.yaml"
 	"$MASQBPF" check --strict "$LAB_DIR/config.yaml"
