@@ -40,6 +40,11 @@ struct cmd {
 	int min, max; /* operands; CMD_ANY: no upper limit */
 	const struct cmd_option *options; /* ended by {}; NULL: none */
 	int (*run)(const struct cmd_line *line); /* enum cmd_exit */
+	/*
+	 * Of another program whose command lines are taken: without effect, as
+	 * often as they come, with _ for - as well. At most 32.
+	 */
+	const struct cmd_option *ignored;
 };
 
 /* In main.c: the table, ended by NULL, and what every command takes. */
@@ -55,6 +60,7 @@ struct cmd_line {
 	char **argv;
 	const char
 		*values[CMD_MAX_OPTIONS]; /* by cmd->options; use cmd_value */
+	uint32_t ignored; /* of cmd->ignored: bits by their place */
 };
 
 /* The value of --NAME; "" when it takes none; NULL when it was not given. */

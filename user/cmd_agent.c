@@ -5,6 +5,7 @@
  */
 #include <limits.h>
 #include <net/if.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -33,6 +34,25 @@ static const struct cmd_option options[] = {
 	{ "to-ports", "FIRST-LAST", "as snat.portRange, before the file's" },
 	{ "random-fully", "[=BOOL]", "of ip-masq-agent: accepted, see below" },
 	{ "masq-chain", "NAME", "of ip-masq-agent: accepted, without effect" },
+	{},
+};
+
+/* Of klog, by which ip-masq-agent logs; manifests set some of them. */
+static const struct cmd_option ignored[] = {
+	{ "v", "N", "also -v N: how much klog says" },
+	{ "vmodule", "LIST", "as --v, by file" },
+	{ "logtostderr", "[=BOOL]", "all is logged to stderr" },
+	{ "alsologtostderr", "[=BOOL]", "the same" },
+	{ "stderrthreshold", "LEVEL", "the same" },
+	{ "log-dir", "DIR", "no file is written" },
+	{ "log-file", "FILE", "the same" },
+	{ "log-file-max-size", "MIB", "the same" },
+	{ "log-flush-frequency", "TIME", "each line is written at once" },
+	{ "log-backtrace-at", "PLACE", "there are no backtraces" },
+	{ "add-dir-header", "[=BOOL]", "lines have no header" },
+	{ "skip-headers", "[=BOOL]", "the same" },
+	{ "skip-log-headers", "[=BOOL]", "the same" },
+	{ "one-output", "[=BOOL]", "there is one" },
 	{},
 };
 
@@ -84,6 +104,22 @@ static int read_upstream_flags(const struct cmd_line *line,
 		log_info("--random-fully: a pod's own port is kept where it "
 			 "is free; one that is chosen is chosen at random");
 	return CMD_OK;
+}
+
+static void say_ignored(const struct cmd_line *line)
+{
+	char names[512] = "";
+	size_t used = 0;
+
+	for (int i = 0; ignored[i].name; i++)
+		if (line->ignored & 1U << i)
+			used += snprintf(names + used, sizeof(names) - used,
+					 "%s--%s", used ? ", " : "",
+					 ignored[i].name);
+	if (used)
+		log_info("%s: of klog, ignored: all is logged to stderr "
+			 "(--verbose, --quiet: more, less)",
+			 names);
 }
 
 static int read_listen(const struct cmd_line *line, struct agent_options *o)
@@ -143,6 +179,7 @@ static int run(const struct cmd_line *line)
 	if (check_names(line) || read_listen(line, &o) || read_user(line, &o) ||
 	    read_upstream_flags(line, &o))
 		return CMD_USAGE;
+	say_ignored(line);
 	return agent_run(&o);
 }
 
@@ -154,4 +191,5 @@ const struct cmd cmd_agent = {
 	.max = CMD_ANY,
 	.options = options,
 	.run = run,
+	.ignored = ignored,
 };

@@ -75,13 +75,13 @@ static const struct cmd *find_command(const char *name)
 
 static void print_options(const struct cmd_option *options)
 {
-	for (; options && options->name; options++)
-		printf("  --%s%s%s%*s %s\n", options->name,
-		       options->arg ? " " : "", options->arg ?: "",
-		       20 - (int)(strlen(options->name) +
-				  (options->arg ? strlen(options->arg) + 1
-						: 0)),
-		       "", options->help);
+	for (; options && options->name; options++) {
+		const char *arg = options->arg ?: "";
+		int used = strlen(options->name) + strlen(arg) + !!*arg;
+
+		printf("  --%s%s%s%*s %s\n", options->name, *arg ? " " : "",
+		       arg, used < 20 ? 20 - used : 0, "", options->help);
+	}
 }
 
 static void print_help(const struct cmd *cmd)
@@ -92,6 +92,10 @@ static void print_help(const struct cmd *cmd)
 		if (cmd->options) {
 			printf("\noptions:\n");
 			print_options(cmd->options);
+		}
+		if (cmd->ignored) {
+			printf("\naccepted, without effect:\n");
+			print_options(cmd->ignored);
 		}
 	} else {
 		printf("usage: masqbpf COMMAND [ARG...]\n"
@@ -114,6 +118,43 @@ static int find_option(const struct cmd_option *options, const char *name,
 		    !memcmp(options[i].name, name, length))
 			return i;
 	return -1;
+}
+
+static bool is_number(const char *text)
+{
+	return text && *text && !text[strspn(text, "0123456789")];
+}
+
+/* How many words of argv an ignored option takes; 0: it is none. */
+static int skip_ignored(struct cmd_line *line, char *const *argv)
+{
+	const struct cmd_option *options = line->cmd ? line->cmd->ignored
+						     : NULL;
+	const char *arg = argv[0];
+	char name[32] = "";
+	size_t length;
+	int found;
+
+	/* -v alone is ours; -v=2, -v2 and -v 2 are not */
+	if (arg[1] == 'v' && is_number(arg + 2 + (arg[2] == '=')))
+		arg = "--v=";
+	else if (!strcmp(arg, "-v") && is_number(argv[1]))
+		arg = "--v";
+	if (strncmp(arg, "--", 2))
+		return 0;
+	length = strcspn(arg + 2, "=");
+	if (length >= sizeof(name))
+		return 0;
+	memcpy(name, arg + 2, length);
+	for (char *at = name; *at; at++)
+		if (*at == '_')
+			*at = '-';
+	found = find_option(options, name, length);
+	if (found < 0)
+		return 0;
+	line->ignored |= 1U << found;
+	return !arg[2 + length] && *options[found].arg != '[' && argv[1] ? 2
+									 : 1;
 }
 
 static void set_common(struct cmd_line *line, int option, const char *value,
@@ -155,7 +196,7 @@ static int parse(struct cmd_line *line, int argc, char **argv, bool *help,
 		char *arg = argv[i];
 		const struct cmd_option *option;
 		const char *value = NULL, *name;
-		int common, own;
+		int common, own, words;
 		size_t length;
 
 		if (only_operands || arg[0] != '-' || !arg[1]) {
@@ -171,6 +212,11 @@ static int parse(struct cmd_line *line, int argc, char **argv, bool *help,
 		}
 		if (!strcmp(arg, "--")) {
 			only_operands = true;
+			continue;
+		}
+		words = skip_ignored(line, argv + i);
+		if (words) {
+			i += words - 1;
 			continue;
 		}
 		if (!strcmp(arg, "-v") || !strcmp(arg, "-q") ||

@@ -887,6 +887,55 @@ upstream_flags() {
 	stop
 }
 
+# As manifests have them, two words or one, _ or -; the operand stays one.
+klog_flags() {
+	local pid status=0
+	config 10.0.0.0/8 >"$CONFIG"
+	start -v 4 -v=2 -v2 --v=2 --v 3 --logtostderr --alsologtostderr=false \
+		--stderrthreshold=INFO --stderrthreshold 2 --vmodule=a=1,b=2 \
+		--log_dir=/nowhere --log-dir /nowhere --log_file=x \
+		--log_file_max_size 9 --log-flush-frequency=5s \
+		--log_backtrace_at=a.go:1 --add_dir_header --skip_headers=true \
+		--skip_log_headers --one_output eth0
+	is "lines about it" "$(lines 'of klog, ignored')" 1
+	grep -q -- '--v, --vmodule, --logtostderr, .* --one-output: of klog' \
+		"$LOG" || fail "$(cat "$LOG")"
+	uplinks eth0
+	pid=$(agent_pid)
+	kill "$pid"
+	wait "$pid" || status=$?
+	is "exit status" $status 0
+	stop
+	# alone it is ours, and no interface is lost
+	start -v eth0
+	is "lines about klog" "$(lines 'klog')" 0
+	stop
+	# nobody else's command takes them
+	! "$MASQBPF" check --logtostderr "$CONFIG" 2>"$LAB_DIR/refused" ||
+		fail "check takes them"
+	grep -q 'no such option' "$LAB_DIR/refused"
+	masq detach --all
+}
+
+# Without --config, where ip-masq-agent's volume is mounted: in a mount
+# namespace of its own, whose /etc/config is nobody else's.
+default_config() {
+	local etc=$LAB_DIR/etc
+	mkdir -p "$etc/config"
+	config 10.0.0.0/9 >"$etc/config/ip-masq-agent"
+	# shellcheck disable=SC2016 # for the inner shell
+	spawn unshare --mount --propagation slave sh -ec \
+		'mount --bind "$1" /etc && shift && exec "$@"' sh "$etc" \
+		"$MASQBPF" agent eth0
+	lab_wait 20 ready || fail "$(cat "$LOG")"
+	says_once ': /etc/config/ip-masq-agent: generation 1: '
+	keeps 10.0.0.0/9 || fail "$(masq cidr list)"
+	config 10.0.0.0/9 192.0.2.0/24 >"$etc/config/ip-masq-agent"
+	soon keeps 10.0.0.0/9 192.0.2.0/24
+	stop
+	masq detach --all
+}
+
 refused() { # PATTERN ARG...
 	local status=0 pattern=$1
 	shift
@@ -941,6 +990,8 @@ row "notifies the service manager" notifies
 row "others that translate: nft" foreign_nft
 row "others that translate: legacy iptables" foreign_legacy
 row "ip-masq-agent's flags" upstream_flags
+row "klog's flags" klog_flags
+row "without --config: /etc/config/ip-masq-agent" default_config
 row "refused: --to-ports with two ranges" \
 	refused 'one range only' --to-ports 1024-29999,32768-65535 eth0
 row "refused: --listen without an address" refused 'ADDRESS:PORT' \
