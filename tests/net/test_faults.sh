@@ -195,7 +195,10 @@ refused() { # COMMAND
 			;;
 		esac
 	done <points
-	[ $failed -gt 0 ] || fail "no call failed it: $(paste -sd, points)"
+	# of two or three calls drawn by chance each may be one that attach can
+	# do without (a probe of what the kernel has)
+	[ $failed -gt 0 ] || [ $met -lt 10 ] ||
+		fail "no call failed it: $(paste -sd, points)"
 	tried $met
 	note "$failed refusals end it"
 }
