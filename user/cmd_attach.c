@@ -7,6 +7,10 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
 #include "cmd.h"
 #include "config.h"
 #include "fastpath.h"
@@ -220,6 +224,27 @@ static int check_hooks(struct attach *a)
 	return err;
 }
 
+/*
+ * Two instances that attach at once would both find an interface free. So they
+ * take turns: an abstract socket belongs to the network namespace and goes with
+ * the process. Anybody may hold it; whoever does so for ten seconds is not
+ * waited for. The socket, or -1.
+ */
+static int take_turn(void)
+{
+	const struct sockaddr_un addr = { AF_UNIX, "\0masqbpf-attach" };
+	const struct timespec pause = { .tv_nsec = 20 * 1000 * 1000 };
+	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	for (int tries = 0; fd >= 0 && tries < 500; tries++) {
+		if (!bind(fd, (const void *)&addr, sizeof(addr)) ||
+		    errno != EADDRINUSE)
+			break;
+		nanosleep(&pause, NULL);
+	}
+	return fd;
+}
+
 static int find_policy(struct attach *a)
 {
 	struct policy *policy;
@@ -262,7 +287,7 @@ static int run(const struct cmd_line *line)
 	struct instance_options options = {};
 	struct attach a = { .line = line };
 	enum hook_kind kind;
-	int result;
+	int result, turn = -1;
 
 	result = parse_hook(line, &kind);
 	if (!result)
@@ -294,12 +319,16 @@ static int run(const struct cmd_line *line)
 			  "it: detach --all first");
 		goto out;
 	}
+	turn = take_turn();
 	if (check_hooks(&a) || find_policy(&a) || choose_default(&a)) {
 		undo(&a);
 		goto out;
 	}
 	if (change(&a))
 		goto out;
+	if (turn >= 0)
+		close(turn);
+	turn = -1;
 	summary(&a);
 	result = CMD_OK;
 	if (line->json)
@@ -307,6 +336,8 @@ static int run(const struct cmd_line *line)
 	if (a.applied)
 		policy_settle(a.instance, a.policy, &a.change);
 out:
+	if (turn >= 0)
+		close(turn);
 	policy_free(a.policy);
 	instance_close(a.instance);
 	netdev_free(a.netdev);

