@@ -40,7 +40,7 @@
 #define MASQ_PASTE_(a, b) a##b
 #define MASQ_PASTE(a, b)  MASQ_PASTE_(a, b)
 
-/* Older UAPI headers (Debian 12: Linux 6.1) lack it. */
+/* Older UAPI headers (Linux 6.1) lack some of these. */
 #define MASQ_FIB_SKIP_NEIGH	 0x04 /* BPF_FIB_LOOKUP_SKIP_NEIGH, 6.5 */
 #define MASQ_FIB_LOOKUP_SRC	 0x10 /* BPF_FIB_LOOKUP_SRC, 6.7 */
 #define MASQ_FIB_RET_NO_SRC_ADDR 9 /* BPF_FIB_LKUP_RET_NO_SRC_ADDR, 6.7 */
@@ -106,8 +106,9 @@ enum {
 	MASQ_MAKE_FLOW
 };
 
-/* Steps of the reclaim hand. Two for each new flow keep the memory of expired
- * flows below a third of that of live ones. */
+/* Steps of the reclaim hand: two for each new flow, when the oldest key of the
+ * ring is due. An expired flow behind one that is not waits for that, at most
+ * MASQ_HAND_REST. */
 #define MASQ_HAND_NEW	   2
 #define MASQ_HAND_PRESSURE 64
 #define MASQ_HAND_QUOTA	   512

@@ -141,14 +141,11 @@ MASQ_INLINE bool FN(on_link)(struct __sk_buff *skb, const PKT *pkt)
 MASQ_NOINLINE int FN(egress_new)(struct __sk_buff *skb, const PKT *pkt,
 				 __u32 now)
 {
-	struct masq_scratch *s = masq_scratch_get(0);
 	struct masq_decision d = {};
+	struct masq_scratch *s;
 	__u32 packets, bytes;
 	int r;
 
-	if (!s)
-		return MASQ_R_BUSY;
-	__builtin_memset(s->node, 0, sizeof(s->node));
 	if (pkt->key.role == MASQ_ROLE_HOST) {
 		/* not a matter of policy: the port alone has to change */
 		d.half = masq_half();
@@ -163,6 +160,10 @@ MASQ_NOINLINE int FN(egress_new)(struct __sk_buff *skb, const PKT *pkt,
 	if (FN(is_link_local)(pkt->key.in_addr) ||
 	    (FAM == 6 && FN(is_link_local)(pkt->key.rem_addr)))
 		return MASQ_R_LINK_LOCAL;
+	s = masq_scratch_get(0);
+	if (!s)
+		return MASQ_R_BUSY;
+	__builtin_memset(s->node, 0, sizeof(s->node));
 	if (FN(is_local)(skb, pkt->key.rem_addr, skb->ifindex, s->node) ||
 	    (!FN(is_known_pod)(pkt->key.in_addr) &&
 	     FN(is_local)(skb, pkt->key.in_addr, skb->ifindex, NULL)))

@@ -100,13 +100,21 @@ MASQ_INLINE __u32 FN(flow_expiry)(__u32 now, __u32 timeout)
 	return now + timeout + timeout / 64 + 1;
 }
 
+/* What is counted of this address as a pod; its key is left in *pod. */
+MASQ_INLINE struct masq_pod_usage *FN(pod_find)(const __be32 *addr,
+						struct masq_addr *pod)
+{
+	__builtin_memset(pod, 0, sizeof(*pod));
+	FN(addr_copy)(pod->a, addr);
+	return bpf_map_lookup_elem(&masq_pods, pod);
+}
+
 MASQ_INLINE void FN(pod_usage)(const __be32 *addr, __s32 n)
 {
 	struct masq_pod_usage *u, first = {};
-	struct masq_addr pod = {};
+	struct masq_addr pod;
 
-	FN(addr_copy)(pod.a, addr);
-	u = bpf_map_lookup_elem(&masq_pods, &pod);
+	u = FN(pod_find)(addr, &pod);
 	if (!u && n > 0) {
 		/* another processor may be first */
 		bpf_map_update_elem(&masq_pods, &pod, &first, BPF_NOEXIST);
@@ -124,10 +132,9 @@ MASQ_INLINE void FN(pod_usage)(const __be32 *addr, __s32 n)
 MASQ_INLINE bool FN(is_known_pod)(const __be32 *addr)
 {
 	struct masq_pod_usage *u;
-	struct masq_addr pod = {};
+	struct masq_addr pod;
 
-	FN(addr_copy)(pod.a, addr);
-	u = bpf_map_lookup_elem(&masq_pods, &pod);
+	u = FN(pod_find)(addr, &pod);
 	return u && u->flows > 0;
 }
 

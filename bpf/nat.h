@@ -282,6 +282,7 @@ MASQ_GLOBAL int FN(make_room)(__u32 slot)
 	struct masq_policy *pol;
 	__u32 reserve;
 	__s64 ring_max;
+	bool due;
 
 	if (!s || !u)
 		return MASQ_R_TABLE_FULL;
@@ -292,12 +293,11 @@ MASQ_GLOBAL int FN(make_room)(__u32 slot)
 	if (reserve > MASQ_RING_RESERVE)
 		reserve = MASQ_RING_RESERVE;
 	ring_max = (__s64)pol->max_flows + pol->max_flows / 4 - reserve;
-	/* only when the oldest key is due: a pop and a push each are 5 % of
-	 * what a new flow costs */
-	if (!bpf_map_peek_elem(&RING, &s->head) &&
-	    masq_passed(s->now, ((SLOT *)&s->head)->look))
-		FN(reclaim)
-	(slot, MASQ_HAND_NEW, MASQ_HAND_NEW, MASQ_PRESSURE_NONE);
+	/* a pop and a push that change nothing would be felt in each new flow */
+	due = !bpf_map_peek_elem(&RING, &s->head) &&
+	      masq_passed(s->now, ((SLOT *)&s->head)->look);
+	if (due)
+		FN(reclaim)(slot, MASQ_HAND_NEW, 2, MASQ_PRESSURE_NONE);
 	if (unlikely(u->ring[FAM == 6] >= ring_max))
 		FN(reclaim)(slot, MASQ_HAND_PRESSURE, 2, MASQ_PRESSURE_RING);
 	/* two records a flow, which remembered ports leave less room for */
@@ -318,9 +318,7 @@ MASQ_GLOBAL int FN(make_room)(__u32 slot)
 	}
 	if (!pol->max_flows_per_pod)
 		return MASQ_R_NONE;
-	__builtin_memset(&s->pod, 0, sizeof(s->pod));
-	FN(addr_copy)(s->pod.a, ((KEY *)&s->owner)->in_addr);
-	p = bpf_map_lookup_elem(&masq_pods, &s->pod);
+	p = FN(pod_find)(((KEY *)&s->owner)->in_addr, &s->pod);
 	if (unlikely(p && p->flows >= (__s32)pol->max_flows_per_pod)) {
 #ifdef MASQ_MODERN
 		/* once a tick: a flood of refused openers must stay cheap */
