@@ -85,13 +85,15 @@ static int attach(struct instance *instance, const struct request *request,
 {
 	struct seeding seeding = { instance, request };
 	enum hook_kind kind = request->kind;
+	int err, turn = hook_turn();
 	struct hook_set added;
-	int err;
 
 	err = hook_prune(instance) ?:
 	      hook_check(instance, &request->link, &kind) ?:
 	      hook_attach(instance, &request->link, kind, &added,
 			  request->seed ? seed : NULL, &seeding);
+	if (turn >= 0)
+		close(turn);
 	answer->kind = kind;
 	answer->whole = !err;
 	return err;

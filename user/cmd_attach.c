@@ -7,9 +7,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/un.h>
-#include <time.h>
 #include <unistd.h>
 #include "cmd.h"
 #include "config.h"
@@ -224,27 +221,6 @@ static int check_hooks(struct attach *a)
 	return err;
 }
 
-/*
- * Two instances that attach at once would both find an interface free. So they
- * take turns: an abstract socket belongs to the network namespace and goes with
- * the process. Anybody may hold it; whoever does so for ten seconds is not
- * waited for. The socket, or -1.
- */
-static int take_turn(void)
-{
-	const struct sockaddr_un addr = { AF_UNIX, "\0masqbpf-attach" };
-	const struct timespec pause = { .tv_nsec = 20 * 1000 * 1000 };
-	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-
-	for (int tries = 0; fd >= 0 && tries < 500; tries++) {
-		if (!bind(fd, (const void *)&addr, sizeof(addr)) ||
-		    errno != EADDRINUSE)
-			break;
-		nanosleep(&pause, NULL);
-	}
-	return fd;
-}
-
 static int find_policy(struct attach *a)
 {
 	struct policy *policy;
@@ -319,7 +295,7 @@ static int run(const struct cmd_line *line)
 			  "it: detach --all first");
 		goto out;
 	}
-	turn = take_turn();
+	turn = hook_turn();
 	if (check_hooks(&a) || find_policy(&a) || choose_default(&a)) {
 		undo(&a);
 		goto out;

@@ -14,6 +14,7 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <unistd.h>
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
@@ -43,6 +44,9 @@
 #define TC_PRIORITY_INGRESS 3
 #define TC_PRIORITY_EGRESS  0xc7e0
 #define TC_HANDLE	    0x6d617371 /* "masq" */
+
+#define TURN_MS		    2000
+#define TURN_POLL_MS	    10
 
 const char *hook_kind_name(enum hook_kind kind)
 {
@@ -722,6 +726,17 @@ int hook_check(const struct instance *instance, const struct netdev_link *link,
 		free(chain.progs);
 	}
 	return err;
+}
+
+int hook_turn(void)
+{
+	int fd = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+
+	for (int waited = 0;
+	     fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) && waited < TURN_MS;
+	     waited += TURN_POLL_MS)
+		usleep(TURN_POLL_MS * 1000);
+	return fd;
 }
 
 /* At once: a link that loses its pin is let go of by the kernel later. */

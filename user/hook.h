@@ -78,6 +78,14 @@ static inline bool hook_set_whole(const struct hook_set *set)
 int hook_check(const struct instance *instance, const struct netdev_link *link,
 	       enum hook_kind *kind);
 /*
+ * From hook_check to hook_attach: two instances that attach at once would both
+ * find an interface free, so they take turns in their network namespace. Who
+ * has had it for TURN_MS is not waited for: anybody may lock its file, and by
+ * then the other's first hook is there to be seen. A descriptor to close, -1:
+ * none.
+ */
+int hook_turn(void);
+/*
  * Adds what is missing of `kind`, then removes ours of the other kind, and
  * puts TCX links back to their end of the chain. What was added is in *added,
  * also on failure. `between` (NULL: nothing) is called when ingress is there
