@@ -5,6 +5,7 @@
 set -euo pipefail
 . "$(dirname "$0")/../lib/tap.sh"
 . "$(dirname "$0")/../lib/lab.sh"
+. "$(dirname "$0")/../lib/steady.sh"
 
 POD=10.44.14.15
 PORT=443
@@ -149,25 +150,6 @@ status_outside() {
 	lab_wait 10 health_is ok || fail "$(masq status)"
 }
 
-# steady NAME ARG...: traffic that goes on until steady_end NAME
-steady() {
-	local name=$1
-	shift
-	lab_spawn pod1 "$PYTHON" "$LAB_LIB/traffic.py" steady $FAR_ADDR $PORT \
-		--stop "$LAB_DIR/$name.stop" --timeout 10 \
-		--progress "$LAB_DIR/$name.progress" "$@" \
-		>"$LAB_DIR/$name.result" 2>&1
-	echo "$LAB_PID" >"$LAB_DIR/$name.pid"
-}
-
-progress() {
-	cat "$LAB_DIR/$1.progress" 2>/dev/null || echo 0
-}
-
-reached() {
-	[ "$(progress "$1")" -gt "$2" ]
-}
-
 more() { # three rounds of the 100, and short ones meanwhile
 	local name
 	for name in long short; do
@@ -199,8 +181,8 @@ sums() {
 update() {
 	local before=$LAB_DIR/before after=$LAB_DIR/after
 	READY=$(url readinessProbe)
-	steady long
-	steady short --short
+	steady long pod1 --timeout 10
+	steady short pod1 --timeout 10 --short
 	more 300
 	is version "$(version)" "$("$MASQBPF" --version | cut -d' ' -f2)"
 	sums >"$before"

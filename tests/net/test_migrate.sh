@@ -5,6 +5,7 @@
 set -euo pipefail
 . "$(dirname "$0")/../lib/tap.sh"
 . "$(dirname "$0")/../lib/lab.sh"
+. "$(dirname "$0")/../lib/steady.sh"
 
 CHAIN=IP-MASQ-AGENT
 
@@ -37,25 +38,6 @@ lab() {
 	# so that what netfilter began comes to an end within the test
 	lab_in node sysctl -qw net.netfilter.nf_conntrack_udp_timeout=2 \
 		net.netfilter.nf_conntrack_udp_timeout_stream=2
-}
-
-# steady NAME NS ARG...: traffic that goes on until steady_end NAME
-steady() {
-	local name=$1 ns=$2
-	shift 2
-	lab_spawn "$ns" "$PYTHON" "$LAB_LIB/traffic.py" steady $FAR_ADDR 443 \
-		--stop "$LAB_DIR/$name.stop" --timeout 5 \
-		--progress "$LAB_DIR/$name.progress" "$@" \
-		>"$LAB_DIR/$name.result" 2>&1
-	echo "$LAB_PID" >"$LAB_DIR/$name.pid"
-}
-
-progress() {
-	cat "$LAB_DIR/$1.progress" 2>/dev/null || echo 0
-}
-
-reached() {
-	[ "$(progress "$1")" -gt "$2" ]
 }
 
 # goes_on NAME: three more rounds of 100
