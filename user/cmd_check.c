@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 #include "cmd.h"
+#include "cmd_check.h"
 #include "config.h"
 #include "out.h"
 
@@ -22,8 +23,8 @@ static void json_seconds(struct json *j, const char *key, uint64_t ns)
 		json_u64(j, key, ns / SECOND);
 }
 
-static void json_cidrs(struct json *j, const char *key,
-		       const struct config_cidrs *list)
+void json_cidrs(struct json *j, const char *key,
+		const struct config_cidrs *list)
 {
 	char text[CIDR_STRLEN];
 

@@ -3,24 +3,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include "cidr.h"
 #include "cmd.h"
+#include "cmd_check.h"
 #include "config.h"
 #include "masqchain.h"
 #include "out.h"
-
-static void json_cidrs(struct json *j, const char *key,
-		       const struct config_cidrs *list)
-{
-	char text[CIDR_STRLEN];
-
-	json_array(j, key);
-	for (size_t i = 0; i < list->count; i++)
-		json_string(j, NULL,
-			    cidr_format(&list->items[i].cidr, text,
-					sizeof(text)));
-	json_array_end(j);
-}
 
 /* JSON, and a config all the same. */
 static void print_json(const struct config *config)
