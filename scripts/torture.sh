@@ -74,6 +74,16 @@ section() {
 	echo
 }
 
+# wait_all: for all of $pids; fails when one did
+wait_all() {
+	local pid status=0
+	for pid in "${pids[@]}"; do
+		wait "$pid" || status=1
+	done
+	pids=()
+	return $status
+}
+
 soak() {
 	local who status=0
 	export SOAK_SECONDS=${SOAK_SECONDS:-3600} SOAK_RATE=${SOAK_RATE:-40}
@@ -82,11 +92,7 @@ soak() {
 		bash "$WORK/tree/tests/torture/soak.sh" $who "$WORK/$who.json" &
 		pids+=($!)
 	done
-	for pid in "${pids[@]}"; do
-		wait "$pid" || status=1
-	done
-	pids=()
-	[ $status -eq 0 ] || return 1
+	wait_all || return 1
 	cp "$WORK"/*.json "$WORK"/*.tsv "$WORK"/*.failures "$OUT/"
 	{
 		section "Soak"
@@ -112,10 +118,7 @@ faults() {
 			>"$WORK/faults.$shard" 2>&1 &
 		pids+=($!)
 	done
-	for pid in "${pids[@]}"; do
-		wait "$pid" || status=1
-	done
-	pids=()
+	wait_all || status=1
 	{
 		section "Every system call"
 		echo "FAULT_SEED=$seed, $shards shards, at most" \

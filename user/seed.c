@@ -105,6 +105,18 @@ static int place(struct seed *s, const struct addr *addr, uint32_t *ifindex)
 	return 0;
 }
 
+/* `each` steps `progress`, which says how far it is. */
+static int walk(struct progress *progress, const char *what,
+		int (*each)(void *data, const struct conntrack *ct), void *data)
+{
+	int err;
+
+	progress_begin(progress, what, "entries seen", conntrack_count());
+	err = conntrack_walk(each, data);
+	progress_end(progress);
+	return err;
+}
+
 /* --- records ----------------------------------------------------------- */
 
 static uint8_t state_of(const struct conntrack *ct)
@@ -248,7 +260,7 @@ struct forgotten {
 	size_t count, room;
 };
 
-/* The live record with this key: enum masq_kind; 0: there is none. */
+/* The record with this key, live or not: enum masq_kind; 0: there is none. */
 static int kind_at(struct instance *instance, const struct masq_ctl *ctl)
 {
 	struct masq_key4 key4 = {
@@ -343,10 +355,8 @@ void seed_forget(struct instance *instance, const uint32_t *ifindexes,
 			       .ifindex_count = count };
 	int err;
 
-	progress_begin(&f.places.progress, "conntrack: looking for our flows",
-		       "entries seen", conntrack_count());
-	err = conntrack_walk(note_ours, &f);
-	progress_end(&f.places.progress);
+	err = walk(&f.places.progress, "conntrack: looking for our flows",
+		   note_ours, &f);
 	if (!err)
 		err = conntrack_delete(f.list, f.count);
 	if (err && err != -ENOENT)
@@ -396,10 +406,8 @@ long seed_translated(const uint32_t *ifindexes, size_t count)
 				.ifindex_count = count };
 	int err;
 
-	progress_begin(&t.places.progress, "conntrack: counting",
-		       "entries seen", conntrack_count());
-	err = conntrack_walk(count_translated, &t);
-	progress_end(&t.places.progress);
+	err = walk(&t.places.progress, "conntrack: counting", count_translated,
+		   &t);
 	free(t.places.places);
 	return err == -ENOENT ? 0 : err ?: t.flows;
 }
@@ -412,10 +420,7 @@ void seed_uplink(struct instance *instance, uint32_t ifindex,
 			  .keep = keep };
 	int err;
 
-	progress_begin(&s.progress, "conntrack: taking over", "entries seen",
-		       conntrack_count());
-	err = conntrack_walk(seed_entry, &s);
-	progress_end(&s.progress);
+	err = walk(&s.progress, "conntrack: taking over", seed_entry, &s);
 	if (err == -ENOENT)
 		log_debug("conntrack: not in use: nothing to seed from");
 	else if (err)
