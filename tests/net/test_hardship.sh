@@ -173,8 +173,8 @@ clock_of_agent() {
 		agent_ready >/dev/null || fail "$offset: $(cat agent.log)"
 	done
 	# the clock that it was given was the clock that it used
-	lab_in node curl -sf http://127.0.0.1:9842/metrics |
-		grep -q '^masqbpf_config_last_reload_success_timestamp'
+	lab_in node curl -sf http://127.0.0.1:9842/metrics >metrics
+	grep -q '^masqbpf_config_last_reload_success_timestamp' metrics
 	stream_more 1
 	stream_end
 	kill $pid
