@@ -6,6 +6,7 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include "caps.h"
 #include "cmd.h"
 #include "hook.h"
 #include "instance.h"
@@ -38,6 +39,18 @@ static void list_uplinks(const struct instance *instance, uint32_t **out,
 		*count = 0;
 }
 
+/* When the hooks are gone. (Before, what refuses us refuses the hooks too.) */
+static void forget(struct instance *instance, const uint32_t *uplinks,
+		   size_t count)
+{
+	int err = seed_forget(instance, uplinks, count);
+
+	if (err)
+		log_warn("conntrack: still has the flows that were translated "
+			 "here: %s",
+			 caps_strerror(err, CAPS_NET_ADMIN));
+}
+
 static int detach_all(const struct cmd_line *line)
 {
 	struct instance *instance = NULL;
@@ -50,12 +63,15 @@ static int detach_all(const struct cmd_line *line)
 		err = check_namespace(instance);
 	if (!err)
 		err = netdev_read(&netdev);
-	if (!err)
+	if (!err) {
 		list_uplinks(instance, &uplinks, &count);
-	if (!err)
-		err = hook_detach_all(instance, netdev);
-	if (!err && count && !instance_is_elsewhere(instance))
+		if (instance_is_elsewhere(instance))
+			count = 0; /* conntrack is another one here */
 		seed_forget(instance, uplinks, count);
+		err = hook_detach_all(instance, netdev);
+	}
+	if (!err)
+		forget(instance, uplinks, count);
 	if (!err)
 		err = instance_remove(instance);
 	if (!err)
@@ -121,6 +137,22 @@ static int find_targets(const struct cmd_line *line,
 	return 0;
 }
 
+/* Is there no uplink but these? Those whose device is gone do not count. */
+static bool is_all(const struct netdev *netdev, const uint32_t *uplinks,
+		   size_t count, const struct target *targets, int n)
+{
+	for (size_t i = 0; i < count; i++) {
+		bool found = !netdev_by_index(netdev, uplinks[i]);
+
+		for (int t = 0; t < n && !found; t++)
+			found = targets[t].link &&
+				targets[t].link->ifindex == uplinks[i];
+		if (!found)
+			return false;
+	}
+	return true;
+}
+
 static int detach_some(const struct cmd_line *line)
 {
 	struct target *targets = calloc(line->argc, sizeof(*targets));
@@ -141,8 +173,11 @@ static int detach_some(const struct cmd_line *line)
 		err = netdev_read(&netdev);
 	if (!err)
 		err = find_targets(line, instance, netdev, targets);
-	if (!err)
+	if (!err) {
 		list_uplinks(instance, &before, &count);
+		if (is_all(netdev, before, count, targets, line->argc))
+			seed_forget(instance, before, count);
+	}
 	for (int i = 0; i < line->argc && !err; i++) {
 		const struct netdev_link *link = targets[i].link;
 
@@ -163,7 +198,7 @@ static int detach_some(const struct cmd_line *line)
 		err = hook_prune(instance) ?: node_sync(instance, netdev) ?:
 		      node_uplinks(instance, &uplinks, &left);
 	if (!err && !left) {
-		seed_forget(instance, before, count);
+		forget(instance, before, count);
 		err = instance_remove(instance);
 		if (!err)
 			log_info("the instance is removed");

@@ -347,28 +347,25 @@ static int note_ours(void *data, const struct conntrack *ct)
 	return 0;
 }
 
-void seed_forget(struct instance *instance, const uint32_t *ifindexes,
-		 size_t count)
+int seed_forget(struct instance *instance, const uint32_t *ifindexes,
+		size_t count)
 {
 	struct forgotten f = { .places = { .instance = instance },
 			       .ifindexes = ifindexes,
 			       .ifindex_count = count };
 	int err;
 
+	if (!count)
+		return 0;
 	err = walk(&f.places.progress, "conntrack: looking for our flows",
 		   note_ours, &f);
 	if (!err)
 		err = conntrack_delete(f.list, f.count);
-	if (err && err != -ENOENT)
-		log_warn("conntrack: still has the flows that were translated "
-			 "here: %s",
-			 caps_strerror(err, CAPS_NET_ADMIN));
-	else
-		log_debug("conntrack: %zu flows that were translated here are "
-			  "deleted",
-			  f.count);
+	log_debug("conntrack: %zu flows that were translated here are deleted",
+		  err ? 0 : f.count);
 	free(f.list);
 	free(f.places.places);
+	return err == -ENOENT ? 0 : err;
 }
 
 /* --- what netfilter still does ----------------------------------------- */

@@ -34,13 +34,16 @@ void seed_uplink(struct instance *instance, uint32_t ifindex,
 		 enum seed_keep keep);
 
 /*
- * For when the last hook is gone: conntrack has seen the flows that we have
- * translated as not translated. Its entries of them are deleted, so that
- * netfilter's own NAT may take them over, and a later attach does not keep
- * what it should translate.
+ * Conntrack has seen the flows that we have translated as not translated. Its
+ * entries of them are deleted, so that netfilter's own NAT may take them over,
+ * and a later attach does not keep what it should translate.
+ *
+ * Before the last hook goes: or packets would leave by those entries with the
+ * pod's address, and the far side reset what it does not know. And once more
+ * after it: what passed in between was entered anew. 0 or -errno.
  */
-void seed_forget(struct instance *instance, const uint32_t *ifindexes,
-		 size_t count);
+int seed_forget(struct instance *instance, const uint32_t *ifindexes,
+		size_t count);
 
 /*
  * How many flows from behind this node does netfilter still translate on
