@@ -359,8 +359,10 @@ write_doc() {
 
 		passed / failed / skipped; the rows that failed or were skipped are below.
 		A test has a fresh boot of the kernel for each of these files, and more
-		patience in qemu (`TEST_SLOW`), but the same assertions. One quantity is
-		smaller there: `net/test_traffic` transfers 128 MiB in place of 1 GiB.
+		patience in qemu (`TEST_SLOW`), but the same assertions. Two quantities are
+		others there: `net/test_traffic` transfers 128 MiB in place of 1 GiB, and
+		`net/test_expiry` opens its flows at a twelfth of the rate, with timeouts
+		twelve times as long, so that as many of them live at once.
 
 		END
 		table "$(printf '%s\n' "${tests[@]:1}")" rows

@@ -6,7 +6,10 @@ set -euo pipefail
 . "$(dirname "$0")/../lib/lab.sh"
 
 PORT=53
-RATE=10000	# new flows a second, over all pods
+# A machine that is so much slower takes as many flows in as much more time,
+# and so many of them live at once as on a fast one.
+RATE=$((10000 / TEST_SLOW))	# new flows a second, over all pods
+TIMEOUT=$((2 * TEST_SLOW))	# seconds
 PODS=4		# at this rate each has a fifth of its quota in use
 
 pods=()
@@ -25,13 +28,13 @@ starts() {
 		lab_nat nft
 		# The conntrack table of a namespace has its own timeouts.
 		lab_in node sysctl -qw \
-			net.netfilter.nf_conntrack_udp_timeout=2 \
-			net.netfilter.nf_conntrack_udp_timeout_stream=2
+			net.netfilter.nf_conntrack_udp_timeout=$TIMEOUT \
+			net.netfilter.nf_conntrack_udp_timeout_stream=$TIMEOUT
 		;;
 	masqbpf)
 		cat >"$LAB_DIR/config.yaml" <<-EOF
 			nonMasqueradeCIDRs: [10.0.0.0/8]
-			timeouts: {udp: 2s, udpUnreplied: 2s}
+			timeouts: {udp: ${TIMEOUT}s, udpUnreplied: ${TIMEOUT}s}
 			maxFlows: 65536
 		EOF
 		masq attach eth0 --config "$LAB_DIR/config.yaml"
