@@ -223,6 +223,34 @@ no_privileges() {
 	done
 }
 
+# not_permitted PID: the calls of syscalls.py that its filter refuses
+not_permitted() {
+	"$PYTHON" "$LAB_LIB/syscalls.py" "$1" >"$LAB_DIR/calls" ||
+		fail "$(cat "$LAB_DIR/calls")"
+	awk '$2 == "EPERM" { print $1 }' "$LAB_DIR/calls" | paste -sd' '
+}
+
+# Each of them is made in the process itself, as one would that took it over.
+# That both go on afterwards is what the rows below see.
+system_calls() {
+	local pid
+	pid=$(agent_pid)
+	lab_spawn node sleep 1000
+	is "refused to any process" "$(not_permitted "$LAB_PID")" ""
+	kill "$LAB_PID"
+	is "refused to the agent" "$(not_permitted "$pid")" "$(calls_but \
+		getuid read-open lookup)"
+	is "refused to the helper" "$(not_permitted "$(pgrep -P "$pid")")" "$(calls_but \
+		getuid read-open pin)"
+	note "$(wc -l <"$LAB_DIR/calls") calls"
+	ready
+}
+
+calls_but() { # CALL...
+	awk '{ print $1 }' "$LAB_DIR/calls" |
+		grep -vxF -f <(printf '%s\n' "$@") | paste -sd' '
+}
+
 second_agent() {
 	local status i
 	for i in {1..4}; do # however often it is tried
@@ -953,6 +981,7 @@ row "set-up under the manifest's capabilities" declared_caps
 row "each of these capabilities is needed" each_cap
 row "no privileges while it runs" no_privileges
 row_ok || { cat "$LOG"; tap_done; exit; }
+row "system calls that are none of its business" system_calls
 row "a second agent names the first" second_agent
 row "another instance's interface is refused" other_instance
 row "file: rewritten" rewrite
