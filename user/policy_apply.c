@@ -30,6 +30,7 @@
 #include "out.h"
 #include "policy.h"
 #include "prefix.h"
+#include "progress.h"
 #include "rank.h"
 
 #define FIRST_FREE_SLOT 2 /* 0 and 1: 0.0.0.0/0 and ::/0 masquerade */
@@ -845,13 +846,15 @@ static int remove_entries(struct work *w, bool *sources)
 static int edit_half(struct work *w)
 {
 	uint8_t bit = 1 << w->idle;
+	struct progress progress;
 	bool sources = false;
 	int err = remove_entries(w, &sources);
 
 	err = err ?: clear_counters(w);
 	if (err)
 		return err;
-	for (size_t i = 0; i < w->policy->count; i++) {
+	progress_begin(&progress, "apply", "prefixes", w->policy->count);
+	for (size_t i = 0; i < w->policy->count && !err; i++) {
 		const struct policy_entry *entry = &w->policy->entries[i];
 		struct masq_prefix *prefix =
 			&w->instance->prefixes[entry->slot];
@@ -864,6 +867,8 @@ static int edit_half(struct work *w)
 						.snat = own.snat };
 		bool written;
 
+		if (i % BATCH == 0)
+			progress_to(&progress, i);
 		prefetch(w, i);
 		if (w->want[entry->slot] & W_GIVEN)
 			occupy(w, entry);
@@ -878,11 +883,12 @@ static int edit_half(struct work *w)
 			continue;
 		}
 		err = trie_edit(w, &entry->cidr, entry->list, &value);
-		if (err)
-			return err;
 	}
-	err = sources ? write_sources(w) : 0;
-	return err ?: trie_flush(w);
+	if (!err && sources)
+		err = write_sources(w);
+	err = err ?: trie_flush(w);
+	progress_end(&progress);
+	return err;
 }
 
 /* Steps 2 and 3 of the head of this file. */

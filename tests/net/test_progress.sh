@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # What takes longer than a second says how far it is: attach beside a full
-# conntrack table, flush and detach. strace makes every step of theirs slow.
+# conntrack table, flush, detach, many prefixes. strace makes every step of
+# theirs slow.
 # When it speaks, to whom and what it leaves: tests/unit/test_progress.c.
 set -euo pipefail
 . "$(dirname "$0")/../lib/tap.sh"
@@ -15,11 +16,11 @@ lab_pod pod $POD
 # so that this namespace tracks connections
 lab_in node iptables-nft -A FORWARD -m conntrack --ctstate NEW -j ACCEPT
 
-# slowly CALL ARG...: masqbpf in a terminal, 10 ms more for each such call;
-# what the terminal got is $LAB_DIR/out
+# slowly CALL ARG...: masqbpf in a terminal, DELAY (10) ms more for each such
+# call; what the terminal got is $LAB_DIR/out
 slowly() {
 	lab_in node script -qec "strace -f -o /dev/null -e trace=$1 \
-		-e inject=$1:delay_exit=10000 $MASQBPF ${*:2}" \
+		-e inject=$1:delay_exit=${DELAY:-10}000 $MASQBPF ${*:2}" \
 		/dev/null >"$LAB_DIR/out" </dev/null ||
 		fail "$(cat "$LAB_DIR/out")"
 }
@@ -73,8 +74,29 @@ no_room() {
 	is flows "$(masq status --json | jq .flows)" 128
 }
 
+# Where the trie takes batches, a call is a thousand prefixes.
+many_prefixes() {
+	local delay=100
+	! lab_kernel_before 5.13 || delay=1
+	echo 'nonMasqueradeCIDRs: [10.0.0.0/8]' >"$LAB_DIR/few.yaml"
+	{
+		cat "$LAB_DIR/few.yaml"
+		echo "masqueradeCIDRs:"
+		seq 0 19999 | awk '{
+			printf "- 10.%d.%d.0/24\n", $1 / 256, $1 % 256 }'
+	} >"$LAB_DIR/many.yaml"
+	masq attach eth0 --config "$LAB_DIR/many.yaml"
+	masq reload --config "$LAB_DIR/few.yaml"
+	DELAY=$delay slowly bpf reload --config "$LAB_DIR/many.yaml"
+	drawn "apply: [0-9]+ of 2000[0-9] prefixes"
+	is screen "$(screen)" \
+		"masqbpf: generation 3: +20000 -0 ~0 prefixes"
+}
+
 row "attach beside $ENTRIES connections" attach
 row_ok && row "flush of $ENTRIES flows" flush
 row_ok && row "detach" detach
 row_ok && row "attach beside more than there is room for" no_room
+row_ok && masq -q detach --all
+row "20,000 prefixes" many_prefixes
 tap_done
