@@ -151,8 +151,8 @@ static void judge(const struct instance *instance, struct hook_prog *prog)
 }
 
 /*
- * The ids of a TCX chain: their number (allocated *ids) or -errno; -EINVAL:
- * this kernel has no TCX.
+ * The ids of a TCX chain: their number, or -errno; -EINVAL: this kernel has no
+ * TCX. *ids is to be freed in every case: a chain may be there and empty.
  */
 static int query_tcx(uint32_t ifindex, enum hook_dir dir, uint32_t **ids)
 {
@@ -183,7 +183,7 @@ static bool have_tcx(uint32_t ifindex)
 	uint32_t *ids;
 	int n = query_tcx(ifindex, HOOK_INGRESS, &ids);
 
-	free(n > 0 ? ids : NULL);
+	free(ids);
 	return n != -EINVAL;
 }
 
@@ -246,7 +246,7 @@ static int add_tcx(const struct instance *instance, uint32_t ifindex,
 			prog->masqbpf = tcx_pinned_beside(instance, ifindex,
 							  dir, prog->id);
 	}
-	free(n ? ids : NULL);
+	free(ids);
 	return err;
 }
 
