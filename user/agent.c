@@ -113,8 +113,6 @@ static int set_up(struct agent *a)
 		at_rest = follow_await(a->options.config, AWAIT_MS, &known);
 	read_sizes(a, at_rest, &sizes);
 	sizes.fast_path = a->options.fast_path;
-	if (sizes.fast_path && fastpath_allow_tcp())
-		return -EPERM;
 	err = instance_open(a->options.pin_dir, INSTANCE_MAKE, &sizes,
 			    &a->instance);
 	if (err)
@@ -126,6 +124,8 @@ static int set_up(struct agent *a)
 			  "it: detach --all first");
 		return -EEXIST;
 	}
+	if (sizes.fast_path && fastpath_allow_tcp())
+		return -EPERM;
 	/*
 	 * Before anything else is open: it outlives a killed agent by a moment,
 	 * in which the next one must find guard and port free.

@@ -281,8 +281,6 @@ static int run(const struct cmd_line *line)
 			a.config->pods.count + a.config->keep_sources.count;
 	}
 	options.fast_path = cmd_flag(line, "fast-path");
-	if (options.fast_path && fastpath_allow_tcp())
-		goto out;
 	cmd_uninterrupted();
 	if (instance_open(line->pin_dir, INSTANCE_MAKE, &options, &a.instance))
 		goto out;
@@ -296,7 +294,8 @@ static int run(const struct cmd_line *line)
 		goto out;
 	}
 	turn = hook_turn();
-	if (check_hooks(&a) || find_policy(&a) || choose_default(&a)) {
+	if (check_hooks(&a) || (options.fast_path && fastpath_allow_tcp()) ||
+	    find_policy(&a) || choose_default(&a)) {
 		undo(&a);
 		goto out;
 	}

@@ -45,11 +45,42 @@ counter() { # NS TABLE NAME
 		jq '.nftables[1].counter.packets'
 }
 
+be_liberal() {
+	lab_in node cat /proc/sys/net/netfilter/nf_conntrack_tcp_be_liberal
+}
+
+# refused_with LINE COMMAND ARG...: with this line alone, and nothing changes
+refused_with() {
+	local status=0
+	masq "${@:2}" --config "$LAB_DIR/config.yaml" 2>"$LAB_DIR/err" ||
+		status=$?
+	is "exit status" $status 1
+	is stderr "$(cat "$LAB_DIR/err")" "masqbpf: $1"
+	is be_liberal "$(be_liberal)" 0
+}
+
+too_old() {
+	local command
+	for command in attach agent; do
+		refused_with "load: --fast-path needs kernel 5.17 or newer for its helpers, and 6.6 for TCX" \
+			$command eth0 --fast-path
+		[ ! -e "$MASQBPF_PIN_DIR" ] || fail "left: $(ls "$MASQBPF_PIN_DIR")"
+	done
+}
+
+made_without() {
+	local command
+	masq attach -q eth0 --config "$LAB_DIR/config.yaml"
+	for command in attach agent; do
+		refused_with "$command: --fast-path: this instance was made without it: detach --all first" \
+			$command eth0 --fast-path
+	done
+	masq detach -q --all
+}
+
 start() {
-	printf 'nonMasqueradeCIDRs: [10.0.0.0/8]\n' >"$LAB_DIR/config.yaml"
 	masq attach eth0 --fast-path --config "$LAB_DIR/config.yaml"
-	is be_liberal "$(lab_in node \
-		cat /proc/sys/net/netfilter/nf_conntrack_tcp_be_liberal)" 1
+	is be_liberal "$(be_liberal)" 1
 }
 
 flow_packets() {
@@ -167,6 +198,14 @@ pod_goes() {
 	ready
 }
 
+printf 'nonMasqueradeCIDRs: [10.0.0.0/8]\n' >"$LAB_DIR/config.yaml"
+if [ "$(lab_hook)" != tcx ]; then
+	row "a kernel without TCX: refused, and nothing changes" too_old
+	row_skip "the fast path" "this kernel has no TCX"
+	tap_done
+	exit
+fi
+row "an instance made without it: refused, and nothing changes" made_without
 row "attach --fast-path, conntrack told to be liberal" start
 if ! row_ok; then
 	tap_done
