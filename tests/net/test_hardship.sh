@@ -181,6 +181,35 @@ clock_of_agent() {
 	lab_wait 5 lab_gone $pid
 }
 
+# The same with the machine's own clock: by hand, as by NTP's step.
+clock_of_machine() {
+	local pid step n=0
+	[ -n "${TEST_OWN_MACHINE-}" ] ||
+		skip "sets the machine's clock: only in scripts/vm.sh"
+	attached
+	chmod 644 config.yaml
+	lab_spawn node "$MASQBPF" agent --config "$LAB_DIR/config.yaml" eth0 \
+		2>agent.log
+	pid=$LAB_PID
+	lab_wait 20 agent_ready >/dev/null || fail "$(cat agent.log)"
+	stream_start pod1 $FAR_ADDR $PORT
+	for step in '+1 day' '-2 days' '+400 days' '-399 days'; do
+		n=$((n + 1))
+		date -s "$step"
+		ages in_node "$MASQBPF"
+		echo "nonMasqueradeCIDRs: [10.0.0.0/8, 192.0.$n.0/24]" >new.yaml
+		mv new.yaml config.yaml
+		lab_wait 20 keeps 192.0.$n.0/24 >/dev/null ||
+			fail "$step: $(cat agent.log)"
+		agent_ready >/dev/null || fail "$step: $(cat agent.log)"
+		is "source of a new flow" "$(source_now)" $NODE_ADDR
+	done
+	stream_more 1
+	stream_end
+	kill $pid
+	lab_wait 5 lab_gone $pid
+}
+
 faketime_library() {
 	dpkg -L libfaketime | grep '/libfaketime\.so'
 }
@@ -337,6 +366,7 @@ row "SYN flood with random sources" flood_random
 row "SYN flood with random sources, dropForeignSources" flood_foreign
 row "the wall clock jumps under flows" clock_of_cli
 row "the wall clock jumps under the agent" clock_of_agent
+row "the machine's clock is set under both" clock_of_machine
 row "monotonic and boot time a day ahead" clock_of_namespace
 row "uplink: down and up" down_and_up
 row "uplink: to another namespace and back" moved
