@@ -1,13 +1,26 @@
 #!/usr/bin/env bash
-# sanitize.sh - the unit tests under AddressSanitizer (with leaks) and
-# UndefinedBehaviorSanitizer, and every fuzzer for a moment; a row each.
+# sanitize.sh - AddressSanitizer (with leaks) and UndefinedBehaviorSanitizer:
+# the unit tests, every fuzzer for a moment, and the program itself in tests of
+# the network; a row each.
 # FUZZ_MOMENT (2): seconds of each fuzzer
+# SANITIZE_NET (detach): names of tests/net, or "all": those that have much to
+# do with the program
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . tests/lib/tap.sh
 
+NET=${SANITIZE_NET:-detach}
+[ "$NET" != all ] || NET="agent attach check cli detach devices doctor expiry
+	fastpath golden hardship inbound insight metrics migrate policy seed
+	trust watch"
+LOGS=$(mktemp -d "${TMPDIR:-/tmp}/masqbpf-sanitize.XXXXXX")
+trap 'rm -rf "$LOGS"' EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+chmod 1777 "$LOGS" # the agent writes there as nobody
+
 build() {
-	make -j2 SANITIZE=1 tests fuzzers
+	make -j2 SANITIZE=1 all tests fuzzers
 }
 
 unit() {
@@ -28,6 +41,20 @@ fuzz() {
 		"tests/fuzz/corpus/$1"
 }
 
+# Sanitizers speak into files: what a test does with stderr hides nothing.
+net() {
+	local file status=0
+	rm -f "$LOGS"/*
+	MASQBPF=$PWD/build/asan/masqbpf TEST_SLOW=${TEST_SLOW:-4} \
+		ASAN_OPTIONS=log_path=$LOGS/log \
+		UBSAN_OPTIONS=log_path=$LOGS/log:print_stacktrace=1 \
+		bash "tests/net/test_$1.sh" || status=$?
+	for file in "$LOGS"/log.*; do
+		[ ! -e "$file" ] || fail "$(head -n 60 "$file")"
+	done
+	is "exit code" $status 0
+}
+
 row "sanitizers: build" build
 if row_ok; then
 	for test in tests/unit/test_*.c; do
@@ -37,6 +64,9 @@ if row_ok; then
 	for name in tests/fuzz/fuzz_*.c; do
 		name=$(basename "$name" .c)
 		row "sanitizers: $name" fuzz "${name#fuzz_}"
+	done
+	for name in $NET; do
+		row "sanitizers: net/test_$name" net "$name"
 	done
 fi
 tap_done

@@ -497,14 +497,26 @@ int hook_attach_pod(const struct instance *instance,
 
 /* --- clsact filters ---------------------------------------------------- */
 
-static struct bpf_tc_hook tc_hook(uint32_t ifindex, enum hook_dir dir)
+/*
+ * libbpf refuses a struct whose last bytes are not zero, be they padding, which
+ * an initializer need not touch: hence memset.
+ */
+static void tc_hook_init(struct bpf_tc_hook *hook, uint32_t ifindex,
+			 enum hook_dir dir)
 {
-	return (struct bpf_tc_hook){
-		.sz = sizeof(struct bpf_tc_hook),
-		.ifindex = ifindex,
-		.attach_point = dir == HOOK_INGRESS ? BPF_TC_INGRESS
-						    : BPF_TC_EGRESS,
-	};
+	memset(hook, 0, sizeof(*hook));
+	hook->sz = sizeof(*hook);
+	hook->ifindex = ifindex;
+	hook->attach_point = dir == HOOK_INGRESS ? BPF_TC_INGRESS
+						 : BPF_TC_EGRESS;
+}
+
+static void tc_opts_init(struct bpf_tc_opts *opts, enum hook_dir dir)
+{
+	memset(opts, 0, sizeof(*opts));
+	opts->sz = sizeof(*opts);
+	opts->handle = TC_HANDLE;
+	opts->priority = tc_priority(dir);
 }
 
 /* Any program serves as a note: all that can be pinned are BPF objects. */
@@ -525,11 +537,14 @@ static void note_qdisc(const struct instance *instance, uint32_t ifindex)
 static int tc_attach(const struct instance *instance,
 		     const struct netdev_link *link, enum hook_dir dir)
 {
-	struct bpf_tc_hook hook = tc_hook(link->ifindex, dir);
-	LIBBPF_OPTS(bpf_tc_opts, opts, .prog_fd = prog_for(instance, link, dir),
-		    .handle = TC_HANDLE, .priority = tc_priority(dir));
-	int err = bpf_tc_hook_create(&hook);
+	struct bpf_tc_hook hook;
+	struct bpf_tc_opts opts;
+	int err;
 
+	tc_hook_init(&hook, link->ifindex, dir);
+	tc_opts_init(&opts, dir);
+	opts.prog_fd = prog_for(instance, link, dir);
+	err = bpf_tc_hook_create(&hook);
 	/* -EEXIST: clsact is there, whoever made it */
 	if (err && err != -EEXIST)
 		return err;
@@ -541,7 +556,7 @@ static int tc_attach(const struct instance *instance,
 /* Removes the clsact qdisc if we made it and nobody has a filter there. */
 static void drop_qdisc(const struct instance *instance, uint32_t ifindex)
 {
-	struct bpf_tc_hook hook = tc_hook(ifindex, HOOK_INGRESS);
+	struct bpf_tc_hook hook;
 	char name[TCX_PIN_MAX];
 	int err = 0;
 
@@ -558,6 +573,7 @@ static void drop_qdisc(const struct instance *instance, uint32_t ifindex)
 	}
 	if (err == -EBUSY)
 		return;
+	tc_hook_init(&hook, ifindex, HOOK_INGRESS);
 	hook.attach_point = BPF_TC_INGRESS | BPF_TC_EGRESS;
 	if (!err)
 		bpf_tc_hook_destroy(&hook);
@@ -566,10 +582,11 @@ static void drop_qdisc(const struct instance *instance, uint32_t ifindex)
 
 static int tc_detach(const struct netdev_link *link, enum hook_dir dir)
 {
-	struct bpf_tc_hook hook = tc_hook(link->ifindex, dir);
-	LIBBPF_OPTS(bpf_tc_opts, opts, .handle = TC_HANDLE,
-		    .priority = tc_priority(dir));
+	struct bpf_tc_hook hook;
+	struct bpf_tc_opts opts;
 
+	tc_hook_init(&hook, link->ifindex, dir);
+	tc_opts_init(&opts, dir);
 	return bpf_tc_detach(&hook, &opts);
 }
 
