@@ -138,7 +138,7 @@ $(O)/tests/bench/%: tests/bench/%.c $(USER_LIB) $(O)/bench.skel.h $(O)/bench_xdp
 bench: $(O)/masqbpf $(O)/tests/bench/bench $(O)/tests/bench/stall ## measure (scripts/bench.sh; takes long)
 	$(Q)scripts/bench.sh
 
-torture: all ## an hour of churn and the long fault runs (scripts/torture.sh)
+torture: all ## an hour of churn, long fault runs, valgrind (scripts/torture.sh)
 	$(Q)scripts/torture.sh
 kernels: ## the tests on Debian's kernels in qemu, into docs/kernels.md (hours; scripts/kernels.sh)
 	$(Q)scripts/kernels.sh

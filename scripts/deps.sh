@@ -25,8 +25,8 @@ test=(
 	containernetworking-plugins cpio
 	curl faketime fish hping3 iputils-tracepath
 	kmod libcap2-bin libcmocka-dev mandoc mtr-tiny podman prometheus
-	python3-scapy python3-yaml qemu-system-x86 runc shellcheck strace systemd tmux traceroute
-	wireguard-tools xz-utils yamllint zsh zstd
+	python3-scapy python3-yaml qemu-system-x86 runc shellcheck strace systemd tmux
+	traceroute valgrind wireguard-tools xz-utils yamllint zsh zstd
 )
 
 usage() {

@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # torture.sh - what takes too long for the test command: an hour of churn with
-# its twin, every system call killed and refused, two builds compared.
+# its twin, every system call killed and refused, the program with sanitizers
+# and under valgrind, two builds compared.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-STAGES=(soak faults rebuild)
+STAGES=(soak faults memory rebuild)
 OUT=${OUT:-build/torture}
 usage() {
 	cat <<-EOT
@@ -20,6 +21,8 @@ usage() {
 		  faults   attach, reload and detach killed and refused at every system
 		           call, in an order that FAULT_SEED (random) gives, for at
 		           most FAULT_SECONDS=${FAULT_SECONDS:-600} a row
+		  memory   the unit tests and the commands with sanitizers and under
+		           valgrind, the agent with sanitizers
 		  rebuild  two clones in different folders: is it the same binary?
 	EOT
 }
@@ -130,6 +133,20 @@ faults() {
 	return $status
 }
 
+# In the tree itself: it is built, not measured.
+memory() {
+	local status=0
+	FUZZ_MOMENT=1 SANITIZE_NET=all scripts/sanitize.sh \
+		>"$WORK/sanitize" 2>&1 || status=1
+	scripts/valgrind.sh >"$WORK/valgrind" 2>&1 || status=1
+	{
+		section "Memory"
+		sed 's/^/    /' "$WORK/sanitize" "$WORK/valgrind"
+	} >"$OUT/memory.md"
+	cat "$OUT/memory.md"
+	return $status
+}
+
 rebuild() {
 	local clone sums status=0
 	# both first: the branch may move while they are built
@@ -180,6 +197,7 @@ for stage; do
 	case $stage in
 	soak) soak || failed=1 ;;
 	faults) faults || failed=1 ;;
+	memory) memory || failed=1 ;;
 	rebuild) rebuild || failed=1 ;;
 	esac
 done
