@@ -411,16 +411,19 @@ const char *cidr_format(const struct cidr *cidr, char *buf, size_t len)
 	return buf;
 }
 
+/* Not memcmp of the whole: there is padding in it. */
+int addr_cmp(const struct addr *a, const struct addr *b)
+{
+	if (a->family != b->family)
+		return a->family < b->family ? -1 : 1;
+	return memcmp(a->a, b->a, sizeof(a->a));
+}
+
 int cidr_cmp(const struct cidr *a, const struct cidr *b)
 {
-	int order;
+	int order = addr_cmp(&a->addr, &b->addr);
 
-	if (a->addr.family != b->addr.family)
-		return a->addr.family < b->addr.family ? -1 : 1;
-	order = memcmp(a->addr.a, b->addr.a, sizeof(a->addr.a));
-	if (order)
-		return order;
-	return (a->plen > b->plen) - (a->plen < b->plen);
+	return order ? order : (a->plen > b->plen) - (a->plen < b->plen);
 }
 
 bool cidr_covers(const struct cidr *outer, const struct cidr *inner)

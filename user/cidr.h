@@ -49,7 +49,8 @@ static inline bool addr_equal(const struct addr *a, const struct addr *b)
 	       a->a[1] == b->a[1] && a->a[2] == b->a[2] && a->a[3] == b->a[3];
 }
 
-/* Total order: family, address, then the wider first. */
+/* Total orders: family, address, then the wider first. */
+int addr_cmp(const struct addr *a, const struct addr *b);
 int cidr_cmp(const struct cidr *a, const struct cidr *b);
 /* The prefix of this length that holds addr. */
 struct cidr cidr_of(const struct addr *addr, uint8_t plen);

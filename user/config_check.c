@@ -122,7 +122,7 @@ static int check_neighbours(struct loader *l, const struct view *view)
 			continue;
 		if ((a->list == LIST_KEEP && b->list == LIST_MASQUERADE) ||
 		    (same && a->list == LIST_SNAT &&
-		     memcmp(&a->addr, &b->addr, sizeof(a->addr)))) {
+		     !addr_equal(&a->addr, &b->addr))) {
 			const struct entry *later =
 				place_cmp(a->place, b->place) > 0 ? a : b;
 
@@ -242,9 +242,9 @@ static int check_limit(struct loader *l)
 			   config->keep.count, config->cidr_limit);
 }
 
-static int addr_cmp(const void *a, const void *b)
+static int compare_addrs(const void *a, const void *b)
 {
-	return memcmp(a, b, sizeof(struct addr));
+	return addr_cmp(a, b);
 }
 
 /* The dataplane has so many slots for addresses, and slot 0 is its own. */
@@ -261,9 +261,9 @@ static int check_snat_slots(struct loader *l)
 		return config_nomem(l);
 	for (size_t i = 0; i < config->snat_count; i++)
 		addrs[i] = config->snat[i].addr;
-	qsort(addrs, config->snat_count, sizeof(*addrs), addr_cmp);
+	qsort(addrs, config->snat_count, sizeof(*addrs), compare_addrs);
 	for (size_t i = 0; i < config->snat_count; i++)
-		distinct += !i || addr_cmp(&addrs[i - 1], &addrs[i]);
+		distinct += !i || !addr_equal(&addrs[i - 1], &addrs[i]);
 	free(addrs);
 	if (distinct < MASQ_MAX_SNAT)
 		return 0;

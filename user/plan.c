@@ -52,8 +52,7 @@ const char *plan_treatment_text(const struct plan_treatment *treatment,
 
 static bool same(const struct plan_treatment *a, const struct plan_treatment *b)
 {
-	return a->action == b->action && a->snat.family == b->snat.family &&
-	       !memcmp(a->snat.a, b->snat.a, sizeof(a->snat.a));
+	return a->action == b->action && addr_equal(&a->snat, &b->snat);
 }
 
 /* What the entries that cover an address come to. */
@@ -471,8 +470,7 @@ static int add_hit(struct plan *plan, uint32_t flip, const struct addr *pod)
 		plan->hit_count ? &plan->hits[plan->hit_count - 1] : NULL;
 
 	/* most of what is many comes from one pod to one range */
-	if (last && last->flip == flip &&
-	    !memcmp(&last->pod, pod, sizeof(*pod)))
+	if (last && last->flip == flip && addr_equal(&last->pod, pod))
 		return 0;
 	if (!(plan->hit_count & (plan->hit_count - 1))) {
 		size_t room = plan->hit_count ? 2 * plan->hit_count : 1;
@@ -496,8 +494,7 @@ static const struct plan_source *source_of(struct plan *plan,
 	uint32_t hash = (pod->a[0] ^ pod->a[2] ^ pod->a[3]) * 0x9e3779b1;
 	struct plan_source *s = &plan->asked[hash >> (32 - PLAN_ASKED_BITS)];
 
-	if (s->pod.family == pod->family &&
-	    !memcmp(s->pod.a, pod->a, sizeof(pod->a)))
+	if (addr_equal(&s->pod, pod))
 		return s;
 	*s = (struct plan_source){ *pod, treat_source(plan->from, pod),
 				   treat_source(plan->to, pod) };
@@ -545,11 +542,10 @@ int plan_add_flow(struct plan *plan, const struct flow *flow)
 static int compare_hits(const void *a, const void *b)
 {
 	const struct plan_hit *x = a, *y = b;
-	struct cidr p = { x->pod, 128 }, q = { y->pod, 128 };
 
 	if (x->flip != y->flip)
 		return x->flip < y->flip ? -1 : 1;
-	return cidr_cmp(&p, &q);
+	return addr_cmp(&x->pod, &y->pod);
 }
 
 static void collect_pods(struct plan *plan)

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* test_cidr.c - accept and reject tables for addresses, prefixes, ports. */
+#include <arpa/inet.h>
 #include <errno.h>
 #include <stdlib.h>
 #include "rows.h"
@@ -356,6 +357,26 @@ static void order(void **state)
 		}
 }
 
+/* The bytes between family and address are whatever they were. */
+static void order_of_addresses(void **state)
+{
+	struct addr a, b;
+
+	(void)state;
+	memset(&a, 0xff, sizeof(a));
+	memset(&b, 0, sizeof(b));
+	a.family = b.family = 4;
+	memset(a.a, 1, sizeof(a.a));
+	memset(b.a, 1, sizeof(b.a));
+	assert_int_equal(addr_cmp(&a, &b), 0);
+	assert_true(addr_equal(&a, &b));
+	b.a[3] = htonl(1);
+	assert_true(addr_cmp(&a, &b) > 0 && addr_cmp(&b, &a) < 0);
+	a.family = 6;
+	b.a[0] = htonl(0xffffffff);
+	assert_true(addr_cmp(&a, &b) > 0 && addr_cmp(&b, &a) < 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -367,6 +388,7 @@ int main(void)
 		cmocka_unit_test(numbers),
 		cmocka_unit_test(covering),
 		cmocka_unit_test(order),
+		cmocka_unit_test(order_of_addresses),
 	};
 
 	return cmocka_run_group_tests_name("cidr", tests, NULL, NULL);

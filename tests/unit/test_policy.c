@@ -208,8 +208,7 @@ static bool same_entry(const struct policy *a, const struct policy_entry *x,
 	       x->action == y->action && x->origin == y->origin &&
 	       x->line == y->line && !x->snat == !y->snat &&
 	       (!x->snat ||
-		!memcmp(&a->snat[x->snat - 1], &b->snat[y->snat - 1],
-			sizeof(struct addr)));
+		addr_equal(&a->snat[x->snat - 1], &b->snat[y->snat - 1]));
 }
 
 static bool same_policy(const struct policy *a, const struct policy *b)
