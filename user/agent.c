@@ -113,6 +113,11 @@ static int set_up(struct agent *a)
 		at_rest = follow_await(a->options.config, AWAIT_MS, &known);
 	read_sizes(a, at_rest, &sizes);
 	sizes.fast_path = a->options.fast_path;
+	if (sizes.fast_path) {
+		err = fastpath_possible();
+		if (err)
+			return err;
+	}
 	err = instance_open(a->options.pin_dir, INSTANCE_MAKE, &sizes,
 			    &a->instance);
 	if (err)

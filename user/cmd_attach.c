@@ -281,6 +281,8 @@ static int run(const struct cmd_line *line)
 			a.config->pods.count + a.config->keep_sources.count;
 	}
 	options.fast_path = cmd_flag(line, "fast-path");
+	if (options.fast_path && fastpath_possible())
+		goto out;
 	cmd_uninterrupted();
 	if (instance_open(line->pin_dir, INSTANCE_MAKE, &options, &a.instance))
 		goto out;

@@ -11,10 +11,22 @@
 #include <bpf/bpf.h>
 #include "caps.h"
 #include "fastpath.h"
+#include "hook.h"
 #include "node.h"
 #include "out.h"
 
 #define BE_LIBERAL "/proc/sys/net/netfilter/nf_conntrack_tcp_be_liberal"
+
+/* In every network namespace. */
+#define LOOPBACK_IFINDEX 1
+
+int fastpath_possible(void)
+{
+	if (hook_have_tcx(LOOPBACK_IFINDEX))
+		return 0;
+	log_error("--fast-path needs TCX, which came with kernel 6.6");
+	return -EOPNOTSUPP;
+}
 
 bool fastpath_tcp_allowed(void)
 {

@@ -17,6 +17,9 @@ static inline bool fastpath_is_on(const struct instance *instance)
 	return instance->meta.features & MASQ_FEAT_FAST;
 }
 
+/* Does the kernel have what --fast-path needs? 0 or -errno, printed. */
+int fastpath_possible(void);
+
 /*
  * Brings masq_uplinks and the hooks on the pods' interfaces (every veth that
  * is no uplink) to what the kernel has now; *pods: how many have one. Does

@@ -178,7 +178,7 @@ static int query_tcx(uint32_t ifindex, enum hook_dir dir, uint32_t **ids)
 	}
 }
 
-static bool have_tcx(uint32_t ifindex)
+bool hook_have_tcx(uint32_t ifindex)
 {
 	uint32_t *ids;
 	int n = query_tcx(ifindex, HOOK_INGRESS, &ids);
@@ -713,7 +713,7 @@ int hook_check(const struct instance *instance, const struct netdev_link *link,
 	if (*kind == HOOK_AUTO)
 		*kind = hook_set_kind(&set);
 	if (*kind == HOOK_AUTO)
-		*kind = have_tcx(link->ifindex) ? HOOK_TCX : HOOK_TC;
+		*kind = hook_have_tcx(link->ifindex) ? HOOK_TCX : HOOK_TC;
 	err = has_ingress_qdisc(link->ifindex, &ingress);
 	if (err) {
 		log_error("%s: attach: cannot read the qdiscs: %s", link->name,
@@ -727,7 +727,7 @@ int hook_check(const struct instance *instance, const struct netdev_link *link,
 			  link->name, link->name);
 		return -EEXIST;
 	}
-	if (*kind == HOOK_TCX && !have_tcx(link->ifindex)) {
+	if (*kind == HOOK_TCX && !hook_have_tcx(link->ifindex)) {
 		log_error("%s: attach: this kernel has no TCX (it came with "
 			  "6.6): --hook tc",
 			  link->name);

@@ -31,6 +31,8 @@ enum hook_kind {
 };
 
 const char *hook_kind_name(enum hook_kind kind); /* "tcx", "tc", "auto" */
+/* Does the kernel have TCX (6.6)? Asked of any interface that is there. */
+bool hook_have_tcx(uint32_t ifindex);
 const char *hook_dir_name(enum hook_dir dir); /* "ingress", "egress" */
 
 /* A program on a link. */

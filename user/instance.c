@@ -478,7 +478,8 @@ static int make(struct instance *instance,
 	    (options && options->max_prefixes > MAX_PREFIXES_LIMIT)) {
 		log_error("load: too many flows (%u) or prefixes (%u)",
 			  meta->max_flows, options ? options->max_prefixes : 0);
-		return -E2BIG;
+		err = -E2BIG;
+		goto undo;
 	}
 	meta->max_prefixes = prefix_slots(options ? options->max_prefixes : 0);
 	meta->features = probe_features();
@@ -486,9 +487,9 @@ static int make(struct instance *instance,
 		meta->features |= MASQ_FEAT_NO_FLOW_COUNT;
 	if (options && options->fast_path) {
 		if (!(meta->features & MASQ_FEAT_LOOP)) {
-			log_error("load: --fast-path needs kernel 5.17 or "
-				  "newer for its helpers, and 6.6 for TCX");
-			return -EOPNOTSUPP;
+			log_error("load: --fast-path needs bpf_loop (5.17)");
+			err = -EOPNOTSUPP;
+			goto undo;
 		}
 		meta->features |= MASQ_FEAT_FAST;
 	}
@@ -501,7 +502,7 @@ static int make(struct instance *instance,
 	if (err) {
 		log_error("%s: cannot clean up: %s", instance->pin_dir,
 			  strerror(-err));
-		return err;
+		goto undo;
 	}
 	err = load(instance) ?: read_clock(instance) ?:
 	      read_hz(instance, &meta->hz);

@@ -62,7 +62,7 @@ refused_with() {
 too_old() {
 	local command
 	for command in attach agent; do
-		refused_with "load: --fast-path needs kernel 5.17 or newer for its helpers, and 6.6 for TCX" \
+		refused_with "--fast-path needs TCX, which came with kernel 6.6" \
 			$command eth0 --fast-path
 		[ ! -e "$MASQBPF_PIN_DIR" ] || fail "left: $(ls "$MASQBPF_PIN_DIR")"
 	done
