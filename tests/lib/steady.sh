@@ -4,11 +4,13 @@
 # lab.sh; who uses it says what its end has to be (touch NAME.stop, then look
 # at NAME.result).
 
-# steady NAME NS ARG...: tests/lib/traffic.py steady, from NS to far
+# steady NAME NS ARG...: tests/lib/traffic.py steady, from NS to far (or to
+# STEADY_TO)
 steady() {
 	local name=$1 ns=$2
 	shift 2
-	lab_spawn "$ns" "$PYTHON" "$LAB_LIB/traffic.py" steady "$FAR_ADDR" 443 \
+	lab_spawn "$ns" "$PYTHON" "$LAB_LIB/traffic.py" steady \
+		"${STEADY_TO:-$FAR_ADDR}" 443 \
 		--stop "$LAB_DIR/$name.stop" --timeout 5 \
 		--progress "$LAB_DIR/$name.progress" "$@" \
 		>"$LAB_DIR/$name.result" 2>&1

@@ -93,6 +93,10 @@ def report(good, **words):
 
 # --- server ---------------------------------------------------------------
 
+def family(address):
+    return socket.AF_INET6 if ":" in address else socket.AF_INET
+
+
 class Tally:
     """Datagrams that want no answer: how many, and from where."""
     def __init__(self):
@@ -147,22 +151,26 @@ def serve_udp(sock, tally):
         if data.startswith(b"-"):
             tally.add(peer[0], data)
             continue
+        answer = [f"{peer[0]} {peer[1]} ".encode(), data]
+        if not control:  # IPv6: from the address that it is bound to
+            sock.sendmsg(answer, [], 0, peer)
+            continue
         # Answer from the address that was asked, whichever it is.
         local = control[0][2][8:12]
         info = struct.pack("=I4s4s", 0, local, bytes(4))
-        sock.sendmsg([f"{peer[0]} {peer[1]} ".encode(), data],
-                     [(socket.IPPROTO_IP, IP_PKTINFO, info)], 0, peer)
+        sock.sendmsg(answer, [(socket.IPPROTO_IP, IP_PKTINFO, info)], 0, peer)
 
 
 def serve(args):
     threading.stack_size(256 * 1024)
     tally = Tally()
-    udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    udp.setsockopt(socket.IPPROTO_IP, IP_PKTINFO, 1)
+    udp = socket.socket(family(args.address), socket.SOCK_DGRAM)
+    if udp.family == socket.AF_INET:
+        udp.setsockopt(socket.IPPROTO_IP, IP_PKTINFO, 1)
     udp.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 64 << 20)
     udp.bind((args.address, args.port))
     threading.Thread(target=serve_udp, args=(udp, tally), daemon=True).start()
-    tcp = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    tcp = socket.socket(family(args.address), socket.SOCK_STREAM)
     tcp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     tcp.bind((args.address, args.port))
     tcp.listen(4096)
@@ -176,7 +184,7 @@ def serve(args):
 # --- clients --------------------------------------------------------------
 
 def dial(args):
-    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    sock = socket.socket(family(args.dest), socket.SOCK_STREAM)
     if args.sport or args.source:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.bind((args.source, args.sport or 0))
@@ -540,7 +548,7 @@ def steady(args):
 
     def datagram():
         nonlocal good, failed
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        with socket.socket(family(args.dest), socket.SOCK_DGRAM) as sock:
             sock.settimeout(args.timeout)
             sock.connect((args.dest, args.port))
             sock.send(b"who")

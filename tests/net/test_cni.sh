@@ -19,6 +19,10 @@ if ! [ -x "$CNI_BIN/bridge" ]; then
 	exit
 fi
 
+# A pod that asks a ClusterIP and gets a pod of its own bridge needs this, as
+# Kubernetes says; where it is part of the kernel, there is no such module.
+modprobe -q br_netfilter || true
+
 # cni_config bridge|ptp SUBNET
 cni_config() {
 	cat <<-EOF
