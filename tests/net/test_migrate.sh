@@ -65,8 +65,29 @@ jumps() {
 }
 
 rules() {
-	lab_in node "$IPT-save" -t nat | grep -v '^#' |
+	lab_in node "$IPT-save" -t nat | grep -v '^#\|masqbpf_migrate' |
 		sed 's/\[[0-9:]*\]//'
+}
+
+# A node without nft: in masqbpf's view of the files it cannot be run.
+without_nft() {
+	cat >"$LAB_DIR/masqbpf" <<-EOF
+		#!/bin/sh
+		exec unshare --mount sh -c 'mount --bind /dev/null $(command -v nft) &&
+			exec $MASQBPF_REAL "\$@"' sh "\$@"
+	EOF
+	chmod +x "$LAB_DIR/masqbpf"
+	MASQBPF=$LAB_DIR/masqbpf
+}
+MASQBPF_REAL=$MASQBPF
+
+# held: is what holds netfilter's NAT in place there, and of the right kind?
+held() {
+	if [ "$MASQBPF" = "$MASQBPF_REAL" ]; then
+		lab_in node nft list table inet masqbpf_migrate
+	else
+		lab_in node iptables-legacy-save -t nat | grep masqbpf_migrate
+	fi
 }
 
 import() {
@@ -116,13 +137,12 @@ has_ours() {
 not_yet() {
 	! masq migrate --finish --no-wait >"$LAB_DIR/finish" ||
 		fail "finished while netfilter translates"
-	lab_in node nft list table inet masqbpf_migrate >/dev/null
+	held >/dev/null
 }
 
 finish() {
 	masq migrate --finish >"$LAB_DIR/finish"
-	! lab_in node nft list table inet masqbpf_migrate 2>/dev/null ||
-		fail "its table is left"
+	! held 2>/dev/null || fail "it still holds"
 }
 
 ended() {
@@ -294,10 +314,15 @@ import_refuses() {
 	is output "$(cat "$LAB_DIR/out")" ""
 }
 
-for variant in "iptables-nft" "iptables-nft --random-fully" "iptables-legacy"; do
+for variant in "iptables-nft" "iptables-nft --random-fully" "iptables-legacy" \
+	"iptables-legacy without nft"; do
 	read -r IPT args <<<"$variant"
 	[ -z "${LAB_DIR:-}" ] || lab_clean
 	lab
+	if [ "$args" = "without nft" ]; then
+		without_nft
+		args=
+	fi
 	# shellcheck disable=SC2086
 	agent_chain "$IPT" $args
 	lab_saw_reset
@@ -321,6 +346,7 @@ for variant in "iptables-nft" "iptables-nft --random-fully" "iptables-legacy"; d
 	row "$variant: nor one from after" steady_end after 100
 	row "$variant: far saw the node's address alone" far_saw_the_node
 done
+MASQBPF=$MASQBPF_REAL
 # Both families at once: the connections are IPv6's, which has the same code.
 lab_clean
 lab
