@@ -43,7 +43,9 @@ MASQ_INLINE int FN(fib)(struct __sk_buff *skb, struct bpf_fib_lookup *fib,
  *
  * The same question answers another one: where `source` is given, the route
  * leads out of `ifindex` and the kernel can tell, its preferred source is
- * written there. One lookup less for each new flow.
+ * written there. One lookup less for each new flow. A packet with a tag left
+ * by a VLAN's device above this one: its route leads there, and so does its
+ * source.
  */
 MASQ_NOINLINE int FN(is_local)(struct __sk_buff *skb, const __be32 *addr,
 			       __u32 ifindex, __be32 *source)
@@ -61,7 +63,8 @@ MASQ_NOINLINE int FN(is_local)(struct __sk_buff *skb, const __be32 *addr,
 		return 1;
 	if (ret == BPF_FIB_LKUP_RET_SUCCESS ||
 	    ret == BPF_FIB_LKUP_RET_NO_NEIGH) {
-		if (flags & MASQ_FIB_LOOKUP_SRC && fib.ifindex == ifindex)
+		if (flags & MASQ_FIB_LOOKUP_SRC &&
+		    (fib.ifindex == ifindex || skb->vlan_present))
 			FN(addr_copy)(source, FIB_SOURCE(fib));
 		return 0;
 	}

@@ -174,8 +174,28 @@ peer_rows() { # DEV ADDR
 	row "$1: masqbpf leaves" masq detach "$1"
 }
 
+# Both lead out: with hooks on the parent alone a flow still has the address of
+# the device that its route names, where the kernel tells which that is.
+through_parent() {
+	lab_in node ip route replace default via $FAR_GATEWAY dev eth0
+	lab_in node ip route add 172.31.0.0/16 via 10.143.0.1 dev vlan7
+	lab_in far ip route add local 172.31.0.0/16 dev lo
+	masq attach -q eth0 --config "$LAB_DIR/config.yaml"
+	is "through eth0" "$(word source "$(traffic pod1 who $FAR_ADDR 443)")" \
+		$NODE_ADDR
+	if lab_kernel_before 6.7; then
+		set -- $NODE_ADDR
+	else
+		set -- 10.143.0.6
+	fi
+	is "through vlan7" "$(word source "$(traffic pod1 who 172.31.0.5 443)")" \
+		"$1"
+	masq detach -q eth0
+}
+
 tun_rows tun0 10.145.0.6 fd00:145::6 good
 tun_rows tun1 10.146.0.6 fd00:146::6 partial VNET
 peer_rows vlan7 10.143.0.6
+! row_ok || row "vlan7: through the hooks of its parent" through_parent
 peer_rows wg0 10.144.0.6
 tap_done

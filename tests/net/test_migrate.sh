@@ -53,6 +53,7 @@ steady_end() {
 	touch "$LAB_DIR/$1.stop"
 	lab_wait 20 lab_gone "$(cat "$LAB_DIR/$1.pid")"
 	line=$(tail -1 "$LAB_DIR/$1.result")
+	[ "$(word failed "$line")" = 0 ] || head -n 5 "$LAB_DIR/$1.result"
 	is "$1: failures" "$(word failed "$line")" 0
 	is "$1: connections" "$(word open "$line")" "$2"
 	is "$1: sources" "$(word sources "$line")" "${SOURCE:-$NODE_ADDR}"
