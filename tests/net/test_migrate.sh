@@ -29,8 +29,9 @@ agent_chain() {
 		-j MASQUERADE "$@"
 	# So that what netfilter began comes to an end within the test. A kernel
 	# with modules has this from the first such rule on.
-	lab_in node sysctl -qw net.netfilter.nf_conntrack_udp_timeout=2 \
-		net.netfilter.nf_conntrack_udp_timeout_stream=2
+	lab_in node sysctl -qw \
+		net.netfilter.nf_conntrack_udp_timeout=$((2 * TEST_SLOW)) \
+		net.netfilter.nf_conntrack_udp_timeout_stream=$((2 * TEST_SLOW))
 }
 
 lab() {
