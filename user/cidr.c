@@ -426,6 +426,19 @@ int cidr_cmp(const struct cidr *a, const struct cidr *b)
 	return order ? order : (a->plen > b->plen) - (a->plen < b->plen);
 }
 
+bool cidr_is_sound(const struct cidr *cidr)
+{
+	const struct addr *addr = &cidr->addr;
+	struct cidr again;
+
+	if ((addr->family != 4 && addr->family != 6) ||
+	    cidr->plen > width(addr))
+		return false;
+	again = cidr_of(addr, cidr->plen);
+	return addr_equal(addr, &again.addr) &&
+	       !(is_mapped(addr) && cidr->plen >= 96);
+}
+
 bool cidr_covers(const struct cidr *outer, const struct cidr *inner)
 {
 	struct cidr head = cidr_of(&inner->addr, outer->plen);

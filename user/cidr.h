@@ -52,6 +52,11 @@ static inline bool addr_equal(const struct addr *a, const struct addr *b)
 /* Total orders: family, address, then the wider first. */
 int addr_cmp(const struct addr *a, const struct addr *b);
 int cidr_cmp(const struct cidr *a, const struct cidr *b);
+/*
+ * For a prefix that did not come through cidr_parse: is it one that does? A
+ * known family, no bits beyond the length, no IPv4 prefix in IPv6 form.
+ */
+bool cidr_is_sound(const struct cidr *cidr);
 /* The prefix of this length that holds addr. */
 struct cidr cidr_of(const struct addr *addr, uint8_t plen);
 /* Does outer cover all of inner? */

@@ -422,15 +422,7 @@ static int read_text(const struct instance *instance, uint32_t generation,
 /* Nothing else is ever written; what a pin holds is looked at all the same. */
 static bool entry_is_sound(const struct policy_entry *entry, uint32_t snats)
 {
-	const struct cidr *cidr = &entry->cidr;
-	uint8_t bits = cidr->addr.family == 4 ? 32 : 128;
-	struct cidr again;
-
-	if ((cidr->addr.family != 4 && cidr->addr.family != 6) ||
-	    cidr->plen > bits)
-		return false;
-	again = cidr_of(&cidr->addr, cidr->plen);
-	return !cidr_cmp(cidr, &again) && entry->snat <= snats &&
+	return cidr_is_sound(&entry->cidr) && entry->snat <= snats &&
 	       entry->list >= MASQ_L_DST && entry->list <= MASQ_L_KEEP_SOURCE &&
 	       (entry->action == MASQ_KEEP ||
 		entry->action == MASQ_MASQUERADE) &&

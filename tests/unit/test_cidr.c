@@ -357,6 +357,31 @@ static void order(void **state)
 		}
 }
 
+/* What cidr_parse takes, and nothing else. */
+static void sound(void **state)
+{
+	struct cidr cidr = of("10.0.0.0/8");
+
+	(void)state;
+	for (size_t i = 0; i < ROWS(ordered); i++) {
+		cidr = of(ordered[i]);
+		row_true(ordered[i], cidr_is_sound(&cidr));
+	}
+	cidr = of("10.0.0.0/8");
+	cidr.plen = 33;
+	assert_false(cidr_is_sound(&cidr));
+	cidr.plen = 6;
+	assert_false(cidr_is_sound(&cidr));
+	cidr.plen = 8;
+	cidr.addr.family = 5;
+	assert_false(cidr_is_sound(&cidr));
+	cidr = (struct cidr){ { 6, { 0, 0, htonl(0xffff), 0 } }, 96 };
+	assert_false(cidr_is_sound(&cidr));
+	cidr.plen = 95;
+	cidr.addr.a[2] = htonl(0xfffe);
+	assert_true(cidr_is_sound(&cidr));
+}
+
 /* The bytes between family and address are whatever they were. */
 static void order_of_addresses(void **state)
 {
@@ -389,6 +414,7 @@ int main(void)
 		cmocka_unit_test(covering),
 		cmocka_unit_test(order),
 		cmocka_unit_test(order_of_addresses),
+		cmocka_unit_test(sound),
 	};
 
 	return cmocka_run_group_tests_name("cidr", tests, NULL, NULL);
