@@ -226,7 +226,8 @@ int conntrack_delete(const struct conntrack *list, size_t count)
 {
 	struct mnl_socket *socket =
 		mnl_socket_open2(NETLINK_NETFILTER, SOCK_CLOEXEC);
-	char buf[512] __attribute__((aligned(NLMSG_ALIGNTO)));
+	/* zeroed: what pads an attribute goes to the kernel as well */
+	char buf[512] __attribute__((aligned(NLMSG_ALIGNTO))) = {};
 	int err = socket ? 0 : -errno;
 
 	/* done when it is sent; an answer says only what is gone already */
