@@ -34,7 +34,7 @@ fuzz() {
 	local long=()
 	[ "$1" != netdev ] || long=(-max_len=70000)
 	"build/asan/tests/fuzz/fuzz_$1" -runs=0 "${long[@]}" \
-		"tests/fuzz/corpus/$1"
+		-artifact_prefix="$TAP_DIR/$1." "tests/fuzz/corpus/$1"
 	mkdir -p "$TAP_DIR/$1"
 	"build/asan/tests/fuzz/fuzz_$1" -max_total_time="${FUZZ_MOMENT:-2}" \
 		-artifact_prefix="$TAP_DIR/$1." "${long[@]}" "$TAP_DIR/$1" \

@@ -18,8 +18,8 @@ usage() {
 		  soak     two labs side by side with the same traffic, one of them with
 		           policy edits, storms and an agent that is killed;
 		           SOAK_SECONDS=${SOAK_SECONDS:-3600}, SOAK_RATE=${SOAK_RATE:-40} openers a second in each
-		  faults   attach, reload and detach killed and refused at every system
-		           call, in an order that FAULT_SEED (random) gives, for at
+		  faults   attach, attach again, reload and detach killed and refused at
+		           every system call, in an order that FAULT_SEED (random) gives, for at
 		           most FAULT_SECONDS=${FAULT_SECONDS:-600} a row
 		  memory   the unit tests and the commands with sanitizers and under
 		           valgrind, the agent with sanitizers

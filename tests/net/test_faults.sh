@@ -62,7 +62,8 @@ prepare() {
 
 command_of() {
 	case $1 in
-	attach) echo attach -q eth0 --config masquerade.yaml ;;
+	# over what is there: an upgrade is no more than that
+	attach | again) echo attach -q eth0 --config masquerade.yaml ;;
 	reload) echo reload -q --config keep.yaml ;;
 	detach) echo detach -q --all ;;
 	esac
@@ -193,7 +194,7 @@ refused() { # COMMAND
 			"$(wc -l <err)" 1
 		case $1 in
 		attach) nothing_left ;;
-		reload) is "$name $n: state" \
+		again | reload) is "$name $n: state" \
 			"$(get '[.generation, .interfaces]')" "$before" ;;
 		detach)
 			# what was left is taken away by the next one
@@ -407,7 +408,7 @@ only=${FAULT_ROWS:-.}
 when() { # NAME FUNCTION...
 	[[ ! $1 =~ $only ]] || row "$@"
 }
-for command in attach reload detach; do
+for command in attach again reload detach; do
 	when "$command: killed at any call" killed $command
 	when "$command: a call that fails once" refused $command
 done
