@@ -103,43 +103,56 @@ enum masq_dir {
 /* Answers beside the reasons: not about a flow of ours; make a record first. */
 enum {
 	MASQ_NOT_OURS = MASQ_R_MAX,
-	MASQ_MAKE_FLOW
+	MASQ_MAKE_FLOW,
+	MASQ_NO_PLACE_YET, /* make_flow: once more, after open_around */
+	MASQ_ELSEWHERE = 0x100, /* beside a reason: to scratch->redirect */
 };
 
-/* Steps of the reclaim hand: two for each new flow, when the oldest key of the
- * ring is due. An expired flow behind one that is not waits for that, at most
- * MASQ_HAND_REST. */
-#define MASQ_HAND_NEW	   2
-#define MASQ_HAND_PRESSURE 64
-#define MASQ_HAND_QUOTA	   512
-#define MASQ_HAND_LEGACY   16
-/* What the hand may take although its time has not come: nothing; remembered
- * ports, when the ring is full of them; unanswered and closed flows as well. */
-enum masq_pressure {
-	MASQ_PRESSURE_NONE,
-	MASQ_PRESSURE_RING,
-	MASQ_PRESSURE_TABLE
+/*
+ * A look for room goes over so many labels of pages, and opens so many pages: of
+ * those in which something may have expired, and, under pressure, of others.
+ * After MASQ_LOOKS_BARREN looks in one tick that found nothing, that tick's
+ * further ones are not made.
+ */
+#ifdef MASQ_MODERN
+#define MASQ_LOOK_LABELS 512
+#else
+#define MASQ_LOOK_LABELS 64
+#endif
+#define MASQ_LOOK_DUE	   32
+#define MASQ_LOOK_OPEN	   4
+#define MASQ_LOOKS_BARREN  8
+/* Pages that one request of user space opens at most. */
+#define MASQ_RECLAIM_PAGES 512
+/* Flows that one look ends, at most, beside the expired ones. */
+#define MASQ_LOOK_ENDS	   8
+/* Ticks after which an empty page may be looked at. */
+#define MASQ_FAR_AHEAD	   (1 << 30)
+/* Labels that each new flow passes by: twice as many as flows can fill. */
+#define MASQ_HAND_LABELS   2
+
+/* Which flow goes first when room is needed (contract, "Limits"). */
+enum masq_rank {
+	MASQ_RANK_EXPIRED,
+	MASQ_RANK_CLOSED,
+	MASQ_RANK_UNANSWERED,
+	MASQ_RANK_BRIEF, /* answered once, and idle */
+	MASQ_RANK_HALF, /* half closed, and idle */
+	MASQ_RANK_KEPT, /* established, but today's policy keeps it as well */
+	MASQ_RANK_NEVER,
 };
-/* Ticks between two looks of the hand at one flow. Looking at a record that
- * nobody uses just now is several cache misses; the ring itself is none. */
-#define MASQ_HAND_REST 64
-enum masq_hand {
-	MASQ_HAND_EMPTY,
-	MASQ_HAND_KEPT,
-	MASQ_HAND_FREED
-};
+
 /* Probes of a port search: a twentieth of them meets NodePorts, and 0.99^608 =
  * 0.2 % of failures at 99 % occupancy. */
 #define MASQ_PROBES	   640
 #define MASQ_PROBES_LEGACY 32
+/* Searches for one flow: a port that was free may be another's a moment later. */
+#define MASQ_SEARCHES	   3
 /* A flow's node address is looked at once in 2^6 ticks: 1 s at HZ=1000, 4 s at
  * HZ=250. An expiry is too rare for it: hours of a dead address. */
 #define MASQ_ADDRESS_SHIFT 6
-/* How far from the inside's acknowledgment a RST is believed, in bytes. */
+/* How far from the inside's acknowledgment a RST or FIN is believed, in bytes. */
 #define MASQ_RST_WINDOW (1 << 20)
-/* Ring slots that new flows leave to keys that are being put back. */
-#define MASQ_RING_RESERVE 256
-
 #define MASQ_TCP_FIN	  0x01
 #define MASQ_TCP_SYN	  0x02
 #define MASQ_TCP_RST	  0x04
@@ -233,6 +246,80 @@ MASQ_INLINE bool masq_port_allowed(__u32 half, __u16 port)
 MASQ_INLINE bool masq_passed(__u32 now, __u32 time)
 {
 	return (__s32)(now - time) >= 0;
+}
+
+/* Two seconds in ticks, after which an answered UDP flow is established. */
+MASQ_INLINE __u32 masq_two_seconds(const struct masq_policy *pol)
+{
+	return pol->fragment / (MASQ_FRAG_SECONDS / 2);
+}
+
+/* How long `expires` lies ahead of a flow's packet: the sixty-fourth covers
+ * packets that do not refresh (flow_touch). */
+MASQ_INLINE __u32 masq_lasting(__u32 timeout)
+{
+	return timeout + timeout / 64 + 1;
+}
+
+MASQ_INLINE __u32 masq_budget_of(__u32 kind, __u8 role)
+{
+	switch (kind) {
+	case MASQ_K_FWD:
+		return role == MASQ_ROLE_HOST ? MASQ_B_NODE : MASQ_B_MASQUERADE;
+	case MASQ_K_KEEP:
+		return MASQ_B_KEEP;
+	case MASQ_K_INBOUND:
+		return MASQ_B_INBOUND;
+	case MASQ_K_RESERVED:
+		return MASQ_B_NODE;
+	case MASQ_K_EIM:
+		return MASQ_B_EIM;
+	default:
+		return MASQ_B_MAX; /* REV: its owner counts */
+	}
+}
+
+/* Flows of a budget that may be there at once. */
+MASQ_INLINE __u32 masq_budget_max(const struct masq_policy *pol, __u32 budget)
+{
+	return budget == MASQ_B_EIM ? pol->max_flows / 4 : pol->max_flows;
+}
+
+/* What counts for a pod's quota. */
+MASQ_INLINE __s32 masq_open_flows(const struct masq_pod_usage *p)
+{
+	__s32 closed = p->closed;
+
+	return p->flows - (closed > 0 ? closed : 0);
+}
+
+/* Two processors in one direction of one flow may lose a count here, never in
+ * the per-CPU prefix counters. */
+MASQ_INLINE void masq_tally_add(struct masq_tally *t, __u32 packets,
+				__u32 bytes)
+{
+	const __u32 low = (1 << MASQ_TALLY_BYTES_BITS) - 1;
+	__u32 p = t->packets + packets, b = t->bytes + bytes;
+
+	if (unlikely(p < packets))
+		t->high += low + 1;
+	if (unlikely(b < bytes))
+		t->high = (t->high & ~low) | ((t->high + 1) & low);
+	t->packets = p;
+	t->bytes = b;
+}
+
+MASQ_INLINE struct masq_count masq_tally_read(const struct masq_tally *t)
+{
+	struct masq_count c = {
+		.packets = t->packets |
+			   (__u64)(t->high >> MASQ_TALLY_BYTES_BITS) << 32,
+		.bytes = t->bytes | (__u64)(t->high &
+					    ((1 << MASQ_TALLY_BYTES_BITS) - 1))
+					    << 32,
+	};
+
+	return c;
 }
 
 /* One's complement sum of 16-bit words, RFC 1071. */

@@ -3,123 +3,180 @@
  * decide.h - the contract's packet table: what happens to a packet, by its
  * record or, without one, by the policy. Knows nothing of hooks or verdict
  * codes: returns a reason, MASQ_R_NONE meaning translated or passed by record.
+ *
+ * A packet that needs a new record goes through here twice: the first pass
+ * answers MASQ_MAKE_FLOW, the record is made by nat.h, and the second pass, told
+ * what came of it (`made`), treats the packet as any that has a record. Making
+ * one goes deep, and the kernel allows 512 bytes of stack for a whole chain of
+ * calls; so nothing of the packet's may lie on it meanwhile.
+ *
  * Included once per family by family.h.
  */
 
 /*
  * A packet that shows its flow something new, or meets a flow that is
- * unanswered or closed: brings both records up to date. False: the flow has
- * ended here (E2, E3) and the packet is to be treated as having none.
+ * unanswered or closed: brings both records up to date. False: the flow has to
+ * end here (E2, E3) and the packet is to be treated as having none; *v names
+ * the flow's owner.
  */
-MASQ_NOINLINE int FN(advance)(const PKT *pkt, FLOW *f, __u32 now,
+MASQ_NOINLINE int FN(advance)(const PKT *pkt, VIEW *v, __u32 now,
 			      enum masq_dir dir)
 {
-	FLOW *own = f, *peer = NULL;
-	struct masq_policy *pol;
-	struct masq_decision d;
-	__u8 out, in, old, new, state, seen;
-	KEY pk;
+	__u32 slot = v->slot, seq = v->seq, kind = v->kind, page, changed;
+	__u8 seen = pkt->seen, proto = pkt->key.proto;
 	bool egress = dir == MASQ_EGRESS;
+	struct masq_aside *a = FN(aside)(slot);
+	struct masq_policy *pol;
+	struct masq_lock *lock;
+	struct masq_decision d;
+	PAGE *p;
+	__u32 last = v->last_seen;
+	FLOW *own = v->at;
 
 	pol = masq_policy_of(masq_half());
-	if (!pol)
+	if (!pol || !a)
 		return 1;
-	if (f->kind == MASQ_K_REV) {
-		peer = f;
-		own = FN(peer)(&pkt->key, f, &pk);
-		if (!own) { /* its owner went away in between */
-			bpf_map_delete_elem(&FLOWS, &pkt->key);
-			return 0;
-		}
+	v->at->last_seen = now;
+	if (kind == MASQ_K_REV) {
+		slot = a->peer;
+		seq = a->peer_seq;
+		kind = MASQ_K_FWD;
+		own = FN(slot)(slot);
+		a = FN(aside)(slot);
+		/* gone in this moment: what is in hand is as good as it was */
+		if (!own || !a || own->seq != (__u16)seq)
+			return 1;
 	}
 
 	if (pkt->class == MASQ_C_OPENER) {
-		/* E2 asks for an answer: a lone ACK from outside must not let
-		 * the pod's own connection pass (SYN meets SYN may) */
-		if (egress && own->kind == MASQ_K_INBOUND && !own->out_seen &&
-		    pkt->key.proto == IPPROTO_TCP &&
-		    !(own->in_seen & MASQ_SEEN_SYN)) {
-			MASQ_DO(FN(flow_end)(&pkt->key, own));
-			return 0;
+		/* E2 asks for an answer: a forged SYN or ACK from outside must
+		 * not let the pod's own connection pass */
+		if (egress && kind == MASQ_K_INBOUND && !v->out_seen &&
+		    proto == IPPROTO_TCP) {
+			goto end;
 		}
 		/* a SYN on a closed flow is a new connection */
-		if (own->state == MASQ_ST_CLOSED &&
-		    (egress || own->kind != MASQ_K_FWD)) {
-			MASQ_DO(FN(flow_end_any)(&pkt->key, f));
-			return 0;
+		if (masq_flow_state(proto, own->out_seen, own->in_seen) ==
+			    MASQ_ST_CLOSED &&
+		    (egress || kind != MASQ_K_FWD)) {
+			goto end;
 		}
 		/* E3: nobody answered; would today's policy decide otherwise? */
 		if (egress && !own->in_seen &&
-		    (own->kind == MASQ_K_FWD || own->kind == MASQ_K_KEEP) &&
+		    (kind == MASQ_K_FWD || kind == MASQ_K_KEEP) &&
 		    pkt->key.role == MASQ_ROLE_FLOW &&
-		    own->generation != pol->generation) {
+		    a->generation != pol->generation) {
 			int r = FN(decide)(pkt->key.in_addr, pkt->key.rem_addr,
 					   &d);
 
 			if (r || (d.action == MASQ_MASQUERADE) !=
-					 (own->kind == MASQ_K_FWD)) {
-				MASQ_DO(FN(flow_end)(&pkt->key, own));
-				return 0;
+					 (kind == MASQ_K_FWD)) {
+				goto end;
 			}
-			own->generation = pol->generation;
+			a->generation = pol->generation;
 		}
 	}
 
 	/*
-	 * A RST from outside ends the flow only near what the inside has
-	 * acknowledged: a blind one is delivered, and believed by nobody.
+	 * A RST or FIN from outside ends the flow only near what the inside
+	 * has acknowledged: a blind one is delivered, and believed by nobody.
 	 * Before the handshake is done there is nothing to protect.
 	 */
-	seen = pkt->seen;
-	if (!egress && seen & MASQ_SEEN_RST && own->state != MASQ_ST_NEW) {
-		__u32 ack = own->kind == MASQ_K_FWD ? own->fwd.pod_ack
-						    : own->pod_ack;
+	if (!egress && seen & (MASQ_SEEN_RST | MASQ_SEEN_FIN) &&
+	    masq_flow_state(proto, own->out_seen, own->in_seen) !=
+		    MASQ_ST_NEW) {
+		__u32 ack = own->pod_ack;
 
-		if (ack && pkt->tcp_seq - ack + 1 > MASQ_RST_WINDOW)
+		if (ack && pkt->tcp_seq - ack + MASQ_RST_WINDOW >
+				   2 * MASQ_RST_WINDOW)
 			seen = MASQ_SEEN_ONE;
 	}
-
-	out = own->out_seen;
-	in = own->in_seen;
-	old = egress ? out : in;
-	new = old | seen;
-	if (old & MASQ_SEEN_ONE)
-		new |= MASQ_SEEN_TWO;
-	/* RFC 7857 section 2.2: any other packet takes a RST back */
-	if (seen == pkt->seen && !(seen & MASQ_SEEN_RST) &&
-	    (out | in) & MASQ_SEEN_RST) {
-		out &= ~MASQ_SEEN_RST;
-		in &= ~MASQ_SEEN_RST;
-		new &= ~MASQ_SEEN_RST;
-	} else if (new == old) {
-		/* nothing new; a closed flow is not refreshed */
-		if (own->state != MASQ_ST_CLOSED && f->last_seen != now)
-			MASQ_DO(FN(flow_touch)(&pkt->key, f, now));
-		f->last_seen = now;
+	if (proto != IPPROTO_TCP && now - a->created >= masq_two_seconds(pol))
+		seen |= MASQ_SEEN_LATE;
+	/* nothing new, as with every packet of a stream that nobody answers;
+	 * a closed flow is not refreshed */
+	if (!((egress ? v->out_seen : v->in_seen) ^
+	      ((egress ? v->out_seen : v->in_seen) | seen |
+	       MASQ_SEEN_ONE | MASQ_SEEN_TWO)) &&
+	    !((v->out_seen | v->in_seen) & MASQ_SEEN_RST)) {
+		if (last != now &&
+		    masq_flow_state(proto, v->out_seen, v->in_seen) !=
+			    MASQ_ST_CLOSED)
+			MASQ_DO(FN(flow_touch)(&pkt->key, v, now, dir));
 		return 1;
 	}
-	if (egress)
-		out = new;
-	else
-		in = new;
-	state = FN(flow_state)(pkt->key.proto, out, in);
-	if (own->state != MASQ_ST_CLOSED || state != MASQ_ST_CLOSED)
-		own->expires = FN(flow_expiry)(
-			now, FN(flow_timeout)(pol, pkt->key.proto, own->kind,
-					      state, out, in));
-	own->out_seen = out;
-	own->in_seen = in;
-	own->state = state;
-	if (own->kind == MASQ_K_FWD && !peer)
-		peer = FN(peer)(&pkt->key, own, &pk);
-	if (peer) {
-		peer->out_seen = out;
-		peer->in_seen = in;
-		peer->state = state;
-		peer->expires = own->expires;
+
+	page = slot >> MASQ_PAGE_SHIFT;
+	lock = FN(page_lock)(page);
+	p = FN(page)(page);
+	if (!lock || !p)
+		return 1;
+	own = &p->slot[slot & (MASQ_PAGE_SLOTS - 1)];
+	changed = 0;
+	bpf_spin_lock(&lock->lock);
+	if (own->seq == (__u16)seq && own->what & (MASQ_W_LIVE | MASQ_W_MADE)) {
+		__u8 out = own->out_seen, in = own->in_seen;
+		__u8 old = egress ? out : in, new = old | seen;
+		bool closed = masq_flow_state(proto, out, in) == MASQ_ST_CLOSED;
+		__u32 expires;
+
+		if (old & MASQ_SEEN_ONE)
+			new |= MASQ_SEEN_TWO;
+		/* RFC 7857 section 2.2: any other packet takes a RST back */
+		if (!((seen | pkt->seen) & MASQ_SEEN_RST) &&
+		    (out | in) & MASQ_SEEN_RST) {
+			out &= ~MASQ_SEEN_RST;
+			in &= ~MASQ_SEEN_RST;
+			new &= ~MASQ_SEEN_RST;
+			changed = 1;
+		}
+		changed |= new != old;
+		if (egress)
+			out = new;
+		else
+			in = new;
+		expires = now + masq_lasting(FN(flow_timeout)(pol, &pkt->key,
+							      kind, out, in));
+		/* a closed flow is not refreshed */
+		if (!closed ||
+		    masq_flow_state(proto, out, in) != MASQ_ST_CLOSED) {
+			if (changed ||
+			    (__s32)(expires - own->expires) > 0)
+				own->expires = expires;
+		}
+		own->out_seen = out;
+		own->in_seen = in;
+		if ((__s32)(p->label.soonest - own->expires) > 0) {
+			p->label.soonest = own->expires;
+			p->label.changes++;
+		}
+		v->out_seen = out;
+		v->in_seen = in;
+		v->expires = own->expires;
+		changed |= 2;
+		if (closed != (masq_flow_state(proto, out, in) ==
+			       MASQ_ST_CLOSED))
+			changed |= closed ? 8 : 4;
 	}
-	f->last_seen = now;
+	bpf_spin_unlock(&lock->lock);
+	if (!changed || kind != MASQ_K_FWD)
+		return 1;
+	if (changed & (4 | 8) && FN(has_quota)(kind, own->what & MASQ_W_ROLE))
+		MASQ_DO(FN(pod_account)(own->in_addr, 0, changed & 4 ? 1 : -1));
+	/* the other record's copies */
+	if (v->kind == MASQ_K_REV)
+		MASQ_DO(FN(flow_set)(v->slot, v->seq,
+				     v->out_seen | v->in_seen << 8,
+				     v->expires));
+	else
+		MASQ_DO(FN(flow_set)(a->peer, a->peer_seq,
+				     v->out_seen | v->in_seen << 8,
+				     v->expires));
 	return 1;
+end:
+	v->slot = slot;
+	v->seq = seq;
+	return 0;
 }
 
 /*
@@ -197,17 +254,21 @@ MASQ_NOINLINE int FN(egress_new)(struct __sk_buff *skb, const PKT *pkt,
 }
 
 /*
- * Makes the record that egress_new asked for. A kept flow without one passes
- * all the same, as keep_untracked.
+ * No record could be made. A kept flow passes all the same, as keep_untracked;
+ * so does the node's own.
  */
-MASQ_INLINE int FN(egress_make)(struct __sk_buff *skb, const PKT *pkt)
+MASQ_NOINLINE int FN(egress_refused)(struct __sk_buff *skb, const PKT *pkt,
+				     int reason)
 {
 	struct masq_scratch *s = masq_scratch_get(0);
 	__u32 packets, bytes;
-	int r = FN(make_flow)(skb, 0);
 
-	if (!r || !s || s->kind != MASQ_K_KEEP)
-		return r;
+	if (!s)
+		return reason;
+	if (((KEY *)&s->owner)->role == MASQ_ROLE_HOST)
+		return MASQ_R_HOST;
+	if (s->kind != MASQ_K_KEEP)
+		return reason;
 	FN(packet_size)(skb, pkt, &packets, &bytes);
 	masq_count_prefix(s->prefix, MASQ_EGRESS, packets, bytes, 0);
 	return MASQ_R_KEEP_UNTRACKED;
@@ -216,26 +277,22 @@ MASQ_INLINE int FN(egress_make)(struct __sk_buff *skb, const PKT *pkt)
 /*
  * A packet of the node itself meets a port that a pod's flow holds: the node's
  * flow gets another port, under a record of role HOST, which it keeps also
- * when the pod's flow has ended. NULL: pass it as it is.
+ * when the pod's flow has ended. MASQ_R_NONE: *v is its record. MASQ_R_HOST:
+ * pass it as it is. Or MASQ_MAKE_FLOW.
  */
-MASQ_INLINE FLOW *FN(host_flow)(struct __sk_buff *skb, PKT *pkt, bool taken,
-				__u32 now)
+MASQ_INLINE int FN(host_flow)(struct __sk_buff *skb, PKT *pkt, VIEW *v,
+			      bool taken, __u32 now)
 {
-	FLOW *f;
-
 	pkt->key.role = MASQ_ROLE_HOST;
-	f = bpf_map_lookup_elem(&FLOWS, &pkt->key);
-	if (f) {
-		if (FN(flow_live)(f, now))
-			return f;
-		MASQ_DO(FN(flow_end)(&pkt->key, f));
+	if (FN(see)(&pkt->key, v)) {
+		if (FN(live)(v, now))
+			return MASQ_R_NONE;
+		MASQ_DO(FN(flow_end)(v->slot, v->seq));
 	}
-	if (!taken || pkt->class != MASQ_C_OPENER ||
-	    !FN(port_may_change)(pkt->proto) ||
-	    FN(egress_new)(skb, pkt, now) != MASQ_MAKE_FLOW ||
-	    FN(make_flow)(skb, 0))
-		return NULL;
-	return bpf_map_lookup_elem(&FLOWS, &pkt->key);
+	return taken && pkt->class == MASQ_C_OPENER &&
+			       FN(port_may_change)(pkt->proto)
+		       ? FN(egress_new)(skb, pkt, now)
+		       : MASQ_R_HOST;
 }
 
 /*
@@ -252,19 +309,24 @@ MASQ_INLINE int FN(attached)(struct __sk_buff *skb, PKT *pkt, enum masq_dir dir)
 }
 
 /* E1: the node has not got the address any more that the flow leaves with. */
-MASQ_INLINE bool FN(address_gone)(struct __sk_buff *skb, const FLOW *f)
+MASQ_NOINLINE int FN(address_gone)(struct __sk_buff *skb, const VIEW *v)
 {
-	return f->kind == MASQ_K_FWD && !(f->flags & MASQ_F_FIXED) &&
-	       !FN(is_local)(skb, f->xlat_addr, skb->ifindex, NULL);
+	struct masq_aside *a = FN(aside)(v->slot);
+
+	return a && !(a->flags & MASQ_F_FIXED) &&
+	       !FN(is_local)(skb, v->xlat_addr, skb->ifindex, NULL);
 }
 
 /* The egress rows of the table. */
-MASQ_INLINE int FN(egress)(struct __sk_buff *skb, PKT *pkt, const __u32 l2_len)
+MASQ_INLINE int FN(egress)(struct __sk_buff *skb, PKT *pkt, const __u32 l2_len,
+			   int made)
 {
 	__u32 now = masq_now();
-	FLOW *f = NULL;
+	VIEW v = {};
 	int r;
 
+	if (unlikely(made && made != MASQ_MAKE_FLOW))
+		return FN(egress_refused)(skb, pkt, made);
 	if (unlikely(FN(is_multicast)(pkt->key.rem_addr)))
 		return MASQ_R_MULTICAST;
 	if (unlikely(pkt->class >= MASQ_C_ICMP_ERROR)) {
@@ -273,61 +335,48 @@ MASQ_INLINE int FN(egress)(struct __sk_buff *skb, PKT *pkt, const __u32 l2_len)
 			return r;
 		goto new;
 	}
-	f = bpf_map_lookup_elem(&FLOWS, &pkt->key);
-	if (f && unlikely(!FN(flow_live)(f, now))) {
-		MASQ_DO(FN(flow_end_any)(&pkt->key, f));
-		f = NULL;
+	if (FN(see)(&pkt->key, &v) && unlikely(!FN(live)(&v, now))) {
+		MASQ_DO(FN(flow_end_any)(v.slot, v.seq, v.kind));
+		v.kind = 0;
 	}
-	if (unlikely(f ? f->kind == MASQ_K_REV
-		       : !skb->ingress_ifindex && masq_host_flows())) {
-		f = FN(host_flow)(skb, pkt, f != NULL, now);
-		if (!f)
-			return MASQ_R_HOST;
+	if (unlikely(v.kind ? v.kind == MASQ_K_REV
+			    : !skb->ingress_ifindex && masq_host_flows())) {
+		r = FN(host_flow)(skb, pkt, &v, v.kind == MASQ_K_REV, now);
+		if (r)
+			return r;
 	}
-	if (f) {
-		__u32 last = f->last_seen;
-
-		if (likely(FN(is_routine)(pkt, f, MASQ_EGRESS))) {
-			if (last != now)
-				MASQ_DO(FN(flow_touch)(&pkt->key, f, now));
-		} else if (!FN(advance)(pkt, f, now, MASQ_EGRESS)) {
-			f = NULL;
+	if (v.kind && likely(made)) {
+		if (likely(FN(is_routine)(pkt, &v, MASQ_EGRESS))) {
+			if (v.last_seen != now)
+				MASQ_DO(FN(flow_touch)(&pkt->key, &v, now,
+						       MASQ_EGRESS));
+		} else if (!FN(advance)(pkt, &v, now, MASQ_EGRESS)) {
+			MASQ_DO(FN(flow_end)(v.slot, v.seq));
+			v.kind = 0;
 		}
-		if (f && unlikely((last ^ now) >> MASQ_ADDRESS_SHIFT) &&
-		    FN(address_gone)(skb, f)) {
+		if (unlikely((v.last_seen ^ now) >> MASQ_ADDRESS_SHIFT) &&
+		    v.kind == MASQ_K_FWD && FN(address_gone)(skb, &v)) {
 			/* E1 */
-			MASQ_DO(FN(flow_end)(&pkt->key, f));
+			MASQ_DO(FN(flow_end)(v.slot, v.seq));
 			return MASQ_R_NO_ADDRESS;
 		}
 	}
-	if (unlikely(!f)) {
-		new : r = FN(egress_new)(skb, pkt, now);
-		if (r == MASQ_MAKE_FLOW)
-			r = FN(egress_make)(skb, pkt);
-		if (r)
-			return r;
-		f = bpf_map_lookup_elem(&FLOWS, &pkt->key);
-		if (!f)
-			return MASQ_R_BUSY;
+	if (unlikely(!v.kind)) {
+		new : return likely(made) ? FN(egress_new)(skb, pkt, now)
+					  : MASQ_R_BUSY;
 	}
-	FN(flow_count)(skb, pkt, f, MASQ_EGRESS);
-	if (likely(f->kind == MASQ_K_FWD)) {
-		f->fwd.pod_ack = pkt->tcp_ack;
+	FN(flow_count)(skb, pkt, &v, MASQ_EGRESS);
+	v.at->pod_ack = pkt->tcp_ack;
+	if (likely(v.kind == MASQ_K_FWD)) {
 		if (masq_features & MASQ_FEAT_FAST)
-			MASQ_DO(FN(fast_consent_out)(skb, f, pkt, now));
-		if (FN(rewrite)(skb, pkt, f->xlat_addr, f->xlat_port, l2_len,
+			MASQ_DO(FN(fast_consent_out)(skb, &v, pkt, now));
+		if (FN(rewrite)(skb, pkt, v.xlat_addr, v.xlat_port, l2_len,
 				MASQ_EGRESS))
 			return MASQ_R_REWRITE;
-	} else {
-		f->pod_ack = pkt->tcp_ack;
 	}
-	r = MASQ_R_NONE;
 	if (unlikely(pkt->fragment))
-		r = FN(fragment_first)(skb, pkt, f, MASQ_EGRESS);
-	/* last: what fragment_first sends must not carry it */
-	if (likely(f->kind == MASQ_K_FWD))
-		skb->cb[0] = masq_seal;
-	return r;
+		return FN(fragment_first)(skb, pkt, &v, MASQ_EGRESS);
+	return MASQ_R_NONE;
 }
 
 /* I2 and I4, for a packet without a record. */
@@ -357,91 +406,144 @@ MASQ_NOINLINE int FN(ingress_new)(struct __sk_buff *skb, const PKT *pkt,
 }
 
 /* The ingress rows of the table. */
-MASQ_INLINE int FN(ingress)(struct __sk_buff *skb, PKT *pkt, const __u32 l2_len)
+MASQ_INLINE int FN(ingress)(struct __sk_buff *skb, PKT *pkt, const __u32 l2_len,
+			    int made)
 {
 	__u32 now = masq_now();
-	FLOW *f = NULL;
+	VIEW v = {};
 	int r;
 
+	if (unlikely(made && made != MASQ_MAKE_FLOW))
+		return MASQ_R_INBOUND_UNTRACKED;
 	if (unlikely(pkt->class >= MASQ_C_ICMP_ERROR)) {
 		r = FN(attached)(skb, pkt, MASQ_INGRESS);
 		if (r != MASQ_NOT_OURS)
 			return r;
 		goto new;
 	}
-	f = bpf_map_lookup_elem(&FLOWS, &pkt->key);
-	if (f && unlikely(!FN(flow_live)(f, now))) {
-		MASQ_DO(FN(flow_end_any)(&pkt->key, f));
-		f = NULL;
+	if (FN(see)(&pkt->key, &v) && unlikely(!FN(live)(&v, now))) {
+		MASQ_DO(FN(flow_end_any)(v.slot, v.seq, v.kind));
+		v.kind = 0;
 	}
-	if (f) {
-		if (likely(FN(is_routine)(pkt, f, MASQ_INGRESS))) {
-			if (f->last_seen != now)
-				MASQ_DO(FN(flow_touch)(&pkt->key, f, now));
-		} else if (!FN(advance)(pkt, f, now, MASQ_INGRESS)) {
-			f = NULL;
+	if (v.kind) {
+		/* to the pod's own address: translated by another hook, or by
+		 * somebody who knows it; either way no answer to the flow */
+		if (unlikely(v.kind == MASQ_K_FWD))
+			return MASQ_R_NONE;
+		if (likely(FN(is_routine)(pkt, &v, MASQ_INGRESS))) {
+			if (v.last_seen != now)
+				MASQ_DO(FN(flow_touch)(&pkt->key, &v, now,
+						       MASQ_INGRESS));
+		} else if (made && !FN(advance)(pkt, &v, now, MASQ_INGRESS)) {
+			MASQ_DO(FN(flow_end)(v.slot, v.seq));
+			v.kind = 0;
 		}
 	}
-	if (unlikely(!f)) {
-		new : r = FN(ingress_new)(skb, pkt, now);
-		if (r == MASQ_MAKE_FLOW)
-			r = FN(make_flow)(skb, 0) ? MASQ_R_INBOUND_UNTRACKED
-						  : MASQ_R_NONE;
-		if (r)
-			return r;
-		f = bpf_map_lookup_elem(&FLOWS, &pkt->key);
-		if (!f)
-			return MASQ_R_INBOUND_UNTRACKED;
+	if (unlikely(!v.kind)) {
+		new : return likely(made) ? FN(ingress_new)(skb, pkt, now)
+					  : MASQ_R_INBOUND_UNTRACKED;
 	}
-	FN(flow_count)(skb, pkt, f, MASQ_INGRESS);
-	if (likely(f->kind == MASQ_K_REV)) {
-		if (FN(rewrite)(skb, pkt, f->xlat_addr, f->xlat_port, l2_len,
+	FN(flow_count)(skb, pkt, &v, MASQ_INGRESS);
+	if (likely(v.kind == MASQ_K_REV)) {
+		if (FN(rewrite)(skb, pkt, v.xlat_addr, v.xlat_port, l2_len,
 				MASQ_INGRESS))
 			return MASQ_R_REWRITE;
 		if (masq_features & MASQ_FEAT_FAST)
-			pkt->redirect = FN(fast_in)(skb, pkt, f, now, l2_len);
+			pkt->redirect = FN(fast_in)(skb, pkt, &v, now, l2_len);
 	}
 	if (unlikely(pkt->fragment))
-		return FN(fragment_first)(skb, pkt, f, MASQ_INGRESS);
+		return FN(fragment_first)(skb, pkt, &v, MASQ_INGRESS);
 	return MASQ_R_NONE;
 }
 
-/* Where a packet goes other than on: both are interfaces, 0 for none. */
-#ifndef MASQ_REDIRECT
-#define MASQ_REDIRECT
-struct masq_redirect {
-	__u32 peer; /* into the pod behind it (fast path) */
-	__u32 answer; /* back to the pod that is refused */
-};
-#endif
-
-/* One packet, from its bytes to the reason for what happens to it. */
-MASQ_INLINE int FN(packet)(struct __sk_buff *skb, __u32 l3_off,
-			   const __u32 l2_len, const enum masq_dir dir,
-			   struct masq_redirect *to)
+/*
+ * One packet, from its bytes to the reason for what happens to it. With
+ * MASQ_ELSEWHERE it goes to the interface in scratch->redirect instead of on:
+ * refused and back to its pod, or (reason MASQ_R_NONE) into the pod behind it.
+ */
+MASQ_INLINE int FN(packet)(struct __sk_buff *skb, __u32 l3_off, int made,
+			   const __u32 l2_len, const enum masq_dir dir)
 {
-	PKT pkt;
+	struct masq_scratch *s;
 	int reason;
+	PKT pkt;
 
 	__builtin_memset(&pkt, 0, sizeof(pkt));
 	if (l3_off != l2_len || !FN(parse_simple)(skb, &pkt, l2_len, dir)) {
-		struct masq_scratch *s = masq_scratch_get(0);
-
+		s = masq_scratch_get(0);
 		if (!s || !FN(parse_slow)(skb, l3_off, dir))
 			return MASQ_R_NOT_IP;
 		pkt = *(PKT *)s->pkt;
 	}
-	reason = dir == MASQ_EGRESS ? FN(egress)(skb, &pkt, l2_len)
-				    : FN(ingress)(skb, &pkt, l2_len);
-	to->peer = pkt.redirect;
-	if (unlikely(reason >= MASQ_R_NO_FLOW)) {
-		to->peer = 0;
-		MASQ_DO(FN(event)(&pkt.key, NULL, MASQ_EV_DROP, reason,
-				  skb->ifindex));
-		if (dir == MASQ_EGRESS && FN(refuse)(skb, &pkt, reason))
-			to->answer = skb->ingress_ifindex;
+	reason = dir == MASQ_EGRESS ? FN(egress)(skb, &pkt, l2_len, made)
+				    : FN(ingress)(skb, &pkt, l2_len, made);
+	if (masq_features & MASQ_FEAT_FAST && reason == MASQ_R_NONE &&
+	    pkt.redirect) {
+		s = masq_scratch_get(0);
+		if (s)
+			s->redirect = pkt.redirect;
+		return s ? MASQ_R_NONE | MASQ_ELSEWHERE : MASQ_R_NONE;
+	}
+	if (unlikely(reason >= MASQ_R_NO_FLOW && reason < MASQ_R_MAX)) {
+		MASQ_DO(FN(event)(&pkt.key, NULL, NULL, 0,
+				  MASQ_EVENT(MASQ_EV_DROP, reason,
+					     skb->ifindex)));
+		s = masq_scratch_get(0);
+		if (dir == MASQ_EGRESS && s && FN(refuse)(skb, &pkt, reason)) {
+			s->redirect = skb->ingress_ifindex;
+			return reason | MASQ_ELSEWHERE;
+		}
 	}
 	return reason;
+}
+
+/* Each hook's own, verified by itself: see the top of this file. */
+MASQ_GLOBAL int FN(egress_eth)(struct __sk_buff *skb, __u32 l3_off, int made)
+{
+	return FN(packet)(skb, l3_off, made, ETH_HLEN, MASQ_EGRESS);
+}
+
+MASQ_GLOBAL int FN(ingress_eth)(struct __sk_buff *skb, __u32 l3_off, int made)
+{
+	return FN(packet)(skb, l3_off, made, ETH_HLEN, MASQ_INGRESS);
+}
+
+MASQ_GLOBAL int FN(egress_l3)(struct __sk_buff *skb, __u32 l3_off, int made)
+{
+	return FN(packet)(skb, l3_off, made, 0, MASQ_EGRESS);
+}
+
+MASQ_GLOBAL int FN(ingress_l3)(struct __sk_buff *skb, __u32 l3_off, int made)
+{
+	return FN(packet)(skb, l3_off, made, 0, MASQ_INGRESS);
+}
+
+/* A packet at a hook, in one pass or two. */
+MASQ_INLINE int FN(hook)(struct __sk_buff *skb, __u32 l3_off,
+			 const __u32 l2_len, const enum masq_dir dir)
+{
+	int r = MASQ_MAKE_FLOW, made = MASQ_MAKE_FLOW;
+
+	for (int pass = 0; pass < 2; pass++) {
+		if (l2_len)
+			r = dir == MASQ_EGRESS
+				    ? FN(egress_eth)(skb, l3_off, made)
+				    : FN(ingress_eth)(skb, l3_off, made);
+		else
+			r = dir == MASQ_EGRESS
+				    ? FN(egress_l3)(skb, l3_off, made)
+				    : FN(ingress_l3)(skb, l3_off, made);
+		if (likely(r != MASQ_MAKE_FLOW))
+			break;
+		made = FN(make_room)(0) ?: FN(make_flow)(skb, 0);
+		if (unlikely(made == MASQ_NO_PLACE_YET)) {
+			MASQ_DO(FN(open_around)(0));
+			made = FN(make_flow)(skb, 0);
+			if (made == MASQ_NO_PLACE_YET)
+				made = MASQ_R_TABLE_FULL;
+		}
+	}
+	return r;
 }
 
 /* --- masq_ctl: the same decisions for people ---------------------------- */
@@ -458,11 +560,16 @@ MASQ_INLINE void FN(ctl_key)(KEY *key, const struct masq_ctl *ctl)
 }
 
 /* What would happen to a new flow. Claims and counts nothing. */
-MASQ_NOINLINE int FN(ctl_explain)(struct __sk_buff *skb, struct masq_ctl *ctl)
+MASQ_GLOBAL int FN(ctl_explain)(struct __sk_buff *skb)
 {
+	struct masq_scratch *s = masq_scratch_get(1);
 	struct masq_decision d = {};
+	struct masq_ctl *ctl;
 	KEY key;
 
+	if (!s)
+		return -22;
+	ctl = &s->ctl;
 	FN(ctl_key)(&key, ctl);
 	ctl->reason = MASQ_R_NONE;
 	__builtin_memset(ctl->xlat_addr, 0, sizeof(ctl->xlat_addr));
@@ -498,44 +605,61 @@ MASQ_NOINLINE int FN(ctl_explain)(struct __sk_buff *skb, struct masq_ctl *ctl)
 	return 0;
 }
 
+/* Has scratch->owner a live record? An expired one ends here. */
+MASQ_GLOBAL int FN(ctl_there)(__u32 slot)
+{
+	struct masq_scratch *s = masq_scratch_get(slot & 1);
+	VIEW v;
+
+	if (!s || !FN(see)((KEY *)&s->owner, &v))
+		return 0;
+	if (FN(live)(&v, s->now))
+		return 1;
+	MASQ_DO(FN(flow_end_any)(v.slot, v.seq, v.kind));
+	return 0;
+}
+
 /*
  * Makes a record as the kernel's conntrack table has the flow: KEEP, INBOUND
  * or RESERVED. -EEXIST (17) when the key has one, -ENOSPC (28) without room.
  */
-MASQ_NOINLINE int FN(ctl_seed)(struct masq_ctl *ctl)
+MASQ_GLOBAL int FN(ctl_seed)(__u32 slot)
 {
-	struct masq_scratch *s = masq_scratch_get(1);
+	struct masq_scratch *s = masq_scratch_get(slot & 1);
 	struct masq_policy *pol;
+	struct masq_ctl *ctl;
 	FLOW *flow;
-	KEY key;
-	int ret;
+	KEY *key;
 
-	if (!s || (ctl->kind != MASQ_K_KEEP && ctl->kind != MASQ_K_INBOUND &&
-		   ctl->kind != MASQ_K_RESERVED))
+	if (!s)
 		return -22;
-	FN(ctl_key)(&key, ctl);
+	ctl = &s->ctl;
+	if (ctl->kind != MASQ_K_KEEP && ctl->kind != MASQ_K_INBOUND &&
+	    ctl->kind != MASQ_K_RESERVED)
+		return -22;
+	key = (KEY *)&s->owner;
+	FN(ctl_key)(key, ctl);
 	s->now = masq_now();
 	s->half = masq_half();
-	*(KEY *)&s->owner = key;
 	s->kind = ctl->kind;
 	pol = masq_policy_of(s->half);
-	if (!pol || bpf_map_lookup_elem(&FLOWS, &key))
+	if (!pol || FN(ctl_there)(slot))
 		return -17;
-	if (FN(make_room)(1))
+	if (FN(make_room)(slot))
 		return -28;
+	s->prefix = ctl->prefix;
+	s->seen = 0;
+	s->pod_ifindex = 0;
+	FN(flow_init)(s, pol, ctl->kind);
+	s->aside.flags = MASQ_F_SEEDED;
 	flow = (FLOW *)&s->flow;
-	__builtin_memset(flow, 0, sizeof(*flow));
-	flow->kind = ctl->kind;
-	flow->flags = MASQ_F_SEEDED;
-	flow->prefix = ctl->prefix;
-	flow->generation = pol->generation;
-	flow->created = s->now;
-	flow->last_seen = s->now;
 	flow->expires = s->now + ctl->timeout;
 	/* what state means in terms of what was seen */
 	flow->out_seen = MASQ_SEEN_ONE;
+	flow->in_seen = 0;
 	if (ctl->state != MASQ_ST_NEW) {
-		flow->out_seen |= MASQ_SEEN_TWO | MASQ_SEEN_ACK;
+		flow->out_seen |= MASQ_SEEN_TWO | MASQ_SEEN_ACK |
+				  MASQ_SEEN_LATE;
 		flow->in_seen = flow->out_seen;
 	} else if (ctl->kind == MASQ_K_INBOUND) {
 		flow->in_seen = MASQ_SEEN_ONE;
@@ -545,24 +669,39 @@ MASQ_NOINLINE int FN(ctl_seed)(struct masq_ctl *ctl)
 		flow->out_seen |= MASQ_SEEN_FIN;
 		flow->in_seen |= MASQ_SEEN_FIN;
 	}
-	flow->state = FN(flow_state)(key.proto, flow->out_seen, flow->in_seen);
-	if (!FN(ring_push)(&key, s->now, FN(hand_look)(s->now, flow->expires)))
-		return -28;
-	ret = FN(flow_insert)(&key, flow);
-	if (!ret)
-		MASQ_DO(FN(flow_account)(&key, ctl->kind, 1));
-	return ret;
+	return FN(make_owner)(slot) ? -28 : 0;
 }
 
 /* Ends the flow whose owner has this key; -ENOENT (2). */
-MASQ_NOINLINE int FN(ctl_delete)(struct masq_ctl *ctl)
+MASQ_GLOBAL int FN(ctl_delete)(__u32 slot)
 {
+	struct masq_scratch *s = masq_scratch_get(slot & 1);
 	KEY key;
-	FLOW *f;
+	VIEW v;
 
-	FN(ctl_key)(&key, ctl);
-	f = bpf_map_lookup_elem(&FLOWS, &key);
-	if (!f)
+	if (!s)
+		return -22;
+	FN(ctl_key)(&key, &s->ctl);
+	if (!FN(see)(&key, &v))
 		return -2;
-	return FN(flow_end_any)(&key, f);
+	MASQ_DO(FN(flow_end_any)(v.slot, v.seq, v.kind));
+	return 0;
+}
+
+/* What the table has under this key; kind 0: nothing, or what has expired. */
+MASQ_GLOBAL int FN(ctl_find)(__u32 slot)
+{
+	struct masq_scratch *s = masq_scratch_get(slot & 1);
+	KEY key;
+	VIEW v;
+
+	if (!s)
+		return -22;
+	FN(ctl_key)(&key, &s->ctl);
+	s->ctl.kind = 0;
+	if (!FN(see)(&key, &v) || !FN(live)(&v, masq_now()))
+		return 0;
+	s->ctl.kind = v.kind;
+	s->ctl.state = masq_flow_state(key.proto, v.out_seen, v.in_seen);
+	return 0;
 }

@@ -27,10 +27,29 @@ static __always_inline void masq_tell(struct masq_listener *listener,
 		__sync_fetch_and_add(&listener->lost, 1);
 }
 
+#define MASQ_EVENT(type, reason, ifindex) \
+	((type) | (reason) << 8 | (__u64)(ifindex) << 32)
+
+/* Does anybody listen? */
+static __always_inline bool masq_listened(void)
+{
+	struct masq_watch *watch;
+	__u32 zero = 0;
+
+	watch = bpf_map_lookup_elem(&masq_watch, &zero);
+	return watch && (watch->listener[0].until | watch->listener[1].until |
+			 watch->listener[2].until | watch->listener[3].until);
+}
+
 #endif
 
-MASQ_NOINLINE int FN(event)(const KEY *key, const FLOW *flow, __u32 type,
-			    __u32 reason, __u32 ifindex)
+/*
+ * The flow's record may be NULL; `ingress`: the tally of its other direction
+ * where that is in another record; what: MASQ_EVENT().
+ */
+MASQ_NOINLINE int FN(event)(const KEY *key, const FLOW *flow,
+			    const struct masq_tally *ingress, __u32 created,
+			    __u64 what)
 {
 	struct masq_event_draft *draft;
 	struct masq_watch *watch;
@@ -38,8 +57,7 @@ MASQ_NOINLINE int FN(event)(const KEY *key, const FLOW *flow, __u32 type,
 	__u32 zero = 0;
 
 	watch = bpf_map_lookup_elem(&masq_watch, &zero);
-	if (!watch || !(watch->listener[0].until | watch->listener[1].until |
-			watch->listener[2].until | watch->listener[3].until))
+	if (!watch || !masq_listened())
 		return 0;
 	draft = bpf_map_lookup_elem(&masq_event_draft, &zero);
 	if (!draft)
@@ -56,24 +74,31 @@ MASQ_NOINLINE int FN(event)(const KEY *key, const FLOW *flow, __u32 type,
 	e = &draft->event;
 	__builtin_memset(e, 0, sizeof(*e));
 	e->time_ns = bpf_ktime_get_ns();
-	e->type = type;
+	e->type = (__u8)what;
 	e->family = FAM;
 	e->proto = key->proto;
-	e->reason = reason;
-	e->ifindex = ifindex;
+	e->reason = what >> 8 & 0xff;
+	e->ifindex = what >> 32;
 	FN(addr_copy)(e->in_addr, key->in_addr);
 	FN(addr_copy)(e->rem_addr, key->rem_addr);
 	e->in_port = key->in_port;
 	e->rem_port = key->rem_port;
 	if (flow) {
-		e->kind = flow->kind;
-		e->state = flow->state;
+		e->kind = flow->what >> MASQ_W_KIND;
+		e->state = masq_flow_state(key->proto, flow->out_seen,
+					   flow->in_seen);
 		e->prefix = flow->prefix;
-		e->xlat_port = flow->xlat_port;
-		FN(addr_copy)(e->xlat_addr, flow->xlat_addr);
-		e->egress = flow->egress;
-		e->ingress = flow->ingress;
-		e->age = masq_now() - flow->created;
+		e->age = masq_now() - created;
+		e->egress = masq_tally_read(&flow->tally);
+		if (e->kind == MASQ_K_FWD) {
+			e->xlat_port = flow->xlat_port;
+			FN(addr_copy)(e->xlat_addr, flow->xlat_addr);
+			if (ingress)
+				e->ingress = masq_tally_read(ingress);
+		} else if (e->kind == MASQ_K_KEEP ||
+			   e->kind == MASQ_K_INBOUND) {
+			e->ingress = masq_tally_read(&flow->back);
+		}
 	}
 	_Static_assert(MASQ_LISTENERS == 4, "a line for each");
 	masq_tell(&watch->listener[0], &masq_events0, e);

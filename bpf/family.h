@@ -7,10 +7,13 @@
 #define FN(name) MASQ_PASTE(name##_v, FAM)
 #define KEY	 struct MASQ_PASTE(masq_key, FAM)
 #define FLOW	 struct MASQ_PASTE(masq_flow, FAM)
-#define SLOT	 struct MASQ_PASTE(masq_slot, FAM)
-#define FLOWS	 MASQ_PASTE(masq_flows, FAM)
-#define RING	 MASQ_PASTE(masq_ring, FAM)
+#define PAGE	 struct MASQ_PASTE(masq_page, FAM)
+#define TABLE	 MASQ_PASTE(masq_flows, FAM)
+#define ASIDE	 MASQ_PASTE(masq_aside, FAM)
 #define PKT	 struct FN(masq_pkt)
+#define VIEW	 struct FN(masq_view)
+
+#define MASQ_SHAPE FN(masq_shape)
 
 #if FAM == 4
 #define WORDS		1
@@ -30,8 +33,10 @@
 
 #include "parse.h"
 #include "event.h"
+#include "table.h"
 #include "flow.h"
 #include "policy.h"
+#include "room.h"
 #include "nat.h"
 #include "rewrite.h"
 #include "icmp.h"
@@ -43,10 +48,12 @@
 #undef FN
 #undef KEY
 #undef FLOW
-#undef SLOT
-#undef FLOWS
-#undef RING
+#undef PAGE
+#undef TABLE
+#undef ASIDE
 #undef PKT
+#undef VIEW
+#undef MASQ_SHAPE
 #undef WORDS
 #undef L3_HLEN
 #undef SADDR_OFF

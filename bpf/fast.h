@@ -7,8 +7,8 @@
  * Nothing is assumed of what the stack would do: it is asked. A packet that
  * went through the stack is seen twice, once before and once after it; the
  * second hook then grants the flow one second of fast path in that direction
- * (fast_until) and notes where the stack sent the packet (next_hop, uplink;
- * pod_ifindex). After that second the next packet goes through the stack
+ * (`fast`) and notes where the stack sent the packet (masq_next_hops;
+ * pod_device). After that second the next packet goes through the stack
  * again. So conntrack stays alive, and a route, neighbour or firewall rule
  * that changes counts within a second: a packet that the stack drops renews
  * nothing. Both hooks must find the flow under one key, so whatever netfilter
@@ -17,25 +17,85 @@
  * the stack.
  */
 
+#ifndef MASQ_FAST_H
+#define MASQ_FAST_H
+MASQ_INLINE bool masq_mac_equal(const __u8 *a, const __u8 *b)
+{
+	__u8 differ = 0;
+
+#pragma unroll
+	for (int i = 0; i < 6; i++)
+		differ |= a[i] ^ b[i];
+	return !differ;
+}
+
+/*
+ * The slot of masq_next_hops for this MAC address behind this uplink; 0: they
+ * are all in use. A slot that nobody's consent has named for two seconds is
+ * given away, so the consent of a second never points to another's.
+ */
+MASQ_NOINLINE __u32 masq_next_hop_slot(const __u8 *mac, __u32 uplink, __u32 now,
+				       const struct masq_policy *pol)
+{
+	__u32 start = mac[5] ^ mac[4] ^ uplink;
+
+#pragma unroll
+	for (__u32 i = 0; i < 4; i++) {
+		__u32 slot = (start + i) & (MASQ_MAX_NEXT_HOPS - 1);
+		struct masq_next_hop *hop;
+
+		if (!slot)
+			continue;
+		hop = bpf_map_lookup_elem(&masq_next_hops, &slot);
+		if (!hop)
+			break;
+		if (hop->uplink == uplink && masq_mac_equal(hop->mac, mac)) {
+			hop->used = now;
+			return slot;
+		}
+		if (!hop->uplink || now - hop->used > masq_two_seconds(pol)) {
+			hop->used = now;
+			hop->uplink = uplink;
+			__builtin_memcpy(hop->mac, mac, 6);
+			return slot;
+		}
+	}
+	return 0;
+}
+
+/* Is the consent in force? It ends at the tick whose low byte it has. */
+MASQ_INLINE bool masq_consent(__u16 fast, __u32 last_seen, __u32 now)
+{
+	__u8 left = MASQ_FAST_UNTIL(fast) - now;
+
+	return fast && now - last_seen < MASQ_FAST_MAX && left &&
+	       left <= MASQ_FAST_MAX;
+}
+#endif
+
 /* Uplink egress: the stack has sent this packet of *f on its way. */
-MASQ_NOINLINE int FN(fast_consent_out)(struct __sk_buff *skb, FLOW *f,
+MASQ_NOINLINE int FN(fast_consent_out)(struct __sk_buff *skb, VIEW *v,
 				       const PKT *pkt, __u32 now)
 {
 	struct masq_policy *pol = masq_policy_of(masq_half());
-	__u32 ifindex = skb->ifindex;
+	__u32 ifindex = skb->ifindex, slot, until;
 	struct masq_iface *iface;
+	__u8 mac[6];
 
 	if (!pol || !pkt->simple || pkt->l3_off != ETH_HLEN ||
-	    !skb->ingress_ifindex || f->state != MASQ_ST_ESTABLISHED ||
+	    !skb->ingress_ifindex ||
+	    masq_flow_state(pkt->proto, v->out_seen, v->in_seen) !=
+		    MASQ_ST_ESTABLISHED ||
 	    (pkt->proto == IPPROTO_TCP && !(pol->flags & MASQ_P_FAST_TCP)))
 		return 0;
 	iface = bpf_map_lookup_elem(&masq_ifaces, &ifindex);
-	if (!iface || !iface->uplink)
+	if (!iface || !iface->uplink || bpf_skb_load_bytes(skb, 0, mac, 6))
 		return 0;
-	if (bpf_skb_load_bytes(skb, 0, f->fwd.next_hop, 6))
+	slot = masq_next_hop_slot(mac, iface->uplink, now, pol);
+	if (!slot)
 		return 0;
-	f->fwd.uplink = iface->uplink;
-	f->fwd.fast_until = (now + pol->fast) | 1; /* never 0 */
+	until = now + (pol->fast < MASQ_FAST_MAX ? pol->fast : MASQ_FAST_MAX);
+	v->at->fast = MASQ_FAST(slot, until);
 	return 0;
 }
 
@@ -43,28 +103,31 @@ MASQ_NOINLINE int FN(fast_consent_out)(struct __sk_buff *skb, FLOW *f,
 MASQ_INLINE void FN(fast_seen)(struct __sk_buff *skb)
 {
 	struct masq_policy *pol;
-	__u32 now = masq_now(), mtu = 0;
-	FLOW *f, *rev;
-	KEY key;
+	__u32 now = masq_now(), mtu = 0, until;
+	struct masq_aside *a;
+	FLOW *rev;
 	PKT pkt;
+	VIEW v;
 
 	__builtin_memset(&pkt, 0, sizeof(pkt));
 	if (!FN(parse_simple)(skb, &pkt, ETH_HLEN, MASQ_INGRESS))
 		return;
-	f = bpf_map_lookup_elem(&FLOWS, &pkt.key);
-	if (!f || f->kind != MASQ_K_FWD || !FN(flow_live)(f, now) ||
-	    !f->fwd.fast_until)
+	if (!FN(see)(&pkt.key, &v) || v.kind != MASQ_K_FWD ||
+	    !FN(live)(&v, now) || !v.fast)
 		return; /* never seen to qualify on its way out */
-	rev = FN(peer)(&pkt.key, f, &key);
+	a = FN(aside)(v.slot);
+	rev = a ? FN(slot)(a->peer) : NULL;
 	pol = masq_policy_of(masq_half());
-	if (!rev || !pol)
+	if (!rev || !pol || rev->seq != a->peer_seq ||
+	    rev->what >> MASQ_W_KIND != MASQ_K_REV)
 		return;
 #ifdef MASQ_MODERN /* bpf_check_mtu is of 5.12 */
 	bpf_check_mtu(skb, 0, &mtu, 0, 0);
 #endif
-	rev->rev.pod_mtu = mtu;
-	rev->rev.pod_ifindex = skb->ifindex;
-	rev->rev.fast_until = (now + pol->fast) | 1;
+	until = now + (pol->fast < MASQ_FAST_MAX ? pol->fast : MASQ_FAST_MAX);
+	rev->pod_mtu = mtu;
+	rev->pod_device = skb->ifindex;
+	rev->fast = MASQ_FAST(1, until);
 }
 
 /* RFC 1812 section 5.3.1. False: it would expire here. */
@@ -102,23 +165,32 @@ MASQ_INLINE bool FN(fast_fits)(struct __sk_buff *skb, const PKT *pkt, __u32 mtu)
  */
 MASQ_INLINE int FN(fast_out)(struct __sk_buff *skb)
 {
-	struct masq_uplink *up;
 	__u32 now = masq_now(), slot;
+	struct masq_next_hop *hop;
+	struct masq_uplink *up;
 	void *data, *end;
 	struct ethhdr *eth;
-	FLOW *f;
 	PKT p, *pkt = &p;
+	VIEW v;
 
 	__builtin_memset(pkt, 0, sizeof(*pkt));
 	if (!FN(parse_simple)(skb, pkt, ETH_HLEN, MASQ_EGRESS))
 		return 0;
-	f = bpf_map_lookup_elem(&FLOWS, &pkt->key);
-	if (!f || f->kind != MASQ_K_FWD || !FN(flow_live)(f, now) ||
-	    !f->fwd.fast_until || masq_passed(now, f->fwd.fast_until) ||
-	    (f->last_seen ^ now) >> MASQ_ADDRESS_SHIFT || /* E1 is due */
-	    !FN(is_routine)(pkt, f, MASQ_EGRESS))
+	if (!FN(see)(&pkt->key, &v) || v.kind != MASQ_K_FWD || !v.fast)
 		return 0;
-	slot = f->fwd.uplink;
+	if (!masq_consent(v.fast, v.last_seen, now)) {
+		v.at->fast = 0; /* its low byte would come round again */
+		return 0;
+	}
+	if (!FN(live)(&v, now) ||
+	    (v.last_seen ^ now) >> MASQ_ADDRESS_SHIFT || /* E1 is due */
+	    !FN(is_routine)(pkt, &v, MASQ_EGRESS))
+		return 0;
+	slot = MASQ_FAST_SLOT(v.fast);
+	hop = bpf_map_lookup_elem(&masq_next_hops, &slot);
+	if (!hop)
+		return 0;
+	slot = hop->uplink;
 	up = bpf_map_lookup_elem(&masq_uplinks, &slot);
 	if (!up || !up->ifindex || !FN(fast_fits)(skb, pkt, up->mtu))
 		return 0;
@@ -127,13 +199,13 @@ MASQ_INLINE int FN(fast_out)(struct __sk_buff *skb)
 	eth = data;
 	if (data + ETH_HLEN + L3_HLEN > end || !FN(fast_ttl)(data + ETH_HLEN))
 		return 0;
-	__builtin_memcpy(eth->h_dest, f->fwd.next_hop, 6);
+	__builtin_memcpy(eth->h_dest, hop->mac, 6);
 	__builtin_memcpy(eth->h_source, up->mac, 6);
-	if (f->last_seen != now)
-		MASQ_DO(FN(flow_touch)(&pkt->key, f, now));
-	FN(flow_count)(skb, pkt, f, MASQ_EGRESS);
-	f->fwd.pod_ack = pkt->tcp_ack;
-	if (FN(rewrite)(skb, pkt, f->xlat_addr, f->xlat_port, ETH_HLEN,
+	if (v.last_seen != now)
+		MASQ_DO(FN(flow_touch)(&pkt->key, &v, now, MASQ_EGRESS));
+	FN(flow_count)(skb, pkt, &v, MASQ_EGRESS);
+	v.at->pod_ack = pkt->tcp_ack;
+	if (FN(rewrite)(skb, pkt, v.xlat_addr, v.xlat_port, ETH_HLEN,
 			MASQ_EGRESS))
 		return -1;
 	return up->ifindex;
@@ -144,17 +216,22 @@ MASQ_INLINE int FN(fast_out)(struct __sk_buff *skb)
  * the interface whose peer is the pod's own, or 0.
  */
 MASQ_INLINE __u32 FN(fast_in)(struct __sk_buff *skb, const PKT *pkt,
-			      const FLOW *rev, __u32 now, const __u32 l2_len)
+			      const VIEW *rev, __u32 now, const __u32 l2_len)
 {
 	void *data = (void *)(long)skb->data;
 	void *end = (void *)(long)skb->data_end;
 
-	if (!l2_len || !pkt->simple || !rev->rev.fast_until ||
-	    masq_passed(now, rev->rev.fast_until) ||
-	    !FN(is_routine)(pkt, rev, MASQ_INGRESS) ||
-	    !FN(fast_fits)(skb, pkt, rev->rev.pod_mtu))
+	if (!l2_len || !pkt->simple || !rev->fast)
+		return 0;
+	if (!masq_consent(rev->fast, rev->last_seen, now)) {
+		rev->at->fast = 0; /* its low byte would come round again */
+		return 0;
+	}
+	/* what a REV record has in the place of `device`: the pod's MTU */
+	if (!FN(is_routine)(pkt, rev, MASQ_INGRESS) ||
+	    !FN(fast_fits)(skb, pkt, rev->device))
 		return 0;
 	if (data + l2_len + L3_HLEN > end || !FN(fast_ttl)(data + l2_len))
 		return 0;
-	return rev->rev.pod_ifindex;
+	return rev->pod_device;
 }

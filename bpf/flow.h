@@ -1,104 +1,165 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * flow.h - the life of flow records: are they alive, which is the other half,
- * how long do they last, how do they end, and the hand that frees memory. It
- * knows no policy of addresses and writes no packet. Included once per family
- * by family.h.
+ * flow.h - the life of flows: how a packet sees its record, how long a flow
+ * lasts, what changes with a packet that shows something new, how a flow ends.
+ * It knows no policy of addresses and writes no packet. Included once per
+ * family by family.h.
  *
- * Accepted race: records are preallocated and reused at once, so a packet
- * that holds a record while another processor ends it may still count into
- * it. Expired records are only freed a tick after every reader treats them as
- * absent; a live record ends early only by flush, a policy flip of an
- * unanswered opener, or pressure on an unanswered or closed flow.
+ * A packet reads its record into a VIEW and looks again whether the record was
+ * this flow's all the time; what it then does to the packet comes from the
+ * VIEW alone. So a slot that is freed and used again under a reader never gives
+ * it another flow's address or port. What a packet still writes to the record
+ * without a lock (last_seen, pod_ack, tally) may hit a flow that took the slot
+ * in that very moment: a count too many there, nothing that decides.
  */
 
-MASQ_INLINE bool FN(flow_live)(const FLOW *f, __u32 now)
+VIEW
 {
-	return !masq_passed(now, f->expires);
+	FLOW *at;
+	__u32 slot; /* MASQ_NO_SLOT: no record */
+	__u16 seq;
+	__u8 kind; /* enum masq_kind; 0: no record */
+	__u8 out_seen;
+	__u8 in_seen;
+	__u32 last_seen;
+	__u32 expires;
+	__u32 prefix;
+	__be32 xlat_addr[WORDS];
+	__be16 xlat_port;
+	__u16 fast;
+	__u32 device;
+	__u32 pod_device;
+};
+
+/* Reads *f for this key; false: it is not its record any more. */
+MASQ_INLINE bool FN(view)(const KEY *key, FLOW *at, VIEW *v)
+{
+	const volatile FLOW *f = at;
+	__u64 word = MASQ_WORD(f);
+	__u64 wrong = (word ^ FN(word_of)(key)) & MASQ_WORD_MASK;
+	__u32 all;
+
+	MASQ_AFTER(f, word);
+	v->at = at;
+	v->seq = word >> MASQ_WORD_SEQ;
+	v->kind = word >> (MASQ_WORD_WHAT + MASQ_W_KIND) & 15;
+	v->out_seen = f->out_seen;
+	v->in_seen = f->in_seen;
+	v->last_seen = f->last_seen;
+	v->expires = f->expires;
+	v->prefix = f->prefix;
+	v->xlat_addr[0] = f->xlat_addr[0];
+#if FAM == 6
+	v->xlat_addr[1] = f->xlat_addr[1];
+	v->xlat_addr[2] = f->xlat_addr[2];
+	v->xlat_addr[3] = f->xlat_addr[3];
+#endif
+	v->xlat_port = f->xlat_port;
+	v->fast = f->fast;
+	v->device = f->device;
+	v->pod_device = f->pod_device;
+#ifndef __TARGET_ARCH_x86
+	all = v->out_seen ^ v->in_seen ^ v->last_seen ^ v->expires ^
+	      v->prefix ^ v->xlat_addr[0] ^ v->xlat_port ^ v->fast ^
+	      v->device ^ v->pod_device;
+#if FAM == 6
+	all ^= v->xlat_addr[1] ^ v->xlat_addr[2] ^ v->xlat_addr[3];
+#endif
+#else
+	all = 0;
+#endif
+	MASQ_AFTER(f, all);
+	return !(wrong | (MASQ_WORD(f) ^ word));
 }
 
-MASQ_INLINE bool FN(flow_is_owner)(const FLOW *f)
+/* Not expired: an expired record behaves as absent everywhere. */
+MASQ_INLINE bool FN(live)(const VIEW *v, __u32 now)
 {
-	return f->kind != MASQ_K_REV;
+	return !masq_passed(now, v->expires);
+}
+
+/* As see(), where the stack is short and a few nanoseconds are not. */
+MASQ_INLINE bool FN(see_out_of_line)(const KEY *key, VIEW *v)
+{
+	__u32 slot = FN(find_far)(MASQ_KEY_WORDS(key));
+	FLOW *f = slot == MASQ_NO_SLOT ? NULL : FN(slot)(slot);
+
+	v->slot = slot;
+	if (f && FN(view)(key, f, v))
+		return true;
+	v->kind = 0;
+	return false;
+}
+
+/* Once more, after the record changed under the first look. That it does so
+ * again within a packet's time means that the key has none that lasts. */
+MASQ_NOINLINE int FN(see_again)(const KEY *key, VIEW *v)
+{
+	return FN(see_out_of_line)(key, v);
+}
+
+/* Reads the record of this key into *v, expired or not; false, and kind 0,
+ * without one. */
+MASQ_INLINE bool FN(see)(const KEY *key, VIEW *v)
+{
+	__u32 slot = FN(find)(key);
+	FLOW *f;
+
+	v->slot = slot;
+	v->kind = 0;
+	if (slot == MASQ_NO_SLOT)
+		return false;
+	f = FN(slot)(slot);
+	if (unlikely(!f))
+		return false;
+	return likely(FN(view)(key, f, v)) || FN(see_again)(key, v);
+}
+
+MASQ_INLINE bool FN(proto_is_udp)(__u8 proto)
+{
+	return proto == IPPROTO_UDP || proto == IPPROTO_UDPLITE;
 }
 
 /*
- * Key of the other record of a masqueraded flow, from either one: each
- * record's xlat is the other's inside address and port.
+ * A service that asks and answers and has done (RFC 4787 REQ-5a): well-known
+ * ports but those on which sessions go on, QUIC's and IKE's.
  */
-MASQ_INLINE void FN(peer_key)(KEY *peer, const KEY *key, const FLOW *f)
+MASQ_INLINE bool FN(is_brief)(const KEY *key, __u8 kind)
 {
-	*peer = *key;
-	FN(addr_copy)(peer->in_addr, f->xlat_addr);
-	peer->in_port = f->xlat_port;
-	peer->role = MASQ_ROLE_FLOW;
-	if (f->kind == MASQ_K_REV && FN(addr_equal)(f->xlat_addr, key->in_addr))
-		peer->role = MASQ_ROLE_HOST;
-}
+	__u16 port = bpf_ntohs(kind == MASQ_K_INBOUND ? key->in_port
+						       : key->rem_port);
 
-/* The other record, its key in *pk; NULL: gone, or another flow's by now. */
-MASQ_INLINE FLOW *FN(peer)(const KEY *key, const FLOW *f, KEY *pk)
-{
-	FLOW *p;
-
-	FN(peer_key)(pk, key, f);
-	p = bpf_map_lookup_elem(&FLOWS, pk);
-	if (!p || p->xlat_port != key->in_port ||
-	    !FN(addr_equal)(p->xlat_addr, key->in_addr) ||
-	    (p->kind != MASQ_K_FWD && p->kind != MASQ_K_REV))
-		return NULL;
-	return p;
-}
-
-/*
- * RFC 6146 section 3.5.2 reduced to what both directions have shown. Half
- * closed is still in use. A RST closes, and any later packet that is no RST
- * takes that back (RFC 7857 section 2.2).
- */
-MASQ_INLINE __u8 FN(flow_state)(__u8 proto, __u8 out, __u8 in)
-{
-	if (proto != IPPROTO_TCP)
-		return out & in & MASQ_SEEN_TWO ? MASQ_ST_ESTABLISHED
-						: MASQ_ST_NEW;
-	if ((out | in) & MASQ_SEEN_RST)
-		return MASQ_ST_CLOSED;
-	if (out & in & MASQ_SEEN_FIN)
-		return MASQ_ST_CLOSED;
-	if (!(out & in & MASQ_SEEN_ACK))
-		return MASQ_ST_NEW;
-	return (out | in) & MASQ_SEEN_FIN ? MASQ_ST_CLOSING
-					  : MASQ_ST_ESTABLISHED;
+	return port && port < 1024 && port != 443 && port != 500;
 }
 
 /* Ticks that a flow may be idle: RFC 4787 REQ-5, 5382 REQ-5, 5508 REQ-2. */
-MASQ_INLINE __u32 FN(flow_timeout)(const struct masq_policy *pol, __u8 proto,
-				   __u8 kind, __u8 state, __u8 out, __u8 in)
+MASQ_INLINE __u32 FN(flow_timeout)(const struct masq_policy *pol,
+				   const KEY *key, __u8 kind, __u8 out, __u8 in)
 {
+	__u8 state;
+
 	/* nobody answered a flow from outside: a quarter of the shortest */
 	if (kind == MASQ_K_INBOUND && !out)
 		return pol->timeout[MASQ_T_UDP_UNREPLIED] / 4;
-	switch (proto) {
-	case IPPROTO_TCP:
+	state = masq_flow_state(key->proto, out, in);
+	if (key->proto == IPPROTO_TCP)
 		return state == MASQ_ST_ESTABLISHED || state == MASQ_ST_CLOSING
 			       ? pol->timeout[MASQ_T_TCP_ESTABLISHED]
 			       : pol->timeout[MASQ_T_TCP_TRANSITORY];
-	case IPPROTO_UDP:
-	case IPPROTO_UDPLITE:
-		return out && in ? pol->timeout[MASQ_T_UDP]
-				 : pol->timeout[MASQ_T_UDP_UNREPLIED];
-	case PROTO_ICMP:
-		return pol->timeout[MASQ_T_ICMP];
-	default:
-		return pol->timeout[MASQ_T_OTHER];
+	if (FN(proto_is_udp)(key->proto)) {
+		__u32 brief = pol->timeout[MASQ_T_UDP_UNREPLIED] / 4;
+
+		if (!out || !in)
+			return pol->timeout[MASQ_T_UDP_UNREPLIED];
+		return state != MASQ_ST_ESTABLISHED && FN(is_brief)(key, kind)
+			       ? brief
+			       : pol->timeout[MASQ_T_UDP];
 	}
+	return key->proto == PROTO_ICMP ? pol->timeout[MASQ_T_ICMP]
+					: pol->timeout[MASQ_T_OTHER];
 }
 
-/* `expires` for a flow seen now: the sixty-fourth covers packets that do not
- * refresh (flow_touch). */
-MASQ_INLINE __u32 FN(flow_expiry)(__u32 now, __u32 timeout)
-{
-	return now + timeout + timeout / 64 + 1;
-}
+/* --- counts of flows ------------------------------------------------------ */
 
 /* What is counted of this address as a pod; its key is left in *pod. */
 MASQ_INLINE struct masq_pod_usage *FN(pod_find)(const __be32 *addr,
@@ -109,20 +170,25 @@ MASQ_INLINE struct masq_pod_usage *FN(pod_find)(const __be32 *addr,
 	return bpf_map_lookup_elem(&masq_pods, pod);
 }
 
-MASQ_INLINE void FN(pod_usage)(const __be32 *addr, __s32 n)
+MASQ_INLINE int FN(pod_account)(const __be32 *addr, __s32 flows, __s32 closed)
 {
 	struct masq_pod_usage *u, first = {};
 	struct masq_addr pod;
 
 	u = FN(pod_find)(addr, &pod);
-	if (!u && n > 0) {
+	if (!u && flows > 0) {
 		/* another processor may be first */
 		bpf_map_update_elem(&masq_pods, &pod, &first, BPF_NOEXIST);
 		u = bpf_map_lookup_elem(&masq_pods, &pod);
 	}
+	if (!u)
+		return 0;
 	/* the end of a flow that was counted in an entry forgotten since */
-	if (u && (n > 0 || u->flows > 0))
-		__sync_fetch_and_add(&u->flows, n);
+	if (flows > 0 || (flows && u->flows > 0))
+		__sync_fetch_and_add(&u->flows, flows);
+	if (closed)
+		__sync_fetch_and_add(&u->closed, closed);
+	return 0;
 }
 
 /*
@@ -138,256 +204,209 @@ MASQ_INLINE bool FN(is_known_pod)(const __be32 *addr)
 	return u && u->flows > 0;
 }
 
-/* The flow's share in the totals and in its pod's quota. */
-MASQ_NOINLINE int FN(flow_account)(const KEY *key, __u32 kind, __s32 n)
+/* Does it count for its pod's quota? */
+MASQ_INLINE bool FN(has_quota)(__u8 kind, __u8 role)
+{
+	return kind == MASQ_K_FWD && role != MASQ_ROLE_HOST;
+}
+
+/* The flow's share in its budget and in its pod's quota, or its end. */
+MASQ_NOINLINE int FN(account)(const KEY *key, __u32 kind, __s32 n, __u32 closed)
 {
 	struct masq_usage *u = masq_usage_get();
+	__u32 budget = masq_budget_of(kind, key->role);
 
-	if (!u)
+	if (!u || budget >= MASQ_B_MAX)
 		return 0;
-	if (kind == MASQ_K_EIM) {
-		__sync_fetch_and_add(&u->eim, n);
-		return 0;
-	}
-	__sync_fetch_and_add(&u->flows, n);
-	if (kind == MASQ_K_INBOUND)
-		__sync_fetch_and_add(&u->inbound, n);
-	else if (key->role == MASQ_ROLE_HOST)
+	__sync_fetch_and_add(&u->flows[FAM == 6][budget], n);
+	if (kind == MASQ_K_FWD && key->role == MASQ_ROLE_HOST)
 		__sync_fetch_and_add(&u->host, n);
-	else if (kind != MASQ_K_RESERVED)
-		FN(pod_usage)(key->in_addr, n);
+	if (FN(has_quota)(kind, key->role))
+		MASQ_DO(FN(pod_account)(key->in_addr, n, closed ? n : 0));
 	return 0;
 }
 
-/*
- * Ends the flow whose owner is *f under *key: FWD first, so that no packet
- * finds a FWD record whose port is no longer held, then REV. Whoever wins the
- * first deletion does the rest.
- */
-MASQ_NOINLINE int FN(flow_end)(const KEY *key, FLOW *f)
-{
-	__u8 kind = f->kind;
-	FLOW *rev = NULL;
-	KEY peer;
+/* --- the end of a flow ------------------------------------------------------ */
 
+/* Key of the record that is in a slot. */
+MASQ_INLINE void FN(key_at)(KEY *key, const FLOW *f)
+{
+	__builtin_memset(key, 0, sizeof(*key));
+	FN(addr_copy)(key->in_addr, f->in_addr);
+	FN(addr_copy)(key->rem_addr, f->rem_addr);
+	key->in_port = f->in_port;
+	key->rem_port = f->rem_port;
+	key->proto = f->proto;
+	key->role = f->what & MASQ_W_ROLE;
+}
+
+/*
+ * Ends the flow whose owner is the record with this seq in the slot: FWD first,
+ * so that no packet finds a FWD record whose port is no longer held, then REV.
+ * Whoever wins the first does the rest; 1: it was us.
+ */
+MASQ_GLOBAL int FN(flow_end)(__u32 slot, __u32 seq)
+{
+	struct masq_aside *a = FN(aside)(slot);
+	__u32 peer, peer_seq, kind, last;
+	FLOW *f = FN(slot)(slot), *rev;
+	KEY key;
+
+	if (!f || !a || f->seq != (__u16)seq || !(f->what & MASQ_W_LIVE))
+		return 0;
+	kind = f->what >> MASQ_W_KIND;
+	FN(key_at)(&key, f);
+	peer = a->peer;
+	peer_seq = a->peer_seq;
+	if (kind != MASQ_K_EIM && masq_listened()) {
+		rev = kind == MASQ_K_FWD ? FN(slot)(peer) : NULL;
+		MASQ_DO(FN(event)(&key, f, rev && rev->seq == peer_seq
+						       ? &rev->tally : NULL,
+				  a->created, MASQ_EVENT(MASQ_EV_END, 0, 0)));
+	}
+	last = FN(remove)(slot, seq);
+	if (!last)
+		return 0;
 	if (kind == MASQ_K_FWD)
-		rev = FN(peer)(key, f, &peer);
-	if (kind != MASQ_K_EIM) {
-		if (rev) /* for the event: one record tells both directions */
-			f->ingress = rev->ingress;
-		MASQ_DO(FN(event)(key, f, MASQ_EV_END, 0, 0));
-	}
-	if (bpf_map_delete_elem(&FLOWS, key))
-		return 0;
-	if (rev)
-		bpf_map_delete_elem(&FLOWS, &peer);
-	MASQ_DO(FN(flow_account)(key, kind, -1));
-	return 1;
-}
-
-/* Ends the flow to which a REV record belongs, or just the record when its
- * owner is gone. *key is room for the owner's key. */
-MASQ_INLINE void FN(rev_end)(const KEY *rev, FLOW *r, KEY *key)
-{
-	FLOW *owner = FN(peer)(rev, r, key);
-
-	if (!owner) {
-		bpf_map_delete_elem(&FLOWS, rev);
-		return;
-	}
-	MASQ_DO(FN(flow_end)(key, owner));
-}
-
-/* Ends a flow by whichever of its records is in hand. */
-MASQ_NOINLINE int FN(flow_end_any)(const KEY *key, FLOW *f)
-{
-	KEY owner;
-
-	if (f->kind == MASQ_K_REV)
-		FN(rev_end)(key, f, &owner);
-	else
-		MASQ_DO(FN(flow_end)(key, f));
-	return 0;
-}
-
-/* May a flow be ended to make room? Contract: established ones never. */
-MASQ_INLINE bool FN(flow_reclaimable)(const FLOW *f)
-{
-	return f->state == MASQ_ST_NEW || f->state == MASQ_ST_CLOSED;
-}
-
-/* When the hand has to look at a flow next, unless it is under pressure. */
-MASQ_INLINE __u32 FN(hand_look)(__u32 now, __u32 expires)
-{
-	return masq_passed(now + MASQ_HAND_REST, expires + 1)
-		       ? expires + 1
-		       : now + MASQ_HAND_REST;
-}
-
-MASQ_NOINLINE int FN(ring_push)(const KEY *key, __u32 created, __u32 look)
-{
-	struct masq_usage *u = masq_usage_get();
-	SLOT slot;
-
-	slot.key = *key;
-	slot.created = created;
-	slot.look = look;
-	if (bpf_map_push_elem(&RING, &slot, 0))
-		return 0;
-	if (u)
-		__sync_fetch_and_add(&u->ring[FAM == 6], 1);
+		MASQ_DO(FN(remove)(peer, peer_seq));
+	MASQ_DO(FN(account)(&key, kind, -1,
+			    masq_flow_state(key.proto, last >> 8, last >> 16) ==
+				    MASQ_ST_CLOSED));
 	return 1;
 }
 
 /*
- * One step of the reclaim hand: takes the oldest key from the ring and frees
- * its flow or puts it back. Returns what it did with it.
+ * Ends a flow by whichever of its records this is. A REV record whose owner is
+ * gone would be removed by who ended that; it is not waited for.
  */
-MASQ_GLOBAL int FN(reclaim_one)(__u32 now, __u32 pressure)
+MASQ_GLOBAL int FN(flow_end_any)(__u32 slot, __u32 seq, __u32 kind)
 {
-	struct masq_usage *u = masq_usage_get();
-	SLOT slot;
+	struct masq_aside *a;
+	FLOW *owner;
+
+	if (kind != MASQ_K_REV)
+		return FN(flow_end)(slot, seq);
+	a = FN(aside)(slot);
+	if (!a)
+		return 0;
+	if (FN(flow_end)(a->peer, a->peer_seq))
+		return 1;
+	owner = FN(slot)(a->peer);
+	if (owner && owner->seq != a->peer_seq)
+		MASQ_DO(FN(remove)(slot, seq));
+	return 0;
+}
+
+/* --- what a packet changes -------------------------------------------------- */
+
+/* What was seen of the flow and when it ends, if it is still there. */
+MASQ_GLOBAL int FN(flow_set)(__u32 slot, __u32 seq, __u32 seen, __u32 expires)
+{
+	__u32 page = slot >> MASQ_PAGE_SHIFT;
+	struct masq_lock *lock = FN(page_lock)(page);
+	PAGE *p = FN(page)(page);
 	FLOW *f;
 
-	if (bpf_map_pop_elem(&RING, &slot))
-		return MASQ_HAND_EMPTY;
-	if (u)
-		__sync_fetch_and_add(&u->ring[FAM == 6], -1);
-	if (!pressure && !masq_passed(now, slot.look) &&
-	    FN(ring_push)(&slot.key, slot.created, slot.look))
-		return MASQ_HAND_KEPT;
-	f = bpf_map_lookup_elem(&FLOWS, &slot.key);
-	if (!f || !FN(flow_is_owner)(f) || f->created != slot.created)
-		/* ended before: a slot of the ring, no room in the table */
-		return pressure == MASQ_PRESSURE_TABLE ? MASQ_HAND_KEPT
-						       : MASQ_HAND_FREED;
-	/* a tick of grace: nobody may still be using it */
-	if (masq_passed(now, f->expires + 1)) {
-		if (f->kind != MASQ_K_EIM)
-			masq_stat(MASQ_S_EXPIRED, 1);
-		MASQ_DO(FN(flow_end)(&slot.key, f));
-		return MASQ_HAND_FREED;
-	}
-	if (f->kind == MASQ_K_EIM ? pressure
-				  : pressure == MASQ_PRESSURE_TABLE &&
-					    FN(flow_reclaimable)(f)) {
-		masq_stat(MASQ_S_RECLAIMED, 1);
-		MASQ_DO(FN(flow_end)(&slot.key, f));
-		return MASQ_HAND_FREED;
-	}
-	/*
-	 * New flows leave MASQ_RING_RESERVE slots free for this; should it
-	 * fail all the same, the record would never be found again.
-	 */
-	if (!FN(ring_push)(&slot.key, slot.created,
-			   FN(hand_look)(now, f->expires)))
-		MASQ_DO(FN(flow_end)(&slot.key, f));
-	return MASQ_HAND_KEPT;
-}
-
-#ifdef MASQ_MODERN
-static long FN(reclaim_step)(__u32 i, __u32 *slot)
-{
-	struct masq_scratch *s = masq_scratch_get(*slot & 1);
-	int did;
-
-	if (!s)
-		return 1;
-	did = FN(reclaim_one)(s->now, s->pressure);
-	if (did == MASQ_HAND_FREED)
-		s->freed++;
-	return did == MASQ_HAND_EMPTY || s->freed >= s->want;
-}
-#endif
-
-/*
- * Moves the hand up to `budget` keys on, until `want` have been freed; the
- * time is that of the scratch slot. Kernels without bpf_loop do at most
- * MASQ_HAND_LEGACY steps.
- */
-MASQ_GLOBAL __u32 FN(reclaim)(__u32 slot, __u32 budget, __u32 want,
-			      __u32 pressure)
-{
-	struct masq_scratch *s = masq_scratch_get(slot & 1);
-
-	if (!s)
+	if (!p || !lock)
 		return 0;
-	s->freed = 0;
-	s->want = want;
-	s->pressure = pressure;
-#ifdef MASQ_MODERN
-	bpf_loop(budget, FN(reclaim_step), &slot, 0);
-#else
-	for (__u32 i = 0; i < MASQ_HAND_LEGACY; i++) {
-		int did;
-
-		if (i >= budget || s->freed >= want)
-			break;
-		did = FN(reclaim_one)(s->now, pressure);
-		if (did == MASQ_HAND_EMPTY)
-			break;
-		if (did == MASQ_HAND_FREED)
-			s->freed++;
+	f = &p->slot[slot & (MASQ_PAGE_SLOTS - 1)];
+	bpf_spin_lock(&lock->lock);
+	if (f->seq == (__u16)seq && f->what & MASQ_W_LIVE) {
+		f->out_seen = seen;
+		f->in_seen = seen >> 8;
+		f->expires = expires;
+		if ((__s32)(p->label.soonest - expires) > 0) {
+			p->label.soonest = expires;
+			p->label.changes++;
+		}
 	}
-#endif
-	return s->freed;
+	bpf_spin_unlock(&lock->lock);
+	return 0;
+}
+
+/* Moves the expiry on, and notes that the flow is older than two seconds. */
+MASQ_GLOBAL int FN(flow_renew)(__u32 slot, __u32 seq, __u32 expires, __u32 late)
+{
+	struct masq_lock *lock = FN(page_lock)(slot >> MASQ_PAGE_SHIFT);
+	FLOW *f = FN(slot)(slot);
+
+	if (!f || !lock)
+		return 0;
+	bpf_spin_lock(&lock->lock);
+	if (f->seq == (__u16)seq && f->what & MASQ_W_LIVE) {
+		if ((__s32)(expires - f->expires) > 0)
+			f->expires = expires;
+		f->out_seen |= late;
+		f->in_seen |= late >> 8;
+	}
+	bpf_spin_unlock(&lock->lock);
+	return 0;
 }
 
 /*
  * Refreshes a flow that a packet has just used, at most once a tick: sets
- * last_seen, and when a 64th of the timeout has gone by also `expires`,
- * of both records.
+ * last_seen, and when a 64th of the timeout has gone by also `expires`, of
+ * both records.
  */
-MASQ_NOINLINE int FN(flow_touch)(const KEY *key, FLOW *f, __u32 now)
+MASQ_NOINLINE int FN(flow_touch)(const KEY *key, VIEW *v, __u32 now,
+				 enum masq_dir dir)
 {
 	struct masq_policy *pol = masq_policy_of(masq_half());
-	__u32 timeout;
-	FLOW *peer;
-	KEY pk;
+	__u32 timeout, expires, late = 0;
+	struct masq_aside *a;
 
-	f->last_seen = now;
-	if (!pol)
+	v->at->last_seen = now;
+	a = FN(aside)(v->slot);
+	if (!pol || !a)
 		return 0;
-	timeout = FN(flow_timeout)(pol, key->proto, f->kind, f->state,
-				   f->out_seen, f->in_seen);
-	if (!masq_passed(now + timeout, f->expires))
+	if (key->proto != IPPROTO_TCP &&
+	    !((v->out_seen | v->in_seen) & MASQ_SEEN_LATE) && v->out_seen &&
+	    v->in_seen && now - a->created >= masq_two_seconds(pol))
+		late = dir == MASQ_EGRESS ? MASQ_SEEN_LATE
+					  : MASQ_SEEN_LATE << 8;
+	timeout = FN(flow_timeout)(pol, key, v->kind, v->out_seen | late,
+				   v->in_seen | late >> 8);
+	if (!late && !masq_passed(now + timeout, v->expires))
 		return 0;
-	f->expires = FN(flow_expiry)(now, timeout);
-	if (f->kind == MASQ_K_FWD || f->kind == MASQ_K_REV) {
-		peer = FN(peer)(key, f, &pk);
-		if (peer)
-			peer->expires = f->expires;
-	}
+	expires = now + masq_lasting(timeout);
+	MASQ_DO(FN(flow_renew)(v->slot, v->seq, expires, late));
+	if (v->kind == MASQ_K_FWD || v->kind == MASQ_K_REV)
+		MASQ_DO(FN(flow_renew)(a->peer, a->peer_seq, expires, late));
 	return 1;
 }
 
 /* Does this packet only repeat what its flow has seen? Then the record in
  * hand is all it needs. */
-MASQ_INLINE bool FN(is_routine)(const PKT *pkt, const FLOW *f,
+MASQ_INLINE bool FN(is_routine)(const PKT *pkt, const VIEW *v,
 				const enum masq_dir dir)
 {
-	__u8 seen = dir == MASQ_EGRESS ? f->out_seen : f->in_seen;
+	__u8 seen = dir == MASQ_EGRESS ? v->out_seen : v->in_seen;
 
-	if (pkt->key.proto == IPPROTO_TCP)
-		return pkt->class == MASQ_C_ACK && (seen & MASQ_SEEN_ACK) &&
-		       (f->state == MASQ_ST_ESTABLISHED ||
-			f->state == MASQ_ST_CLOSING);
-	return (seen & MASQ_SEEN_TWO) && (f->in_seen && f->out_seen);
+	if (pkt->key.proto == IPPROTO_TCP) {
+		__u8 both = v->out_seen & v->in_seen;
+
+		return pkt->class == MASQ_C_ACK && both & MASQ_SEEN_ACK &&
+		       !(both & MASQ_SEEN_FIN) &&
+		       !((v->out_seen | v->in_seen) & MASQ_SEEN_RST);
+	}
+	return (seen & MASQ_SEEN_TWO) && v->in_seen && v->out_seen;
 }
 
-/* Counts the packet and brings its record up to date, the common way. */
-MASQ_INLINE void FN(flow_count)(struct __sk_buff *skb, const PKT *pkt, FLOW *f,
-				const enum masq_dir dir)
+/*
+ * Counts the packet. Each record counts in its own place: FWD egress, REV
+ * ingress, KEEP and INBOUND both.
+ */
+MASQ_INLINE void FN(flow_count)(struct __sk_buff *skb, const PKT *pkt,
+				const VIEW *v, const enum masq_dir dir)
 {
-	struct masq_count *c = dir == MASQ_EGRESS ? &f->egress : &f->ingress;
 	__u32 packets, bytes;
 
 	FN(packet_size)(skb, pkt, &packets, &bytes);
-	/* not atomic: two processors in one direction of one flow may lose a
-	 * count here, never in the per-CPU prefix counters */
 	if (!(masq_features & MASQ_FEAT_NO_FLOW_COUNT)) {
-		c->packets += packets;
-		c->bytes += bytes;
+		if (dir == MASQ_EGRESS || v->kind == MASQ_K_REV)
+			masq_tally_add(&v->at->tally, packets, bytes);
+		else
+			masq_tally_add(&v->at->back, packets, bytes);
 	}
-	masq_count_prefix(f->prefix, dir, packets, bytes, 0);
+	masq_count_prefix(v->prefix, dir, packets, bytes, 0);
 }

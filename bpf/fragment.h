@@ -44,14 +44,15 @@ MASQ_NOINLINE int FN(fragment)(struct __sk_buff *skb, PKT *pkt,
 {
 	struct masq_frag_key key;
 	struct masq_frag *note;
-	FLOW *f;
+	VIEW v, *f = &v;
 	__u8 other = dir == MASQ_EGRESS ? MASQ_K_FWD : MASQ_K_REV;
 
 	if (!FN(proto_has_ports)(pkt->proto) && pkt->proto != PROTO_ICMP) {
 		/* without ports the fragment itself names its flow */
-		f = bpf_map_lookup_elem(&FLOWS, &pkt->key);
-		if (!f || !FN(flow_live)(f, masq_now()))
+		if (!FN(see)(&pkt->key, f) || !FN(live)(f, masq_now()))
 			return MASQ_NOT_OURS;
+		if (dir == MASQ_INGRESS && f->kind == MASQ_K_FWD)
+			return MASQ_R_NONE;
 		masq_count_prefix(f->prefix, dir, 1, pkt->l3_len, 0);
 		if (f->kind != other)
 			return MASQ_R_NONE;
@@ -166,7 +167,7 @@ MASQ_NOINLINE int FN(fragment_hold)(struct __sk_buff *skb, const PKT *pkt,
  * releases what came early. The packet may have been rewritten by now.
  */
 MASQ_NOINLINE int FN(fragment_first)(struct __sk_buff *skb, const PKT *pkt,
-				     const FLOW *f, enum masq_dir dir)
+				     const VIEW *f, enum masq_dir dir)
 {
 	struct masq_frag_key key;
 	struct masq_frag note = {};

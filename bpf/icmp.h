@@ -16,13 +16,17 @@ struct FN(quote) {
 	__be16 ip_check;
 };
 
+_Static_assert(sizeof(struct FN(quote)) <=
+		       sizeof(((struct masq_scratch *)0)->quote),
+	       "quote");
+
 /*
  * Reads the quote. An error that comes in quotes what went out, so inside is
  * its source; one that goes out quotes what came in. False: nothing in it that
  * could name a flow.
  */
-MASQ_INLINE bool FN(parse_quote)(struct __sk_buff *skb, const PKT *pkt,
-				 struct FN(quote) * q, enum masq_dir dir)
+MASQ_NOINLINE int FN(parse_quote)(struct __sk_buff *skb, const PKT *pkt,
+				  struct FN(quote) * q, enum masq_dir dir)
 {
 	struct {
 		__be16 source;
@@ -114,8 +118,8 @@ struct FN(quote_fields) {
  * Writes addr:port into the quote and corrects the outer ICMP checksum. 0, or
  * negative when half of it may have been written.
  */
-MASQ_INLINE int FN(rewrite_quote)(struct __sk_buff *skb, const PKT *pkt,
-				  const struct FN(quote) * q, const FLOW *f,
+MASQ_NOINLINE int FN(rewrite_quote)(struct __sk_buff *skb, const PKT *pkt,
+				  const struct FN(quote) * q, const VIEW *f,
 				  enum masq_dir dir)
 {
 	__u8 proto = q->key.proto;
@@ -177,21 +181,24 @@ MASQ_NOINLINE int FN(icmp_error)(struct __sk_buff *skb, PKT *pkt,
 				 enum masq_dir dir)
 {
 	__u8 translated = dir == MASQ_INGRESS ? MASQ_K_REV : MASQ_K_FWD;
-	struct FN(quote) q;
+	struct masq_scratch *s = masq_scratch_get(0);
+	struct FN(quote) * q;
 	__u32 packets, bytes;
-	FLOW *f;
+	VIEW v, *f = &v;
 	int ret = 0;
 
-	if (!FN(parse_quote)(skb, pkt, &q, dir))
+	if (!s)
 		return MASQ_NOT_OURS;
-	f = bpf_map_lookup_elem(&FLOWS, &q.key);
-	if (!f || !FN(flow_live)(f, masq_now()))
+	q = (struct FN(quote) *)s->quote;
+	if (!FN(parse_quote)(skb, pkt, q, dir))
+		return MASQ_NOT_OURS;
+	if (!FN(see_out_of_line)(&q->key, f) || !FN(live)(f, masq_now()))
 		return MASQ_NOT_OURS;
 	/* it must go back to the address that the quoted packet came from;
 	 * anything else only pretends to belong to this flow */
 	if (!(dir == MASQ_INGRESS
-		      ? FN(addr_equal)(pkt->key.in_addr, q.key.in_addr)
-		      : FN(addr_equal)(pkt->key.rem_addr, q.key.rem_addr)))
+		      ? FN(addr_equal)(pkt->key.in_addr, q->key.in_addr)
+		      : FN(addr_equal)(pkt->key.rem_addr, q->key.rem_addr)))
 		return MASQ_NOT_OURS;
 	/* nor does a pod know what this node looks like from outside */
 	if (f->kind != translated && f->kind != MASQ_K_KEEP &&
@@ -215,6 +222,6 @@ MASQ_NOINLINE int FN(icmp_error)(struct __sk_buff *skb, PKT *pkt,
 		ret = FN(rewrite)(skb, pkt, f->xlat_addr, pkt->key.in_port, 0,
 				  MASQ_EGRESS);
 	if (!ret)
-		ret = FN(rewrite_quote)(skb, pkt, &q, f, dir);
+		ret = FN(rewrite_quote)(skb, pkt, q, f, dir);
 	return ret ? MASQ_R_REWRITE : MASQ_R_NONE;
 }

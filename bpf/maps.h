@@ -57,25 +57,21 @@ MASQ_MAP(masq_local, BPF_MAP_TYPE_HASH, struct masq_addr, __u32, 4096,
 MASQ_MAP(masq_uplinks, BPF_MAP_TYPE_ARRAY, __u32, struct masq_uplink,
 	 MASQ_MAX_UPLINKS, 0);
 
-/* --- flows ------------------------------------------------------------ */
-/*
- * 48 bytes of element header, 16 of key and 64 of value make 128: with
- * preallocation every IPv4 record is two whole cache lines.
- */
-MASQ_MAP(masq_flows4, BPF_MAP_TYPE_HASH, struct masq_key4, struct masq_flow4,
-	 2 * MASQ_DEFAULT_MAX_FLOWS, 0);
-MASQ_MAP(masq_flows6, BPF_MAP_TYPE_HASH, struct masq_key6, struct masq_flow6,
-	 2 * MASQ_DEFAULT_MAX_FLOWS, BPF_F_NO_PREALLOC);
-
-#define MASQ_QUEUE(name, value_type)                                 \
-	struct {                                                     \
-		__uint(type, BPF_MAP_TYPE_QUEUE);                    \
-		__uint(key_size, 0);                                 \
-		__type(value, value_type);                           \
-		__uint(max_entries, MASQ_DEFAULT_MAX_FLOWS / 4 * 5); \
-	} name SEC(".maps")
-MASQ_QUEUE(masq_ring4, struct masq_slot4);
-MASQ_QUEUE(masq_ring6, struct masq_slot6);
+/* --- flows, see table.h ------------------------------------------------- */
+/* user space reads these by mmap, and makes them as large as maxFlows asks */
+MASQ_MAP(masq_flows4, BPF_MAP_TYPE_ARRAY, __u32, struct masq_page4, 3,
+	 BPF_F_MMAPABLE);
+MASQ_MAP(masq_flows6, BPF_MAP_TYPE_ARRAY, __u32, struct masq_page6, 3,
+	 BPF_F_MMAPABLE);
+MASQ_MAP(masq_aside4, BPF_MAP_TYPE_ARRAY, __u32, struct masq_aside_page, 3,
+	 BPF_F_MMAPABLE);
+MASQ_MAP(masq_aside6, BPF_MAP_TYPE_ARRAY, __u32, struct masq_aside_page, 3,
+	 BPF_F_MMAPABLE);
+/* not mmapable: no map with a lock is */
+MASQ_MAP(masq_locks, BPF_MAP_TYPE_ARRAY, __u32, struct masq_lock, MASQ_LOCKS,
+	 0);
+MASQ_MAP(masq_next_hops, BPF_MAP_TYPE_ARRAY, __u32, struct masq_next_hop,
+	 MASQ_MAX_NEXT_HOPS, 0);
 
 /* --- fragments: no NAT state, so these may be LRU ---------------------- */
 MASQ_MAP(masq_frags, BPF_MAP_TYPE_LRU_HASH, struct masq_frag_key,
@@ -144,7 +140,10 @@ struct masq_scratch {
 	__u32 half; /* of the policy */
 	__u32 prefix;
 	__u32 snat;
-	__u32 ifindex;
+	/* where a packet goes other than on: interfaces, 0 for none */
+	__u32 redirect; /* into the pod behind it (fast path) */
+	__u32 ifindex; /* that the packet goes out by or comes in by */
+	__u32 pod_ifindex; /* that it came from */
 	__u8 kind; /* enum masq_kind */
 	__u8 class; /* enum masq_class */
 	__u8 seen; /* MASQ_SEEN_* of the packet */
@@ -152,11 +151,16 @@ struct masq_scratch {
 	__be32 node[4]; /* to translate to, when the FIB has told; or 0 */
 	/* a packet that is not simple */
 	__u64 pkt[16];
+	__u64 quote[8]; /* what an ICMP error quotes */
 	/* made on the way */
-	struct masq_flow6 flow; /* record to insert */
+	struct masq_flow6 flow; /* record to make */
+	struct masq_aside aside;
 	struct masq_key6 rev; /* key of its REV record, the port being tried */
-	struct masq_key6 hint; /* of an EIM record; of a flow to end */
+	struct masq_key6 hint; /* of an EIM record */
+	__u32 owner_slot;
+	__u32 rev_slot;
 	/* port search */
+	struct masq_crowd_key crowd;
 	__u32 min;
 	__u32 size;
 	__u32 at; /* offset of the next probe */
@@ -164,14 +168,33 @@ struct masq_scratch {
 	__u32 probes;
 	__u32 resting; /* the closed port met that rested longest, + 1 */
 	__u32 rested; /* how long; ticks */
+	__u32 waiting; /* the same of the ports whose flow nobody answered */
+	__u32 waited;
+	__u32 holder; /* slot of the record that has to end first, or MASQ_NO_SLOT */
+	__u32 holder_seq;
+	__u32 holder_kind;
+	__u32 moved; /* the port is not the pod's own */
 	__s32 result;
-	/* reclaim */
+	/* looking for room */
+	__u32 budget; /* enum masq_budget that it is looked for in */
+	__u32 of_pod; /* of the flow's pod alone */
+	__u32 pressure; /* live flows may go */
 	__u32 freed;
-	__u32 want;
-	__u32 pressure; /* enum masq_pressure */
-	__u32 quota_tick; /* of the last walk for a pod over its quota */
-	struct masq_slot6 head; /* of the ring */
+	__u32 ended; /* wanted or not */
+	__u32 soonest; /* of a label that is being made */
+	__u32 flagged;
+	__u64 pods;
+	__u32 at_page;
+	__u32 labels; /* that may still be passed by */
+	__u32 page; /* that is worth opening */
+	__u32 full; /* enum masq_record that has no place */
+	__u32 idle; /* ticks, of the flow that rank() was asked about */
+	__u32 best_rank; /* enum masq_rank */
+	__u32 best_idle; /* ticks */
+	__u32 best_page;
+	__u64 pod_bit;
 	struct masq_addr pod; /* key in masq_pods */
+	struct masq_ctl ctl; /* slot 1: the request */
 };
 MASQ_MAP(masq_scratch, BPF_MAP_TYPE_PERCPU_ARRAY, __u32, struct masq_scratch, 2,
 	 0);

@@ -50,30 +50,44 @@ MASQ_INLINE __u32 masq_vlan(struct __sk_buff *skb, __be16 *proto)
 	return off;
 }
 
+/* One seal a direction: what came in may have to be translated going out. */
+MASQ_INLINE __u32 masq_seal_of(const enum masq_dir dir)
+{
+	return dir == MASQ_EGRESS ? masq_seal : ~masq_seal;
+}
+
 MASQ_INLINE int masq_hook(struct __sk_buff *skb, const __u32 l2_len,
 			  const enum masq_dir dir)
 {
 	__be16 proto = skb->protocol;
-	__u32 l3_off = l2_len, reason = MASQ_R_NOT_IP;
-	struct masq_redirect to = {};
+	__u32 l3_off = l2_len;
+	int reason = MASQ_R_NOT_IP;
+	struct masq_scratch *s;
 
-	if (dir == MASQ_EGRESS && masq_seal &&
-	    unlikely(skb->cb[0] == masq_seal))
+	if (masq_seal && unlikely(skb->cb[0] == masq_seal_of(dir)))
 		return TC_NEXT;
 	if (l2_len && unlikely(proto != bpf_htons(ETH_P_IP) &&
 			       proto != bpf_htons(ETH_P_IPV6)))
 		l3_off = masq_vlan(skb, &proto);
 	if (proto == bpf_htons(ETH_P_IP))
-		reason = packet_v4(skb, l3_off, l2_len, dir, &to);
+		reason = hook_v4(skb, l3_off, l2_len, dir);
 	else if (proto == bpf_htons(ETH_P_IPV6))
-		reason = packet_v6(skb, l3_off, l2_len, dir, &to);
-	if (masq_features & MASQ_FEAT_FAST && to.peer)
-		return bpf_redirect_peer(to.peer, 0);
-	if (unlikely(to.answer)) {
-		masq_stat(reason, 1);
-		return bpf_redirect_neigh(to.answer, NULL, 0, 0);
+		reason = hook_v6(skb, l3_off, l2_len, dir);
+	if (likely(reason == MASQ_R_NONE)) {
+		/* it has had its treatment, whatever hook it meets next */
+		skb->cb[0] = masq_seal_of(dir);
+		return TC_NEXT;
 	}
-	return masq_verdict(reason);
+	if (likely(!(reason & MASQ_ELSEWHERE)))
+		return masq_verdict(reason);
+	reason &= ~MASQ_ELSEWHERE;
+	s = masq_scratch_get(0);
+	if (!s)
+		return TC_DROP;
+	if (masq_features & MASQ_FEAT_FAST && reason == MASQ_R_NONE)
+		return bpf_redirect_peer(s->redirect, 0);
+	masq_stat(reason, 1);
+	return bpf_redirect_neigh(s->redirect, NULL, 0, 0);
 }
 
 SEC("tc")
@@ -137,15 +151,16 @@ int masq_pod_out(struct __sk_buff *skb)
 	return TC_NEXT;
 }
 
-MASQ_INLINE int masq_ctl_reclaim(struct masq_ctl *ctl)
+MASQ_INLINE int masq_ctl_reclaim(struct masq_scratch *s)
 {
-	struct masq_scratch *s = masq_scratch_get(1);
+	__u32 pages = s->ctl.count;
 
-	if (!s)
-		return -2;
 	s->now = masq_now();
-	ctl->count = reclaim_v4(1, ctl->count, ctl->count, 0) +
-		     reclaim_v6(1, ctl->count, ctl->count, 0);
+	s->half = masq_half();
+	s->ended = 0;
+	MASQ_DO(reclaim_v4(1, pages));
+	MASQ_DO(reclaim_v6(1, pages));
+	s->ctl.count = s->ended;
 	return 0;
 }
 
@@ -156,34 +171,41 @@ MASQ_INLINE int masq_ctl_reclaim(struct masq_ctl *ctl)
 SEC("tc")
 int masq_ctl(struct __sk_buff *skb)
 {
-	struct masq_ctl ctl;
+	struct masq_scratch *s = masq_scratch_get(1);
+	struct masq_ctl *ctl;
 	int ret = -22; /* EINVAL */
+	bool v6;
 
-	if (bpf_skb_load_bytes(skb, MASQ_CTL_OFFSET, &ctl, sizeof(ctl)))
+	if (!s)
 		return TC_DROP;
-	switch (ctl.op) {
+	ctl = &s->ctl;
+	if (bpf_skb_load_bytes(skb, MASQ_CTL_OFFSET, ctl, sizeof(*ctl)))
+		return TC_DROP;
+	v6 = ctl->family == 6;
+	switch (ctl->op) {
 	case MASQ_CTL_CLOCK:
-		ctl.now_ns = bpf_ktime_get_ns();
-		ctl.jiffies = bpf_jiffies64();
+		ctl->now_ns = bpf_ktime_get_ns();
+		ctl->jiffies = bpf_jiffies64();
 		ret = 0;
 		break;
 	case MASQ_CTL_EXPLAIN:
-		ret = ctl.family == 6 ? ctl_explain_v6(skb, &ctl)
-				      : ctl_explain_v4(skb, &ctl);
+		ret = v6 ? ctl_explain_v6(skb) : ctl_explain_v4(skb);
 		break;
 	case MASQ_CTL_DELETE:
-		ret = ctl.family == 6 ? ctl_delete_v6(&ctl)
-				      : ctl_delete_v4(&ctl);
+		ret = v6 ? ctl_delete_v6(1) : ctl_delete_v4(1);
 		break;
 	case MASQ_CTL_SEED:
-		ret = ctl.family == 6 ? ctl_seed_v6(&ctl) : ctl_seed_v4(&ctl);
+		ret = v6 ? ctl_seed_v6(1) : ctl_seed_v4(1);
+		break;
+	case MASQ_CTL_FIND:
+		ret = v6 ? ctl_find_v6(1) : ctl_find_v4(1);
 		break;
 	case MASQ_CTL_RECLAIM:
-		ret = masq_ctl_reclaim(&ctl);
+		ret = masq_ctl_reclaim(s);
 		break;
 	}
-	ctl.error = ret;
-	if (bpf_skb_store_bytes(skb, MASQ_CTL_OFFSET, &ctl, sizeof(ctl), 0))
+	ctl->error = ret;
+	if (bpf_skb_store_bytes(skb, MASQ_CTL_OFFSET, ctl, sizeof(*ctl), 0))
 		return TC_DROP;
 	return 0;
 }

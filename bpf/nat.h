@@ -4,9 +4,10 @@
  * a masqueraded flow, the single record of a kept or inbound one. Included
  * once per family by family.h.
  *
- * A port is claimed by inserting its REV record with BPF_NOEXIST: one atomic
- * step between all processors. The FWD record follows; when that fails the
- * REV record is taken back.
+ * A port is claimed by making its REV record, which one processor can. The FWD
+ * record follows; when that fails the REV record is taken back. Then both are
+ * published, REV first: before the FWD record is there nothing goes out under
+ * that port, so nothing comes in that would not find its owner.
  */
 
 /* Does a socket of the node itself use or listen on this port towards the
@@ -45,51 +46,89 @@ MASQ_NOINLINE int FN(host_owns)(struct __sk_buff *skb, const KEY *rev)
 	return 1;
 }
 
-/* Insert; another processor in the same bucket (-EBUSY) is waited out. */
-MASQ_INLINE int FN(flow_insert)(const KEY *key, const FLOW *flow)
+/* A port held by a flow that may have to make way for it, should all others be
+ * taken too: of closed ones the one that rested longest (RFC 6888 REQ-8), else
+ * of those that nobody answered. */
+MASQ_INLINE void FN(note_holder)(struct masq_scratch *s, const KEY *rev,
+				 const VIEW *held)
 {
-	int ret = bpf_map_update_elem(&FLOWS, key, flow, BPF_NOEXIST);
+	__u32 rested = s->now - held->last_seen;
 
-	if (unlikely(ret == -16))
-		ret = bpf_map_update_elem(&FLOWS, key, flow, BPF_NOEXIST);
-	if (unlikely(ret == -16))
-		ret = bpf_map_update_elem(&FLOWS, key, flow, BPF_NOEXIST);
-	return ret;
+	if (held->kind != MASQ_K_REV)
+		return;
+	switch (masq_flow_state(rev->proto, held->out_seen, held->in_seen)) {
+	case MASQ_ST_CLOSED:
+		if (!s->resting || rested > s->rested) {
+			s->resting = bpf_ntohs(rev->in_port) + 1;
+			s->rested = rested;
+		}
+		break;
+	case MASQ_ST_NEW:
+		if (!held->in_seen && (!s->waiting || rested > s->waited)) {
+			s->waiting = bpf_ntohs(rev->in_port) + 1;
+			s->waited = rested;
+		}
+		break;
+	}
 }
 
 /*
- * Claims the port in scratch->rev with record scratch->flow. 0: ours. -EEXIST
- * (17): taken, by a live flow or by the host. -E2BIG (7): the table is full.
+ * Can the port in scratch->rev be had? 0: yes, once scratch->holder has ended,
+ * if there is one. -EEXIST (17): a live flow has it, or the host. `force`: what
+ * is closed (1) or unanswered (2) has to make way.
  */
-MASQ_GLOBAL int FN(claim_port)(struct __sk_buff *skb, __u32 slot)
+MASQ_GLOBAL int FN(look_at_port)(struct __sk_buff *skb, __u32 slot, __u32 force)
 {
 	struct masq_scratch *s = masq_scratch_get(slot & 1);
-	FLOW *held;
 	KEY *rev;
+	VIEW v;
 
 	if (!s)
-		return -7;
+		return MASQ_THERE;
 	rev = (KEY *)&s->rev;
-	held = bpf_map_lookup_elem(&FLOWS, rev);
-	if (held) {
-		if (FN(flow_live)(held, s->now)) {
-			/* RFC 6888 REQ-8: a closed one, the longest at rest,
-			 * before a failure */
-			__u32 rested = s->now - held->last_seen;
+	s->holder = MASQ_NO_SLOT;
+	if (FN(see)(rev, &v)) {
+		/* what outsiders send to an address of our own NAT holds no
+		 * port as long as nobody answers it */
+		bool weak = v.kind == MASQ_K_INBOUND && !v.out_seen;
 
-			if (held->kind == MASQ_K_REV &&
-			    held->state == MASQ_ST_CLOSED &&
-			    (!s->resting || rested > s->rested)) {
-				s->resting = bpf_ntohs(rev->in_port) + 1;
-				s->rested = rested;
-			}
-			return -17;
+		if (force && v.kind == MASQ_K_REV)
+			weak = force == 1 ? masq_flow_state(rev->proto,
+							    v.out_seen,
+							    v.in_seen) ==
+						    MASQ_ST_CLOSED
+					  : !v.in_seen;
+		if (FN(live)(&v, s->now) && !weak) {
+			FN(note_holder)(s, rev, &v);
+			return MASQ_THERE;
 		}
-		FN(rev_end)(rev, held, (KEY *)&s->hint);
+		s->holder = v.slot;
+		s->holder_seq = v.seq;
+		s->holder_kind = v.kind;
 	}
-	if (FN(host_owns)(skb, rev))
-		return -17;
-	return FN(flow_insert)(rev, (FLOW *)&s->flow);
+	return FN(host_owns)(skb, rev) ? MASQ_THERE : 0;
+}
+
+/*
+ * Claims the port in scratch->rev with record scratch->flow; its slot is then
+ * in scratch->rev_slot. 0: ours. -EEXIST (17): taken. -ENOSPC (28): the table
+ * has no place for it.
+ */
+MASQ_GLOBAL int FN(claim_port)(struct __sk_buff *skb, __u32 slot, __u32 force)
+{
+	struct masq_scratch *s = masq_scratch_get(slot & 1);
+	int ret = FN(look_at_port)(skb, slot, force);
+
+	if (ret || !s)
+		return MASQ_THERE;
+	if (s->holder != MASQ_NO_SLOT) {
+		MASQ_DO(FN(flow_end_any)(s->holder, s->holder_seq,
+					 s->holder_kind));
+		if (force == 2)
+			masq_stat(MASQ_S_TAKEN_OVER, 1);
+	}
+	ret = FN(make_record)(slot, MASQ_REV);
+	return ret == MASQ_UNDER_WAY ? MASQ_THERE : ret;
 }
 
 /* Probes the next port of the search; true ends it. */
@@ -105,8 +144,8 @@ MASQ_INLINE bool FN(probe)(struct __sk_buff *skb, struct masq_scratch *s,
 	if (ports && !masq_port_allowed(s->half, port))
 		return false;
 	((KEY *)&s->rev)->in_port = bpf_htons(port);
-	s->result = FN(claim_port)(skb, slot);
-	return s->result != -17;
+	s->result = FN(look_at_port)(skb, slot, 0);
+	return s->result != MASQ_THERE;
 }
 
 #ifdef MASQ_MODERN
@@ -200,11 +239,10 @@ MASQ_INLINE __u32 masq_stride(__u32 random)
 #endif
 
 /*
- * Finds and claims a port for the record in the scratch slot. 0, or -EEXIST
- * (17) / -E2BIG (7). The start is random: an outsider cannot guess the port
- * (RFC 6888 REQ-15).
+ * Looks for a port for scratch->rev, without claiming it. 0, or -EEXIST (17).
+ * The start is random: an outsider cannot guess the port (RFC 6888 REQ-15).
  */
-MASQ_GLOBAL int FN(claim_search)(struct __sk_buff *skb, __u32 slot)
+MASQ_GLOBAL int FN(search_port)(struct __sk_buff *skb, __u32 slot)
 {
 	struct masq_scratch *s = masq_scratch_get(slot & 1);
 	__u32 random = bpf_get_prandom_u32();
@@ -213,7 +251,7 @@ MASQ_GLOBAL int FN(claim_search)(struct __sk_buff *skb, __u32 slot)
 	KEY *rev;
 
 	if (!s)
-		return -7;
+		return MASQ_NO_PLACE;
 	rev = (KEY *)&s->rev;
 	ports = rev->proto != PROTO_ICMP;
 	s->min = 0;
@@ -221,11 +259,13 @@ MASQ_GLOBAL int FN(claim_search)(struct __sk_buff *skb, __u32 slot)
 	s->probes = 0;
 	s->resting = 0;
 	s->rested = 0;
-	s->result = -17;
+	s->waiting = 0;
+	s->waited = 0;
+	s->result = MASQ_THERE;
 	if (ports) {
 		pol = masq_policy_of(s->half);
 		if (!pol || pol->port_max < pol->port_min)
-			return -17;
+			return MASQ_THERE;
 		s->min = pol->port_min;
 		s->size = pol->port_max - pol->port_min + 1;
 	}
@@ -235,19 +275,19 @@ MASQ_GLOBAL int FN(claim_search)(struct __sk_buff *skb, __u32 slot)
 		s->stride = 1; /* a size of 1 */
 #ifdef MASQ_MODERN
 	struct FN(search) ctx = { .skb = skb, .slot = slot, .ports = ports };
-	struct masq_crowd_key crowd = {
-		.rem_port = rev->rem_port,
-		.proto = rev->proto,
-		.family = FAM,
-	};
+	struct masq_crowd_key *crowd = &s->crowd;
 
-	FN(addr_copy)(crowd.node, rev->in_addr);
-	FN(addr_copy)(crowd.rem, rev->rem_addr);
+	__builtin_memset(crowd, 0, sizeof(*crowd));
+	crowd->rem_port = rev->rem_port;
+	crowd->proto = rev->proto;
+	crowd->family = FAM;
+	FN(addr_copy)(crowd->node, rev->in_addr);
+	FN(addr_copy)(crowd->rem, rev->rem_addr);
 	bpf_loop(s->size <= MASQ_PROBES ? s->size
-					: masq_crowd_probes(&crowd, s->now),
+					: masq_crowd_probes(crowd, s->now),
 		 FN(probe_step), &ctx, 0);
 	if (s->size > MASQ_PROBES)
-		masq_crowd_result(&crowd, s->now, s->result == -17);
+		masq_crowd_result(crowd, s->now, s->result == MASQ_THERE);
 #else
 	for (__u32 i = 0; i < MASQ_PROBES_LEGACY; i++) {
 		if (i >= s->size || FN(probe)(skb, s, slot, ports))
@@ -255,104 +295,32 @@ MASQ_GLOBAL int FN(claim_search)(struct __sk_buff *skb, __u32 slot)
 	}
 #endif
 	masq_count_search(s->probes);
-	if (s->result == -17 && s->resting) {
-		FLOW *held;
-
-		rev->in_port = bpf_htons(s->resting - 1);
-		held = bpf_map_lookup_elem(&FLOWS, rev);
-		if (held && held->state == MASQ_ST_CLOSED)
-			FN(rev_end)(rev, held, (KEY *)&s->hint);
-		s->result = FN(claim_port)(skb, slot);
-	}
-	if (s->result == -17)
-		masq_stat(MASQ_S_PORT_FAIL, 1);
 	return s->result;
 }
 
-/*
- * Room for one more flow of this kind, making it where that is allowed; moves
- * the reclaim hand in any case. The flow's key and the time are those of the
- * scratch slot. MASQ_R_NONE or the reason for refusal.
- */
-MASQ_GLOBAL int FN(make_room)(__u32 slot)
-{
-	struct masq_scratch *s = masq_scratch_get(slot & 1);
-	struct masq_usage *u = masq_usage_get();
-	struct masq_pod_usage *p;
-	struct masq_policy *pol;
-	__u32 reserve;
-	__s64 ring_max;
-	bool due;
-
-	if (!s || !u)
-		return MASQ_R_TABLE_FULL;
-	pol = masq_policy_of(s->half);
-	if (!pol)
-		return MASQ_R_TABLE_FULL;
-	reserve = pol->max_flows / 8;
-	if (reserve > MASQ_RING_RESERVE)
-		reserve = MASQ_RING_RESERVE;
-	ring_max = (__s64)pol->max_flows + pol->max_flows / 4 - reserve;
-	/* a pop and a push that change nothing would be felt in each new flow */
-	due = !bpf_map_peek_elem(&RING, &s->head) &&
-	      masq_passed(s->now, ((SLOT *)&s->head)->look);
-	if (due)
-		FN(reclaim)(slot, MASQ_HAND_NEW, 2, MASQ_PRESSURE_NONE);
-	if (unlikely(u->ring[FAM == 6] >= ring_max))
-		FN(reclaim)(slot, MASQ_HAND_PRESSURE, 2, MASQ_PRESSURE_RING);
-	/* two records a flow, which remembered ports leave less room for */
-	if (unlikely(2 * u->flows + u->eim >= 2 * (__s64)pol->max_flows - 1 ||
-		     u->ring[FAM == 6] >= ring_max)) {
-		FN(reclaim)(slot, MASQ_HAND_PRESSURE, 2, MASQ_PRESSURE_TABLE);
-		if (u->flows >= pol->max_flows || u->ring[FAM == 6] >= ring_max)
-			return MASQ_R_TABLE_FULL;
-	}
-	if (s->kind == MASQ_K_INBOUND) {
-		if (u->inbound >= pol->max_flows / 4) {
-			FN(reclaim)
-			(slot, MASQ_HAND_PRESSURE, 2, MASQ_PRESSURE_NONE);
-			if (u->inbound >= pol->max_flows / 4)
-				return MASQ_R_TABLE_FULL;
-		}
-		return MASQ_R_NONE;
-	}
-	if (!pol->max_flows_per_pod)
-		return MASQ_R_NONE;
-	p = FN(pod_find)(((KEY *)&s->owner)->in_addr, &s->pod);
-	if (unlikely(p && p->flows >= (__s32)pol->max_flows_per_pod)) {
-#ifdef MASQ_MODERN
-		/* once a tick: a flood of refused openers must stay cheap */
-		if (s->quota_tick == s->now)
-			return MASQ_R_POD_QUOTA;
-		s->quota_tick = s->now;
-#endif
-		FN(reclaim)
-		(slot, MASQ_HAND_QUOTA, MASQ_HAND_QUOTA, MASQ_PRESSURE_NONE);
-		if (p->flows >= (__s32)pol->max_flows_per_pod)
-			return MASQ_R_POD_QUOTA;
-	}
-	return MASQ_R_NONE;
-}
-
 /* What every new record starts with. */
-MASQ_INLINE void FN(flow_init)(const struct masq_scratch *s,
-			       const struct masq_policy *pol, FLOW *flow,
-			       __u8 kind)
+MASQ_INLINE void FN(flow_init)(struct masq_scratch *s,
+			       const struct masq_policy *pol, __u8 kind)
 {
+	FLOW *flow = (FLOW *)&s->flow;
+	bool inbound = kind == MASQ_K_INBOUND;
+
 	__builtin_memset(flow, 0, sizeof(*flow));
+	flow->what = kind << MASQ_W_KIND;
 	flow->last_seen = s->now;
-	flow->kind = kind;
-	if (kind == MASQ_K_INBOUND)
-		flow->in_seen = s->seen;
-	else
-		flow->out_seen = s->seen;
+	flow->in_seen = inbound ? s->seen : 0;
+	flow->out_seen = inbound ? 0 : s->seen;
 	flow->prefix = s->prefix;
-	flow->generation = pol->generation;
-	flow->created = s->now;
-	flow->expires = FN(flow_expiry)(
-		s->now,
-		FN(flow_timeout)(pol, ((KEY *)&s->owner)->proto, kind,
-				 MASQ_ST_NEW, flow->out_seen, flow->in_seen));
+	flow->pod_device = s->pod_ifindex;
+	flow->expires =
+		s->now +
+		masq_lasting(FN(flow_timeout)(pol, (KEY *)&s->owner, kind,
+					      flow->out_seen, flow->in_seen));
+	s->aside.created = s->now;
+	s->aside.generation = pol->generation;
+	s->aside.peer = MASQ_NO_SLOT;
+	s->aside.peer_seq = 0;
+	s->aside.flags = 0;
 }
 
 /*
@@ -369,26 +337,54 @@ MASQ_INLINE void FN(eim_key)(KEY *key, const KEY *fwd)
 	key->role = fwd->role;
 }
 
-/* *s has the FWD record that has just been inserted. */
-MASQ_INLINE void FN(eim_remember)(struct masq_scratch *s,
-				  const struct masq_policy *pol)
+/* The scratch slot has the FWD record that has just been made. */
+MASQ_GLOBAL int FN(eim_remember)(__u32 slot)
 {
-	FLOW *flow = (FLOW *)&s->flow, *f;
-	KEY *key = (KEY *)&s->hint;
+	struct masq_scratch *s = masq_scratch_get(slot & 1);
+	struct masq_usage *u = masq_usage_get();
+	struct masq_policy *pol;
+	FLOW *flow;
+	KEY *key;
+	VIEW v;
 
+	if (!s || !u)
+		return 0;
+	pol = masq_policy_of(s->half);
+	if (!pol)
+		return 0;
+	flow = (FLOW *)&s->flow;
+	key = (KEY *)&s->hint;
 	FN(eim_key)(key, (KEY *)&s->owner);
-	flow->kind = MASQ_K_EIM;
-	flow->expires = FN(flow_expiry)(s->now, pol->timeout[MASQ_T_UDP]);
-	f = bpf_map_lookup_elem(&FLOWS, key);
-	if (f) {
-		f->xlat_port = flow->xlat_port;
-		FN(addr_copy)(f->xlat_addr, flow->xlat_addr);
-		f->expires = flow->expires;
-	} else if (FN(ring_push)(key, s->now,
-				 FN(hand_look)(s->now, flow->expires)) &&
-		   !FN(flow_insert)(key, flow)) {
-		MASQ_DO(FN(flow_account)(key, MASQ_K_EIM, 1));
-	}
+	if (FN(see)(key, &v))
+		MASQ_DO(FN(flow_end)(v.slot, v.seq));
+	if (!FN(has_room)(u, pol, MASQ_B_EIM))
+		return 0;
+	flow->what = MASQ_K_EIM << MASQ_W_KIND;
+	flow->expires = s->now + masq_lasting(pol->timeout[MASQ_T_UDP]);
+	if (FN(make_record)(slot, MASQ_EIM))
+		return 0;
+	MASQ_DO(FN(account)(key, MASQ_K_EIM, 1, 0));
+	return FN(publish)(s->rev_slot);
+}
+
+/* 1: scratch->rev has now the port that the socket's earlier flows have. */
+MASQ_GLOBAL int FN(eim_recall)(__u32 slot)
+{
+	struct masq_scratch *s = masq_scratch_get(slot & 1);
+	KEY *rev, *hint;
+	VIEW v;
+
+	if (!s)
+		return 0;
+	rev = (KEY *)&s->rev;
+	hint = (KEY *)&s->hint;
+	FN(eim_key)(hint, (KEY *)&s->owner);
+	if (!FN(see)(hint, &v) || v.kind != MASQ_K_EIM ||
+	    !FN(live)(&v, s->now) ||
+	    !FN(addr_equal)(v.xlat_addr, rev->in_addr))
+		return 0;
+	rev->in_port = v.xlat_port;
+	return 1;
 }
 
 /* Is this protocol's port ours to change? The others' checksums cover it in
@@ -399,69 +395,117 @@ MASQ_INLINE bool FN(port_may_change)(__u8 proto)
 	       proto == PROTO_ICMP;
 }
 
-/*
- * A port for the REV record in scratch space, and the record with it: the one
- * of the socket's earlier flows, else its own, else any. 0 or a reason.
- */
-MASQ_INLINE int FN(claim)(struct __sk_buff *skb, struct masq_scratch *s,
-			  __u32 slot, bool *moved)
-{
-	KEY *owner = (KEY *)&s->owner, *rev = (KEY *)&s->rev;
-	bool ports = FN(proto_has_ports)(owner->proto);
-	bool may_change = FN(port_may_change)(owner->proto);
-	struct masq_usage *u = masq_usage_get();
-	int ret = -17;
-	FLOW *f;
-
-	if (u && u->eim && may_change && s->class != MASQ_C_ACK) {
-		KEY *hint = (KEY *)&s->hint;
-
-		FN(eim_key)(hint, owner);
-		f = bpf_map_lookup_elem(&FLOWS, hint);
-		if (f && f->kind == MASQ_K_EIM && FN(flow_live)(f, s->now) &&
-		    FN(addr_equal)(f->xlat_addr, rev->in_addr)) {
-			*moved = true;
-			rev->in_port = f->xlat_port;
-			if (!ports ||
-			    masq_port_allowed(s->half, bpf_ntohs(rev->in_port)))
-				ret = FN(claim_port)(skb, slot);
-		}
-	}
-	if (ret == -17) {
-		rev->in_port = owner->in_port;
-		if (!ports ||
-		    masq_port_allowed(s->half, bpf_ntohs(rev->in_port)))
-			ret = FN(claim_port)(skb, slot);
-		if (!ret)
-			masq_stat(MASQ_S_PORT_KEPT, 1);
-	}
-	if (ret == -17) {
-		if (s->class == MASQ_C_ACK)
-			return MASQ_R_NO_FLOW;
-		if (!may_change)
-			return MASQ_R_PROTOCOL;
-		*moved = true;
-		ret = FN(claim_search)(skb, slot);
-	}
-	if (!ret)
-		return MASQ_R_NONE;
-	return ret == -17  ? MASQ_R_NO_PORT
-	       : ret == -7 ? MASQ_R_TABLE_FULL
-			   : MASQ_R_BUSY;
-}
-
-/*
- * Makes the record, or the pair of records, that the scratch slot describes:
- * rows E4 and E6 (kind FWD; an ACK only with the port that it already has),
- * E5 (KEEP), I4 (INBOUND). MASQ_R_NONE (also when another processor was first:
- * its record serves us) or the reason for refusal.
- */
-MASQ_GLOBAL int FN(make_flow)(struct __sk_buff *skb, __u32 slot)
+/* The address to translate to, and what the REV record will be. */
+MASQ_GLOBAL int FN(claim_begin)(struct __sk_buff *skb, __u32 slot)
 {
 	struct masq_scratch *s = masq_scratch_get(slot & 1);
 	struct masq_policy *pol;
-	bool moved = false;
 	KEY *owner, *rev;
+	FLOW *flow;
+
+	if (!s)
+		return MASQ_R_BUSY;
+	pol = masq_policy_of(s->half);
+	if (!pol)
+		return MASQ_R_BUSY;
+	flow = (FLOW *)&s->flow;
+	owner = (KEY *)&s->owner;
+	rev = (KEY *)&s->rev;
+	*rev = *owner;
+	rev->role = MASQ_ROLE_FLOW;
+	/* the node's own flow keeps the address that it chose */
+	if (owner->role != MASQ_ROLE_HOST) {
+		if (!FN(node_address)(skb, owner->rem_addr, s->ifindex, s->snat,
+				      s->node))
+			return MASQ_R_NO_ADDRESS;
+		FN(addr_copy)(rev->in_addr, s->node);
+	}
+	FN(flow_init)(s, pol, MASQ_K_REV);
+	FN(addr_copy)(flow->xlat_addr, owner->in_addr);
+	flow->xlat_port = owner->in_port;
+	s->moved = 0;
+	return 0;
+}
+
+/* The port of the socket's earlier flows, else its own. As claim_port. */
+MASQ_GLOBAL int FN(claim_known)(struct __sk_buff *skb, __u32 slot)
+{
+	struct masq_scratch *s = masq_scratch_get(slot & 1);
+	struct masq_usage *u = masq_usage_get();
+	KEY *owner, *rev;
+	int ret = MASQ_THERE;
+	bool ports;
+
+	if (!s || !u)
+		return MASQ_THERE;
+	owner = (KEY *)&s->owner;
+	rev = (KEY *)&s->rev;
+	ports = FN(proto_has_ports)(owner->proto);
+	if (u->flows[FAM == 6][MASQ_B_EIM] &&
+	    FN(port_may_change)(owner->proto) && s->class != MASQ_C_ACK &&
+	    FN(eim_recall)(slot)) {
+		s->moved = 1;
+		if (!ports ||
+		    masq_port_allowed(s->half, bpf_ntohs(rev->in_port)))
+			ret = FN(claim_port)(skb, slot, 0);
+	}
+	if (ret != MASQ_THERE)
+		return ret;
+	rev->in_port = owner->in_port;
+	if (!ports || masq_port_allowed(s->half, bpf_ntohs(rev->in_port)))
+		ret = FN(claim_port)(skb, slot, 0);
+	if (!ret)
+		masq_stat(MASQ_S_PORT_KEPT, 1);
+	return ret;
+}
+
+/* A port for the REV record, and the record with it. 0 or a reason. */
+MASQ_GLOBAL int FN(claim)(struct __sk_buff *skb, __u32 slot)
+{
+	struct masq_scratch *s = masq_scratch_get(slot & 1);
+	int ret = FN(claim_known)(skb, slot);
+	KEY *rev;
+
+	if (!s)
+		return MASQ_R_BUSY;
+	rev = (KEY *)&s->rev;
+	if (ret == MASQ_THERE) {
+		if (s->class == MASQ_C_ACK)
+			return MASQ_R_NO_FLOW;
+		if (!FN(port_may_change)(rev->proto))
+			return MASQ_R_PROTOCOL;
+		s->moved = 1;
+		/* between the look and the claim another processor may win */
+		for (int i = 0; i < MASQ_SEARCHES; i++) {
+			if (FN(search_port)(skb, slot))
+				break;
+			ret = FN(claim_port)(skb, slot, 0);
+			if (ret != MASQ_THERE)
+				break;
+		}
+		if (ret == MASQ_THERE && s->resting) {
+			rev->in_port = bpf_htons(s->resting - 1);
+			ret = FN(claim_port)(skb, slot, 1);
+		}
+		if (ret == MASQ_THERE && s->waiting) {
+			rev->in_port = bpf_htons(s->waiting - 1);
+			ret = FN(claim_port)(skb, slot, 2);
+		}
+		if (ret == MASQ_THERE)
+			masq_stat(MASQ_S_PORT_FAIL, 1);
+	}
+	if (!ret)
+		return MASQ_R_NONE;
+	s->full = MASQ_REV;
+	return ret == MASQ_THERE ? MASQ_R_NO_PORT : MASQ_NO_PLACE_YET;
+}
+
+/* The owner's record; then the flow is there. MASQ_R_NONE or a reason. */
+MASQ_GLOBAL int FN(make_owner)(__u32 slot)
+{
+	struct masq_scratch *s = masq_scratch_get(slot & 1);
+	struct masq_policy *pol;
+	KEY *owner;
 	FLOW *flow;
 	int ret;
 
@@ -470,51 +514,74 @@ MASQ_GLOBAL int FN(make_flow)(struct __sk_buff *skb, __u32 slot)
 	pol = masq_policy_of(s->half);
 	if (!pol)
 		return MASQ_R_BUSY;
-	ret = FN(make_room)(slot);
-	if (ret)
-		return ret;
 	flow = (FLOW *)&s->flow;
 	owner = (KEY *)&s->owner;
-	rev = (KEY *)&s->rev;
 	if (s->kind == MASQ_K_FWD) {
-		*rev = *owner;
-		rev->role = MASQ_ROLE_FLOW;
-		/* the node's own flow keeps the address that it chose */
-		if (owner->role != MASQ_ROLE_HOST) {
-			if (!FN(node_address)(skb, owner->rem_addr, s->ifindex,
-					      s->snat, s->node))
-				return MASQ_R_NO_ADDRESS;
-			FN(addr_copy)(rev->in_addr, s->node);
-		}
-		FN(flow_init)(s, pol, flow, MASQ_K_REV);
-		FN(addr_copy)(flow->xlat_addr, owner->in_addr);
-		flow->xlat_port = owner->in_port;
-		ret = FN(claim)(skb, s, slot, &moved);
-		if (ret)
-			return ret;
-	}
-	FN(flow_init)(s, pol, flow, s->kind);
-	if (s->kind == MASQ_K_FWD) {
-		if (s->snat)
-			flow->flags = MASQ_F_FIXED;
+		FLOW *claimed = FN(slot)(s->rev_slot);
+		KEY *rev = (KEY *)&s->rev;
+
+		if (!claimed)
+			return MASQ_R_BUSY;
+		FN(flow_init)(s, pol, s->kind);
 		FN(addr_copy)(flow->xlat_addr, rev->in_addr);
 		flow->xlat_port = rev->in_port;
+		flow->device = s->ifindex;
+		s->aside.flags = s->snat ? MASQ_F_FIXED : 0;
+		s->aside.peer = s->rev_slot;
+		s->aside.peer_seq = claimed->seq;
 	}
-	ret = FN(ring_push)(owner, s->now, FN(hand_look)(s->now, flow->expires))
-		      ? FN(flow_insert)(owner, flow)
-		      : -7;
-	if (ret) {
+	ret = FN(make_record)(slot, MASQ_OWNER);
+	if (ret) { /* the port is given back */
 		if (s->kind == MASQ_K_FWD)
-			bpf_map_delete_elem(&FLOWS, rev);
-		return ret == -17  ? MASQ_R_NONE
-		       : ret == -7 ? MASQ_R_TABLE_FULL
-				   : MASQ_R_BUSY;
+			MASQ_DO(FN(remove)(s->rev_slot, s->aside.peer_seq));
+		s->full = MASQ_OWNER;
+		return ret == MASQ_THERE       ? MASQ_R_NONE
+		       : ret == MASQ_NO_PLACE ? MASQ_NO_PLACE_YET
+					      : MASQ_R_BUSY;
 	}
-	MASQ_DO(FN(flow_account)(owner, s->kind, 1));
+	MASQ_DO(FN(account)(owner, s->kind, 1, 0));
+	if (s->kind == MASQ_K_FWD) {
+		FN(join)(s->rev_slot, s->owner_slot);
+		MASQ_DO(FN(publish)(s->rev_slot));
+	}
+	MASQ_DO(FN(publish)(s->owner_slot));
+	return MASQ_R_NONE;
+}
+
+/*
+ * Makes the record, or the pair of records, that the scratch slot describes:
+ * rows E4 and E6 (kind FWD; an ACK only with the port that it already has),
+ * E5 (KEEP), I4 (INBOUND). There is room for it in its budget (make_room).
+ * MASQ_R_NONE (also when another processor was first: its record serves us), the
+ * reason for refusal, or MASQ_NO_PLACE_YET.
+ */
+MASQ_GLOBAL int FN(make_flow)(struct __sk_buff *skb, __u32 slot)
+{
+	struct masq_scratch *s = masq_scratch_get(slot & 1);
+	struct masq_policy *pol;
+	int ret;
+
+	if (!s)
+		return MASQ_R_BUSY;
+	pol = masq_policy_of(s->half);
+	if (!pol)
+		return MASQ_R_BUSY;
+	s->moved = 0;
+	if (s->kind == MASQ_K_FWD) {
+		ret = FN(claim_begin)(skb, slot) ?: FN(claim)(skb, slot);
+		if (ret)
+			return ret;
+	} else {
+		FN(flow_init)(s, pol, s->kind);
+	}
+	ret = FN(make_owner)(slot);
+	if (ret)
+		return ret;
 	masq_count_prefix(s->prefix, MASQ_EGRESS, 0, 0, 1);
-	MASQ_DO(FN(event)(owner, flow, MASQ_EV_NEW, 0, s->ifindex));
-	if (moved)
-		FN(eim_remember)(s, pol);
+	MASQ_DO(FN(event)((KEY *)&s->owner, (FLOW *)&s->flow, NULL, s->now,
+			  MASQ_EVENT(MASQ_EV_NEW, 0, s->ifindex)));
+	if (s->moved)
+		MASQ_DO(FN(eim_remember)(slot));
 	return MASQ_R_NONE;
 }
 
@@ -533,6 +600,7 @@ MASQ_INLINE int FN(flow_wanted)(struct __sk_buff *skb, const PKT *pkt,
 	s->prefix = d->prefix;
 	s->snat = d->snat;
 	s->ifindex = skb->ifindex;
+	s->pod_ifindex = kind == MASQ_K_INBOUND ? 0 : skb->ingress_ifindex;
 	s->kind = kind;
 	s->class = pkt->class;
 	s->seen = pkt->seen;

@@ -12,10 +12,11 @@
 #ifndef MASQBPF_H
 #define MASQBPF_H
 
+#include <linux/bpf.h>
 #include <linux/types.h>
 
 /* Change it with any layout below: pins of another layout are refused. */
-#define MASQ_ABI	       3
+#define MASQ_ABI	       4
 #define MASQ_MAGIC	       0x4d415351 /* "MASQ" */
 
 #define MASQ_TICK_SHIFT	       4
@@ -114,8 +115,11 @@ enum masq_stat {
 	MASQ_S_TRIES_64,
 	MASQ_S_TRIES_INF,
 	MASQ_S_TRIES_SUM,
-	MASQ_S_EXPIRED, /* records freed after their time */
-	MASQ_S_RECLAIMED, /* records freed early because the table was full */
+	MASQ_S_EXPIRED, /* flows whose memory was freed after their time */
+	MASQ_S_RECLAIMED, /* flows ended early to make room for others */
+	MASQ_S_TAKEN_OVER, /* of these: unanswered ones, for their port */
+	MASQ_S_SPILLED, /* records that did not fit their first page */
+	MASQ_S_OVERFLOWED, /* of these: nor their second one */
 	MASQ_S_FRAG_HELD, /* fragments copied because they came early */
 	MASQ_S_FRAG_RELEASED, /* of these: sent after their first came */
 	MASQ_S_REFUSED, /* new flows answered with an ICMP error */
@@ -134,7 +138,7 @@ enum masq_kind {
 	MASQ_K_KEEP, /* opened by a pod, not translated */
 	MASQ_K_INBOUND, /* opened from outside towards a forwarded address */
 	MASQ_K_EIM, /* the external port of a pod socket after a collision */
-	MASQ_K_RESERVED, /* netfilter translates it: the port is taken */
+	MASQ_K_RESERVED, /* the node or netfilter has it: the port is taken */
 };
 
 enum masq_state {
@@ -151,6 +155,7 @@ enum masq_state {
 #define MASQ_SEEN_ACK 0x08
 #define MASQ_SEEN_FIN 0x10
 #define MASQ_SEEN_RST 0x20
+#define MASQ_SEEN_LATE 0x40 /* one two seconds or more after the flow began */
 
 /*
  * Flow keys: always the view from inside, whichever way the packet goes:
@@ -194,90 +199,194 @@ struct masq_count {
 	__u64 bytes;
 };
 
+/* The same as a record has it: 44 bits of packets, 52 of bytes. */
+struct masq_tally {
+	__u32 packets; /* low 32 bits */
+	__u32 bytes; /* low 32 bits */
+	__u32 high; /* 12 bits of packets, 20 of bytes */
+};
+#define MASQ_TALLY_BYTES_BITS 20
+
 /*
- * A flow record. It carries all that a packet of the flow needs, so that an
- * established packet costs one lookup. `expires` and `state` are kept equal
- * in a FWD/REV pair; `last_seen` and the counts are each record's own.
- * Counts: FWD counts egress, REV counts ingress, KEEP and INBOUND both.
+ * A flow record: all that an established packet reads and writes, with its key
+ * in front; one cache line for IPv4, two for IPv6. It lies in a slot of the
+ * flow table (bpf/table.h) and is read without a lock.
+ *
+ * The word from in_port to seq says whose the slot is. `what` is 0 in a free
+ * slot; a reader takes a record for its own when the whole word but kind and
+ * seq is what it looks for, and what it has read for consistent when the word,
+ * seq included, is still the same afterwards. seq changes with each use of the
+ * slot. `hops` belongs to the slot, not to the record: bit i says that slot + i
+ * of this page holds a record whose first place would be here; bit 15, that
+ * one lies in another page.
+ *
+ * `expires`, `out_seen` and `in_seen` are decided in the flow's owner (every
+ * kind but REV), and a REV record has copies. They change under the lock of
+ * the record's stripe alone; last_seen, pod_ack and the tallies are written
+ * without one, by whoever has a packet.
  */
-#define MASQ_FLOW_HEAD                                                 \
-	__u32 last_seen; /* tick */                                    \
-	__u32 expires; /* tick */                                      \
-	__u8 kind; /* enum masq_kind */                                \
-	__u8 state; /* enum masq_state */                              \
-	__u8 out_seen; /* MASQ_SEEN_*, written by egress only */       \
-	__u8 in_seen; /* MASQ_SEEN_*, written by ingress only */       \
-	__u32 prefix; /* slot in masq_prefixes */                      \
-	__u32 generation;                                              \
-	__u32 created; /* tick */                                      \
-	__be16 xlat_port; /* FWD: node's port or id; REV: the pod's */ \
-	__u16 flags /* MASQ_F_* */
+#define MASQ_W_ROLE 0x03 /* bits of `what` */
+#define MASQ_W_LIVE 0x04 /* readers see it */
+#define MASQ_W_MADE 0x08 /* being made or ended: nobody's but its maker's */
+#define MASQ_W_KIND 4 /* shift: enum masq_kind */
+#define MASQ_HOPS   15 /* slots of the neighbourhood */
+#define MASQ_HOP_ELSEWHERE (1 << MASQ_HOPS)
+
+#define MASQ_FLOW_BODY(words)                                                   \
+	__be16 in_port;                                                         \
+	__be16 rem_port;                                                        \
+	__u8 proto;                                                             \
+	__u8 what; /* MASQ_W_*, role, kind */                                   \
+	__u16 seq;                                                              \
+	__u32 last_seen; /* tick */                                             \
+	__u32 expires; /* tick */                                               \
+	__u8 out_seen; /* MASQ_SEEN_* of the pod's packets */                   \
+	__u8 in_seen; /* MASQ_SEEN_* of the far side's */                       \
+	__u16 hops; /* of the slot, see above */                                \
+	__u32 prefix; /* slot in masq_prefixes */                               \
+	union {                                                                 \
+		struct { /* FWD, REV, EIM */                                    \
+			/* FWD: node address; REV: the pod's */                 \
+			__be32 xlat_addr[words];                                \
+			__be16 xlat_port; /* or id */                           \
+			__u16 fast; /* MASQ_FAST_*; 0: the stack has it */      \
+			union {                                                 \
+				__u32 device; /* FWD: ifindex it leaves by */   \
+				__u32 pod_mtu; /* REV: fast path, to the pod */ \
+			};                                                      \
+		};                                                              \
+		struct masq_tally back; /* KEEP, INBOUND: ingress */            \
+	};                                                                      \
+	/* the pod's last TCP acknowledgment, host order: what a RST or a FIN  \
+	 * from outside is measured by */                                       \
+	__u32 pod_ack;                                                          \
+	struct masq_tally tally; /* REV: ingress; all others: egress */         \
+	__u32 pod_device /* ifindex that the pod's packets come in by */
+
+struct masq_flow4 {
+	__be32 in_addr[1];
+	__be32 rem_addr[1];
+	MASQ_FLOW_BODY(1);
+};
+
+struct masq_flow6 {
+	__be32 in_addr[4];
+	__be32 rem_addr[4];
+	MASQ_FLOW_BODY(4);
+	__u32 spare[7];
+};
+
+/* What is needed of a record only now and then; same slot, a map apart. */
+struct masq_aside {
+	__u32 created; /* tick */
+	__u32 generation; /* whose policy decided */
+	__u32 peer; /* slot of the pair's other record */
+	__u16 peer_seq; /* and its seq; a pair's records name each other */
+	__u16 flags; /* MASQ_F_* */
+};
 
 #define MASQ_F_FIXED  0x1 /* from snat.addresses: need not be local */
 #define MASQ_F_SEEDED 0x2 /* taken over from the kernel's conntrack table */
 
-struct masq_flow {
-	MASQ_FLOW_HEAD;
-};
-
-/*
- * A FWD record has no use for an ingress count and a REV record none for an
- * egress one. There lies what only they need:
- * pod_ack: the inside's last TCP acknowledgment, host order; what a RST from
- *   outside is measured by. KEEP and INBOUND have it in the place of xlat_addr.
- * fast_until: tick up to which the fast path may take the flow's packets in
- *   this direction, because the stack has let one through; 0: it may not.
- */
-struct masq_fwd_extra {
-	__u32 pod_ack;
-	__u32 fast_until;
-	__u8 next_hop[6]; /* MAC address that the stack sends it to */
-	__u16 uplink; /* slot in masq_uplinks */
-};
-
-struct masq_rev_extra {
-	__u32 fast_until;
-	__u32 pod_ifindex; /* the pod's interface on the node's side */
-	__u32 pod_mtu;
-	__u32 pad;
-};
-_Static_assert(sizeof(struct masq_fwd_extra) == sizeof(struct masq_count), "");
-_Static_assert(sizeof(struct masq_rev_extra) == sizeof(struct masq_count), "");
-
-#define MASQ_FLOW_TAIL                     \
-	union {                            \
-		struct masq_count egress;  \
-		struct masq_rev_extra rev; \
-	};                                 \
-	union {                            \
-		struct masq_count ingress; \
-		struct masq_fwd_extra fwd; \
-	}
-
-struct masq_flow4 {
-	MASQ_FLOW_HEAD;
-	union {
-		__be32 xlat_addr[1]; /* FWD: node address; REV: the pod's */
-		__u32 pod_ack;
-	};
-	MASQ_FLOW_TAIL;
-};
-
-struct masq_flow6 {
-	MASQ_FLOW_HEAD;
-	union {
-		__be32 xlat_addr[4];
-		__u32 pod_ack;
-	};
-	__u32 pad;
-	MASQ_FLOW_TAIL;
-};
-
 _Static_assert(sizeof(struct masq_key4) == 16, "masq_key4");
 _Static_assert(sizeof(struct masq_key6) == 40, "masq_key6");
-_Static_assert(sizeof(struct masq_flow) == 28, "masq_flow");
-_Static_assert(sizeof(struct masq_flow4) == 64, "masq_flow4");
-_Static_assert(sizeof(struct masq_flow6) == 80, "masq_flow6");
+_Static_assert(sizeof(struct masq_flow4) == 64, "one cache line");
+_Static_assert(sizeof(struct masq_flow6) == 128, "two cache lines");
+_Static_assert(sizeof(struct masq_aside) == 16, "masq_aside");
+
+/*
+ * The flow table of a family: pages of 64 slots in an array. A stripe is
+ * `ways` pages and one more for what does not fit (page ways * stripes +
+ * stripe); page i < ways * stripes belongs to stripe i % stripes. A slot's
+ * number is page * 64 + its place in the page.
+ */
+#define MASQ_PAGE_SHIFT 6
+#define MASQ_PAGE_SLOTS (1 << MASQ_PAGE_SHIFT)
+#define MASQ_NO_SLOT	0xffffffff
+#define MASQ_MAX_WAYS	32
+#define MASQ_LOCKS	1024 /* a stripe's is stripe % MASQ_LOCKS */
+
+/* What is known of a page without reading all of it; changes under the lock. */
+struct masq_label {
+	__u64 used; /* bit i: slot i is not free */
+	__u64 pods; /* bit hash: an owner of this pod may be among them */
+	__u32 soonest; /* tick: none of them expires before */
+	__u32 changes; /* of `soonest` and `pods` */
+	__u32 elsewhere; /* records whose place would be here and is not */
+	__u32 pad[9]; /* a cache line */
+};
+_Static_assert(sizeof(struct masq_label) == 64, "masq_label");
+
+struct masq_page4 {
+	struct masq_label label;
+	struct masq_flow4 slot[MASQ_PAGE_SLOTS];
+};
+
+struct masq_page6 {
+	struct masq_label label;
+	struct masq_flow6 slot[MASQ_PAGE_SLOTS];
+};
+
+struct masq_aside_page {
+	struct masq_aside slot[MASQ_PAGE_SLOTS];
+};
+
+struct masq_lock {
+	struct bpf_spin_lock lock;
+	__u32 pad[15]; /* a cache line each */
+};
+
+/* The shape of a table, fixed when it is made. */
+struct masq_shape {
+	__u32 stripes;
+	__u32 ways; /* at least 2 */
+};
+
+/* Slots for `flows` masquerade flows: two records each, as many kept and
+ * inbound ones, and a half of that to spare; two thirds full at most. */
+#define MASQ_SLOTS_PER_FLOW 6
+
+static inline struct masq_shape masq_shape_for(__u64 flows)
+{
+	__u64 pages = (flows * MASQ_SLOTS_PER_FLOW + MASQ_PAGE_SLOTS - 1) >>
+		      MASQ_PAGE_SHIFT;
+	struct masq_shape shape = { .stripes = 1, .ways = pages };
+
+	if (pages < 2)
+		shape.ways = 2;
+	if (pages > MASQ_MAX_WAYS) {
+		shape.ways = MASQ_MAX_WAYS;
+		shape.stripes = (pages + MASQ_MAX_WAYS - 1) / MASQ_MAX_WAYS;
+	}
+	return shape;
+}
+
+static inline __u32 masq_shape_pages(struct masq_shape shape)
+{
+	return shape.stripes * (shape.ways + 1);
+}
+
+/* Random keys of the table's hash: one a 32-bit word of the key, and one. */
+#define MASQ_HASH_KEYS 11
+
+/* What the state of a flow is, by what its directions have shown. RFC 6146
+ * section 3.5.2; a RST closes, and any later packet that is none takes that
+ * back (RFC 7857 section 2.2). UDP: as netfilter, a flow answered and in use
+ * for more than two seconds. */
+static inline __attribute__((always_inline)) __u8
+masq_flow_state(__u8 proto, __u8 out, __u8 in)
+{
+	if (proto != 6 /* TCP */)
+		return out && in && (out | in) & MASQ_SEEN_LATE ?
+			       MASQ_ST_ESTABLISHED :
+			       MASQ_ST_NEW;
+	if ((out | in) & MASQ_SEEN_RST || out & in & MASQ_SEEN_FIN)
+		return MASQ_ST_CLOSED;
+	if (!(out & in & MASQ_SEEN_ACK))
+		return MASQ_ST_NEW;
+	return (out | in) & MASQ_SEEN_FIN ? MASQ_ST_CLOSING :
+					    MASQ_ST_ESTABLISHED;
+}
 
 /* Timeouts of a policy, in ticks. */
 enum masq_timeout {
@@ -418,8 +527,28 @@ struct masq_addr {
 	__be32 a[4]; /* IPv4: a[0], the rest 0 */
 };
 
+/*
+ * The fast path's consent in a record: until which tick (its low 8 bits), and
+ * for a FWD record the slot in masq_next_hops. It says nothing of a flow whose
+ * last packet is MASQ_FAST_MAX ticks old, so the 8 bits are enough.
+ */
+#define MASQ_FAST_MAX	    64 /* ticks that a consent may last */
+#define MASQ_FAST_SLOT(f)   ((f)&0xff) /* never 0 */
+#define MASQ_FAST_UNTIL(f)  ((f) >> 8)
+#define MASQ_FAST(slot, until) ((__u16)((until) << 8 | (slot)))
+#define MASQ_MAX_NEXT_HOPS  256
+
+struct masq_next_hop {
+	__u32 used; /* tick; a slot is given away two seconds after */
+	__u16 uplink; /* slot in masq_uplinks; 0: never used */
+	__u8 mac[6]; /* that the stack sends it to */
+};
+
 struct masq_pod_usage {
-	__s32 flows;
+	__s32 flows; /* its masquerade flows, closed and expired ones too */
+	__s32 closed; /* of these: closed */
+	__u32 barren; /* tick of looks for room that found none */
+	__u32 looks; /* that many of them in that tick */
 };
 
 /* Fragments: what the first one leaves for the others (masq_frags). */
@@ -457,29 +586,24 @@ struct masq_held {
 	__u8 data[MASQ_HELD_BYTES];
 };
 
-/* Shared by all CPUs (masq_usage[0]); changed by plain atomic add. */
+/* Budgets: none can use up another's. Counted are flows with memory, expired
+ * ones that have not been freed yet too. */
+enum masq_budget {
+	MASQ_B_MASQUERADE,
+	MASQ_B_KEEP,
+	MASQ_B_INBOUND,
+	MASQ_B_NODE, /* RESERVED, and flows of role HOST */
+	MASQ_B_EIM,
+	MASQ_B_MAX,
+};
+
+/* Shared by all CPUs (masq_usage[0]); changed by atomic add. [0]: IPv4. */
 struct masq_usage {
-	__s64 flows; /* flows with memory, expired ones not yet freed too */
-	__s64 inbound; /* of these: made for row I4 */
-	__s64 host; /* of these: the node's own, with another port */
-	__s64 ring[2]; /* keys in masq_ring4, masq_ring6 */
-	__s64 eim; /* EIM records; none: nobody has to look for one */
-};
-
-/*
- * What the reclaim hand finds in masq_ring4/6: the key of an owner record.
- * The entry is stale unless a record of that key has this `created`.
- */
-struct masq_slot4 {
-	struct masq_key4 key;
-	__u32 created;
-	__u32 look; /* tick: no need to look at the flow before */
-};
-
-struct masq_slot6 {
-	struct masq_key6 key;
-	__u32 created;
-	__u32 look;
+	__s64 flows[2][MASQ_B_MAX];
+	__s64 host; /* flows of role HOST: none, and nobody looks for one */
+	__u32 hand[2]; /* page that the clock hand looks at next */
+	__u32 barren[MASQ_B_MAX]; /* tick of looks for room that found none */
+	__u32 looks[MASQ_B_MAX]; /* that many of them in that tick */
 };
 
 /*
@@ -522,6 +646,9 @@ struct masq_meta {
 	__u32 pad;
 	__u64 flipped_ns; /* CLOCK_MONOTONIC of the last flip of masq_active */
 	struct masq_source source[2]; /* by half */
+
+	struct masq_shape shape[2]; /* of the flow tables; [0]: IPv4 */
+	__u64 hash_key[MASQ_HASH_KEYS];
 };
 #define MASQ_FEAT_LOOP		0x1 /* bpf_loop, atomics that fetch (5.17) */
 #define MASQ_FEAT_FIB_SRC	0x2 /* bpf_fib_lookup tells the source (6.7) */
@@ -585,8 +712,9 @@ enum masq_ctl_op {
 	MASQ_CTL_CLOCK = 1, /* fill now_ns, jiffies */
 	MASQ_CTL_EXPLAIN, /* fill action ... xlat_addr for in_addr, rem_addr */
 	MASQ_CTL_DELETE, /* end the flow whose owner has this key */
-	MASQ_CTL_RECLAIM, /* walk `count` records; fill count with freed */
+	MASQ_CTL_RECLAIM, /* look at `count` pages; free what has expired */
 	MASQ_CTL_SEED, /* make a record as conntrack has it */
+	MASQ_CTL_FIND, /* fill kind and state of the live record of this key */
 };
 #define MASQ_CTL_OFFSET	   14
 #define MASQ_CTL_ETHERTYPE 0x88b5 /* IEEE 802 local experimental 1 */
@@ -597,7 +725,7 @@ struct masq_ctl {
 	__u8 family; /* 4 or 6 */
 	__u8 proto;
 	__u8 role;
-	__u8 kind; /* SEED */
+	__u8 kind; /* SEED, FIND; 0: no such record */
 	__be16 in_port;
 	__be16 rem_port;
 	__be32 in_addr[4];
@@ -605,7 +733,7 @@ struct masq_ctl {
 	__be32 xlat_addr[4];
 	__be16 xlat_port;
 	__u8 action; /* enum masq_action */
-	__u8 state; /* SEED */
+	__u8 state; /* SEED, FIND */
 	__u32 ifindex;
 	__u32 reason; /* enum masq_reason: why it would not be translated */
 	__u32 prefix;

@@ -383,6 +383,15 @@ static int add_tc(const struct instance *instance, uint32_t ifindex,
 	return err;
 }
 
+static int say_unread(const struct netdev_link *link, enum hook_dir dir,
+		      int err)
+{
+	log_error("%s: cannot read the %s hooks: %s", link->name,
+		  hook_dir_name(dir),
+		  caps_strerror(err, CAPS_BPF | CAPS_NET_ADMIN));
+	return err;
+}
+
 int hook_chain(const struct instance *instance, const struct netdev_link *link,
 	       enum hook_dir dir, struct hook_chain *chain)
 {
@@ -394,9 +403,7 @@ int hook_chain(const struct instance *instance, const struct netdev_link *link,
 	if (!err)
 		err = add_tc(instance, link->ifindex, dir, chain);
 	if (err) {
-		log_error("%s: cannot read the %s hooks: %s", link->name,
-			  hook_dir_name(dir),
-			  caps_strerror(err, CAPS_BPF | CAPS_NET_ADMIN));
+		say_unread(link, dir, err);
 		free(chain->progs);
 		chain->progs = NULL;
 	}
@@ -785,7 +792,7 @@ static int tcx_in_place(const struct instance *instance, uint32_t ifindex,
 		return n;
 	*in_place = n && is_ours(instance, ids[dir == HOOK_INGRESS ? 0 : n - 1],
 				 name, sizeof(name));
-	free(n ? ids : NULL);
+	free(ids);
 	return 0;
 }
 
@@ -800,8 +807,10 @@ static int tcx_restore_place(const struct instance *instance,
 	bool in_place = true, ingress = false;
 	int err = tcx_in_place(instance, link->ifindex, dir, &in_place);
 
+	if (err)
+		return say_unread(link, dir, err);
 	if (in_place)
-		return err;
+		return 0;
 	err = has_ingress_qdisc(link->ifindex, &ingress);
 	if (!err)
 		err = ingress ? -EEXIST : tc_attach(instance, link, dir);

@@ -105,6 +105,18 @@ calls() {
 	UNTIL=$((EPOCHSECONDS + ${FAULT_SECONDS:-86400}))
 }
 
+# looks COMMAND PATTERN: all its calls of bpf() that match
+looks() {
+	local words
+	read -ra words <<<"$(command_of "$1")"
+	prepare "$1"
+	lab_in node strace -f -qq -o calls.log -e signal=none -e trace=bpf \
+		"$MASQBPF" "${words[@]}"
+	awk -v pattern="$2" '{ sub(/^[0-9]+ +/, "") }
+		/^bpf\(/ && ++n && $0 ~ pattern { print "bpf", n }' calls.log
+	UNTIL=$((EPOCHSECONDS + ${FAULT_SECONDS:-86400}))
+}
+
 # tried POINTS-MET: of how many, for the row's name
 tried() {
 	note "seed $SEED, $1 of $(wc -l <points) points"
@@ -163,15 +175,19 @@ killed() { # COMMAND
 
 # A call that fails once: it succeeds all the same, or one line, exit code 1
 # and all is as it was.
-refused() { # COMMAND
+refused() { # COMMAND [PATTERN]
 	local name n error status words before sample met=0 failed=0
 	trap 'masq detach -q --all 2>/dev/null || true' EXIT
 	read -ra words <<<"$(command_of "$1")"
-	calls "$1" bpf,socket,sendto,sendmsg,recvmsg,recvfrom >points
+	if [ $# -gt 1 ]; then
+		looks "$1" "$2" >points
+	else
+		calls "$1" bpf,socket,sendto,sendmsg,recvmsg,recvfrom >points
+	fi
 	sample=$(wc -l <points)
 	# Of two or three that are drawn each may be one that attach can do
 	# without, a probe of what the kernel has: then more are drawn.
-	[ "$POINTS" -eq 0 ] ||
+	[ "$POINTS" -eq 0 ] || [ $# -gt 1 ] ||
 		POINTS=20 calls "$1" bpf,socket,sendto,sendmsg,recvmsg,recvfrom \
 			>>points
 	while [ "$EPOCHSECONDS" -lt "$UNTIL" ] && read -r name n; do
@@ -411,6 +427,11 @@ when() { # NAME FUNCTION...
 for command in attach again reload detach; do
 	when "$command: killed at any call" killed $command
 	when "$command: a call that fails once" refused $command
+done
+# all of them, as attach looks again after it has changed something
+for command in attach again detach; do
+	when "$command: a look at the hooks that fails" \
+		refused $command BPF_PROG_QUERY
 done
 when "$CHANGES reloads under traffic" storm
 when "two instances want one interface" race
