@@ -109,18 +109,23 @@ enum {
 };
 
 /*
- * A look for room goes over so many labels of pages, and opens so many pages: of
- * those in which something may have expired, and, under pressure, of others.
- * After MASQ_LOOKS_BARREN looks in one tick that found nothing, that tick's
- * further ones are not made.
+ * A look for room passes by so many labels of pages, and opens pages of two
+ * kinds: first those in which something may have expired, then, to find out who
+ * has to go, pages until so many records have been read, or a few pages once
+ * there is somebody who is closed or was never answered. After
+ * MASQ_LOOKS_BARREN looks in one tick that found nothing, that tick's further
+ * ones are not made.
  */
 #ifdef MASQ_MODERN
 #define MASQ_LOOK_LABELS 512
+#define MASQ_LOOK_PAGES	 128
 #else
 #define MASQ_LOOK_LABELS 64
+#define MASQ_LOOK_PAGES	 32
 #endif
 #define MASQ_LOOK_DUE	   32
-#define MASQ_LOOK_OPEN	   4
+#define MASQ_LOOK_RECORDS  256
+#define MASQ_LOOK_ENOUGH   4
 #define MASQ_LOOKS_BARREN  8
 /* Pages that one request of user space opens at most. */
 #define MASQ_RECLAIM_PAGES 512

@@ -184,6 +184,8 @@ struct masq_scratch {
 	__u32 soonest; /* of a label that is being made */
 	__u32 flagged;
 	__u64 pods;
+	__u64 used; /* of the page that is open */
+	__u32 records; /* that were read */
 	__u32 at_page;
 	__u32 labels; /* that may still be passed by */
 	__u32 page; /* that is worth opening */

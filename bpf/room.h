@@ -112,8 +112,6 @@ MASQ_GLOBAL int FN(open_slot)(__u32 record, __u32 slot)
 		return 0;
 	seq = f->seq;
 	what = *(volatile __u8 *)&f->what;
-	if (f->hops & MASQ_HOP_ELSEWHERE)
-		s->flagged = 1;
 	if (!(what & MASQ_W_LIVE)) {
 		if (what) /* being made: look again */
 			s->soonest = s->now;
@@ -168,9 +166,14 @@ MASQ_GLOBAL int FN(open_page)(__u32 page, __u32 slot)
 	changes = *(volatile __u32 *)&p->label.changes;
 	s->soonest = s->now + MASQ_FAR_AHEAD;
 	s->pods = 0;
-	s->flagged = 0;
-	for (__u32 i = 0; i < MASQ_PAGE_SLOTS; i++)
+	s->flagged = !!p->label.elsewhere;
+	s->used = *(volatile __u64 *)&p->label.used;
+	for (__u32 i = 0; i < MASQ_PAGE_SLOTS; i++) {
+		if (!(s->used >> i & 1))
+			continue;
+		s->records++;
 		MASQ_DO(FN(open_slot)(page << MASQ_PAGE_SHIFT | i, slot));
+	}
 	return FN(write_label)(page, changes, s->soonest, s->pods, s->flagged);
 }
 
@@ -211,12 +214,20 @@ MASQ_GLOBAL __u32 FN(make_way)(__u32 slot)
 {
 	struct masq_scratch *s = masq_scratch_get(slot & 1);
 	__u32 page;
+	PAGE *p;
 
 	if (!s || s->best_rank >= MASQ_RANK_NEVER)
 		return 0;
 	page = s->best_page;
-	for (__u32 i = 0; i < MASQ_PAGE_SLOTS; i++)
-		MASQ_DO(FN(way_slot)(page << MASQ_PAGE_SHIFT | i, slot));
+	p = FN(page)(page);
+	if (!p)
+		return 0;
+	s->used = *(volatile __u64 *)&p->label.used;
+	for (__u32 i = 0; i < MASQ_PAGE_SLOTS; i++) {
+		if (s->used >> i & 1)
+			MASQ_DO(FN(way_slot)(page << MASQ_PAGE_SHIFT | i,
+					     slot));
+	}
 	return s->freed;
 }
 
@@ -304,9 +315,13 @@ MASQ_INLINE __u32 FN(look)(struct masq_scratch *s, struct masq_usage *u,
 	s->pressure = 1;
 	s->best_rank = MASQ_RANK_NEVER;
 	s->best_idle = 0;
+	s->records = 0;
 	FN(hand_start)(s, u, MASQ_LOOK_LABELS);
-	for (int i = 0; i < MASQ_LOOK_OPEN && !s->freed; i++) {
-		if (!FN(next_page)(slot))
+	for (int i = 0; i < MASQ_LOOK_PAGES && !s->freed; i++) {
+		if (s->records >= MASQ_LOOK_RECORDS ||
+		    (i >= MASQ_LOOK_ENOUGH &&
+		     s->best_rank <= MASQ_RANK_UNANSWERED) ||
+		    !FN(next_page)(slot))
 			break;
 		MASQ_DO(FN(open_page)(s->page, slot));
 	}
@@ -355,8 +370,11 @@ MASQ_GLOBAL int FN(make_room)(__u32 slot)
 	s->of_pod = 0;
 	s->pressure = 0;
 	FN(hand_start)(s, u, MASQ_HAND_LABELS);
-	if (FN(next_page)(slot))
+	for (int i = 0; i < MASQ_HAND_LABELS; i++) {
+		if (!FN(next_page)(slot))
+			break;
 		MASQ_DO(FN(open_page)(s->page, slot));
+	}
 	u->hand[FAM == 6] = s->at_page;
 	if (unlikely(!FN(has_room)(u, pol, budget))) {
 		if (u->barren[budget] == s->now &&

@@ -9,6 +9,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include "rows.h"
@@ -107,11 +109,27 @@ bool prog_loads(const char *object, const struct CMUnitTest *tests, size_t n)
 	return false;
 }
 
+/* The table itself, as the dataplane has it. */
+static void *map_memory(struct prog_lab *lab, const char *name, size_t size)
+{
+	void *at = mmap(NULL, size * lab->pages, PROT_READ | PROT_WRITE,
+			MAP_SHARED, prog_map(lab, name), 0);
+
+	return at == MAP_FAILED ? NULL : at;
+}
+
+static void map_forget(struct prog_lab *lab, void *at, size_t size)
+{
+	munmap(at, size * lab->pages);
+}
+
 /* Runs in this process's own network namespace: nothing to clean up. */
 int prog_lab_up(void **state)
 {
 	const char *which = getenv("MASQ_TEST_OBJECT");
 	struct prog_lab *lab = calloc(1, sizeof(*lab));
+	struct masq_shape shape = masq_shape_for(prog_max_flows);
+	uint64_t keys[MASQ_HASH_KEYS];
 	uint32_t features = 0;
 	struct bpf_map *map;
 
@@ -125,33 +143,41 @@ int prog_lab_up(void **state)
 	lab->modern = which ? strcmp(which, "legacy") != 0 : have_loop();
 	if (getenv("MASQ_TEST_FIB_SRC"))
 		features |= MASQ_FEAT_FIB_SRC;
-	if (lab->modern) {
-		struct masq_modern *skel = masq_modern__open();
-
-		if (!skel)
-			return -1;
-		skel->rodata->masq_features = features;
-		skel->rodata->masq_seal = PROG_SEAL;
-		lab->obj = skel->obj;
-	} else {
-		struct masq *skel = masq__open();
-
-		if (!skel)
-			return -1;
-		skel->rodata->masq_features = features;
-		skel->rodata->masq_seal = PROG_SEAL;
-		lab->obj = skel->obj;
-	}
+	if (getrandom(keys, sizeof(keys), 0) != sizeof(keys))
+		return -1;
+#define OPEN(name)                                                          \
+	do {                                                                \
+		struct name *skel = name##__open();                         \
+                                                                            \
+		if (!skel)                                                  \
+			return -1;                                          \
+		skel->rodata->masq_features = features;                     \
+		skel->rodata->masq_seal = PROG_SEAL;                        \
+		skel->rodata->masq_shape_v4 = shape;                        \
+		skel->rodata->masq_shape_v6 = shape;                        \
+		memcpy(skel->rodata->masq_hash_key, keys, sizeof(keys));    \
+		lab->obj = skel->obj;                                       \
+	} while (0)
+	if (lab->modern)
+		OPEN(masq_modern);
+	else
+		OPEN(masq);
+	lab->pages = masq_shape_pages(shape);
 	bpf_object__for_each_map(map, lab->obj)
 	{
 		const char *name = bpf_map__name(map);
 
-		if (!strncmp(name, "masq_flows", 10))
-			bpf_map__set_max_entries(map, 2 * prog_max_flows);
-		if (!strncmp(name, "masq_ring", 9))
-			bpf_map__set_max_entries(map, prog_max_flows / 4 * 5);
+		if (!strncmp(name, "masq_flows", 10) ||
+		    !strncmp(name, "masq_aside", 10))
+			bpf_map__set_max_entries(map, lab->pages);
 	}
 	if (bpf_object__load(lab->obj))
+		return -1;
+	lab->flows4 = map_memory(lab, "masq_flows4", sizeof(*lab->flows4));
+	lab->flows6 = map_memory(lab, "masq_flows6", sizeof(*lab->flows6));
+	lab->aside4 = map_memory(lab, "masq_aside4", sizeof(*lab->aside4));
+	lab->aside6 = map_memory(lab, "masq_aside6", sizeof(*lab->aside6));
+	if (!lab->flows4 || !lab->flows6 || !lab->aside4 || !lab->aside6)
 		return -1;
 	*state = lab;
 	find_hz(lab);
@@ -162,6 +188,10 @@ int prog_lab_down(void **state)
 {
 	struct prog_lab *lab = *state;
 
+	map_forget(lab, lab->flows4, sizeof(*lab->flows4));
+	map_forget(lab, lab->flows6, sizeof(*lab->flows6));
+	map_forget(lab, lab->aside4, sizeof(*lab->aside4));
+	map_forget(lab, lab->aside6, sizeof(*lab->aside6));
 	bpf_object__close(lab->obj);
 	free(lab);
 	return 0;
@@ -178,14 +208,6 @@ static void clear_hash(int fd, size_t key_size)
 		more = !bpf_map_get_next_key(fd, key, next);
 		bpf_map_delete_elem(fd, key);
 	}
-}
-
-static void drain_ring(int fd)
-{
-	uint8_t value[64];
-
-	while (!bpf_map_lookup_and_delete_elem(fd, NULL, value))
-		;
 }
 
 static void put(struct prog_lab *lab, const char *map, uint32_t key,
@@ -269,13 +291,13 @@ int prog_lab_reset(void **state)
 	int cpus = libbpf_num_possible_cpus();
 
 	lab->checksum_complete = false;
-	clear_hash(prog_map(lab, "masq_flows4"), 0);
-	clear_hash(prog_map(lab, "masq_flows6"), 0);
+	memset(lab->flows4, 0, lab->pages * sizeof(*lab->flows4));
+	memset(lab->flows6, 0, lab->pages * sizeof(*lab->flows6));
+	memset(lab->aside4, 0, lab->pages * sizeof(*lab->aside4));
+	memset(lab->aside6, 0, lab->pages * sizeof(*lab->aside6));
 	clear_hash(prog_map(lab, "masq_pods"), 0);
 	clear_hash(prog_map(lab, "masq_frags"), 0);
 	clear_hash(prog_map(lab, "masq_held"), 0);
-	drain_ring(prog_map(lab, "masq_ring4"));
-	drain_ring(prog_map(lab, "masq_ring6"));
 	put(lab, "masq_usage", 0, &usage);
 	for (int t = 0; t < MASQ_T_MAX; t++)
 		policy.timeout[t] = prog_ticks(lab, seconds[t]);
@@ -449,21 +471,29 @@ struct masq_prefix_count prog_prefix(struct prog_lab *lab, uint32_t slot)
 	return sum;
 }
 
+/*
+ * Every record of a family, free slots left out. The families' pages differ
+ * only in the size of a record.
+ */
+#define FOR_EACH_RECORD(lab, fam, f, a)                                     \
+	for (unsigned int n_ = 0; n_ < (lab)->pages * MASQ_PAGE_SLOTS; n_++) \
+		if ((f = &(lab)->flows##fam[n_ / MASQ_PAGE_SLOTS]           \
+				  .slot[n_ % MASQ_PAGE_SLOTS],              \
+		     a = &(lab)->aside##fam[n_ / MASQ_PAGE_SLOTS]           \
+				  .slot[n_ % MASQ_PAGE_SLOTS],              \
+		     (void)a, f->what))
+
 unsigned int prog_records(struct prog_lab *lab)
 {
-	static const char *const maps[] = { "masq_flows4", "masq_flows6" };
+	struct masq_aside *a;
+	struct masq_flow4 *f4;
+	struct masq_flow6 *f6;
 	unsigned int n = 0;
 
-	for (size_t i = 0; i < ROWS(maps); i++) {
-		int fd = prog_map(lab, maps[i]);
-		uint8_t key[64], next[64];
-		bool more = !bpf_map_get_next_key(fd, NULL, next);
-
-		for (; more; n++) {
-			memcpy(key, next, sizeof(key));
-			more = !bpf_map_get_next_key(fd, key, next);
-		}
-	}
+	FOR_EACH_RECORD(lab, 4, f4, a)
+		n++;
+	FOR_EACH_RECORD(lab, 6, f6, a)
+		n++;
 	return n;
 }
 
@@ -471,62 +501,187 @@ bool prog_flow4(struct prog_lab *lab, const char *in, uint16_t in_port,
 		const char *rem, uint16_t rem_port, uint8_t proto,
 		struct masq_flow4 *flow)
 {
-	struct masq_key4 key = {
-		.in_port = htons(in_port),
-		.rem_port = htons(rem_port),
-		.proto = proto,
-	};
+	uint32_t in_addr, rem_addr;
+	struct masq_aside *a;
+	struct masq_flow4 *f;
 
-	inet_pton(AF_INET, in, key.in_addr);
-	inet_pton(AF_INET, rem, key.rem_addr);
-	return !bpf_map_lookup_elem(prog_map(lab, "masq_flows4"), &key, flow);
-}
-
-/* One family: rewrites every record. */
-static void age_map(int fd, uint32_t ticks)
-{
-	uint8_t key[64], next[64], value[128];
-	bool more = !bpf_map_get_next_key(fd, NULL, next);
-
-	while (more) {
-		struct masq_flow *flow = (struct masq_flow *)value;
-
-		memcpy(key, next, sizeof(key));
-		more = !bpf_map_get_next_key(fd, key, next);
-		if (bpf_map_lookup_elem(fd, key, value))
+	inet_pton(AF_INET, in, &in_addr);
+	inet_pton(AF_INET, rem, &rem_addr);
+	FOR_EACH_RECORD(lab, 4, f, a)
+	{
+		if (f->in_addr[0] != in_addr || f->rem_addr[0] != rem_addr ||
+		    f->in_port != htons(in_port) ||
+		    f->rem_port != htons(rem_port) || f->proto != proto ||
+		    f->what & MASQ_W_ROLE)
 			continue;
-		flow->last_seen -= ticks;
-		flow->expires -= ticks;
-		bpf_map_update_elem(fd, key, value, BPF_EXIST);
+		*flow = *f;
+		lab->aside = *a;
+		return true;
 	}
+	return false;
 }
 
-#define RING_MAX 200000 /* more than any ring here has */
-
-/* The hand's times in the ring: everything once round. */
-static void age_ring(int fd, size_t look, uint32_t ticks)
+unsigned int prog_kind(const struct masq_flow4 *flow)
 {
-	uint8_t(*slots)[64] = calloc(RING_MAX, 64);
-	size_t n = 0;
+	return flow->what >> MASQ_W_KIND;
+}
 
-	while (n < RING_MAX &&
-	       !bpf_map_lookup_and_delete_elem(fd, NULL, slots[n]))
-		n++;
-	for (size_t i = 0; i < n; i++) {
-		*(uint32_t *)(slots[i] + look) -= ticks;
-		bpf_map_update_elem(fd, NULL, slots[i], 0);
-	}
-	free(slots);
+unsigned int prog_state(const struct masq_flow4 *flow)
+{
+	return masq_flow_state(flow->proto, flow->out_seen, flow->in_seen);
 }
 
 void prog_age(struct prog_lab *lab, unsigned int seconds)
 {
 	uint32_t ticks = prog_ticks(lab, seconds);
+	struct masq_aside *a;
+	struct masq_flow4 *f4;
+	struct masq_flow6 *f6;
 
-	age_map(prog_map(lab, "masq_flows4"), ticks);
-	age_map(prog_map(lab, "masq_flows6"), ticks);
-	age_ring(prog_map(lab, "masq_ring4"), offsetof(struct masq_slot4, look),
-		 ticks);
-	age_ring(prog_map(lab, "masq_ring6"), offsetof(struct masq_slot6, look),
-		 ticks);
+	FOR_EACH_RECORD(lab, 4, f4, a)
+	{
+		f4->last_seen -= ticks;
+		f4->expires -= ticks;
+		a->created -= ticks;
+	}
+	FOR_EACH_RECORD(lab, 6, f6, a)
+	{
+		f6->last_seen -= ticks;
+		f6->expires -= ticks;
+		a->created -= ticks;
+	}
+	for (unsigned int i = 0; i < lab->pages; i++) {
+		lab->flows4[i].label.soonest -= ticks;
+		lab->flows6[i].label.soonest -= ticks;
+	}
+}
+
+/* --- what a walk says ---------------------------------------------------- */
+
+static void count_owner(struct prog_totals *t, int fam, unsigned int kind,
+			unsigned int role)
+{
+	switch (kind) {
+	case MASQ_K_FWD:
+		t->flows[fam][role == MASQ_ROLE_HOST ? MASQ_B_NODE
+						     : MASQ_B_MASQUERADE]++;
+		t->host += role == MASQ_ROLE_HOST;
+		break;
+	case MASQ_K_KEEP:
+		t->flows[fam][MASQ_B_KEEP]++;
+		break;
+	case MASQ_K_INBOUND:
+		t->flows[fam][MASQ_B_INBOUND]++;
+		break;
+	case MASQ_K_RESERVED:
+		t->flows[fam][MASQ_B_NODE]++;
+		break;
+	case MASQ_K_EIM:
+		t->flows[fam][MASQ_B_EIM]++;
+		break;
+	}
+}
+
+/* A pair's records name each other, and one is there with the other. */
+#define PAIR_IS_WHOLE(lab, fam, f, a)                                          \
+	({                                                                     \
+		uint32_t slot_ = n_, peer_ = (a)->peer;                        \
+		bool ok_ = peer_ / MASQ_PAGE_SLOTS < (lab)->pages;             \
+                                                                               \
+		if (ok_) {                                                     \
+			typeof(f) p_ = &(lab)->flows##fam[peer_ /              \
+							  MASQ_PAGE_SLOTS]     \
+						.slot[peer_ % MASQ_PAGE_SLOTS]; \
+			struct masq_aside *q_ =                                \
+				&(lab)->aside##fam[peer_ / MASQ_PAGE_SLOTS]    \
+					 .slot[peer_ % MASQ_PAGE_SLOTS];       \
+                                                                               \
+			ok_ = p_->what & MASQ_W_LIVE &&                        \
+			      p_->seq == (a)->peer_seq && q_->peer == slot_ && \
+			      q_->peer_seq == (f)->seq &&                      \
+			      p_->xlat_port == (f)->in_port &&                 \
+			      !memcmp(p_->xlat_addr, (f)->in_addr,             \
+				      sizeof((f)->in_addr));                   \
+		}                                                              \
+		ok_;                                                           \
+	})
+
+#define IS_PAIRED(f)                                  \
+	((f)->what >> MASQ_W_KIND == MASQ_K_FWD ||    \
+	 (f)->what >> MASQ_W_KIND == MASQ_K_REV)
+
+struct prog_totals prog_walk(struct prog_lab *lab)
+{
+	struct prog_totals t = {};
+	struct masq_aside *a;
+	struct masq_flow4 *f4;
+	struct masq_flow6 *f6;
+
+	FOR_EACH_RECORD(lab, 4, f4, a)
+	{
+		count_owner(&t, 0, f4->what >> MASQ_W_KIND,
+			    f4->what & MASQ_W_ROLE);
+		t.unfinished += !(f4->what & MASQ_W_LIVE);
+		t.halves += IS_PAIRED(f4) && !PAIR_IS_WHOLE(lab, 4, f4, a);
+	}
+	FOR_EACH_RECORD(lab, 6, f6, a)
+	{
+		count_owner(&t, 1, f6->what >> MASQ_W_KIND,
+			    f6->what & MASQ_W_ROLE);
+		t.unfinished += !(f6->what & MASQ_W_LIVE);
+		t.halves += IS_PAIRED(f6) && !PAIR_IS_WHOLE(lab, 6, f6, a);
+	}
+	for (unsigned int i = 0; i < lab->pages; i++) {
+		uint64_t used = 0;
+		uint32_t hops = 0;
+
+		for (unsigned int j = 0; j < MASQ_PAGE_SLOTS; j++) {
+			used |= (uint64_t)!!lab->flows4[i].slot[j].what << j;
+			hops += __builtin_popcount(
+				lab->flows4[i].slot[j].hops &
+				(MASQ_HOP_ELSEWHERE - 1));
+		}
+		t.labels += used != lab->flows4[i].label.used ||
+			    hops != (uint32_t)__builtin_popcountll(used);
+		t.elsewhere += lab->flows4[i].label.elsewhere;
+	}
+	return t;
+}
+
+void prog_expect_totals(struct prog_lab *lab, const char *file, int line)
+{
+	struct prog_totals t = prog_walk(lab);
+	struct masq_pod_usage pod;
+	struct masq_usage usage;
+	uint8_t key[64], next[64];
+	int fd = prog_map(lab, "masq_pods");
+	bool more, bad = t.halves || t.unfinished || t.labels;
+	uint32_t zero = 0;
+	long in_pods = 0;
+
+	bpf_map_lookup_elem(prog_map(lab, "masq_usage"), &zero, &usage);
+	for (int fam = 0; fam < 2; fam++)
+		for (int b = 0; b < MASQ_B_MAX; b++)
+			bad |= t.flows[fam][b] != usage.flows[fam][b];
+	bad |= t.host != usage.host;
+	for (more = !bpf_map_get_next_key(fd, NULL, next); more;) {
+		memcpy(key, next, sizeof(key));
+		more = !bpf_map_get_next_key(fd, key, next);
+		if (!bpf_map_lookup_elem(fd, key, &pod))
+			in_pods += pod.flows;
+	}
+	bad |= in_pods != t.flows[0][MASQ_B_MASQUERADE] +
+				  t.flows[1][MASQ_B_MASQUERADE];
+	if (!bad)
+		return;
+	print_error("walk (counted): ");
+	for (int fam = 0; fam < 2; fam++)
+		for (int b = 0; b < MASQ_B_MAX; b++)
+			print_error("%ld (%ld) ", t.flows[fam][b],
+				    (long)usage.flows[fam][b]);
+	print_error("host %ld (%ld) pods (%ld); halves %u unfinished %u "
+		    "labels %u\n",
+		    t.host, (long)usage.host, in_pods, t.halves, t.unfinished,
+		    t.labels);
+	_fail(file, line);
 }

@@ -44,6 +44,12 @@ struct prog_lab {
 	struct bpf_object *obj;
 	int up, pod; /* ifindex */
 	bool modern;
+	/* the flow tables, mapped */
+	struct masq_page4 *flows4;
+	struct masq_page6 *flows6;
+	struct masq_aside_page *aside4, *aside6;
+	unsigned int pages;
+	struct masq_aside aside; /* of the record that was found last */
 	/* result of the last run */
 	int verdict;
 	uint8_t frame[PACKET_MAX];
@@ -92,15 +98,31 @@ void prog_expect(struct prog_lab *lab, int verdict, const struct packet *want,
 uint64_t prog_stat(struct prog_lab *lab, uint32_t index);
 #define REASON(id) prog_stat(lab, MASQ_R_##id)
 struct masq_prefix_count prog_prefix(struct prog_lab *lab, uint32_t slot);
-/* Records with memory in both flow maps. */
+/* Records with memory in both flow tables. */
 unsigned int prog_records(struct prog_lab *lab);
 bool prog_flow4(struct prog_lab *lab, const char *in, uint16_t in_port,
 		const char *rem, uint16_t rem_port, uint8_t proto,
 		struct masq_flow4 *flow);
+unsigned int prog_kind(const struct masq_flow4 *flow); /* enum masq_kind */
+unsigned int prog_state(const struct masq_flow4 *flow); /* enum masq_state */
 /* Moves every record's times back by `seconds`. */
 void prog_age(struct prog_lab *lab, unsigned int seconds);
 /* Runs masq_ctl; its error. */
 int prog_ctl(struct prog_lab *lab, struct masq_ctl *request);
 uint32_t prog_ticks(struct prog_lab *lab, double seconds);
+
+/* What a walk over the tables finds. */
+struct prog_totals {
+	long flows[2][MASQ_B_MAX]; /* owners, by family and budget */
+	long host;
+	unsigned int halves; /* records of pairs without their other one */
+	unsigned int unfinished; /* neither published nor free */
+	unsigned int labels; /* pages whose label says other than its slots */
+	unsigned int elsewhere; /* records outside their first page */
+};
+struct prog_totals prog_walk(struct prog_lab *lab);
+/* Fails unless the walk agrees with every total that the dataplane keeps. */
+void prog_expect_totals(struct prog_lab *lab, const char *file, int line);
+#define EXPECT_TOTALS() prog_expect_totals(lab, __FILE__, __LINE__)
 
 #endif

@@ -214,8 +214,8 @@ static void small_maps(struct bpf_object *obj)
 		const char *name = bpf_map__name(map);
 
 		if (!strncmp(name, "masq_flows", 10) ||
-		    !strncmp(name, "masq_ring", 9))
-			bpf_map__set_max_entries(map, 1024);
+		    !strncmp(name, "masq_aside", 10))
+			bpf_map__set_max_entries(map, 16);
 	}
 }
 
