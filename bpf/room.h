@@ -380,7 +380,8 @@ MASQ_GLOBAL int FN(make_room)(__u32 slot)
 		if (u->barren[budget] == s->now &&
 		    u->looks[budget] >= MASQ_LOOKS_BARREN)
 			return MASQ_R_TABLE_FULL;
-		if (!FN(look)(s, u, slot, budget, 0)) {
+		if (!FN(look)(s, u, slot, budget, 0) &&
+		    s->best_rank >= MASQ_RANK_NEVER) {
 			u->looks[budget] = u->barren[budget] == s->now
 						   ? u->looks[budget] + 1
 						   : 1;
@@ -396,7 +397,8 @@ MASQ_GLOBAL int FN(make_room)(__u32 slot)
 		return MASQ_R_NONE;
 	if (p->barren == s->now && p->looks >= MASQ_LOOKS_BARREN)
 		return MASQ_R_POD_QUOTA;
-	if (!FN(look)(s, u, slot, budget, 1)) {
+	if (!FN(look)(s, u, slot, budget, 1) &&
+	    s->best_rank >= MASQ_RANK_NEVER) {
 		p->looks = p->barren == s->now ? p->looks + 1 : 1;
 		p->barren = s->now;
 	}
