@@ -61,6 +61,7 @@ static void read_sizes(const struct agent *a, bool at_rest,
 	    config_load(a->options.config, NULL, &config, err, sizeof(err)))
 		return;
 	options->max_flows = config->max_flows;
+	options->ipv6 = config->ipv6;
 	options->no_flow_counts = !config->flow_counters;
 	options->max_prefixes = config->keep.count + config->masquerade.count +
 				config->pods.count + config->keep_sources.count;

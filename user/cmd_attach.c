@@ -275,6 +275,7 @@ static int run(const struct cmd_line *line)
 		goto out;
 	if (a.config) {
 		options.max_flows = a.config->max_flows;
+		options.ipv6 = a.config->ipv6;
 		options.no_flow_counts = !a.config->flow_counters;
 		options.max_prefixes =
 			a.config->keep.count + a.config->masquerade.count +

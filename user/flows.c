@@ -1,20 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * flows.c - walking the flow maps. Records are read in batches; the first half
- * of a masqueraded flow that is met waits in a hash table for the other. A
- * lookup for each would cost more than all the rest of the walk.
+ * flows.c - walking the flow tables, which are mapped into our memory: no
+ * system call a record. The dataplane goes on meanwhile, so a record is copied,
+ * and taken for one when the slot was still its own afterwards.
  */
-#include <bpf/bpf.h>
 #include <errno.h>
 #include <netinet/in.h>
-#include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 #include "flows.h"
 #include "out.h"
 #include "prefix.h"
-
-/* Records of one system call; more only when one bucket holds more. */
-#define BATCH 4096
 
 /* --- names ------------------------------------------------------------- */
 
@@ -144,7 +141,7 @@ static uint32_t elapsed(uint32_t now, uint32_t then)
 
 /*
  * Ticks until a flow may expire when no packet comes. The dataplane gives each
- * a sixty-fourth and a tick more (flow_expiry in bpf/flow.h), which is left
+ * a sixty-fourth and a tick more (masq_lasting in bpf/common.h), which is left
  * out: never more than the timeout that the config has.
  */
 static uint32_t remaining(uint32_t now, uint32_t last_seen, uint32_t expires)
@@ -153,56 +150,6 @@ static uint32_t remaining(uint32_t now, uint32_t last_seen, uint32_t expires)
 
 	return passed(now, expires - margin) ? 0 : expires - margin - now;
 }
-
-/*
- * A record as a struct flow. The halves of a masqueraded flow give the same
- * tuple: each one's xlat is the other's inside address and port. The families'
- * records differ only in the number of address words, so one text serves both.
- */
-#define DEFINE_READ_FLOW(FAM, WORDS)                                           \
-	static void read_flow##FAM(const struct masq_key##FAM *key,            \
-				   const struct masq_flow##FAM *record,        \
-				   uint32_t now, struct flow *flow)            \
-	{                                                                      \
-		bool rev = record->kind == MASQ_K_REV;                         \
-                                                                               \
-		*flow = (struct flow){                                         \
-			.proto = key->proto,                                   \
-			.role = key->role,                                     \
-			.kind = rev ? MASQ_K_FWD : record->kind,               \
-			.state = record->state,                                \
-			.replied = record->kind == MASQ_K_INBOUND              \
-					   ? record->out_seen                  \
-					   : record->in_seen,                  \
-			.in.family = FAM,                                      \
-			.rem.family = FAM,                                     \
-			.in_port =                                             \
-				ntohs(rev ? record->xlat_port : key->in_port), \
-			.rem_port = ntohs(key->rem_port),                      \
-			.prefix = record->prefix,                              \
-			.egress = rev ? (struct masq_count){}                  \
-				      : record->egress,                        \
-			.ingress = record->kind == MASQ_K_FWD                  \
-					   ? (struct masq_count){}             \
-					   : record->ingress,                  \
-			.age = elapsed(now, record->created),                  \
-			.idle = elapsed(now, record->last_seen),               \
-			.left = remaining(now, record->last_seen,              \
-					  record->expires),                    \
-		};                                                             \
-		memcpy(flow->in.a, rev ? record->xlat_addr : key->in_addr,     \
-		       4 * WORDS);                                             \
-		memcpy(flow->rem.a, key->rem_addr, 4 * WORDS);                 \
-		if (flow->kind != MASQ_K_FWD)                                  \
-			return;                                                \
-		flow->xlat.family = FAM;                                       \
-		memcpy(flow->xlat.a, rev ? key->in_addr : record->xlat_addr,   \
-		       4 * WORDS);                                             \
-		flow->xlat_port =                                              \
-			ntohs(rev ? key->in_port : record->xlat_port);         \
-	}
-DEFINE_READ_FLOW(4, 1)
-DEFINE_READ_FLOW(6, 4)
 
 int flow_end(struct instance *instance, const struct flow *flow)
 {
@@ -218,7 +165,7 @@ int flow_end(struct instance *instance, const struct flow *flow)
 	return instance_ctl(instance, &request);
 }
 
-/* --- all flows --------------------------------------------------------- */
+/* --- filters ----------------------------------------------------------- */
 
 static bool covers_addr(const struct cidr *cidr, const struct addr *addr)
 {
@@ -227,11 +174,11 @@ static bool covers_addr(const struct cidr *cidr, const struct addr *addr)
 	return !cidr->addr.family || cidr_covers(cidr, &host);
 }
 
-/* What both halves of a flow know. */
-static bool tuple_matches(const struct flow_filter *filter,
-			  const struct flow *flow)
+bool flow_matches(const struct instance *instance,
+		  const struct flow_filter *filter, const struct flow *flow)
 {
 	struct flow_tuple orig = flow_orig(flow);
+	struct cidr cidr;
 
 	if (filter->kind && filter->kind != flow->kind)
 		return false;
@@ -243,20 +190,12 @@ static bool tuple_matches(const struct flow_filter *filter,
 	if (filter->node_port &&
 	    (flow->kind != MASQ_K_FWD || filter->node_port != flow->xlat_port))
 		return false;
-	return covers_addr(&filter->pod, &flow->in) &&
-	       covers_addr(&filter->dest, orig.dst);
-}
-
-/* What its owner decides. */
-static bool owner_matches(const struct instance *instance,
-			  const struct flow_filter *filter,
-			  const struct flow *flow)
-{
-	struct cidr cidr;
-
 	if (filter->state && filter->state - 1 != flow->state)
 		return false;
 	if (filter->unreplied && flow->replied)
+		return false;
+	if (!covers_addr(&filter->pod, &flow->in) ||
+	    !covers_addr(&filter->dest, orig.dst))
 		return false;
 	if (!filter->prefix.addr.family)
 		return true;
@@ -266,351 +205,356 @@ static bool owner_matches(const struct instance *instance,
 	return !cidr_cmp(&filter->prefix, &cidr);
 }
 
-bool flow_matches(const struct instance *instance,
-		  const struct flow_filter *filter, const struct flow *flow)
-{
-	return tuple_matches(filter, flow) &&
-	       owner_matches(instance, filter, flow);
-}
+/* --- the tables -------------------------------------------------------- */
 
-/* --- halves that wait for each other ----------------------------------- */
+/* The word that says whose a slot is, see struct masq_flow4. */
+typedef uint64_t __attribute__((may_alias)) word_t;
 
-struct half {
-	uint32_t hash;
-	uint32_t next; /* of its bucket or of the free ones: number + 1 */
-	bool owner; /* FWD; else REV */
-	struct flow flow;
+/* So often a record may change under a reader before it is passed over. */
+#define TRIES 3
+
+/* One family's; pages and aside are maps of `count` entries. */
+struct table {
+	int family;
+	uint32_t count;
+	size_t page_size; /* of a struct masq_page4 or masq_page6 */
+	const void *pages;
+	const struct masq_aside_page *aside;
 };
 
-struct join {
-	struct half *halves;
-	uint32_t count, room, free;
-	uint32_t *buckets;
-	uint32_t mask;
-};
-
-static int join_start(struct join *join, uint32_t flows)
+static size_t map_size(size_t entries, size_t entry)
 {
-	uint32_t size = 64;
+	size_t page = sysconf(_SC_PAGESIZE);
 
-	while (size < flows)
-		size *= 2;
-	*join = (struct join){ .buckets = calloc(size, sizeof(uint32_t)),
-			       .mask = size - 1 };
-	return join->buckets ? 0 : -ENOMEM;
+	return (entries * entry + page - 1) / page * page;
 }
 
-static void join_end(struct join *join)
+static int map_entries(int fd, size_t entries, size_t entry, const void **out)
 {
-	free(join->halves);
-	free(join->buckets);
-}
+	void *at = mmap(NULL, map_size(entries, entry), PROT_READ, MAP_SHARED,
+			fd, 0);
 
-static uint32_t hash_flow(const struct flow *flow)
-{
-	const uint64_t odd = 0x9e3779b97f4a7c15;
-	uint64_t h = (uint64_t)flow->in_port << 40 |
-		     (uint64_t)flow->rem_port << 24 | flow->xlat_port << 8 |
-		     flow->proto;
-
-	for (int i = 0; i < 4; i++) {
-		h = (h ^ flow->in.a[i] ^ (uint64_t)flow->rem.a[i] << 32) * odd;
-		h ^= h >> 32;
-	}
-	return h;
-}
-
-static bool same_flow(const struct flow *a, const struct flow *b)
-{
-	return a->in_port == b->in_port && a->rem_port == b->rem_port &&
-	       a->xlat_port == b->xlat_port && a->proto == b->proto &&
-	       !memcmp(a->in.a, b->in.a, sizeof(a->in.a)) &&
-	       !memcmp(a->rem.a, b->rem.a, sizeof(a->rem.a)) &&
-	       !memcmp(a->xlat.a, b->xlat.a, sizeof(a->xlat.a));
-}
-
-static int join_wait(struct join *join, const struct flow *flow, uint32_t hash,
-		     bool owner)
-{
-	uint32_t *bucket = &join->buckets[hash & join->mask];
-	uint32_t at = join->free;
-
-	if (at) {
-		join->free = join->halves[at - 1].next;
-	} else {
-		if (join->count == join->room) {
-			uint32_t room = join->room ? 2 * join->room : 256;
-			void *grown = reallocarray(join->halves, room,
-						   sizeof(*join->halves));
-
-			if (!grown)
-				return -ENOMEM;
-			join->halves = grown;
-			join->room = room;
-		}
-		at = ++join->count;
-	}
-	join->halves[at - 1] = (struct half){ hash, *bucket, owner, *flow };
-	*bucket = at;
+	if (at == MAP_FAILED)
+		return -errno;
+	*out = at;
 	return 0;
 }
 
-/*
- * Completes *flow with the half that waits for it: true. Else *flow waits:
- * false, or *err.
- */
-static bool join_half(struct join *join, struct flow *flow, uint32_t hash,
-		      bool owner, int *err)
+static void table_close(struct table *t)
 {
-	uint32_t *link = &join->buckets[hash & join->mask], at;
+	if (t->pages)
+		munmap((void *)t->pages, map_size(t->count, t->page_size));
+	if (t->aside)
+		munmap((void *)t->aside, map_size(t->count, sizeof(*t->aside)));
+	*t = (struct table){};
+}
 
-	for (; *link; link = &join->halves[*link - 1].next) {
-		struct half *other = &join->halves[*link - 1];
+static int table_open(struct table *t, const struct instance *instance,
+		      int family)
+{
+	bool ipv4 = family == 4;
+	const int *map = instance->map;
+	const void *aside;
+	int err;
 
-		if (other->hash != hash || other->owner == owner ||
-		    !same_flow(&other->flow, flow))
-			continue;
-		if (!owner) {
-			struct flow rev = *flow;
+	*t = (struct table){
+		.family = family,
+		.count = masq_shape_pages(instance->meta.shape[!ipv4]),
+		.page_size = ipv4 ? sizeof(struct masq_page4)
+				  : sizeof(struct masq_page6),
+	};
+	err = map_entries(map[ipv4 ? MAP_masq_flows4 : MAP_masq_flows6],
+			  t->count, t->page_size, &t->pages);
+	err = err ?: map_entries(map[ipv4 ? MAP_masq_aside4 : MAP_masq_aside6],
+				 t->count, sizeof(*t->aside), &aside);
+	if (err)
+		table_close(t);
+	else
+		t->aside = aside;
+	return err;
+}
 
-			*flow = other->flow;
-			other->flow = rev;
-		}
-		flow->ingress = other->flow.ingress;
-		if (other->flow.idle < flow->idle)
-			flow->idle = other->flow.idle;
-		at = *link;
-		*link = other->next;
-		other->next = join->free;
-		join->free = at;
-		return true;
+static const struct masq_label *label_of(const struct table *t, uint32_t page)
+{
+	return (const void *)((const char *)t->pages + t->page_size * page);
+}
+
+/* What stands in a slot, of either family, as it was at one moment. */
+struct record {
+	uint8_t kind, role, proto;
+	uint8_t out_seen, in_seen;
+	uint16_t seq, in_port, rem_port, xlat_port; /* ports: network order */
+	uint32_t last_seen, expires, prefix;
+	uint32_t in[4], rem[4], xlat[4];
+	struct masq_tally tally, back;
+	struct masq_aside aside;
+};
+
+/* The families' records differ in the number of address words alone. */
+#define DEFINE_READ(FAM, WORDS)                                                \
+	static bool read##FAM(const struct table *t, uint32_t slot,            \
+			      struct record *out)                              \
+	{                                                                      \
+		const struct masq_page##FAM *page =                            \
+			(const void *)label_of(t, slot >> MASQ_PAGE_SHIFT);    \
+		uint32_t at = slot & (MASQ_PAGE_SLOTS - 1);                    \
+		const struct masq_flow##FAM *f = &page->slot[at];              \
+		const word_t *word = (const word_t *)&f->in_port;              \
+		struct masq_flow##FAM copy;                                    \
+		uint64_t before, after;                                        \
+		int tries = 0;                                                 \
+                                                                               \
+		do {                                                           \
+			before = __atomic_load_n(word, __ATOMIC_ACQUIRE);      \
+			copy = *f;                                             \
+			out->aside =                                           \
+				t->aside[slot >> MASQ_PAGE_SHIFT].slot[at];    \
+			__atomic_thread_fence(__ATOMIC_ACQUIRE);               \
+			after = __atomic_load_n(word, __ATOMIC_RELAXED);       \
+		} while (before != after && ++tries < TRIES);                  \
+		if (before != after || !(copy.what & MASQ_W_LIVE))             \
+			return false;                                          \
+		out->kind = copy.what >> MASQ_W_KIND;                          \
+		out->role = copy.what & MASQ_W_ROLE;                           \
+		out->proto = copy.proto;                                       \
+		out->out_seen = copy.out_seen;                                 \
+		out->in_seen = copy.in_seen;                                   \
+		out->seq = copy.seq;                                           \
+		out->in_port = copy.in_port;                                   \
+		out->rem_port = copy.rem_port;                                 \
+		out->xlat_port = copy.xlat_port;                               \
+		out->last_seen = copy.last_seen;                               \
+		out->expires = copy.expires;                                   \
+		out->prefix = copy.prefix;                                     \
+		for (int i = 0; i < 4; i++) {                                  \
+			out->in[i] = i < WORDS ? copy.in_addr[i] : 0;          \
+			out->rem[i] = i < WORDS ? copy.rem_addr[i] : 0;        \
+			out->xlat[i] = i < WORDS ? copy.xlat_addr[i] : 0;      \
+		}                                                              \
+		out->tally = copy.tally;                                       \
+		out->back = copy.back;                                         \
+		return true;                                                   \
 	}
+DEFINE_READ(4, 1)
+DEFINE_READ(6, 4)
 
-	*err = join_wait(join, flow, hash, owner);
-	return false;
+/* The published record of a slot; false: none, or none for long. */
+static bool read_record(const struct table *t, uint32_t slot,
+			struct record *out)
+{
+	return t->family == 4 ? read4(t, slot, out) : read6(t, slot, out);
+}
+
+static void prefetch_record(const struct table *t, uint32_t slot)
+{
+	size_t size = t->family == 4 ? sizeof(struct masq_flow4)
+				     : sizeof(struct masq_flow6);
+	const char *at = (const char *)label_of(t, slot >> MASQ_PAGE_SHIFT) +
+			 sizeof(struct masq_label) +
+			 size * (slot & (MASQ_PAGE_SLOTS - 1));
+
+	__builtin_prefetch(at);
+	if (size > 64)
+		__builtin_prefetch(at + 64);
+}
+
+/* The other record of a masqueraded flow; false: it came or went just now. */
+static bool read_peer(const struct table *t, const struct masq_aside *aside,
+		      struct record *out)
+{
+	return aside->peer >> MASQ_PAGE_SHIFT < t->count &&
+	       read_record(t, aside->peer, out) &&
+	       out->seq == aside->peer_seq && out->kind == MASQ_K_REV;
 }
 
 /* --- all flows --------------------------------------------------------- */
 
-/*
- * Records on their way into the join. Each touches a bucket and a half, both
- * somewhere in a large memory; so that one does not wait for the other's, some
- * are under way at once.
- */
-#define UNDER_WAY 16
-struct waiting {
-	struct flow flow;
-	uint32_t hash;
-	bool owner;
-};
+static struct masq_count count_of(const struct masq_tally *t)
+{
+	uint64_t high = t->high;
+
+	return (struct masq_count){
+		.packets = t->packets | high >> MASQ_TALLY_BYTES_BITS << 32,
+		.bytes = t->bytes |
+			 (high & ((1 << MASQ_TALLY_BYTES_BITS) - 1)) << 32,
+	};
+}
+
+/* A flow by its owner's record; the rest is add_peer's. */
+static void make_flow(int family, uint32_t now, const struct record *r,
+		      struct flow *flow)
+{
+	bool fwd = r->kind == MASQ_K_FWD;
+
+	*flow = (struct flow){
+		.proto = r->proto,
+		.role = r->role,
+		.kind = r->kind,
+		.state = masq_flow_state(r->proto, r->out_seen, r->in_seen),
+		.replied = r->kind == MASQ_K_INBOUND ? r->out_seen : r->in_seen,
+		.in.family = family,
+		.rem.family = family,
+		.in_port = ntohs(r->in_port),
+		.rem_port = ntohs(r->rem_port),
+		.prefix = r->prefix,
+		.age = elapsed(now, r->aside.created),
+		.idle = elapsed(now, r->last_seen),
+		.left = remaining(now, r->last_seen, r->expires),
+		.egress = count_of(&r->tally),
+	};
+	memcpy(flow->in.a, r->in, sizeof(r->in));
+	memcpy(flow->rem.a, r->rem, sizeof(r->rem));
+	if (!fwd) {
+		flow->ingress = count_of(&r->back);
+		return;
+	}
+	flow->xlat.family = family;
+	memcpy(flow->xlat.a, r->xlat, sizeof(r->xlat));
+	flow->xlat_port = ntohs(r->xlat_port);
+}
+
+/* What its packets from outside have left in the record of theirs. */
+static void add_peer(uint32_t now, const struct record *owner,
+		     const struct record *peer, struct flow *flow)
+{
+	uint32_t idle = elapsed(now, peer->last_seen);
+
+	flow->ingress = count_of(&peer->tally);
+	if (idle >= flow->idle)
+		return;
+	flow->idle = idle;
+	flow->left = remaining(now, peer->last_seen, owner->expires);
+}
 
 struct walk {
 	struct instance *instance;
-	uint32_t now;
-	/* called for each live owner and each REV; non-zero ends the walk */
-	int (*each)(struct walk *walk, int family, const void *key,
-		    const void *value);
 	const struct flow_filter *filter;
+	bool peers; /* are wanted as well */
+	uint32_t now;
 	flow_fn fn;
 	void *data;
-	struct join join;
-	struct waiting waiting[UNDER_WAY];
-	unsigned int count;
 };
 
-static int walk_batch(struct walk *walk, int family, const char *keys,
-		      const char *values, uint32_t count)
+/*
+ * A page at a time: first its own records, which lie side by side, then those
+ * of the other direction, which lie anywhere and are on their way by then.
+ */
+static int walk_page(const struct walk *walk, const struct table *t,
+		     uint32_t page)
 {
-	bool ipv4 = family == 4;
+	struct record owners[MASQ_PAGE_SLOTS], peer;
+	uint64_t used = __atomic_load_n(&label_of(t, page)->used,
+					__ATOMIC_RELAXED);
+	unsigned int count = 0;
+	struct flow flow;
 	int err = 0;
 
-	for (; count && !err; count--) {
-		const struct masq_flow *head = (const void *)values;
+	for (; used; used &= used - 1) {
+		struct record *r = &owners[count];
 
-		/* the times of a REV are copies: its owner's count */
-		if (head->kind == MASQ_K_REV ||
-		    ((head->kind == MASQ_K_FWD || head->kind == MASQ_K_KEEP ||
-		      head->kind == MASQ_K_INBOUND) &&
-		     !passed(walk->now, head->expires)))
-			err = walk->each(walk, family, keys, values);
-		keys += ipv4 ? sizeof(struct masq_key4)
-			     : sizeof(struct masq_key6);
-		values += ipv4 ? sizeof(struct masq_flow4)
-			       : sizeof(struct masq_flow6);
+		if (!read_record(t,
+				 page << MASQ_PAGE_SHIFT | __builtin_ctzll(used),
+				 r))
+			continue;
+		if ((r->kind != MASQ_K_FWD && r->kind != MASQ_K_KEEP &&
+		     r->kind != MASQ_K_INBOUND) ||
+		    passed(walk->now, r->expires))
+			continue;
+		count++;
+		if (walk->peers && r->kind == MASQ_K_FWD &&
+		    r->aside.peer >> MASQ_PAGE_SHIFT < t->count)
+			prefetch_record(t, r->aside.peer);
+	}
+	for (unsigned int i = 0; i < count && !err; i++) {
+		struct record *r = &owners[i];
+
+		make_flow(t->family, walk->now, r, &flow);
+		if (!flow_matches(walk->instance, walk->filter, &flow))
+			continue;
+		if (walk->peers && r->kind == MASQ_K_FWD &&
+		    read_peer(t, &r->aside, &peer))
+			add_peer(walk->now, r, &peer, &flow);
+		err = walk->fn(walk->data, &flow);
 	}
 	return err;
 }
 
-static int walk_map(struct walk *walk, int family)
+static int walk_family(const struct walk *walk, int family)
 {
-	int fd = walk->instance
-			 ->map[family == 4 ? MAP_masq_flows4 : MAP_masq_flows6];
-	uint32_t position, count, room = BATCH;
-	struct masq_flow6 *values = NULL; /* the larger of each */
-	struct masq_key6 *keys = NULL;
-	bool first = true;
-	int err = 0, end = 0;
+	struct table t;
+	int err = table_open(&t, walk->instance, family);
 
-	while (!err && end != ENOENT) {
-		if (!keys) {
-			keys = calloc(room, sizeof(*keys));
-			values = calloc(room, sizeof(*values));
-		}
-		if (!keys || !values) {
-			err = -ENOMEM;
-			break;
-		}
-		count = room;
-		end = bpf_map_lookup_batch(fd, first ? NULL : &position,
-					   &position, keys, values, &count,
-					   NULL)
-			      ? errno
-			      : 0;
-		if (end == ENOSPC) {
-			/* a bucket comes whole: more room for this one */
-			free(keys);
-			free(values);
-			keys = NULL;
-			room *= 2;
-		} else if (end && end != ENOENT) {
-			err = -end;
-		} else {
-			first = false;
-			err = walk_batch(walk, family, (char *)keys,
-					 (char *)values, count);
-		}
-	}
-	free(keys);
-	free(values);
+	if (err)
+		return err;
+	for (uint32_t page = 0; page < t.count && !err; page++)
+		err = walk_page(walk, &t, page);
+	table_close(&t);
 	return err;
 }
 
 static int walk_all(struct walk *walk)
 {
 	walk->now = instance_now(walk->instance);
-	return walk_map(walk, 4) ?: walk_map(walk, 6);
-}
-
-static int hand_over_waiting(struct walk *walk)
-{
-	unsigned int count = walk->count;
-	struct join *join = &walk->join;
-	int err = 0;
-
-	for (unsigned int i = 0; i < count; i++) {
-		uint32_t at = join->buckets[walk->waiting[i].hash & join->mask];
-
-		if (at)
-			__builtin_prefetch(&join->halves[at - 1]);
-	}
-	walk->count = 0;
-	for (unsigned int i = 0; i < count && !err; i++) {
-		struct waiting *w = &walk->waiting[i];
-
-		if (join_half(join, &w->flow, w->hash, w->owner, &err))
-			err = walk->fn(walk->data, &w->flow);
-	}
-	return err;
-}
-
-static int hand_over(struct walk *walk, int family, const void *key,
-		     const void *value)
-{
-	bool owner = ((const struct masq_flow *)value)->kind != MASQ_K_REV;
-	struct flow flow;
-	uint32_t hash;
-
-	if (family == 4)
-		read_flow4(key, value, walk->now, &flow);
-	else
-		read_flow6(key, value, walk->now, &flow);
-	if (!tuple_matches(walk->filter, &flow) ||
-	    (owner && !owner_matches(walk->instance, walk->filter, &flow)))
-		return 0;
-	if (flow.kind != MASQ_K_FWD)
-		return walk->fn(walk->data, &flow);
-	hash = hash_flow(&flow);
-	__builtin_prefetch(&walk->join.buckets[hash & walk->join.mask]);
-	walk->waiting[walk->count++] = (struct waiting){ flow, hash, owner };
-	return walk->count == UNDER_WAY ? hand_over_waiting(walk) : 0;
-}
-
-/* Owners whose REV record was not met: it came or went during the walk. */
-static int hand_over_rest(struct walk *walk)
-{
-	int err = 0;
-
-	for (uint32_t i = 0; i <= walk->join.mask && !err; i++) {
-		uint32_t at = walk->join.buckets[i];
-
-		for (; at && !err; at = walk->join.halves[at - 1].next)
-			if (walk->join.halves[at - 1].owner)
-				err = walk->fn(walk->data,
-					       &walk->join.halves[at - 1].flow);
-	}
-	return err;
+	return walk_family(walk, 4) ?: walk_family(walk, 6);
 }
 
 int flows_walk(struct instance *instance, const struct flow_filter *filter,
 	       flow_fn fn, void *data)
 {
 	struct walk walk = { .instance = instance,
-			     .each = hand_over,
 			     .filter = filter,
-			     .fn = fn,
-			     .data = data };
-	int err = join_start(&walk.join, instance->meta.max_flows);
-
-	err = err ?: walk_all(&walk);
-	err = err ?: hand_over_waiting(&walk);
-	err = err ?: hand_over_rest(&walk);
-	join_end(&walk.join);
-	return err;
-}
-
-static int hand_over_owner(struct walk *walk, int family, const void *key,
-			   const void *value)
-{
-	struct flow flow;
-
-	if (((const struct masq_flow *)value)->kind == MASQ_K_REV)
-		return 0;
-	if (family == 4)
-		read_flow4(key, value, walk->now, &flow);
-	else
-		read_flow6(key, value, walk->now, &flow);
-	return walk->fn(walk->data, &flow);
-}
-
-int flows_walk_owners(struct instance *instance, flow_fn fn, void *data)
-{
-	struct walk walk = { .instance = instance,
-			     .each = hand_over_owner,
+			     .peers = true,
 			     .fn = fn,
 			     .data = data };
 
 	return walk_all(&walk);
 }
 
-static int count_prefix(struct walk *walk, int family, const void *key,
-			const void *value)
+int flows_walk_owners(struct instance *instance, flow_fn fn, void *data)
 {
-	const struct masq_flow *head = value;
-	uint32_t *live = walk->data;
+	static const struct flow_filter all;
+	struct walk walk = { .instance = instance,
+			     .filter = &all,
+			     .fn = fn,
+			     .data = data };
 
-	(void)family;
-	(void)key;
-	if (head->kind != MASQ_K_REV &&
-	    head->prefix < walk->instance->meta.max_prefixes)
-		live[head->prefix]++;
+	return walk_all(&walk);
+}
+
+struct prefixes {
+	uint32_t *live, max;
+};
+
+static int count_prefix(void *data, const struct flow *flow)
+{
+	const struct prefixes *prefixes = data;
+
+	if (flow->prefix < prefixes->max)
+		prefixes->live[flow->prefix]++;
 	return 0;
 }
 
 int flows_count_prefixes(struct instance *instance, uint32_t *live)
 {
-	struct walk walk = { .instance = instance,
-			     .each = count_prefix,
-			     .data = live };
+	struct prefixes prefixes = { live, instance->meta.max_prefixes };
 
-	return walk_all(&walk);
+	return flows_walk_owners(instance, count_prefix, &prefixes);
+}
+
+/* --- budgets ----------------------------------------------------------- */
+
+const struct flow_budget flow_budgets[FLOW_BUDGETS] = {
+	{ 4, MASQ_K_FWD, "masquerade" }, { 4, MASQ_K_KEEP, "keep" },
+	{ 4, MASQ_K_INBOUND, "inbound" }, { 6, MASQ_K_FWD, "masquerade" },
+	{ 6, MASQ_K_KEEP, "keep" },	  { 6, MASQ_K_INBOUND, "inbound" },
+};
+
+void flow_tally(uint64_t tally[FLOW_BUDGETS], const struct flow *flow)
+{
+	/* the node's own flows are in none of these */
+	if (flow->role == MASQ_ROLE_HOST && flow->kind == MASQ_K_FWD)
+		return;
+	for (int i = 0; i < FLOW_BUDGETS; i++)
+		tally[i] += flow_budgets[i].family == flow->in.family &&
+			    flow_budgets[i].kind == flow->kind;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * flows.h - walking the flow maps: a FWD record and its REV become one flow,
+ * flows.h - walking the flow tables: a FWD record and its REV become one flow,
  * expired ones are skipped as everybody skips them.
  */
 #ifndef MASQ_FLOWS_H
@@ -56,16 +56,16 @@ struct flow_tuple {
 struct flow_tuple flow_orig(const struct flow *flow);
 
 /*
- * Calls fn for each live flow that matches, in no order, while the maps
- * change. fn may end the flow. Stops when fn returns non-zero and returns
+ * Calls fn for each live flow that matches, in no order, while the
+ * tables change. fn may end the flow. Stops when fn returns non-zero and returns
  * that; 0 or -errno otherwise.
  */
 typedef int (*flow_fn)(void *data, const struct flow *flow);
 int flows_walk(struct instance *instance, const struct flow_filter *filter,
 	       flow_fn fn, void *data);
 /*
- * The same of all live flows by their owner records alone: `ingress` and
- * `idle` of a masqueraded flow are not filled in, and no memory is needed.
+ * The same of all live flows by their owners' records alone: of a masqueraded
+ * flow, `ingress` is not filled in, and `idle` knows of the pod's packets only.
  */
 int flows_walk_owners(struct instance *instance, flow_fn fn, void *data);
 /* Does it match? Of instance the prefixes are needed. */
@@ -75,5 +75,16 @@ bool flow_matches(const struct instance *instance,
 int flow_end(struct instance *instance, const struct flow *flow);
 /* Adds the live flows of each prefix slot to live[max_prefixes]. */
 int flows_count_prefixes(struct instance *instance, uint32_t *live);
+
+/* What has a budget of its own; instance_flows_max() says how large. */
+#define FLOW_BUDGETS 6
+struct flow_budget {
+	uint8_t family;
+	uint8_t kind; /* enum masq_kind */
+	const char *name; /* flow_action() of its flows */
+};
+extern const struct flow_budget flow_budgets[FLOW_BUDGETS];
+/* Counts one live flow in its budget. */
+void flow_tally(uint64_t tally[FLOW_BUDGETS], const struct flow *flow);
 
 #endif

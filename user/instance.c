@@ -29,9 +29,13 @@
 
 #define PIN_PATH_MAX (sizeof(((struct instance *)0)->pin_dir) + 64)
 
-/* Records, ring slots and so on are counted in 32 bits. */
+/* Slots of the flow table are counted in 32 bits. */
 #define MAX_FLOWS_LIMIT	   (1U << 28)
 #define MAX_PREFIXES_LIMIT (1U << 24)
+
+/* Of maxFlows, and at least: IPv6 flows as long as it is not translated. */
+#define IDLE_IPV6_SHARE 16
+#define IDLE_IPV6_FLOWS 64
 
 static const char *const map_names[] = {
 #define M(name) #name,
@@ -97,13 +101,22 @@ static int size_map(const struct dataplane *d, enum masq_map_id id,
 	return map ? bpf_map__set_max_entries(map, entries) : -ENOENT;
 }
 
+/* What the programs of either object read of *meta. */
+#define FILL_RODATA(rodata, meta, seal)                                   \
+	do {                                                              \
+		(rodata)->masq_features = (meta)->features;               \
+		(rodata)->masq_seal = seal;                               \
+		(rodata)->masq_shape_v4 = (meta)->shape[0];               \
+		(rodata)->masq_shape_v6 = (meta)->shape[1];               \
+		memcpy((void *)(rodata)->masq_hash_key, (meta)->hash_key, \
+		       sizeof((meta)->hash_key));                         \
+	} while (0)
+
 /* Opens the object for meta->features, its maps sized after *meta. */
 static int dataplane_open(struct dataplane *d, const struct masq_meta *meta)
 {
-	/* a masqueraded flow has two records */
-	uint64_t records = 2 * (uint64_t)meta->max_flows;
-	/* a queue must never be full: keys of flows that end early stay in */
-	uint64_t ring = meta->max_flows + (uint64_t)meta->max_flows / 4;
+	uint32_t pages4 = masq_shape_pages(meta->shape[0]);
+	uint32_t pages6 = masq_shape_pages(meta->shape[1]);
 	uint32_t seal = 0;
 	int err;
 
@@ -114,24 +127,22 @@ static int dataplane_open(struct dataplane *d, const struct masq_meta *meta)
 	if (meta->features & MASQ_FEAT_LOOP) {
 		d->modern = masq_modern__open();
 		if (d->modern) {
-			d->modern->rodata->masq_features = meta->features;
-			d->modern->rodata->masq_seal = seal;
+			FILL_RODATA(d->modern->rodata, meta, seal);
 			d->obj = d->modern->obj;
 		}
 	} else {
 		d->base = masq__open();
 		if (d->base) {
-			d->base->rodata->masq_features = meta->features;
-			d->base->rodata->masq_seal = seal;
+			FILL_RODATA(d->base->rodata, meta, seal);
 			d->obj = d->base->obj;
 		}
 	}
 	if (!d->obj)
 		return -errno;
-	err = size_map(d, MAP_masq_flows4, records) ?:
-	      size_map(d, MAP_masq_flows6, records) ?:
-	      size_map(d, MAP_masq_ring4, ring) ?:
-	      size_map(d, MAP_masq_ring6, ring) ?:
+	err = size_map(d, MAP_masq_flows4, pages4) ?:
+	      size_map(d, MAP_masq_flows6, pages6) ?:
+	      size_map(d, MAP_masq_aside4, pages4) ?:
+	      size_map(d, MAP_masq_aside6, pages6) ?:
 	      size_map(d, MAP_masq_prefixes, meta->max_prefixes) ?:
 	      size_map(d, MAP_masq_counters, meta->max_prefixes);
 	if (err)
@@ -458,6 +469,27 @@ static uint32_t prefix_slots(uint32_t asked)
 	return slots;
 }
 
+/* Sizes of the flow tables, and what their hash is seeded with. */
+static int shape_tables(struct masq_meta *meta, bool ipv6)
+{
+	uint32_t flows6 = meta->max_flows;
+
+	/* memory for what nobody asks for would be the larger table's half */
+	if (!ipv6) {
+		flows6 = meta->max_flows / IDLE_IPV6_SHARE;
+		if (flows6 < IDLE_IPV6_FLOWS)
+			flows6 = IDLE_IPV6_FLOWS;
+		if (flows6 > meta->max_flows)
+			flows6 = meta->max_flows;
+	}
+	meta->shape[0] = masq_shape_for(meta->max_flows);
+	meta->shape[1] = masq_shape_for(flows6);
+	if (getrandom(meta->hash_key, sizeof(meta->hash_key), 0) !=
+	    sizeof(meta->hash_key))
+		return -errno;
+	return 0;
+}
+
 static int make(struct instance *instance,
 		const struct instance_options *options)
 {
@@ -479,6 +511,11 @@ static int make(struct instance *instance,
 		log_error("load: too many flows (%u) or prefixes (%u)",
 			  meta->max_flows, options ? options->max_prefixes : 0);
 		err = -E2BIG;
+		goto undo;
+	}
+	err = shape_tables(meta, options && options->ipv6);
+	if (err) {
+		log_error("load: no random numbers: %s", strerror(-err));
 		goto undo;
 	}
 	meta->max_prefixes = prefix_slots(options ? options->max_prefixes : 0);
@@ -547,6 +584,14 @@ static int peek_meta(struct instance *instance)
 	return err;
 }
 
+static bool is_shape(struct masq_shape shape)
+{
+	return shape.stripes && shape.ways >= 2 &&
+	       shape.ways <= MASQ_MAX_WAYS &&
+	       (uint64_t)shape.stripes * (shape.ways + 1) * MASQ_PAGE_SLOTS <
+		       MASQ_NO_SLOT;
+}
+
 static int check_meta(struct instance *instance)
 {
 	char path[PIN_PATH_MAX];
@@ -582,7 +627,8 @@ static int check_meta(struct instance *instance)
 		err = -EPROTO;
 	} else if (!meta->hz || !meta->max_flows || !meta->max_prefixes ||
 		   meta->max_flows > MAX_FLOWS_LIMIT ||
-		   meta->max_prefixes > 4 * MAX_PREFIXES_LIMIT) {
+		   meta->max_prefixes > 4 * MAX_PREFIXES_LIMIT ||
+		   !is_shape(meta->shape[0]) || !is_shape(meta->shape[1])) {
 		log_error("%s: damaged", path);
 		err = -EINVAL;
 	} else {
@@ -799,6 +845,17 @@ bool instance_is_gone(const struct instance *instance)
 bool instance_is_new(const struct instance *instance)
 {
 	return instance->is_new;
+}
+
+uint32_t instance_flows_max(const struct instance *instance, int family)
+{
+	struct masq_shape shape = instance->meta.shape[family == 6];
+	/* as the dataplane reckons, see has_room() in bpf/room.h */
+	uint64_t room = (uint64_t)shape.stripes * shape.ways * MASQ_PAGE_SLOTS /
+			MASQ_SLOTS_PER_FLOW;
+
+	return room < instance->meta.max_flows ? room
+					       : instance->meta.max_flows;
 }
 
 bool instance_is_elsewhere(const struct instance *instance)

@@ -15,31 +15,33 @@
 #define MASQ_PIN_DIR_MAX     200
 
 /* Every pinned map: M(name); the pin and the map in the object share it. */
-#define MASQ_MAPS(M)     \
-	M(masq_meta)     \
-	M(masq_active)   \
-	M(masq_policy)   \
-	M(masq_ports)    \
-	M(masq_trie_a)   \
-	M(masq_trie_b)   \
-	M(masq_snat)     \
-	M(masq_prefixes) \
-	M(masq_history)  \
-	M(masq_counters) \
-	M(masq_stats)    \
-	M(masq_usage)    \
-	M(masq_pods)     \
-	M(masq_uplinks)  \
-	M(masq_ifaces)   \
-	M(masq_local)    \
-	M(masq_flows4)   \
-	M(masq_flows6)   \
-	M(masq_ring4)    \
-	M(masq_ring6)    \
-	M(masq_events0)  \
-	M(masq_events1)  \
-	M(masq_events2)  \
-	M(masq_events3)  \
+#define MASQ_MAPS(M)      \
+	M(masq_meta)      \
+	M(masq_active)    \
+	M(masq_policy)    \
+	M(masq_ports)     \
+	M(masq_trie_a)    \
+	M(masq_trie_b)    \
+	M(masq_snat)      \
+	M(masq_prefixes)  \
+	M(masq_history)   \
+	M(masq_counters)  \
+	M(masq_stats)     \
+	M(masq_usage)     \
+	M(masq_pods)      \
+	M(masq_uplinks)   \
+	M(masq_next_hops) \
+	M(masq_ifaces)    \
+	M(masq_local)     \
+	M(masq_flows4)    \
+	M(masq_flows6)    \
+	M(masq_aside4)    \
+	M(masq_aside6)    \
+	M(masq_locks)     \
+	M(masq_events0)   \
+	M(masq_events1)   \
+	M(masq_events2)   \
+	M(masq_events3)   \
 	M(masq_watch)
 
 enum masq_map_id {
@@ -84,6 +86,7 @@ struct instance {
 struct instance_options {
 	uint32_t max_flows; /* used when the instance is made */
 	uint32_t max_prefixes; /* least number of prefix slots */
+	bool ipv6; /* translated: its table is as large as IPv4's */
 	bool no_flow_counts; /* flowCounters: false */
 	bool fast_path; /* with the programs for the pods' interfaces */
 };
@@ -126,6 +129,12 @@ bool instance_is_new(const struct instance *instance);
 bool instance_is_elsewhere(const struct instance *instance);
 /* One error line about that, with the nsenter command; -EXDEV. */
 int instance_say_elsewhere(const struct instance *instance);
+
+/*
+ * Flows of each budget that there is room for in this family (4 or 6). IPv6 has
+ * less room in an instance that was made while it was not translated.
+ */
+uint32_t instance_flows_max(const struct instance *instance, int family);
 
 /* Runs masq_ctl once; 0, or -errno of the call or of the request itself. */
 int instance_ctl(struct instance *instance, struct masq_ctl *request);

@@ -329,6 +329,11 @@ int policy_from_config(const struct instance *instance,
 		log_warn(
 			"maxFlows %u takes effect when the instance is made; this one has %u",
 			config->max_flows, instance->meta.max_flows);
+	if (config->ipv6 && instance->meta.shape[1].stripes &&
+	    instance_flows_max(instance, 6) < instance_flows_max(instance, 4))
+		log_warn("IPv6: room for %u flows until the instance is made "
+			 "anew",
+			 instance_flows_max(instance, 6));
 	if (config->flow_counters ==
 	    !!(instance->meta.features & MASQ_FEAT_NO_FLOW_COUNT))
 		log_warn("flowCounters %s takes effect when the instance is "

@@ -11,7 +11,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <bpf/bpf.h>
 #include <linux/netfilter/nf_conntrack_common.h>
 #include <linux/netfilter/nf_conntrack_tcp.h>
 #include <netinet/in.h>
@@ -260,35 +259,13 @@ struct forgotten {
 	size_t count, room;
 };
 
-/* The record with this key, live or not: enum masq_kind; 0: there is none. */
+/* The live record with this key: enum masq_kind; 0: there is none. */
 static int kind_at(struct instance *instance, const struct masq_ctl *ctl)
 {
-	struct masq_key4 key4 = {
-		.in_addr = { ctl->in_addr[0] },
-		.rem_addr = { ctl->rem_addr[0] },
-		.in_port = ctl->in_port,
-		.rem_port = ctl->rem_port,
-		.proto = ctl->proto,
-	};
-	struct masq_key6 key6 = {
-		.in_port = ctl->in_port,
-		.rem_port = ctl->rem_port,
-		.proto = ctl->proto,
-	};
-	union {
-		struct masq_flow head;
-		struct masq_flow4 flow4;
-		struct masq_flow6 flow6;
-	} flow;
-	bool ipv4 = ctl->family == 4;
+	struct masq_ctl find = *ctl;
 
-	memcpy(key6.in_addr, ctl->in_addr, sizeof(key6.in_addr));
-	memcpy(key6.rem_addr, ctl->rem_addr, sizeof(key6.rem_addr));
-	if (bpf_map_lookup_elem(
-		    instance->map[ipv4 ? MAP_masq_flows4 : MAP_masq_flows6],
-		    ipv4 ? (void *)&key4 : &key6, &flow))
-		return 0;
-	return flow.head.kind;
+	find.op = MASQ_CTL_FIND;
+	return instance_ctl(instance, &find) ? 0 : find.kind;
 }
 
 static bool among(uint32_t ifindex, const uint32_t *ifindexes, size_t count)
@@ -430,7 +407,7 @@ void seed_uplink(struct instance *instance, uint32_t ifindex,
 			  s.made[MASQ_K_RESERVED]);
 	if (s.no_room)
 		log_warn("conntrack: %lu flows not taken over: no room; raise "
-			 "maxFlows (flows from outside get a quarter of it)",
+			 "maxFlows",
 			 s.no_room);
 	free(s.places);
 }

@@ -13,5 +13,11 @@
 /* Fails the test where the kernel refuses. */
 struct instance *bare_instance(uint32_t prefix_slots);
 void bare_free(struct instance *instance);
+/*
+ * Puts a struct masq_flow4 or masq_flow6 into a slot, wherever its hash would
+ * have it; nobody looks records up here.
+ */
+void bare_put(struct instance *instance, int family, uint32_t slot,
+	      const void *flow, const struct masq_aside *aside);
 
 #endif

@@ -1,64 +1,71 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * test_flows.c - walking the flow maps: a pair of records is one flow, however
- * far apart its halves lie; filters; what is expired or alone.
+ * test_flows.c - walking the flow tables: a pair of records is one flow, however
+ * far apart its halves lie; filters; what is expired, alone or changing.
  */
 #include <arpa/inet.h>
 #include <bpf/bpf.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <cmocka.h>
 #include "bare.h"
 #include "flows.h"
 
-static void put4(struct instance *instance, const struct masq_key4 *key,
-		 const struct masq_flow4 *flow)
+static uint8_t what(uint8_t kind, uint8_t role)
 {
-	assert_int_equal(bpf_map_update_elem(instance->map[MAP_masq_flows4],
-					     key, flow, BPF_NOEXIST),
-			 0);
+	return MASQ_W_LIVE | kind << MASQ_W_KIND | role;
 }
+
+/* Slots of a pair that are nowhere near each other. */
+#define FWD_SLOT(n) (n)
+#define REV_SLOT(n) (90000 - 3 * (n))
 
 /* Pod 10.44.0.n:4000 -> 8.8.8.8:443, node 10.142.0.6:20000 + n. */
 static void put_pair(struct instance *instance, uint32_t n, bool rev_too)
 {
 	uint32_t now = instance_now(instance);
-	struct masq_key4 fwd_key = { .in_addr = { htonl(0x0a2c0000 + n) },
-				     .rem_addr = { htonl(0x08080808) },
-				     .in_port = htons(4000),
-				     .rem_port = htons(443),
-				     .proto = IPPROTO_TCP };
-	struct masq_key4 rev_key = fwd_key;
-	struct masq_flow4 fwd = { .last_seen = now - 20,
+	uint8_t seen = n % 2 ? MASQ_SEEN_ONE | MASQ_SEEN_ACK : 0;
+	struct masq_flow4 fwd = { .in_addr = { htonl(0x0a2c0000 + n) },
+				  .rem_addr = { htonl(0x08080808) },
+				  .in_port = htons(4000),
+				  .rem_port = htons(443),
+				  .proto = IPPROTO_TCP,
+				  .what = what(MASQ_K_FWD, MASQ_ROLE_FLOW),
+				  .seq = n,
+				  .last_seen = now - 20,
 				  .expires = now + 100000,
-				  .kind = MASQ_K_FWD,
-				  .state = n % 2 ? MASQ_ST_ESTABLISHED
-						 : MASQ_ST_NEW,
-				  .out_seen = MASQ_SEEN_ONE,
-				  .in_seen = n % 2 ? MASQ_SEEN_ONE : 0,
+				  .out_seen = MASQ_SEEN_ONE | seen,
+				  .in_seen = seen,
 				  .prefix = 0,
-				  .created = now - 50,
 				  .xlat_port = htons(20000 + n),
 				  .xlat_addr = { htonl(0x0a8e0006) },
-				  .egress = { n, 100 * n } };
+				  .tally = { n, 100 * n, 0 } };
+	struct masq_aside fwd_aside = { .created = now - 50,
+					.peer = REV_SLOT(n),
+					.peer_seq = 3 * n };
+	struct masq_aside rev_aside = { .created = now - 50,
+					.peer = FWD_SLOT(n),
+					.peer_seq = n };
 	struct masq_flow4 rev = fwd;
 
-	put4(instance, &fwd_key, &fwd);
-	rev_key.in_addr[0] = fwd.xlat_addr[0];
-	rev_key.in_port = fwd.xlat_port;
-	rev.kind = MASQ_K_REV;
+	bare_put(instance, 4, FWD_SLOT(n), &fwd, &fwd_aside);
+	rev.in_addr[0] = fwd.xlat_addr[0];
+	rev.in_port = fwd.xlat_port;
+	rev.what = what(MASQ_K_REV, MASQ_ROLE_FLOW);
+	rev.seq = 3 * n;
 	rev.last_seen = now - 10;
 	rev.expires = now - 1; /* a copy that is behind says nothing */
-	rev.xlat_addr[0] = fwd_key.in_addr[0];
-	rev.xlat_port = fwd_key.in_port;
-	rev.egress = (struct masq_count){};
-	rev.ingress = (struct masq_count){ 2 * n, 200 * n };
+	rev.xlat_addr[0] = fwd.in_addr[0];
+	rev.xlat_port = fwd.in_port;
+	rev.tally = (struct masq_tally){ 2 * n, 200 * n, 0 };
 	if (rev_too)
-		put4(instance, &rev_key, &rev);
+		bare_put(instance, 4, REV_SLOT(n), &rev, &rev_aside);
 }
 
 /* One that has no other half: 10.44.0.1:5000 <-> 172.30.12.110:80 over UDP. */
@@ -66,21 +73,21 @@ static void put_single(struct instance *instance, uint8_t kind, uint16_t port,
 		       int32_t left)
 {
 	uint32_t now = instance_now(instance);
-	struct masq_key4 key = { .in_addr = { htonl(0x0a2c0001) },
-				 .rem_addr = { htonl(0xac1e0c6e) },
-				 .in_port = htons(port),
-				 .rem_port = htons(80),
-				 .proto = IPPROTO_UDP };
-	struct masq_flow4 flow = { .last_seen = now,
-				   .created = now,
+	struct masq_flow4 flow = { .in_addr = { htonl(0x0a2c0001) },
+				   .rem_addr = { htonl(0xac1e0c6e) },
+				   .in_port = htons(port),
+				   .rem_port = htons(80),
+				   .proto = IPPROTO_UDP,
+				   .what = what(kind, MASQ_ROLE_FLOW),
+				   .last_seen = now,
 				   .expires = now + left,
-				   .kind = kind,
 				   .out_seen = MASQ_SEEN_ONE,
 				   .prefix = kind == MASQ_K_KEEP
 						     ? 2
 						     : MASQ_NO_PREFIX };
+	struct masq_aside aside = { .created = now };
 
-	put4(instance, &key, &flow);
+	bare_put(instance, 4, 10 * port, &flow, &aside);
 }
 
 #define SEEN_MAX 4096
@@ -145,6 +152,192 @@ static void test_pairs(void **state)
 	bare_free(instance);
 }
 
+/* The slot of the other half has another flow's record by now, or none. */
+static void test_lost_half(void **state)
+{
+	static const struct {
+		const char *name;
+		uint32_t peer;
+		uint16_t peer_seq;
+		uint8_t what; /* of what lies there */
+	} rows[] = {
+		{ "its own", REV_SLOT(1), 3, MASQ_W_LIVE },
+		{ "an earlier one's", REV_SLOT(1), 2, MASQ_W_LIVE },
+		{ "a later one's", REV_SLOT(1), 4, MASQ_W_LIVE },
+		{ "free", REV_SLOT(1), 3, 0 },
+		{ "being made", REV_SLOT(1), 3, MASQ_W_MADE },
+		{ "an owner's", FWD_SLOT(1), 1, MASQ_W_LIVE },
+		{ "no slot", MASQ_NO_SLOT, 3, MASQ_W_LIVE },
+		{ "behind the last", 98304 + 98304 / 32, 3, MASQ_W_LIVE },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		struct instance *instance = bare_instance(64);
+		struct masq_flow4 fwd, rev;
+		struct masq_page4 page;
+		struct masq_aside aside = { .peer = rows[i].peer,
+					    .peer_seq = rows[i].peer_seq };
+		uint32_t n = FWD_SLOT(1) >> MASQ_PAGE_SHIFT;
+		struct seen seen = {};
+
+		put_pair(instance, 1, true);
+		assert_int_equal(
+			bpf_map_lookup_elem(instance->map[MAP_masq_flows4], &n,
+					    &page),
+			0);
+		fwd = page.slot[FWD_SLOT(1) % MASQ_PAGE_SLOTS];
+		aside.created = instance_now(instance) - 50;
+		bare_put(instance, 4, FWD_SLOT(1), &fwd, &aside);
+		n = REV_SLOT(1) >> MASQ_PAGE_SHIFT;
+		assert_int_equal(
+			bpf_map_lookup_elem(instance->map[MAP_masq_flows4], &n,
+					    &page),
+			0);
+		rev = page.slot[REV_SLOT(1) % MASQ_PAGE_SLOTS];
+		rev.what = (rev.what & ~MASQ_W_LIVE) | rows[i].what;
+		bare_put(instance, 4, REV_SLOT(1), &rev, &aside);
+		seen = walk(instance, NULL);
+		if (seen.count != 1 || seen.last.ingress.packets != (i ? 0 : 2))
+			fail_msg("%s: %u flows, %llu packets in", rows[i].name,
+				 seen.count, seen.last.ingress.packets);
+		bare_free(instance);
+	}
+}
+
+/* Counts that have outgrown 32 bits; those of one record alone. */
+static void test_large_counts(void **state)
+{
+	struct instance *instance = bare_instance(64);
+	uint32_t now = instance_now(instance);
+	struct masq_flow4 flow = { .in_addr = { htonl(0x0a2c0001) },
+				   .proto = IPPROTO_UDP,
+				   .what = what(MASQ_K_KEEP, MASQ_ROLE_FLOW),
+				   .last_seen = now,
+				   .expires = now + 1000,
+				   .tally = { 5, 6, 0xabc00012 },
+				   .back = { 7, 8, 0x001fffff } };
+	struct masq_aside aside = { .created = now };
+	struct seen seen;
+
+	(void)state;
+	bare_put(instance, 4, 98304 + 98304 / 32 - 1, &flow, &aside);
+	seen = walk(instance, NULL);
+	assert_int_equal(seen.count, 1);
+	assert_int_equal(seen.last.egress.packets, 0xabc00000005);
+	assert_int_equal(seen.last.egress.bytes, 0x1200000006);
+	assert_int_equal(seen.last.ingress.packets, 0x100000007);
+	assert_int_equal(seen.last.ingress.bytes, 0xfffff00000008);
+	bare_free(instance);
+}
+
+/* --- slots that change hands under the reader -------------------------- */
+
+/* IPv6: a record of two cache lines, and what lies aside in a third. */
+struct turns {
+	struct masq_page6 *page;
+	struct masq_aside_page *aside;
+	uint32_t now;
+	bool stop;
+};
+
+static void publish(struct masq_flow6 *slot, uint32_t n, uint8_t how)
+{
+	struct masq_flow6 own = { .in_port = n,
+				  .rem_port = n,
+				  .what = how,
+				  .seq = n };
+	uint64_t word;
+
+	memcpy(&word, &own.in_port, sizeof(word));
+	__atomic_store_n((uint64_t *)&slot->in_port, word, __ATOMIC_SEQ_CST);
+}
+
+/* Flow after flow in slot after slot: all of flow n says n. */
+static void *take_turns(void *data)
+{
+	struct turns *t = data;
+
+	for (uint32_t n = 1; !__atomic_load_n(&t->stop, __ATOMIC_RELAXED);
+	     n++) {
+		struct masq_flow6 *f = &t->page->slot[n % MASQ_PAGE_SLOTS];
+
+		publish(f, n, MASQ_W_MADE);
+		for (int i = 0; i < 4; i++)
+			f->in_addr[i] = f->rem_addr[i] = n;
+		f->last_seen = t->now;
+		f->expires = t->now + 1000000;
+		f->prefix = n;
+		f->back = (struct masq_tally){ n, n, 0 };
+		f->tally = (struct masq_tally){ n, n, 0 };
+		t->aside->slot[n % MASQ_PAGE_SLOTS].created =
+			t->now - (n % 256 << 16);
+		publish(f, n, what(MASQ_K_KEEP, MASQ_ROLE_FLOW));
+	}
+	return NULL;
+}
+
+struct caught {
+	uint32_t flows, mixed;
+};
+
+static int look(void *data, const struct flow *flow)
+{
+	struct caught *caught = data;
+	uint32_t n = flow->prefix;
+	bool whole = flow->in_port == ntohs(n) && flow->rem_port == ntohs(n) &&
+		     flow->egress.packets == n && flow->egress.bytes == n &&
+		     flow->ingress.packets == n && flow->ingress.bytes == n &&
+		     flow->age >> 16 == n % 256;
+
+	for (int i = 0; i < 4; i++)
+		whole = whole && flow->in.a[i] == n && flow->rem.a[i] == n;
+	caught->flows++;
+	caught->mixed += !whole;
+	return 0;
+}
+
+static void *map_writable(const struct instance *instance, enum masq_map_id map,
+			  size_t size)
+{
+	void *at = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED,
+			instance->map[map], 0);
+
+	assert_ptr_not_equal(at, MAP_FAILED);
+	return at;
+}
+
+static void test_changing_slots(void **state)
+{
+	struct instance *instance = bare_instance(64);
+	struct masq_page6 *page = map_writable(instance, MAP_masq_flows6,
+					       sizeof(*page));
+	struct masq_aside_page *aside =
+		map_writable(instance, MAP_masq_aside6, sizeof(*aside));
+	struct turns turns = { .page = page,
+			       .aside = aside,
+			       .now = instance_now(instance) };
+	struct flow_filter all = {};
+	struct caught caught = {};
+	pthread_t writer;
+
+	(void)state;
+	/* the first pages of the table are all of it: the walks are short */
+	instance->meta.shape[0] = instance->meta.shape[1] =
+		(struct masq_shape){ 1, 2 };
+	page->label.used = ~0ULL;
+	assert_int_equal(pthread_create(&writer, NULL, take_turns, &turns), 0);
+	for (int i = 0; i < 20000; i++)
+		assert_int_equal(flows_walk(instance, &all, look, &caught), 0);
+	__atomic_store_n(&turns.stop, true, __ATOMIC_RELAXED);
+	pthread_join(writer, NULL);
+	assert_true(caught.flows > 0);
+	assert_int_equal(caught.mixed, 0);
+	munmap(page, sizeof(*page));
+	munmap(aside, sizeof(*aside));
+	bare_free(instance);
+}
+
 static void test_expired(void **state)
 {
 	struct instance *instance = bare_instance(64);
@@ -153,8 +346,10 @@ static void test_expired(void **state)
 	(void)state;
 	put_single(instance, MASQ_K_KEEP, 5000, 1000);
 	put_single(instance, MASQ_K_KEEP, 5001, 0);
-	put_single(instance, MASQ_K_INBOUND, 5002, -1000);
-	put_single(instance, MASQ_K_EIM, 5003, 1000);
+	put_single(instance, MASQ_K_INBOUND, 4000, -1000);
+	put_single(instance, MASQ_K_EIM, 4001, 1000);
+	put_single(instance, MASQ_K_RESERVED, 4002, 1000);
+	put_single(instance, MASQ_K_REV, 4003, 1000);
 	assert_int_equal(walk(instance, NULL).count, 1);
 	assert_int_equal(flows_count_prefixes(instance, live), 0);
 	assert_int_equal(live[2], 1);
@@ -246,23 +441,21 @@ static void test_ipv6_icmp(void **state)
 	struct instance *instance = bare_instance(64);
 	uint32_t now = instance_now(instance);
 	struct flow_filter filter = { .proto = IPPROTO_ICMP + 1 };
-	struct masq_key6 key = { .in_addr = { htonl(0xfd000044) },
-				 .rem_addr = { htonl(0x20010db8) },
-				 .in_port = htons(77),
-				 .proto = IPPROTO_ICMPV6,
-				 .role = MASQ_ROLE_QUERY };
-	struct masq_flow6 flow = { .last_seen = now,
-				   .created = now,
+	struct masq_flow6 flow = { .in_addr = { htonl(0xfd000044) },
+				   .rem_addr = { htonl(0x20010db8) },
+				   .in_port = htons(77),
+				   .proto = IPPROTO_ICMPV6,
+				   .what = what(MASQ_K_INBOUND,
+						MASQ_ROLE_QUERY),
+				   .last_seen = now,
 				   .expires = now + 100000,
-				   .kind = MASQ_K_INBOUND,
 				   .prefix = MASQ_NO_PREFIX };
+	struct masq_aside aside = { .created = now };
 	struct flow_tuple orig;
 	struct seen seen;
 
 	(void)state;
-	assert_int_equal(bpf_map_update_elem(instance->map[MAP_masq_flows6],
-					     &key, &flow, BPF_ANY),
-			 0);
+	bare_put(instance, 6, 12345, &flow, &aside);
 	seen = walk(instance, &filter);
 	assert_int_equal(seen.count, 1);
 	orig = flow_orig(&seen.last);
@@ -300,6 +493,9 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_pairs),
+		cmocka_unit_test(test_lost_half),
+		cmocka_unit_test(test_large_counts),
+		cmocka_unit_test(test_changing_slots),
 		cmocka_unit_test(test_expired),
 		cmocka_unit_test(test_what_is_left),
 		cmocka_unit_test(test_filters),

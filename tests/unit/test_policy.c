@@ -497,9 +497,10 @@ static void test_slots(void **state)
 static void test_live_flow_keeps_slot(void **state)
 {
 	struct instance *instance = bare_instance(5);
-	struct masq_key4 key = { .in_addr = { htonl(0x0a2c0e0f) } };
-	struct masq_flow4 flow = { .kind = MASQ_K_KEEP };
-	int fd = instance->map[MAP_masq_flows4];
+	struct masq_flow4 flow = { .in_addr = { htonl(0x0a2c0e0f) },
+				   .what = MASQ_W_LIVE |
+					   MASQ_K_KEEP << MASQ_W_KIND };
+	struct masq_aside aside = {};
 	struct policy *policy = policy_of("2.0.0.0/8 3.0.0.0/8 4.0.0.0/8");
 	struct policy_change change;
 
@@ -508,13 +509,13 @@ static void test_live_flow_keeps_slot(void **state)
 	flow.prefix = slot_of(instance, "1.0.0.0/8");
 	apply_text(instance, "2.0.0.0/8", 2, 0, 1, 0);
 	flow.expires = instance_now(instance) + 100000;
-	assert_int_equal(bpf_map_update_elem(fd, &key, &flow, BPF_ANY), 0);
+	bare_put(instance, 4, 77, &flow, &aside);
 	log_level = -2;
 	assert_int_equal(policy_apply(instance, policy, &change), -ENOSPC);
 	log_level = 0;
 	/* expired is as good as gone */
 	flow.expires = instance_now(instance);
-	assert_int_equal(bpf_map_update_elem(fd, &key, &flow, BPF_ANY), 0);
+	bare_put(instance, 4, 77, &flow, &aside);
 	check_change(apply(instance, policy), 3, 2, 0, 0);
 	policy_free(policy);
 	bare_free(instance);
