@@ -30,6 +30,8 @@
 	M(masq_usage)    \
 	M(masq_pods)     \
 	M(masq_uplinks)  \
+	M(masq_seeded)   \
+	M(masq_due)      \
 	M(masq_ifaces)   \
 	M(masq_local)    \
 	M(masq_flows4)   \
