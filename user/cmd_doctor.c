@@ -135,9 +135,6 @@ static int run(const struct cmd_line *line)
 		print_text(&d);
 	result = bad ? CMD_FAILED : CMD_OK;
 	if (report) {
-		/* the commands that it is made of open the instance, too */
-		if (d.instance)
-			instance_unlock(d.instance);
 		if (doctor_report(&d, line->pin_dir, report))
 			result = CMD_FAILED;
 	}

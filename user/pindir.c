@@ -12,17 +12,18 @@
 #include <inttypes.h>
 #include <limits.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 #include <linux/magic.h>
-#include <sys/file.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <sys/sysmacros.h>
 #include "caps.h"
+#include "lock.h"
 #include "out.h"
 #include "pindir.h"
 
@@ -31,9 +32,14 @@
 /* A fixed number since Linux 3.8: PROC_PID_INIT_INO of proc_ns.h. */
 #define INIT_PID_NS 0xeffffffcU
 
-/* A lock is held for milliseconds; who holds it so long hangs. */
-#define LOCK_WAIT_MS 20000
-#define LOCK_POLL_MS 20
+/*
+ * A lock is held for milliseconds; for longer only where an attach takes over
+ * very many flows, and by who hangs.
+ */
+#define READ_WAIT_MS  1000
+#define WRITE_WAIT_MS 20000
+#define SAY_MS	      2000
+#define AGAIN_MS      9000
 
 /* --- namespaces -------------------------------------------------------- */
 
@@ -269,28 +275,51 @@ static int check_trust(const char *path, const struct stat *st)
 	return 0;
 }
 
-static int lock(const char *path, int fd, bool exclusive)
+/* Nothing has been begun: who wants to end while he waits may. */
+static int wait_for_lock(int fd, uint64_t limit_ms)
 {
-	int operation = (exclusive ? LOCK_EX : LOCK_SH) | LOCK_NB;
+	sigset_t ends, old;
+	int err;
 
-	for (int waited = 0; flock(fd, operation); waited += LOCK_POLL_MS) {
-		int err = -errno;
-
-		if (err != -EWOULDBLOCK && err != -EINTR) {
-			log_error("%s: cannot lock: %s", path, strerror(-err));
-			return err;
-		}
-		if (waited >= LOCK_WAIT_MS) {
-			log_error("%s: locked by another masqbpf for %d s",
-				  path, LOCK_WAIT_MS / 1000);
-			return -EBUSY;
-		}
-		usleep(LOCK_POLL_MS * 1000);
-	}
-	return 0;
+	sigemptyset(&ends);
+	sigaddset(&ends, SIGHUP);
+	sigaddset(&ends, SIGINT);
+	sigaddset(&ends, SIGTERM);
+	sigprocmask(SIG_UNBLOCK, &ends, &old);
+	err = lock_take(fd, limit_ms);
+	sigprocmask(SIG_SETMASK, &old, NULL);
+	return err;
 }
 
-int pindir_open(const char *path, bool make, bool exclusive)
+static int lock(const char *path, int fd, enum pindir_use use)
+{
+	uint64_t waited = 0, step = use == PINDIR_READ ? READ_WAIT_MS : SAY_MS;
+	char holder[64];
+	int err;
+
+	while ((err = wait_for_lock(fd, step)) == -EBUSY) {
+		waited += step;
+		lock_holder(fd, holder, sizeof(holder));
+		if (use == PINDIR_READ) {
+			log_debug("%s: locked by %s: looked at without the "
+				  "lock",
+				  path, holder);
+			return 0;
+		}
+		if (use == PINDIR_WRITE && waited >= WRITE_WAIT_MS) {
+			log_error("%s: locked by %s for %d s", path, holder,
+				  WRITE_WAIT_MS / 1000);
+			return err;
+		}
+		log_info("%s: locked by %s: waiting", path, holder);
+		step = AGAIN_MS;
+	}
+	if (err)
+		log_error("%s: cannot lock: %s", path, strerror(-err));
+	return err;
+}
+
+int pindir_open(const char *path, bool make, enum pindir_use use)
 {
 	struct stat opened, named;
 	int fd, err;
@@ -320,15 +349,27 @@ int pindir_open(const char *path, bool make, bool exclusive)
 					  strerror(-err));
 			return err;
 		}
-		err = fstat(fd, &opened) ? -errno : check_trust(path, &opened);
+		if (fstat(fd, &opened)) {
+			err = -errno;
+			log_error("%s: cannot look at it: %s", path,
+				  strerror(-err));
+			break;
+		}
+		err = check_trust(path, &opened);
 		if (!err)
-			err = lock(path, fd, exclusive);
+			err = lock(path, fd, use);
 		if (err)
 			break;
 		/* while we waited, a detach may have removed what we locked */
-		if (!stat(path, &named) && named.st_ino == opened.st_ino &&
+		err = stat(path, &named) ? -errno : 0;
+		if (!err && named.st_ino == opened.st_ino &&
 		    named.st_dev == opened.st_dev)
 			return fd;
+		if (err && err != -ENOENT) {
+			log_error("%s: cannot look at it: %s", path,
+				  strerror(-err));
+			break;
+		}
 		close(fd);
 	}
 	close(fd);
