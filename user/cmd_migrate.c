@@ -377,14 +377,14 @@ static void put_jumps_back(struct migration *m)
 /* What netfilter took on between attach and the jump's end. */
 static int seed_again(const struct migration *m)
 {
-	struct instance *instance;
+	struct instance *instance = NULL;
 	int err = instance_open(m->line->pin_dir, INSTANCE_WRITE, NULL,
 				&instance);
 
 	for (size_t i = 0; i < m->count && !err; i++)
-		seed_uplink(instance, m->ifindexes[i], SEED_KEEP_POLICY);
-	if (!err)
-		instance_close(instance);
+		err = seed_uplink(instance, m->ifindexes[i], SEED_KEEP_POLICY,
+				  NULL, NULL);
+	instance_close(instance);
 	return err;
 }
 

@@ -146,7 +146,7 @@ static int read_addresses(struct status *s, const struct netdev *netdev,
 	int err = 0;
 
 	node_uplink_now(netdev, u->ifindex, &now);
-	if (!node_uplink(s->instance, u->ifindex, &iface))
+	if (node_uplink(s->instance, u->ifindex, &iface) <= 0)
 		iface = now;
 	/* with the kernel's own choice at hand, the map is only a fallback */
 	if (s->instance->meta.features & MASQ_FEAT_FIB_SRC)
@@ -186,7 +186,7 @@ static int read_uplink(struct status *s, const struct netdev *netdev,
 		struct masq_iface iface;
 
 		u->gone = true;
-		if (node_uplink(s->instance, u->ifindex, &iface))
+		if (node_uplink(s->instance, u->ifindex, &iface) > 0)
 			snprintf(u->name, sizeof(u->name), "%.*s",
 				 (int)sizeof(iface.name), iface.name);
 		return problem(s, HEALTH_FAILED,

@@ -61,7 +61,7 @@ static int look_at_uplinks(struct instance *instance,
 		if (!link) {
 			struct masq_iface iface;
 
-			if (node_uplink(instance, ifindexes[i], &iface))
+			if (node_uplink(instance, ifindexes[i], &iface) > 0)
 				snprintf(uplinks[i].name,
 					 sizeof(uplinks[i].name), "%.*s",
 					 (int)sizeof(iface.name), iface.name);

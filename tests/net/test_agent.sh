@@ -819,7 +819,8 @@ restart() {
 	[ "$(flows_total)" -ge $((before + 2)) ] ||
 		fail "flows counted: $before, then $(flows_total)"
 	metric_is config_generation "$(masq status --json | jq .generation)"
-	is "agents" "$(lab_in node ss -xlH | grep -c masqbpf-agent)" 1
+	is "locks of the guard" "$(grep -c "FLOCK.*:$(stat -c %i \
+		"$MASQBPF_PIN_DIR/agent") " /proc/locks)" 1
 }
 
 # A kill at whatever moment of starting.
