@@ -50,6 +50,8 @@ int lock_take(int fd, uint64_t limit_ms)
 		return 0;
 	if (errno != EWOULDBLOCK && errno != EINTR)
 		return -errno;
+	if (!limit_ms)
+		return -EBUSY;
 	sigemptyset(&alarm);
 	sigaddset(&alarm, SIGALRM);
 	sigaction(SIGALRM, &action, &old_action);
@@ -68,6 +70,15 @@ out:
 	sigprocmask(SIG_SETMASK, &old_mask, NULL);
 	sigaction(SIGALRM, &old_action, NULL);
 	return err;
+}
+
+bool lock_is_held(int fd)
+{
+	bool held = flock(fd, LOCK_SH | LOCK_NB) && errno == EWOULDBLOCK;
+
+	if (!held)
+		flock(fd, LOCK_UN);
+	return held;
 }
 
 int lock_holder_pid(int fd)

@@ -6,6 +6,7 @@
 #ifndef MASQ_LOCK_H
 #define MASQ_LOCK_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -17,6 +18,8 @@
 int lock_take(int fd, uint64_t limit_ms);
 /* "process 123 (masqbpf)", or what can be said of one that we do not see. */
 const char *lock_holder(int fd, char *buf, size_t len);
+/* Has another open file description the lock? Not of one that has it itself. */
+bool lock_is_held(int fd);
 /* The process that has a lock on the file; 0: none that we see. */
 int lock_holder_pid(int fd);
 
