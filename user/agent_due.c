@@ -22,8 +22,6 @@ bool agent_due(struct agent *a, enum masq_due_kind kind, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	if (!strcmp(text, a->due[kind]))
-		return false;
 	memcpy(a->due[kind], text, sizeof(text));
 	due_write(a->instance, kind, text);
 	return !was_due;

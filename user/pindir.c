@@ -36,10 +36,9 @@
  * A lock is held for milliseconds; for longer only where an attach takes over
  * very many flows, and by who hangs.
  */
-#define READ_WAIT_MS  1000
-#define WRITE_WAIT_MS 20000
-#define SAY_MS	      2000
-#define AGAIN_MS      9000
+#define READ_WAIT_MS   1000
+#define WRITE_WAIT_MS  20000
+#define PATIENT_SAY_MS 10000
 
 /* --- namespaces -------------------------------------------------------- */
 
@@ -293,12 +292,20 @@ static int wait_for_lock(int fd, uint64_t limit_ms)
 
 static int lock(const char *path, int fd, enum pindir_use use)
 {
-	uint64_t waited = 0, step = use == PINDIR_READ ? READ_WAIT_MS : SAY_MS;
-	char holder[64];
-	int err;
+	const uint64_t limits[] = { [PINDIR_READ] = READ_WAIT_MS,
+				    [PINDIR_WRITE] = WRITE_WAIT_MS,
+				    [PINDIR_PATIENT] = PATIENT_SAY_MS };
+	char holder[64], text[256];
+	int err = lock_take(fd, 0);
 
-	while ((err = wait_for_lock(fd, step)) == -EBUSY) {
-		waited += step;
+	if (err == -EBUSY && use != PINDIR_READ) {
+		snprintf(text, sizeof(text), "%s: locked by %s: waiting", path,
+			 lock_holder(fd, holder, sizeof(holder)));
+		log_transient(text);
+	}
+	/* one wait, for each new one is at the end of the queue */
+	while (err == -EBUSY &&
+	       (err = wait_for_lock(fd, limits[use])) == -EBUSY) {
 		lock_holder(fd, holder, sizeof(holder));
 		if (use == PINDIR_READ) {
 			log_debug("%s: locked by %s: looked at without the "
@@ -306,14 +313,14 @@ static int lock(const char *path, int fd, enum pindir_use use)
 				  path, holder);
 			return 0;
 		}
-		if (use == PINDIR_WRITE && waited >= WRITE_WAIT_MS) {
+		if (use == PINDIR_WRITE) {
 			log_error("%s: locked by %s for %d s", path, holder,
 				  WRITE_WAIT_MS / 1000);
 			return err;
 		}
 		log_info("%s: locked by %s: waiting", path, holder);
-		step = AGAIN_MS;
 	}
+	log_transient(NULL);
 	if (err)
 		log_error("%s: cannot lock: %s", path, strerror(-err));
 	return err;
