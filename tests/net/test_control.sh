@@ -198,7 +198,7 @@ nothing_is_absent() { # COMMAND
 	masq attach -q eth0 --config "$CONFIG"
 	source_now >/dev/null
 	before=$(picture)
-	points attach -q eth0 >points
+	points attach -q eth0 >met
 	is "before" "$(picture)" "$before"
 	while read -r name n; do
 		met=$((met + 1))
@@ -210,7 +210,7 @@ nothing_is_absent() { # COMMAND
 		is "exit code, $name $n: $(cat err)" "$((status > 1))" 0
 		is "after $name $n: $(cat err)" "$(picture)" "$before"
 		[ "$(flows)" -ge 1 ] || fail "flows are gone: $name $n"
-	done <points
+	done <met
 	[ $met -gt 0 ] || fail "nothing was met"
 	is source "$(source_now)" $NODE_ADDR
 	note "seed $SEED, $met of $(grep -c '(' calls.log) calls"
@@ -221,7 +221,7 @@ detach_finds_out() {
 	local name n status met=0
 	config 10.0.0.0/8
 	masq attach -q eth0 --config "$CONFIG"
-	points detach -q --all >points
+	points detach -q --all >met
 	while read -r name n; do
 		met=$((met + 1))
 		masq attach -q eth0 --config "$CONFIG"
@@ -238,7 +238,7 @@ detach_finds_out() {
 		is "programs left, $name $n" "$(lab_in node "$PYTHON" \
 			"$LAB_LIB/foreign.py" tcx-list eth0 egress |
 			grep -c masq_ || true)" 0
-	done <points
+	done <met
 	[ $met -gt 0 ] || fail "nothing was met"
 	note "seed $SEED, $met of $(grep -c '(' calls.log) calls"
 }
@@ -284,12 +284,11 @@ pager() {
 
 # Readers whose locks overlap at any moment.
 readers() {
-	local reader
 	rm -f stop
 	config 10.0.0.0/8
 	agent --
 	await 20 ready
-	for reader in {1..4}; do
+	for _ in {1..4}; do
 		(while [ ! -e stop ]; do masq counters >/dev/null; done) &
 	done
 	masq cidr add 192.0.2.0/24
@@ -346,6 +345,7 @@ busy() {
 kill_holder() {
 	local pid
 	pid=$(cat holder.pid)
+	# shellcheck disable=SC2046 # a word each
 	kill "$pid" $(below "$pid") 2>/dev/null || true
 	rm -f holder.pid
 	lab_wait 5 gone "$pid"
@@ -383,7 +383,9 @@ lock_before_policy() {
 	config 10.0.0.0/8
 	(until flock "$MASQBPF_PIN_DIR" sleep 60 2>/dev/null; do :; done) &
 	echo $! >holder.pid
-	agent --
+	# it has let go of it when it starts its helper
+	agent strace -f -qq -o /dev/null -e trace=clone,clone3,fork \
+		-e inject=clone,clone3,fork:delay_exit=1000000 --
 	await 20 health_says 'due: .*: not in force yet: locked by'
 	await 5 status_says 'due since'
 	if ready; then
@@ -668,6 +670,7 @@ tidy_row() {
 	touch stop live.stop
 	for file in agent.pid holder.pid; do
 		[ -e $file ] || continue
+		# shellcheck disable=SC2046 # a word each
 		kill -KILL "$(cat $file)" $(below "$(cat $file)") 2>/dev/null || true
 		lab_wait 10 gone "$(cat $file)" || true
 		rm -f $file
