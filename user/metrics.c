@@ -436,7 +436,7 @@ void metrics_write(FILE *f, const struct metrics *m,
 	     "or addresses, listen: to serve this, follow, netlink: to be "
 	     "told of changes.");
 	for (int kind = 0; kind < MASQ_DUE_MAX; kind++)
-		fprintf(f, "masqbpf_agent_due{what=\"%s\"} %d\n",
+		fprintf(f, "masqbpf_agent_due{reason=\"%s\"} %d\n",
 			due_name(kind), state->due >> kind & 1);
 	write_uplinks(f, state);
 	if (state->foreign_nat >= 0)

@@ -360,15 +360,15 @@ change_under_lock() {
 	config 10.0.0.0/8 198.51.100.0/24
 	await 20 health_says 'due: .*config.yaml: not in force yet: locked by'
 	await 5 status_says 'due since .*config.yaml: not in force yet'
-	is metric "$(masq metrics | grep 'agent_due{what="config"}')" \
-		'masqbpf_agent_due{what="config"} 1'
+	is metric "$(masq metrics | grep 'agent_due{reason="config"}')" \
+		'masqbpf_agent_due{reason="config"} 1'
 	if keeps 198.51.100.0/24; then
 		fail "changed under a lock"
 	fi
 	kill_holder
 	await 20 keeps 198.51.100.0/24
-	await 5 metric_is 'agent_due{what="config"}' 0
-	await 15 metric_is 'agent_due{what="interfaces"}' 0
+	await 5 metric_is 'agent_due{reason="config"}' 0
+	await 15 metric_is 'agent_due{reason="interfaces"}' 0
 	is health "$(get .health)" '"ok"'
 	end_agent
 }
@@ -574,11 +574,11 @@ time.sleep(600)'
 	await 20 log_says 'eth0: attached'
 	is source "$(source_now)" $NODE_ADDR
 	await 5 status_says 'due since .*127.0.0.1:9842: cannot listen'
-	metric_is 'agent_due{what="listen"}' 1 || fail "$(masq metrics)"
+	metric_is 'agent_due{reason="listen"}' 1 || fail "$(masq metrics)"
 	is "said" "$(grep -c 'cannot listen' "$LOG")" 1
 	kill "$thief"
 	await 20 ready
-	metric_is 'agent_due{what="listen"}' 0 || fail "$(masq metrics)"
+	metric_is 'agent_due{reason="listen"}' 0 || fail "$(masq metrics)"
 	end_agent
 }
 
@@ -604,7 +604,7 @@ no_inotify() {
 	config 10.0.0.0/8 198.51.100.0/24
 	await 20 keeps 198.51.100.0/24
 	# it has some again
-	await 60 metric_is 'agent_due{what="follow"}' 0
+	await 60 metric_is 'agent_due{reason="follow"}' 0
 	log_says 'changes are told again' || fail "$(cat "$LOG")"
 	config 10.0.0.0/8 203.0.113.0/24
 	await 10 keeps 203.0.113.0/24
