@@ -233,6 +233,7 @@ static void take_text(struct agent *a, const char *text, size_t length,
 	uint64_t hash = config_hash(text, length);
 	struct config *config;
 	char err[512];
+	bool refused;
 
 	if (hash == a->config_hash && !force) {
 		/* back again, as it was */
@@ -242,19 +243,20 @@ static void take_text(struct agent *a, const char *text, size_t length,
 		}
 		return;
 	}
-	if (a->has_policy && config_is_blank(text)) {
-		problem(a, "%s: is empty", path);
-		return;
-	}
 	if (config_parse(text, length, path, &options, &config, err,
 			 sizeof(err))) {
 		problem(a, "%s", err);
 		return;
 	}
+	refused = a->has_policy && config_may_replace(config, err, sizeof(err));
+	/* what is refused is read again, and said once */
 	for (size_t i = 0; i < config->warning_count; i++)
-		log_warn("%s", config->warnings[i]);
+		if (!refused || strcmp(err, a->config_problem))
+			log_warn("%s", config->warnings[i]);
 	add_options(a, config);
-	if (apply(a, config, path)) {
+	if (refused) {
+		problem(a, "%s", err);
+	} else if (apply(a, config, path)) {
 		problem(a, "%s: cannot be applied", path);
 	} else {
 		a->config_hash = hash;

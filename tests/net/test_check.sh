@@ -23,8 +23,6 @@ contract='[.nonMasqueradeCIDRs, .masqueradeCIDRs, .masqLinkLocal,
 	.masqLinkLocalIPv6, .cidrLimit, .resyncInterval_s, (.warnings | length)]'
 three='"10.0.0.0/8","172.16.0.0/12","192.168.0.0/16"'
 
-row "no file content: defaults" means "$contract" \
-	"[[$three],[],false,false,64,60,2]" </dev/null
 row "null list: empty" means "$contract" '[[],[],false,false,64,60,1]' \
 	<<<'nonMasqueradeCIDRs:'
 row "other keys alone: defaults" means "$contract" \
@@ -93,6 +91,11 @@ row "--strict" exits 2 '' '^masqbpf: unknown:2:1: unknown key "xyzzy"$' \
 	check --strict unknown
 row "--json of a bad file: nothing on stdout" exits 2 '' 'unknown key' \
 	check --json --strict unknown
+printf '# nonMasqueradeCIDRs: [10.0.0.0/8]\n---\n' >comments
+row "a file that sets nothing" exits 2 '' \
+	'^masqbpf: comments:[0-9:]* is empty: nothing is set' check comments
+row "no file content" exits 2 '' '^masqbpf: stdin:1:1: is empty' \
+	check --json - </dev/null
 row "a missing file" exits 2 '' '^masqbpf: nowhere: cannot be opened: No such' \
 	check nowhere
 row "the sample" exits 0 'masqbpf.yaml: valid$' '' check --strict "$root/deploy/masqbpf.yaml"
