@@ -1062,10 +1062,10 @@ row "file: half-written is not taken" half_written
 row "file: touched is not news" touched
 row "file: broken" alarm ':1:22: ' write 'nonMasqueradeCIDRs: [10.0.0.1/8]'
 row "file: emptied" alarm 'is empty' write ''
-row "file: sets nothing" sets_nothing
-row "file: without the list: the defaults, said at every change" defaults_said
 row "file: gone" alarm 'is gone' rm "$CONFIG"
 row "file: is back" comes_back
+row "file: sets nothing" sets_nothing
+row "file: without the list: the defaults, said at every change" defaults_said
 row "file: a change that no event tells: the poll" by_poll
 row "file: kubelet swaps ..data" kubelet
 row "file: its directory is replaced" directory

@@ -197,7 +197,7 @@ sets_nothing() {
 		'masqueradeCIDRs: [10.9.0.0/16]' >"$LAB_DIR/good.yaml"
 	masq attach -q eth0 --config "$LAB_DIR/good.yaml"
 	before=$(masq cidr list --json)
-	for text in '' '# words' --- null '~' '{}' '{ } # words' \
+	for text in '' '# words' --- null '~' '{}' $'# words\n--- {} # words' \
 		'nonMasqueradeCIDR: [192.0.2.0/24]' 'masqLinkLocal:'; do
 		printf '%s\n' "$text" >"$file"
 		for cmd in "reload --config $file" "plan $file" \
