@@ -195,6 +195,16 @@ static int compare(const struct migration *m)
 			 plan_action_name(flip->from.action),
 			 plan_action_name(flip->to.action));
 	}
+	for (size_t i = 0; !err && i < plan->sources.count; i++) {
+		const struct plan_flip *flip = &plan->sources.items[i];
+
+		if (flip->range.addr.family == 6 && !m->imported->ipv6)
+			continue;
+		log_warn("%s as a source: the chain says %s, the policy %s",
+			 cidr_format(&flip->range, range, sizeof(range)),
+			 plan_action_name(flip->from.action),
+			 plan_action_name(flip->to.action));
+	}
 	plan_free(plan);
 	policy_free(chain);
 	return err;

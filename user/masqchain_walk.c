@@ -52,7 +52,8 @@ struct walk {
 	const struct cidr *src, *dst;
 	bool with_jump;
 	const struct walk_rule *under; /* an unsure jump */
-	const struct walk_rule *returned; /* an unsure return */
+	/* unsure returns: from the agent's chain, from others' */
+	const struct walk_rule *returned, *returned_elsewhere;
 	const struct walk_rule *left; /* by which it left the agent's chain */
 	struct ending ends[ENDS];
 };
@@ -274,14 +275,15 @@ static void add_end(struct walk *walk, enum end end,
 		    const struct walk_rule *rule)
 {
 	struct ending *ending = &walk->ends[end];
+	const struct walk_rule *unsure = walk->under;
 
-	if (ending->can)
-		return;
-	*ending = (struct ending){
-		.can = true,
-		.rule = rule,
-		.unsure = rule && rule->unsure ? rule : walk->under,
-	};
+	if (!rule) /* the end of POSTROUTING */
+		unsure = walk->returned;
+	else if (rule->unsure)
+		unsure = rule;
+	/* what hung on something may be certain in the end */
+	if (!ending->can || (ending->unsure && !unsure))
+		*ending = (struct ending){ true, rule, unsure };
 }
 
 /* What a rule without chain of its own does; ENDS: it goes on behind it. */
@@ -335,8 +337,10 @@ static bool follow(struct walk *walk, int index, bool own, bool base)
 				walk->left = rule;
 			if (!rule->unsure)
 				return true;
-			if (own || !walk->returned)
+			if (own)
 				walk->returned = rule;
+			else
+				walk->returned_elsewhere = rule;
 			continue;
 		}
 		if (!strcmp(rule->target, "RETURN"))
@@ -361,7 +365,8 @@ static void follow_all(struct walk *walk, bool with_jump)
 {
 	memset(walk->ends, 0, sizeof(walk->ends));
 	walk->with_jump = with_jump;
-	walk->under = walk->returned = walk->left = NULL;
+	walk->under = walk->left = NULL;
+	walk->returned = walk->returned_elsewhere = NULL;
 	if (walk->from->jump_count) {
 		follow(walk, walk->post, false, true);
 		return;
@@ -377,7 +382,9 @@ static const struct walk_rule *culprit(const struct walk *walk)
 	const struct ending *keep = &walk->ends[END_KEEP];
 	const struct ending *masq = &walk->ends[END_MASQUERADE];
 
-	return keep->unsure ?: masq->unsure ?: walk->returned ?: masq->rule;
+	return keep->unsure		 ?: masq->unsure
+	       ?: walk->returned	 ?: walk->returned_elsewhere
+	       ?: masq->rule;
 }
 
 int walk_packet(struct walk *walk, const struct cidr *src,

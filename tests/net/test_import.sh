@@ -183,6 +183,15 @@ table_row "a SNAT behind the jump would come to life" iptables-nft refuses \
 	-A POSTROUTING -s 10.44.0.0/16 -j SNAT --to-source 10.142.0.7
 	-A $CHAIN -j MASQUERADE
 EOF
+table_row "of several conditions the one that matters is named" iptables-nft \
+	refuses 'rule 2 of IP-MASQ-AGENT cannot be said in a config: --mark' <<-EOF
+	-A POSTROUTING -p tcp -m tcp --dport 80 -j MASQUERADE
+	$jump
+	-A $CHAIN -d 10.0.0.0/8 -j RETURN
+	-A $CHAIN -m mark --mark 0x1 -j RETURN
+	-A $CHAIN -p tcp -j MASQUERADE --to-ports 2000-3000
+	-A $CHAIN -j MASQUERADE
+EOF
 table_row "SNAT in the chain" iptables-nft refuses \
 	'rule 1 of IP-MASQ-AGENT cannot be said in a config: SNAT' <<-EOF
 	$jump
