@@ -349,6 +349,68 @@ doctor_reports() {
 	is "written over" "$(status_of masq doctor --report report.tar)" 1
 }
 
+# ways_out WANT IP-COMMAND...: the uplinks of a node with such a default route
+ways_out() {
+	local want=$1 got command=
+	shift
+	for command; do
+		# shellcheck disable=SC2086
+		lab_in ways ip $command
+	done
+	lab_in ways "$MASQBPF" --pin-dir "$LAB_DIR/bpf/ways" doctor --json \
+		>ways.json || true # something is bad about this node
+	got=$(jq -r '[.findings[] | select(.check == "uplinks") | .what |
+		select(endswith("would have to be attached")) |
+		split(":")[0]] | sort | join(" ")' ways.json)
+	is "uplinks with $(lab_in ways ip -4 route show default | xargs)" \
+		"$got" "$want"
+	[ -z "$command" ] || lab_in ways ip -4 route del default
+	for command in 9 3 2 1; do
+		lab_in ways ip nexthop del id $command 2>/dev/null || true
+	done
+}
+
+doctor_sees_every_way_out() {
+	local compat
+	lab_ns ways waysfar
+	lab_link ways eth0 waysfar eth0
+	lab_link ways eth1 waysfar eth1
+	lab_in ways sysctl -qw net.ipv6.conf.all.disable_ipv6=0 \
+		net.ipv6.conf.default.disable_ipv6=0 \
+		net.ipv6.conf.eth0.disable_ipv6=0 \
+		net.ipv6.conf.eth1.disable_ipv6=0
+	lab_in ways ip link add br0 type bridge
+	lab_in ways ip link set br0 up
+	lab_in ways ip addr add 10.142.0.6/20 dev eth0
+	lab_in ways ip addr add 10.143.0.6/20 dev eth1
+	ways_out "" # nothing
+	ways_out eth0 'route add default via 10.142.0.1'
+	ways_out "eth0 eth1" 'route add default nexthop via 10.142.0.1
+		nexthop via 10.143.0.1'
+	ways_out eth1 'route add default dev eth1'
+	ways_out br0 'route add default dev br0'
+	ways_out br0 '-4 route add default via inet6 fe80::1 dev br0 onlink'
+	ways_out "br0 eth0" '-4 route add default
+		nexthop via inet6 fe80::1 dev br0 onlink
+		nexthop via 10.142.0.1'
+	lab_in ways ip nexthop add id 1 via 10.142.0.1 dev eth0 ||
+		skip "no next hop objects"
+	lab_in ways ip nexthop del id 1
+	for compat in 1 0; do
+		lab_in ways sysctl -qw net.ipv4.nexthop_compat_mode=$compat
+		ways_out eth0 'nexthop add id 1 via 10.142.0.1 dev eth0' \
+			'route add default nhid 1'
+		ways_out br0 'nexthop add id 1 via fe80::1 dev br0' \
+			'route add default nhid 1'
+		ways_out "eth0 eth1" 'nexthop add id 1 via 10.142.0.1 dev eth0' \
+			'nexthop add id 2 via 10.143.0.1 dev eth1' \
+			'nexthop add id 9 group 1/2' 'route add default nhid 9'
+		ways_out "" 'nexthop add id 3 blackhole' \
+			'route add default nhid 3'
+	done
+}
+
+row "every form of a way out" doctor_sees_every_way_out
 row "a healthy node" doctor_is_content
 row "foreign nft rules" doctor_finds_nft
 row "iptables, legacy too" doctor_finds_iptables
