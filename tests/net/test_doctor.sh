@@ -111,6 +111,51 @@ bridge() { # IPMASQ SUBNET
 	EOF
 }
 
+# Rules of thousands of services, and one that changes all the time: what is
+# found is said, or that it is not known; never that there is none.
+doctor_in_the_rush() {
+	local i rush='add chain ip foreign rush
+delete chain ip foreign rush'
+	back
+	{
+		echo 'table ip foreign {'
+		for i in $(seq 6000); do
+			echo "chain SEP-$i { ip saddr 10.44.0.1 counter accept"
+			echo 'counter accept; counter accept; counter accept; }'
+		done
+		echo 'chain out { type nat hook postrouting priority srcnat;'
+		echo 'ip saddr 10.44.0.0/16 counter masquerade; }'
+		echo '}'
+	} | lab_in node nft -f -
+	: >rush
+	(while [ -e rush ]; do echo "$rush"; done |
+		lab_in node nft -i >/dev/null 2>&1) &
+	trap "rm -f rush; wait $!; no_foreign_nft" EXIT
+	for i in 1 2 3 4 5; do
+		findings foreign-nat >levels
+		grep -qE 'bad|unknown' levels ||
+			fail "$(cat levels): $(cat doctor.json)"
+		! grep -q ok levels || fail "$(cat levels)"
+		masq status >said
+		grep -q 'foreign NAT: ' said || fail "$(cat said)"
+		masq metrics >said
+		! grep -q 'foreign_nat_detected 0' said || fail "$(cat said)"
+	done
+}
+
+# Who may not read them does not say that there are none.
+doctor_may_not_read() {
+	local out=$LAB_DIR/blind.json
+	lab_in node setpriv --bounding-set -all --inh-caps -all "$MASQBPF" \
+		--pin-dir "$LAB_DIR/bpf/nobody" doctor --json >"$out" || true
+	is nft "$(jq -r '[.findings[] | select(.check == "foreign-nat") |
+		.level] | join(" ")' "$out")" unknown
+	jq -r '.findings[].what' "$out" | grep -q 'rules could be read'
+	lab_in node setpriv --bounding-set -all --inh-caps -all "$MASQBPF" \
+		--pin-dir "$LAB_DIR/bpf/nobody" doctor >"$out" || true
+	grep -q '1 unknown' "$out"
+}
+
 doctor_finds_cni_plugins() {
 	local where=/etc/cni/net.d
 	back
@@ -414,6 +459,8 @@ row "every form of a way out" doctor_sees_every_way_out
 row "a healthy node" doctor_is_content
 row "foreign nft rules" doctor_finds_nft
 row "iptables, legacy too" doctor_finds_iptables
+row "rules that change all the time" doctor_in_the_rush
+row "rules that may not be read" doctor_may_not_read
 row "CNI plugins that masquerade" doctor_finds_cni_plugins
 row "kubelet that masquerades" doctor_finds_kubelet
 row "IPsec policies" doctor_finds_ipsec
