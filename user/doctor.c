@@ -18,10 +18,8 @@
 const char *doctor_level_name(enum doctor_level level)
 {
 	static const char *const names[] = {
-		[DOCTOR_OK] = "ok",
-		[DOCTOR_NOTE] = "note",
-		[DOCTOR_UNKNOWN] = "unknown",
-		[DOCTOR_WARNING] = "warning",
+		[DOCTOR_OK] = "ok",	      [DOCTOR_NOTE] = "note",
+		[DOCTOR_UNKNOWN] = "unknown", [DOCTOR_WARNING] = "warning",
 		[DOCTOR_BAD] = "bad",
 	};
 

@@ -265,8 +265,9 @@ static int check_no_root(const char *path, int fd, const struct stat *st)
 	if (st->st_ino != 1 || fstatat(fd, "..", &above, 0) ||
 	    above.st_dev == st->st_dev)
 		return 0;
-	log_error("%s: is the root of a bpffs, where others have their pins: choose a directory below it, as %s/masqbpf",
-		  path, path);
+	log_error(
+		"%s: is the root of a bpffs, where others have their pins: choose a directory below it, as %s/masqbpf",
+		path, path);
 	return -EINVAL;
 }
 
@@ -337,9 +338,10 @@ int pindir_open(const char *path, bool make, bool exclusive)
 					  strerror(-err));
 			return err;
 		}
-		err = fstat(fd, &opened) ? -errno : check_trust(path, &opened);
+		err = fstat(fd, &opened) ? -errno
+					 : check_no_root(path, fd, &opened);
 		if (!err)
-			err = check_no_root(path, fd, &opened);
+			err = check_trust(path, &opened);
 		if (!err)
 			err = lock(path, fd, exclusive);
 		if (err)

@@ -222,7 +222,8 @@ others_pins() {
 	strangers_there "attach again"
 	masq detach --all
 	strangers_there "detach --all"
-	is left "$(ls "$MASQBPF_PIN_DIR" | wc -l)" ${#strangers[@]}
+	is left "$(find "$MASQBPF_PIN_DIR" -mindepth 1 | wc -l)" \
+		${#strangers[@]}
 	! masq status 2>/dev/null || fail "still attached"
 	# what a killed attach left is cleared away by the next, theirs is not
 	masq attach eth0 --config "$LAB_DIR/config.yaml"

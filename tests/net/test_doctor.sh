@@ -130,6 +130,7 @@ delete chain ip foreign rush'
 	: >rush
 	(while [ -e rush ]; do echo "$rush"; done |
 		lab_in node nft -i >/dev/null 2>&1) &
+	# shellcheck disable=SC2064 # its value of now
 	trap "rm -f rush; wait $!; no_foreign_nft" EXIT
 	for i in 1 2 3 4 5; do
 		findings foreign-nat >levels

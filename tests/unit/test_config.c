@@ -728,7 +728,8 @@ static void sets_nothing(void **state)
 		row_true(row, config->sets_nothing == rows[i].nothing);
 		row_true(row, !config_may_replace(config, err, sizeof(err)) ==
 				      !rows[i].nothing);
-		row_true(row, !rows[i].nothing || !strncmp(err, "f: no key", 9));
+		row_true(row,
+			 !rows[i].nothing || !strncmp(err, "f: no key", 9));
 		config_free(config);
 	}
 }
@@ -859,7 +860,8 @@ static void preset_table(void **state)
 		snprintf(with_flag, sizeof(with_flag), "%sll; ",
 			 presets[i].means);
 		row_text(row, dump(config), with_flag);
-		row_true(row, config->warning_count == 1 && !config->keep_given);
+		row_true(row,
+			 config->warning_count == 1 && !config->keep_given);
 		snprintf(with_flag, sizeof(with_flag),
 			 "nonMasqueradeCIDRs is not given: the preset %s", row);
 		row_true(row, strstr(config->warnings[0], with_flag) != NULL);

@@ -110,7 +110,8 @@ static const struct node nodes[] = {
 		.want = "br0",
 	},
 	{
-		.title = "a bridge that is the uplink, by way of IPv6 (RFC 8950)",
+		.title =
+			"a bridge that is the uplink, by way of IPv6 (RFC 8950)",
 		.links = { { "eth0", "", "br0" }, { "br0", "bridge" } },
 		.routes = { { "0.0.0.0/0", "br0", "fe80::1" } },
 		.want = "br0",
