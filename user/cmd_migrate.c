@@ -257,9 +257,12 @@ static int look(struct migration *m)
 	if (find_running(m))
 		return CMD_FAILED;
 	/* only without another policy must a config be able to say it */
-	if (masq_chains_config(&m->chains, &m->text, &m->imported) &&
-	    !m->policy)
-		return CMD_FAILED;
+	if (masq_chains_config(&m->chains, &m->text, &m->imported)) {
+		if (!m->policy)
+			return CMD_FAILED;
+		log_warn(
+			"migrate: the chain cannot be compared with the policy that will be in force");
+	}
 	if (!m->policy && make_policy(m->imported, &m->policy))
 		return CMD_FAILED;
 	return compare(m) || find_uplinks(m) ? CMD_FAILED : CMD_OK;
