@@ -42,7 +42,7 @@ struct answer {
 	uint32_t kind;
 	uint32_t whole;
 	uint32_t seeded;
-	uint32_t unreadable;
+	int32_t unreadable;
 	uint32_t rule_count; /* only so many are sent */
 	struct foreign_rule rules[RULES_MAX];
 };
@@ -104,6 +104,8 @@ static int find_foreign(struct answer *answer)
 		if (nat.rules[i].reached && answer->rule_count < RULES_MAX)
 			answer->rules[answer->rule_count++] = nat.rules[i];
 	answer->unreadable = nat.unreadable;
+	if (answer->rule_count == RULES_MAX && !nat.unreadable)
+		answer->unreadable = -E2BIG;
 	foreign_nat_free(&nat);
 	return err;
 }

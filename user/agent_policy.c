@@ -269,6 +269,7 @@ static void take_text(struct agent *a, const char *text, size_t length,
 	struct config *config;
 	char err[512];
 	int applied;
+	bool refused;
 
 	if (hash == a->config_hash && !force) {
 		/* back again, as it was */
@@ -278,20 +279,21 @@ static void take_text(struct agent *a, const char *text, size_t length,
 		}
 		return;
 	}
-	if (a->has_policy && config_is_blank(text)) {
-		problem(a, "%s: is empty", path);
-		return;
-	}
 	if (config_parse(text, length, path, &options, &config, err,
 			 sizeof(err))) {
 		problem(a, "%s", err);
 		return;
 	}
+	refused = a->has_policy && config_may_replace(config, err, sizeof(err));
+	/* what is refused is read again, and said once */
 	for (size_t i = 0; i < config->warning_count; i++)
-		log_warn("%s", config->warnings[i]);
+		if (!refused || strcmp(err, a->config_problem))
+			log_warn("%s", config->warnings[i]);
 	add_options(a, config);
-	applied = apply(a, config, path);
-	if (applied) {
+	applied = refused ? 0 : apply(a, config, path);
+	if (refused) {
+		problem(a, "%s", err);
+	} else if (applied) {
 		try_again(a, AGAIN_FILE, force, path, applied);
 		problem(a, "%s: cannot be applied: tried again", path);
 	} else {

@@ -60,6 +60,18 @@ static int parse_hook(const struct cmd_line *line, enum hook_kind *kind)
 		    : CMD_OK;
 }
 
+/* A file that would replace a policy has to set something. */
+static int check_config(const struct attach *a)
+{
+	char err[512];
+
+	if (!a->has_policy || !a->config ||
+	    !config_may_replace(a->config, err, sizeof(err)))
+		return CMD_OK;
+	log_error("%s", err);
+	return CMD_USAGE;
+}
+
 /* The policy that the command line asks for, if it does. */
 static int load_config(struct attach *a)
 {
@@ -306,6 +318,10 @@ static int run(const struct cmd_line *line)
 		undo(&a);
 		goto out;
 	}
+	result = check_config(&a);
+	if (result)
+		goto out; /* it has a policy, so there is nothing to undo */
+	result = CMD_FAILED;
 	if (change(&a))
 		goto out;
 	if (turn >= 0)

@@ -90,7 +90,7 @@ static const char *level_color(enum doctor_level level)
 {
 	return level == DOCTOR_OK	 ? color_green(stdout)
 	       : level == DOCTOR_NOTE	 ? ""
-	       : level == DOCTOR_WARNING ? color_yellow(stdout)
+	       : level <= DOCTOR_WARNING ? color_yellow(stdout)
 					 : color_red(stdout);
 }
 
@@ -109,8 +109,10 @@ static void print_text(const struct doctor *d)
 		if (f->todo)
 			printf("%7s  %12s  > %s\n", "", "", f->todo);
 	}
-	printf("\n%zu ok, %zu notes, %zu warnings, %zu bad\n",
-	       counts[DOCTOR_OK], counts[DOCTOR_NOTE], counts[DOCTOR_WARNING],
+	printf("\n%zu ok, %zu notes, ", counts[DOCTOR_OK], counts[DOCTOR_NOTE]);
+	if (counts[DOCTOR_UNKNOWN])
+		printf("%zu unknown, ", counts[DOCTOR_UNKNOWN]);
+	printf("%zu warnings, %zu bad\n", counts[DOCTOR_WARNING],
 	       counts[DOCTOR_BAD]);
 }
 

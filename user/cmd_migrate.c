@@ -224,6 +224,16 @@ static int compare(const struct migration *m)
 			 plan_action_name(flip->from.action),
 			 plan_action_name(flip->to.action));
 	}
+	for (size_t i = 0; !err && i < plan->sources.count; i++) {
+		const struct plan_flip *flip = &plan->sources.items[i];
+
+		if (flip->range.addr.family == 6 && !m->imported->ipv6)
+			continue;
+		log_warn("%s as a source: the chain says %s, the policy %s",
+			 cidr_format(&flip->range, range, sizeof(range)),
+			 plan_action_name(flip->from.action),
+			 plan_action_name(flip->to.action));
+	}
 	plan_free(plan);
 	policy_free(chain);
 	return err;
@@ -277,9 +287,12 @@ static int look(struct migration *m)
 	if (find_running(m))
 		return CMD_FAILED;
 	/* only without another policy must a config be able to say it */
-	if (masq_chains_config(&m->chains, &m->text, &m->imported) &&
-	    !m->policy)
-		return CMD_FAILED;
+	if (masq_chains_config(&m->chains, &m->text, &m->imported)) {
+		if (!m->policy)
+			return CMD_FAILED;
+		log_warn(
+			"migrate: the chain cannot be compared with the policy that will be in force");
+	}
 	if (!m->policy && make_policy(m->imported, &m->policy))
 		return CMD_FAILED;
 	return compare(m) || find_uplinks(m) ? CMD_FAILED : CMD_OK;

@@ -272,7 +272,8 @@ static int read_foreign(struct status *s)
 
 	doctor_check_rules(&d);
 	for (size_t i = 0; i < d.count && !err; i++)
-		if (d.findings[i].level == DOCTOR_BAD)
+		if (d.findings[i].level == DOCTOR_BAD ||
+		    d.findings[i].level == DOCTOR_UNKNOWN)
 			err = problem(s, HEALTH_DEGRADED, "foreign NAT: %s",
 				      d.findings[i].what);
 	doctor_free_findings(&d);

@@ -28,6 +28,7 @@
 #include "hook.h"
 #include "netlink.h"
 #include "out.h"
+#include "pinname.h"
 
 /* Of linux/bpf.h since 6.6; Debian 12's headers are older. */
 #define TCX_INGRESS   46
@@ -935,7 +936,8 @@ static int unpin_links(const struct instance *instance, const char *prefix,
 	int err = dir ? 0 : -errno;
 
 	while (dir && !err && (entry = readdir(dir))) {
-		if (strncmp(entry->d_name, prefix, strlen(prefix)))
+		if (strncmp(entry->d_name, prefix, strlen(prefix)) ||
+		    !pin_is_ours(entry->d_name))
 			continue;
 		if (all || !tcx_pinned(instance, entry->d_name))
 			err = tcx_unpin(instance, entry->d_name);

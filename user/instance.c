@@ -26,6 +26,7 @@
 #include "masq_modern.skel.h"
 #include "out.h"
 #include "pindir.h"
+#include "pinname.h"
 
 #define PIN_PATH_MAX (sizeof(((struct instance *)0)->pin_dir) + 64)
 
@@ -362,8 +363,8 @@ static int open_pin(const struct instance *instance, const char *name)
 }
 
 /*
- * Removes every pin, masq_meta first. By our prefixes and not by MASQ_MAPS:
- * another layout may have other maps. What else lies there is not ours.
+ * Removes every pin, masq_meta first, those of other layouts as well. What
+ * else lies there is not ours, and the directory stays with it.
  */
 static int remove_pins(struct instance *instance)
 {
@@ -378,8 +379,7 @@ static int remove_pins(struct instance *instance)
 	if (!dir)
 		return -errno;
 	while (!err && (entry = readdir(dir)))
-		if ((!strncmp(entry->d_name, "masq_", 5) ||
-		     !strncmp(entry->d_name, "tcx_", 4)) &&
+		if (pin_is_ours(entry->d_name) &&
 		    unlinkat(instance->lock_fd, entry->d_name, 0))
 			err = -errno;
 	closedir(dir);
@@ -393,7 +393,9 @@ int instance_remove(struct instance *instance)
 	if (!err && unlinkat(instance->lock_fd, INSTANCE_AGENT, AT_REMOVEDIR) &&
 	    errno != ENOENT)
 		err = -errno;
-	if (!err && rmdir(instance->pin_dir))
+	/* with somebody's pin in it, or mounted by itself */
+	if (!err && rmdir(instance->pin_dir) && errno != ENOTEMPTY &&
+	    errno != EBUSY)
 		err = -errno;
 	if (err)
 		log_error("%s: cannot remove the pins: %s", instance->pin_dir,

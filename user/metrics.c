@@ -439,11 +439,14 @@ void metrics_write(FILE *f, const struct metrics *m,
 		fprintf(f, "masqbpf_agent_due{reason=\"%s\"} %d\n",
 			due_name(kind), state->due >> kind & 1);
 	write_uplinks(f, state);
-	if (state->foreign_nat >= 0)
-		write_gauge(f, "foreign_nat_detected",
-			    "Rules of others that translate pod traffic as "
-			    "well.",
-			    state->foreign_nat);
+	help(f, "foreign_nat_detected", "gauge",
+	     "Rules of others that translate pod traffic as well; NaN: they "
+	     "could not be read.");
+	if (state->foreign_nat < 0)
+		fputs("masqbpf_foreign_nat_detected NaN\n", f);
+	else
+		fprintf(f, "masqbpf_foreign_nat_detected %d\n",
+			state->foreign_nat);
 	help(f, "build_info", "gauge", "The version that tells this.");
 	fputs("masqbpf_build_info{version=\"" MASQ_VERSION "\"} 1\n", f);
 }

@@ -33,7 +33,7 @@ struct metrics_state {
 	bool stale; /* a policy is in force that its file does not say */
 	uint32_t
 		due; /* bits by enum masq_due_kind: what an agent tries again */
-	int foreign_nat; /* other translators found; -1: nobody has looked */
+	int foreign_nat; /* other translators found; -1: not known */
 	const struct metrics_uplink *uplinks;
 	size_t uplink_count;
 };

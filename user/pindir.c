@@ -258,6 +258,24 @@ static int make_path(const char *path)
 	}
 }
 
+/*
+ * Where a bpffs is mounted all tools have their pins. Its root has the first
+ * inode, as simple_fill_super makes it; a directory of it that is mounted by
+ * itself, as into a container, has another.
+ */
+static int check_no_root(const char *path, int fd, const struct stat *st)
+{
+	struct stat above;
+
+	if (st->st_ino != 1 || fstatat(fd, "..", &above, 0) ||
+	    above.st_dev == st->st_dev)
+		return 0;
+	log_error(
+		"%s: is the root of a bpffs, where others have their pins: choose a directory below it, as %s/masqbpf",
+		path, path);
+	return -EINVAL;
+}
+
 /* Others could have put pins of theirs into a directory that they may write. */
 static int check_trust(const char *path, const struct stat *st)
 {
@@ -362,7 +380,9 @@ int pindir_open(const char *path, bool make, enum pindir_use use)
 				  strerror(-err));
 			break;
 		}
-		err = check_trust(path, &opened);
+		err = check_no_root(path, fd, &opened);
+		if (!err)
+			err = check_trust(path, &opened);
 		if (!err)
 			err = lock(path, fd, use);
 		if (err)
