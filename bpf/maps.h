@@ -57,6 +57,11 @@ MASQ_MAP(masq_local, BPF_MAP_TYPE_HASH, struct masq_addr, __u32, 4096,
 MASQ_MAP(masq_uplinks, BPF_MAP_TYPE_ARRAY, __u32, struct masq_uplink,
 	 MASQ_MAX_UPLINKS, 0);
 
+/* --- notes of the control program, which no packet looks at ------------ */
+MASQ_MAP(masq_seeded, BPF_MAP_TYPE_HASH, __u32, struct masq_seeded,
+	 MASQ_MAX_IFACES + 1, 0);
+MASQ_MAP(masq_due, BPF_MAP_TYPE_ARRAY, __u32, struct masq_due, MASQ_DUE_MAX, 0);
+
 /* --- flows, see table.h ------------------------------------------------- */
 /* user space reads these by mmap, and makes them as large as maxFlows asks */
 MASQ_MAP(masq_flows4, BPF_MAP_TYPE_ARRAY, __u32, struct masq_page4, 3,

@@ -746,4 +746,32 @@ struct masq_ctl {
 };
 _Static_assert(sizeof(struct masq_ctl) == 112, "masq_ctl");
 
+/*
+ * Has an uplink taken over the flows that were there before it? (masq_seeded,
+ * by ifindex; user/takeover.c.) Index 0: of the instance, done from its first
+ * egress hook on: packets may have been translated since. Only user space
+ * reads and writes this.
+ */
+struct masq_seeded {
+	__u32 done;
+	__u32 keep; /* enum seed_keep: what is to be taken over */
+};
+
+/*
+ * What the agent could not do and tries again (masq_due, by enum masq_due_kind).
+ * Only user space reads and writes this.
+ */
+enum masq_due_kind {
+	MASQ_DUE_CONFIG, /* a policy to be put into force */
+	MASQ_DUE_INTERFACES,
+	MASQ_DUE_LISTEN, /* metrics and health over HTTP */
+	MASQ_DUE_FOLLOW, /* to be told of changes of the config file */
+	MASQ_DUE_NETLINK, /* to be told of changes of interfaces */
+	MASQ_DUE_MAX,
+};
+struct masq_due {
+	__u64 since_ns; /* CLOCK_MONOTONIC; 0: nothing is due */
+	char text[248]; /* what, and why it is not done; ends with NUL */
+};
+
 #endif /* MASQBPF_H */

@@ -11,7 +11,7 @@ cd "$(dirname "$0")/.."
 
 NET=${SANITIZE_NET:-detach}
 [ "$NET" != all ] || NET="agent attach check cli detach devices doctor expiry
-	fastpath golden hardship inbound insight metrics migrate policy seed
+	fastpath golden hardship import inbound insight metrics migrate policy seed
 	trust watch"
 LOGS=$(mktemp -d "${TMPDIR:-/tmp}/masqbpf-sanitize.XXXXXX")
 trap 'rm -rf "$LOGS"' EXIT

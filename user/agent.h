@@ -8,6 +8,7 @@
  *	agent_follow.c	 when has a file changed?
  *	agent_links.c	 interfaces, addresses: attach, heal, refresh
  *	agent_foreign.c	 others that translate
+ *	agent_due.c	 what has failed and is tried again
  *	agent_guard.c	 one agent an instance
  *	agent_helper.c	 the process that keeps privileges
  *	agent_sandbox.c	 giving them up
@@ -48,8 +49,19 @@ struct agent_link {
 	uint32_t ifindex; /* 0: there is none of this name */
 	enum hook_kind kind;
 	bool whole; /* both hooks are in place */
-	bool failed; /* the last attempt to attach it */
+	bool busy; /* it is being attached right now */
+	unsigned int
+		failures; /* attempts to attach it, since the last good one */
+	int err; /* of the last attempt */
 	uint64_t retry_ms; /* not before */
+};
+
+/* What has to be done once more about the policy. */
+enum agent_again {
+	AGAIN_NOTHING,
+	AGAIN_BEGIN, /* it is not known which one is in force */
+	AGAIN_FILE,
+	AGAIN_PRESET,
 };
 
 struct agent {
@@ -57,8 +69,13 @@ struct agent {
 	struct instance *instance;
 	struct helper helper;
 	struct http *http;
-	int signal_fd, netlink_fd, notify_fd, guard_fd, epoll_fd;
+	int netlink_fd, notify_fd, guard_fd; /* -1: none */
 	bool auto_ifaces;
+	uint64_t watchdog_ms, watchdog_at; /* of the service manager; 0: none */
+	uint64_t listen_at; /* the next attempt to listen; 0: it does */
+
+	/* by enum masq_due_kind: what is due, and why; "": nothing */
+	char due[MASQ_DUE_MAX][sizeof(((struct masq_due *)0)->text)];
 
 	/* config */
 	bool has_config;
@@ -70,11 +87,14 @@ struct agent {
 	bool reload_ok, stale;
 	double reload_time;
 	bool has_policy;
+	enum agent_again again;
+	bool again_forced; /* SIGHUP wanted it */
+	unsigned int again_failures;
+	uint64_t again_ms; /* not before */
 
 	/* interfaces */
 	struct agent_link *links;
 	size_t link_count;
-	bool links_settled; /* attached as they were at the start */
 	uint64_t links_due_ms; /* of the next look at them */
 	uint64_t links_rest_ms; /* not before */
 	uint64_t pods_retry_ms; /* the fast path: not before */
@@ -95,18 +115,32 @@ struct agent {
 /* From set-up to the end; enum cmd_exit. */
 int agent_run(const struct agent_options *options);
 
-/* Holds the instance's lock for a change. 0 or -errno, printed. */
+/* Holds the instance's lock for a change. 0; -EBUSY ..., for the caller to
+ * note as due. */
 int agent_lock(struct agent *agent);
 void agent_unlock(struct agent *agent);
+/* "locked by process 12 (masqbpf)" or the error's own text; returns buf. */
+const char *agent_why(const struct agent *agent, int err, char *buf,
+		      size_t len);
+
+/* What has failed and is tried again. True: nothing of the kind was due. */
+bool agent_due(struct agent *agent, enum masq_due_kind kind, const char *fmt,
+	       ...) __attribute__((format(printf, 3, 4)));
+/* True: it was due. */
+bool agent_done(struct agent *agent, enum masq_due_kind kind);
+/* From the nth failure in a row to the next attempt. */
+uint64_t agent_backoff_ms(unsigned int failures);
 
 /* At the start, and when the file has changed or `force` says so (SIGHUP). */
 void agent_policy_begin(struct agent *agent);
 void agent_policy_update(struct agent *agent, bool force);
+/* What is due about the policy, when its time has come. */
+void agent_policy_again(struct agent *agent);
 /* Somebody still writes the file: it is not taken. */
 void agent_policy_unfinished(struct agent *agent);
 
 /* Brings interfaces and addresses to what they should be. */
-int agent_links_watch(void); /* a netlink socket, or -errno, printed */
+int agent_links_watch(void); /* a netlink socket, or -errno */
 void agent_links_events(struct agent *agent);
 void agent_links_update(struct agent *agent);
 
@@ -116,7 +150,7 @@ void agent_foreign_update(struct agent *agent);
 /* Is pod traffic masqueraded as it should be? Why not: one line each. */
 struct agent_health {
 	bool ready;
-	char text[1024]; /* "": all is well */
+	char text[2048]; /* "": all is well */
 };
 void agent_health(const struct agent *agent, struct agent_health *out);
 /* Fresh, or as fresh as the cost of making it allows. 0 or -errno. */

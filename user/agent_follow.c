@@ -30,6 +30,8 @@
 #define RENAME_QUIET_MS 50
 /* A poll's finding is looked at again after this, and never sooner. */
 #define REST_MS 1000
+/* The poll's interval while events are refused us. */
+#define BLIND_MS 3000
 /* Between the looks of a start, which hears no events yet. */
 #define AWAIT_POLL_US 50000
 
@@ -88,18 +90,39 @@ static void watch(struct follower *f, int i, const char *path)
 		/* the same directory again gives the same number */
 		f->wd[i] = inotify_add_watch(f->fd, *dir ? dir : "/", EVENTS);
 	} while (f->wd[i] < 0 && errno == ENOENT && strchr(dir, '/'));
+	/* used up, for now; a directory that is closed to us stays closed */
+	if (f->wd[i] < 0 && (errno == ENOSPC || errno == ENOMEM))
+		f->blind = errno;
+}
+
+static void get_inotify(struct follower *f)
+{
+	f->blind = 0;
+	if (f->fd >= 0)
+		return;
+	f->fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+	if (f->fd < 0)
+		f->blind = errno;
+	f->wd[0] = f->wd[1] = -1;
+	f->real[0] = '\0';
 }
 
 /* Where the path leads to may have changed with any of its links. */
 static void watch_both(struct follower *f)
 {
-	int first = f->wd[0], old = f->wd[1];
+	int first, old;
 	char real[PATH_MAX];
 
+	get_inotify(f);
+	if (f->fd < 0)
+		return;
+	first = f->wd[0];
+	old = f->wd[1];
 	watch(f, 0, f->path);
 	if (first >= 0 && first != f->wd[0] && first != old)
 		inotify_rm_watch(f->fd, first);
-	if (!realpath(f->path, real) || !strcmp(real, f->real))
+	if (!realpath(f->path, real) ||
+	    (!strcmp(real, f->real) && f->wd[1] >= 0))
 		return;
 	memcpy(f->real, real, sizeof(f->real));
 	watch(f, 1, f->real);
@@ -197,29 +220,28 @@ bool follow_await(const char *path, uint64_t timeout_ms, struct follow_id *out)
 	}
 }
 
-int follow_start(struct follower *f, const char *path,
-		 const struct follow_id *known)
+void follow_start(struct follower *f, const char *path,
+		  const struct follow_id *known)
 {
-	*f = (struct follower){ .path = path, .wd = { -1, -1 } };
-	f->fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
-	if (f->fd < 0) {
-		int err = -errno;
-
-		log_error("%s: cannot watch: %s", path, strerror(-err));
-		return err;
-	}
-	follow_interval(f, 60000);
+	*f = (struct follower){ .path = path, .fd = -1, .wd = { -1, -1 } };
 	watch_both(f);
+	follow_interval(f, 60000);
 	f->taken = known ? *known : (struct follow_id){ .exists = true };
 	f->seen = look_at(path);
 	f->writing = !known;
-	return 0;
+}
+
+static void set_poll(struct follower *f)
+{
+	f->poll_ms = follow_now_ms() + (f->blind && f->interval_ms > BLIND_MS
+						? BLIND_MS
+						: f->interval_ms);
 }
 
 void follow_interval(struct follower *f, uint64_t interval_ms)
 {
 	f->interval_ms = interval_ms < REST_MS ? REST_MS : interval_ms;
-	f->poll_ms = follow_now_ms() + f->interval_ms;
+	set_poll(f);
 }
 
 /* A link comes whole, a file is written after it was made. */
@@ -259,7 +281,7 @@ void follow_events(struct follower *f)
 		__attribute__((aligned(__alignof__(struct inotify_event))));
 	ssize_t n;
 
-	while ((n = read(f->fd, buffer, sizeof(buffer))) > 0) {
+	while (f->fd >= 0 && (n = read(f->fd, buffer, sizeof(buffer))) > 0) {
 		const struct inotify_event *event;
 
 		for (char *at = buffer; at < buffer + n;
@@ -325,9 +347,9 @@ bool follow_look(struct follower *f)
 		return false;
 	if (due)
 		f->due_ms = 0;
-	if (poll)
-		f->poll_ms = now_ms + f->interval_ms;
 	watch_both(f);
+	if (poll)
+		set_poll(f);
 	/* what was written in a new directory so far, no event has told */
 	if (f->wd[0] != wd) {
 		poll = true;

@@ -22,7 +22,8 @@ struct follow_id {
 
 struct follower {
 	const char *path;
-	int fd; /* inotify */
+	int fd; /* inotify; -1: none could be had */
+	int blind; /* errno that keeps events from us; 0: none does */
 	int wd[2]; /* the directory of the path, that of where it leads to */
 	char name[2][NAME_MAX + 1]; /* in each */
 	char real[PATH_MAX];
@@ -42,11 +43,12 @@ uint64_t follow_now_ms(void);
  */
 bool follow_await(const char *path, uint64_t timeout_ms, struct follow_id *out);
 /*
- * 0 or -errno, printed. A path that is not there yet is followed as well.
+ * A path that is not there yet is followed as well; where the kernel has no
+ * inotify left (f->blind), by looking every few seconds, until it has.
  * `known`: what follow_await told; NULL: somebody writes it.
  */
-int follow_start(struct follower *f, const char *path,
-		 const struct follow_id *known);
+void follow_start(struct follower *f, const char *path,
+		  const struct follow_id *known);
 /* f->fd is readable. */
 void follow_events(struct follower *f);
 /* Milliseconds until follow_look is due. */

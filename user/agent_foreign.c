@@ -20,13 +20,14 @@ static void describe(const struct doctor *d, char *buf, size_t len)
 
 	buf[0] = '\0';
 	for (size_t i = 0; i < d->count && used < len; i++)
-		if (d->findings[i].level == DOCTOR_BAD)
+		if (d->findings[i].level == DOCTOR_BAD ||
+		    d->findings[i].level == DOCTOR_UNKNOWN)
 			used += snprintf(buf + used, len - used,
 					 "foreign NAT: %s\n",
 					 d->findings[i].what);
 }
 
-static int look(struct agent *a, char *text, size_t len)
+static void look(struct agent *a, char *text, size_t len)
 {
 	struct doctor d = { .instance = a->instance };
 	struct foreign_nat nat;
@@ -35,28 +36,25 @@ static int look(struct agent *a, char *text, size_t len)
 	if (err == -EPIPE)
 		a->failed = err;
 	if (!err)
-		err = nat.unreadable ? -EPERM
-				     : policy_read(a->instance, &d.policy);
-	a->foreign_count = err ? -1 : (int)doctor_judge_rules(&d, &nat);
+		err = policy_read(a->instance, &d.policy);
+	if (err == -ENODATA) /* not yet: then nobody is known to be a pod */
+		err = 0;
+	if (err) /* that, too, is said, and not that there are none */
+		nat.unreadable = err;
+	a->foreign_count = doctor_judge_rules(&d, &nat);
 	describe(&d, text, len);
 	doctor_free_findings(&d);
 	policy_free(d.policy);
 	foreign_nat_free(&nat);
-	return err;
 }
 
 void agent_foreign_update(struct agent *a)
 {
 	uint64_t start = follow_now_ms(), end, interval;
 	char text[sizeof(a->foreign)];
-	bool knew = a->foreign_count >= 0;
-	int err;
 
-	err = look(a, text, sizeof(text));
-	if (err && knew && !a->failed)
-		log_warn("agent: others' NAT rules cannot be read: %s",
-			 strerror(-err));
-	if (!err && strcmp(text, a->foreign)) {
+	look(a, text, sizeof(text));
+	if (!a->failed && strcmp(text, a->foreign)) {
 		if (*text)
 			log_warn("%.*s", (int)strcspn(text, "\n"), text);
 		else

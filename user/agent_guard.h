@@ -6,14 +6,14 @@
 #include <sys/types.h>
 #include "instance.h"
 
-/* A descriptor that holds the guard as long as it is open, or -errno,
- * printed. */
-int guard_take(const struct instance *instance);
-/* It is readable: somebody asks for its owner. */
-void guard_answer(int fd);
 /*
- * The agent's process; 0: of a container whose processes we do not see;
- * -1: there is none.
+ * A descriptor that holds the guard as long as it is open; -EBUSY: another
+ * agent has it; -errno: it cannot be known. Printed.
+ */
+int guard_take(const struct instance *instance);
+/*
+ * The agent's process; 0: of a container whose processes we do not see, or it
+ * cannot be known; -1: there is none.
  */
 pid_t guard_owner(const struct instance *instance);
 

@@ -5,6 +5,7 @@
  * do; a link is named by what the kernel told the agent about it.
  */
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdlib.h>
@@ -16,9 +17,7 @@
 #include "agent_helper.h"
 #include "agent_sandbox.h"
 #include "out.h"
-
-/* An attach waits for nobody but the kernel. */
-#define ANSWER_S 10
+#include "takeover.h"
 
 /* Of others that translate; one is enough for the alarm. */
 #define RULES_MAX 256
@@ -42,7 +41,8 @@ struct answer {
 	int32_t error;
 	uint32_t kind;
 	uint32_t whole;
-	uint32_t unreadable;
+	uint32_t seeded;
+	int32_t unreadable;
 	uint32_t rule_count; /* only so many are sent */
 	struct foreign_rule rules[RULES_MAX];
 };
@@ -67,35 +67,31 @@ static int look(const struct instance *instance, const struct request *request,
 	return 0;
 }
 
-struct seeding {
-	struct instance *instance;
-	const struct request *request;
-};
-
-static void seed(void *data)
+/* While flows are taken over: has the agent ended? */
+static bool is_gone(void *fd)
 {
-	const struct seeding *seeding = data;
+	struct pollfd asker = { .fd = *(int *)fd, .events = POLLRDHUP };
 
-	seed_uplink(seeding->instance, seeding->request->link.ifindex,
-		    seeding->request->seed);
+	return poll(&asker, 1, 0) > 0;
 }
 
 static int attach(struct instance *instance, const struct request *request,
-		  struct answer *answer)
+		  struct answer *answer, int fd)
 {
-	struct seeding seeding = { instance, request };
 	enum hook_kind kind = request->kind;
 	int err, turn = hook_turn();
 	struct hook_set added;
+	bool seeded = false;
 
 	err = hook_prune(instance) ?:
 	      hook_check(instance, &request->link, &kind) ?:
-	      hook_attach(instance, &request->link, kind, &added,
-			  request->seed ? seed : NULL, &seeding);
+	      takeover_attach(instance, &request->link, kind, request->seed,
+			      &added, &seeded, is_gone, &fd);
 	if (turn >= 0)
 		close(turn);
 	answer->kind = kind;
 	answer->whole = !err;
+	answer->seeded = seeded;
 	return err;
 }
 
@@ -108,6 +104,8 @@ static int find_foreign(struct answer *answer)
 		if (nat.rules[i].reached && answer->rule_count < RULES_MAX)
 			answer->rules[answer->rule_count++] = nat.rules[i];
 	answer->unreadable = nat.unreadable;
+	if (answer->rule_count == RULES_MAX && !nat.unreadable)
+		answer->unreadable = -E2BIG;
 	foreign_nat_free(&nat);
 	return err;
 }
@@ -125,7 +123,7 @@ static void serve(struct instance *instance, int fd)
 		else if (request.verb == VERB_LOOK)
 			answer.error = look(instance, &request, &answer);
 		else if (request.verb == VERB_ATTACH)
-			answer.error = attach(instance, &request, &answer);
+			answer.error = attach(instance, &request, &answer, fd);
 		else if (request.verb == VERB_ATTACH_POD)
 			answer.error = hook_attach_pod(instance, &request.link);
 		else if (request.verb == VERB_PRUNE)
@@ -167,7 +165,7 @@ int helper_start(struct instance *instance, struct helper *out)
 		_exit(0);
 	}
 	close(fds[1]);
-	*out = (struct helper){ fds[0], pid };
+	*out = (struct helper){ .fd = fds[0], .pid = pid };
 	return 0;
 fail:
 	log_error("agent: cannot start the helper: %s", strerror(-err));
@@ -179,13 +177,16 @@ fail:
 static int ask(const struct helper *helper, const struct request *request,
 	       struct answer *answer)
 {
-	const struct timeval limit = { .tv_sec = ANSWER_S };
+	int err;
 
-	setsockopt(helper->fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
 	if (send(helper->fd, request, sizeof(*request), MSG_NOSIGNAL) !=
-		    sizeof(*request) ||
-	    recv(helper->fd, answer, sizeof(*answer), 0) <
-		    (ssize_t)offsetof(struct answer, rules))
+	    sizeof(*request))
+		return -EPIPE;
+	err = helper->wait ? helper->wait(helper->data) : 0;
+	if (err)
+		return err;
+	if (recv(helper->fd, answer, sizeof(*answer), 0) <
+	    (ssize_t)offsetof(struct answer, rules))
 		return -EPIPE;
 	return answer->error;
 }
@@ -203,7 +204,7 @@ int helper_look(const struct helper *helper, const struct netdev_link *link,
 }
 
 int helper_attach(const struct helper *helper, const struct netdev_link *link,
-		  enum hook_kind *kind, enum seed_keep seed_what)
+		  enum hook_kind *kind, enum seed_keep seed_what, bool *seeded)
 {
 	struct request request = { .verb = VERB_ATTACH,
 				   .kind = *kind,
@@ -214,6 +215,7 @@ int helper_attach(const struct helper *helper, const struct netdev_link *link,
 
 	if (!err)
 		*kind = answer.kind;
+	*seeded = !err && answer.seeded;
 	return err;
 }
 

@@ -19,6 +19,13 @@
 struct helper {
 	int fd;
 	pid_t pid;
+	/*
+	 * Called when it was asked; returns when fd is readable, be it minutes,
+	 * with 0, or with -errno, which is what the asker gets then and from
+	 * then on. NULL: nobody has anything else to do meanwhile.
+	 */
+	int (*wait)(void *data);
+	void *data;
 };
 
 /* Forks it; it ends when the descriptor is closed. 0 or -errno, printed. */
@@ -29,10 +36,11 @@ int helper_look(const struct helper *helper, const struct netdev_link *link,
 		enum hook_kind *kind, bool *whole);
 /*
  * Hooks what is missing; *kind: what was asked for, then what it is. `seed`:
- * which flows it takes over from conntrack.
+ * which flows it takes over from conntrack, however long that takes; *seeded:
+ * it has.
  */
 int helper_attach(const struct helper *helper, const struct netdev_link *link,
-		  enum hook_kind *kind, enum seed_keep seed);
+		  enum hook_kind *kind, enum seed_keep seed, bool *seeded);
 /*
  * Rules of others that write sources, as foreign_nat_find, but for those that
  * no packet gets to. Free it in either case.

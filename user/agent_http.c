@@ -29,6 +29,15 @@ int agent_metrics(struct agent *a)
 	return err;
 }
 
+static uint32_t due_bits(const struct agent *a)
+{
+	uint32_t bits = 0;
+
+	for (int kind = 0; kind < MASQ_DUE_MAX; kind++)
+		bits |= !!*a->due[kind] << kind;
+	return bits;
+}
+
 void agent_metrics_state(const struct agent *a, struct metrics_uplink *uplinks,
 			 struct metrics_state *out)
 {
@@ -44,6 +53,7 @@ void agent_metrics_state(const struct agent *a, struct metrics_uplink *uplinks,
 	*out = (struct metrics_state){ .reload_ok = a->reload_ok,
 				       .reload_time = a->reload_time,
 				       .stale = a->stale,
+				       .due = due_bits(a),
 				       .foreign_nat = a->foreign_count,
 				       .uplinks = uplinks,
 				       .uplink_count = a->link_count };

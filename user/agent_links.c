@@ -14,19 +14,21 @@
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include "agent.h"
 #include "fastpath.h"
 #include "flows.h"
 #include "node.h"
 #include "out.h"
+#include "takeover.h"
 #include "uplinks.h"
 
 /* From a message to the look: more will follow. */
 #define SETTLE_MS 100
 /* Nobody tells when a pin is removed or a TCX program is replaced. */
 #define POLL_MS 5000
-/* An interface that cannot be attached is tried again. */
+/* Whoever has the lock lets go of it soon. */
+#define LOCK_AGAIN_MS 500
+/* Pods' interfaces that cannot be hooked are tried again. */
 #define RETRY_MS 30000
 
 /* --- being told -------------------------------------------------------- */
@@ -45,12 +47,27 @@ int agent_links_watch(void)
 		addr.nl_groups |= 1U << (groups[i] - 1);
 	if (!err && bind(fd, (void *)&addr, sizeof(addr)))
 		err = -errno;
-	if (!err)
-		return fd;
-	log_error("netlink: cannot watch: %s", strerror(-err));
-	if (fd >= 0)
+	if (err && fd >= 0)
 		close(fd);
-	return err;
+	return err ?: fd;
+}
+
+/* Without being told it is looked at as often as the poll says. */
+static void watch_again(struct agent *a)
+{
+	int fd = a->netlink_fd >= 0 ? a->netlink_fd : agent_links_watch();
+
+	if (fd >= 0) {
+		a->netlink_fd = fd;
+		if (agent_done(a, MASQ_DUE_NETLINK))
+			log_info("netlink: changes of interfaces are told "
+				 "again");
+	} else if (agent_due(a, MASQ_DUE_NETLINK,
+			     "changes of interfaces are not told (netlink: "
+			     "%s): looked for every %d s",
+			     strerror(-fd), POLL_MS / 1000)) {
+		log_warn("agent: %s", a->due[MASQ_DUE_NETLINK]);
+	}
 }
 
 void agent_links_events(struct agent *a)
@@ -242,13 +259,31 @@ static int list_links(struct agent *a, const struct netdev *netdev,
 	return err ?: add_uplinks(list, netdev);
 }
 
+/* Hooks that are missing and flows that are not taken over yet. */
+static int make_whole(struct agent *a, const struct netdev *netdev,
+		      const struct netdev_link *dev, struct agent_link *link,
+		      enum seed_keep keep)
+{
+	bool seeded = false;
+	int err = node_add_uplink(a->instance, netdev, dev);
+
+	link->busy = true;
+	err = err ?: helper_attach(&a->helper, dev, &link->kind, keep, &seeded);
+	link->busy = false;
+	link->whole = !err;
+	err = err ?: takeover_done(a->instance, link->ifindex, seeded);
+	/* what is not taken over is tried again as well */
+	return err ?: keep != SEED_NOTHING && !seeded ? -EAGAIN : 0;
+}
+
 static void attach_link(struct agent *a, const struct netdev *netdev,
 			struct agent_link *link)
 {
 	const struct netdev_link *dev = netdev_by_index(netdev, link->ifindex);
 	enum hook_kind old = link->kind;
-	enum seed_keep seed = SEED_NOTHING;
-	bool was_whole = link->whole;
+	enum seed_keep keep = SEED_NOTHING;
+	uint64_t start = follow_now_ms(), wait;
+	bool was_whole = link->whole, hooked;
 	int err;
 
 	if (!dev)
@@ -256,30 +291,61 @@ static void attach_link(struct agent *a, const struct netdev *netdev,
 	err = helper_look(&a->helper, dev, &link->kind, &link->whole);
 	if (link->kind == HOOK_AUTO)
 		link->kind = old; /* as it was hooked before */
-	if (err == -EPIPE) {
-		a->failed = err;
+	if (err) /* it is not known, and that is all */
+		link->whole = was_whole;
+	else
+		err = takeover_wanted(a->instance, link->ifindex, &keep);
+	hooked = link->whole;
+	if (!err && hooked && keep == SEED_NOTHING &&
+	    node_uplink(a->instance, link->ifindex, &(struct masq_iface){})) {
+		link->failures = 0;
 		return;
 	}
-	if (!node_uplink(a->instance, link->ifindex, &(struct masq_iface){}))
-		seed = instance_is_new(a->instance) && !a->links_settled
-			       ? SEED_KEEP_ALL
-			       : SEED_KEEP_POLICY;
-	else if (!err && link->whole)
-		return;
-	if (link->failed && follow_now_ms() < link->retry_ms)
-		return;
-	err = node_add_uplink(a->instance, netdev, dev)
-		      ?: helper_attach(&a->helper, dev, &link->kind, seed);
+	if (err != -EPIPE && err != -ECANCELED) {
+		if (link->failures && start < link->retry_ms)
+			return;
+		err = err ?: make_whole(a, netdev, dev, link, keep);
+	}
 	if (err == -EPIPE)
 		a->failed = err;
-	link->failed = err != 0;
-	link->whole = !err;
-	link->retry_ms = follow_now_ms() + RETRY_MS;
-	if (!err)
+	if (err == -EPIPE || err == -ECANCELED)
+		return;
+	link->err = err;
+	link->failures = err ? link->failures + 1 : 0;
+	/* what takes minutes in vain is not all that is done */
+	wait = 9 * (follow_now_ms() - start);
+	if (wait < agent_backoff_ms(link->failures))
+		wait = agent_backoff_ms(link->failures);
+	link->retry_ms = follow_now_ms() + wait;
+	if (link->whole && (!err || !was_whole))
 		log_info("%s: %s (%s)", link->name,
-			 was_whole ? "its hooks were removed: attached again"
-				   : "attached",
+			 !was_whole ? "attached"
+			 : hooked   ? "live flows of before are taken over"
+				    : "its hooks were removed: attached again",
 			 hook_kind_name(link->kind));
+}
+
+/* What is due of them, as a line; the helper has said why in the log. */
+static void note_links(struct agent *a)
+{
+	char text[sizeof(a->due[0])] = "";
+	size_t used = 0;
+
+	for (size_t i = 0; i < a->link_count && used < sizeof(text) - 1; i++) {
+		const struct agent_link *link = &a->links[i];
+
+		if (link->ifindex && link->failures)
+			used += snprintf(
+				text + used, sizeof(text) - used, "%s%s: %s",
+				used ? ", " : "", link->name,
+				link->whole ? "live flows of before are not "
+					      "taken over"
+					    : "cannot be attached");
+	}
+	if (!*text)
+		agent_done(a, MASQ_DUE_INTERFACES);
+	else if (agent_due(a, MASQ_DUE_INTERFACES, "%s", text))
+		log_warn("agent: %s: tried again", text);
 }
 
 static int attach_pod(void *data, const struct netdev_link *link)
@@ -305,12 +371,9 @@ static void attach_pods(struct agent *a, const struct netdev *netdev)
 	a->pods_retry_ms = err ? follow_now_ms() + RETRY_MS : 0;
 }
 
-/* Without these the agent's maps are nobody's any more. */
-static bool pins_are_gone(const struct agent *a)
+static bool may_go_on(const struct agent *a)
 {
-	struct stat st;
-
-	return fstat(a->instance->lock_fd, &st) || !st.st_nlink;
+	return !a->failed && !a->stop;
 }
 
 static int update(struct agent *a, const struct netdev *netdev)
@@ -328,10 +391,15 @@ static int update(struct agent *a, const struct netdev *netdev)
 	free(a->links);
 	a->links = list.links;
 	a->link_count = list.count;
-	for (size_t i = 0; i < a->link_count && !a->failed; i++)
+	/* of all of them, before the first translates anything */
+	for (size_t i = 0; i < a->link_count; i++)
+		if (a->links[i].ifindex)
+			takeover_wanted(a->instance, a->links[i].ifindex,
+					&(enum seed_keep){ 0 });
+	for (size_t i = 0; i < a->link_count && may_go_on(a); i++)
 		attach_link(a, netdev, &a->links[i]);
-	a->links_settled = true;
-	if (!a->failed)
+	note_links(a);
+	if (may_go_on(a))
 		attach_pods(a, netdev);
 	end_flows(a, &gone);
 out:
@@ -339,12 +407,36 @@ out:
 	return err;
 }
 
+/* False: somebody else has the lock. */
+static bool lock_and_update(struct agent *a)
+{
+	int err = agent_lock(a);
+	bool locked = !err;
+	struct netdev *netdev;
+	char why[96];
+
+	if (!err)
+		err = netdev_read(&netdev);
+	if (!err) {
+		err = update(a, netdev);
+		netdev_free(netdev);
+	}
+	if (err &&
+	    agent_due(a, MASQ_DUE_INTERFACES,
+		      "interfaces and addresses are not looked after: %s",
+		      agent_why(a, err, why, sizeof(why))))
+		log_warn("agent: %s: tried again", a->due[MASQ_DUE_INTERFACES]);
+	if (locked)
+		agent_unlock(a);
+	return locked;
+}
+
 void agent_links_update(struct agent *a)
 {
 	uint64_t start = follow_now_ms(), end;
-	struct netdev *netdev;
+	bool locked = true;
 
-	if (pins_are_gone(a)) {
+	if (instance_is_gone(a->instance)) {
 		log_error("%s: the pins were removed: ending; a service "
 			  "manager starts the agent anew",
 			  a->instance->pin_dir);
@@ -352,15 +444,15 @@ void agent_links_update(struct agent *a)
 		return;
 	}
 	/* packets must not meet a dataplane without a policy */
-	if (a->has_policy && !agent_lock(a)) {
-		if (!netdev_read(&netdev)) {
-			update(a, netdev);
-			netdev_free(netdev);
-		}
-		agent_unlock(a);
-	}
+	if (a->has_policy)
+		locked = lock_and_update(a);
+	watch_again(a);
 	/* on a node whose routes never rest, at most a tenth of the time */
 	end = follow_now_ms();
-	a->links_rest_ms = end + 9 * (end - start);
-	a->links_due_ms = end + POLL_MS;
+	a->links_rest_ms = locked ? end + 9 * (end - start) : end;
+	a->links_due_ms = end + (locked ? POLL_MS : LOCK_AGAIN_MS);
+	for (size_t i = 0; locked && i < a->link_count; i++)
+		if (a->links[i].failures && a->links[i].ifindex &&
+		    a->links[i].retry_ms < a->links_due_ms)
+			a->links_due_ms = a->links[i].retry_ms;
 }

@@ -53,6 +53,34 @@ static void all_well(struct agent *a)
 	a->config_problem[0] = '\0';
 }
 
+/*
+ * What the file or preset says is not in force, through no fault of its own: a
+ * lock, a refusal of the kernel. It is taken again.
+ */
+static void try_again(struct agent *a, enum agent_again what, bool force,
+		      const char *object, int err)
+{
+	char why[96];
+
+	a->again = what;
+	a->again_forced |= force;
+	a->again_ms = follow_now_ms() + agent_backoff_ms(++a->again_failures);
+	agent_due(a, MASQ_DUE_CONFIG, "%s: %s: %s", object,
+		  what == AGAIN_BEGIN ? "the policy in force cannot be read"
+				      : "not in force yet",
+		  agent_why(a, err, why, sizeof(why)));
+}
+
+/* Whatever has become of it: a try is not due, unless it was said anew. */
+static void settle(struct agent *a)
+{
+	if (a->again != AGAIN_NOTHING)
+		return;
+	a->again_forced = false;
+	a->again_failures = 0;
+	agent_done(a, MASQ_DUE_CONFIG);
+}
+
 /* --- what changes ------------------------------------------------------ */
 
 /* The text of a log line, cut where it would be too long. */
@@ -205,7 +233,9 @@ static void apply_preset(struct agent *a)
 	const char *name = a->options.base_preset;
 	struct config *config;
 	char err[256];
+	int applied;
 
+	a->again = AGAIN_NOTHING;
 	log_warn("%s%sno config file: preset %s: destinations in its "
 		 "prefixes see pod addresses (masqbpf cidr list)",
 		 a->has_config ? a->options.config : "",
@@ -215,10 +245,15 @@ static void apply_preset(struct agent *a)
 		return;
 	}
 	add_options(a, config);
-	if (apply(a, config, "preset"))
-		problem(a, "preset %s: cannot be applied", name);
-	else
+	applied = apply(a, config, "preset");
+	if (applied) {
+		snprintf(err, sizeof(err), "preset %s", name);
+		try_again(a, AGAIN_PRESET, false, err, applied);
+		problem(a, "%s: cannot be applied: tried again", err);
+	} else {
 		all_well(a);
+	}
+	settle(a);
 	config_free(config);
 }
 
@@ -233,6 +268,8 @@ static void take_text(struct agent *a, const char *text, size_t length,
 	uint64_t hash = config_hash(text, length);
 	struct config *config;
 	char err[512];
+	int applied;
+	bool refused;
 
 	if (hash == a->config_hash && !force) {
 		/* back again, as it was */
@@ -242,20 +279,23 @@ static void take_text(struct agent *a, const char *text, size_t length,
 		}
 		return;
 	}
-	if (a->has_policy && config_is_blank(text)) {
-		problem(a, "%s: is empty", path);
-		return;
-	}
 	if (config_parse(text, length, path, &options, &config, err,
 			 sizeof(err))) {
 		problem(a, "%s", err);
 		return;
 	}
+	refused = a->has_policy && config_may_replace(config, err, sizeof(err));
+	/* what is refused is read again, and said once */
 	for (size_t i = 0; i < config->warning_count; i++)
-		log_warn("%s", config->warnings[i]);
+		if (!refused || strcmp(err, a->config_problem))
+			log_warn("%s", config->warnings[i]);
 	add_options(a, config);
-	if (apply(a, config, path)) {
-		problem(a, "%s: cannot be applied", path);
+	applied = refused ? 0 : apply(a, config, path);
+	if (refused) {
+		problem(a, "%s", err);
+	} else if (applied) {
+		try_again(a, AGAIN_FILE, force, path, applied);
+		problem(a, "%s: cannot be applied: tried again", path);
 	} else {
 		a->config_hash = hash;
 		all_well(a);
@@ -271,34 +311,38 @@ static int take_file(struct agent *a, bool force)
 	int ret =
 		file_read(a->options.config, &text, &length, err, sizeof(err));
 
-	if (ret == -ENOENT && a->has_policy)
+	a->again = AGAIN_NOTHING;
+	if (ret == -ENOENT && a->has_policy) {
 		problem(a, "%s: is gone", a->options.config);
-	else if (ret && ret != -ENOENT)
+	} else if (ret && ret != -ENOENT) {
 		problem(a, "%s: %s", a->options.config, err);
-	if (ret)
-		return ret;
-	take_text(a, text, length, force);
-	free(text);
-	return 0;
+		try_again(a, AGAIN_FILE, force, a->options.config, ret);
+	}
+	if (!ret) {
+		take_text(a, text, length, force);
+		free(text);
+	}
+	settle(a);
+	return ret;
 }
 
 /*
- * The policy that is pinned, if one is. True: it came from a file. *anew: not
- * with the command line of now.
+ * The policy that is pinned, if one is. *from_file: it came from a file; *anew:
+ * not with the command line of now. -errno: it is not known whether one is.
  */
-static bool adopt(struct agent *a, bool *anew)
+static int adopt(struct agent *a, bool *from_file, bool *anew)
 {
 	struct policy *policy;
-	bool from_file;
+	int err = policy_read(a->instance, &policy);
 
-	*anew = false;
-	if (policy_read(a->instance, &policy))
-		return false;
+	*from_file = *anew = false;
+	if (err)
+		return err == -ENODATA ? 0 : err;
 	a->has_policy = true;
 	a->config_hash = policy->source.config_hash;
 	a->reload_ok = true;
 	a->reload_time = policy->head.applied_ns / 1e9;
-	from_file = *policy->source.config_path;
+	*from_file = *policy->source.config_path;
 	*anew = policy->source.options != options_word(a);
 	if (*anew)
 		a->config_hash = 0;
@@ -306,7 +350,7 @@ static bool adopt(struct agent *a, bool *anew)
 		 policy->head.generation,
 		 *anew ? "; the command line has changed" : "");
 	policy_free(policy);
-	return from_file;
+	return 0;
 }
 
 /* Not: a loop of links, a directory that is closed to us. */
@@ -324,9 +368,21 @@ void agent_policy_unfinished(struct agent *a)
 
 void agent_policy_begin(struct agent *a)
 {
-	bool anew, from_file = adopt(a, &anew);
 	bool missing = a->has_config && is_missing(a->options.config);
+	bool anew, from_file;
+	int err = adopt(a, &from_file, &anew);
 
+	a->again = AGAIN_NOTHING;
+	if (err) {
+		/* it may be a good one: nothing is put in its place */
+		snprintf(a->config_problem, sizeof(a->config_problem),
+			 "the policy in force cannot be read");
+		a->reload_ok = false;
+		try_again(a, AGAIN_BEGIN, false, "agent", err);
+		return;
+	}
+	a->config_problem[0] = '\0';
+	settle(a);
 	if (a->has_config && (from_file || !a->has_policy || !missing)) {
 		if (follow_take(&a->follower))
 			agent_policy_update(a, false);
@@ -352,4 +408,27 @@ void agent_policy_update(struct agent *a, bool force)
 	}
 	if (take_file(a, force) == -ENOENT && !a->has_policy)
 		apply_preset(a);
+}
+
+void agent_policy_again(struct agent *a)
+{
+	enum agent_again what = a->again;
+	bool force = a->again_forced;
+
+	if (what == AGAIN_NOTHING || follow_now_ms() < a->again_ms)
+		return;
+	if (what == AGAIN_BEGIN) {
+		agent_policy_begin(a);
+	} else if (what == AGAIN_PRESET) {
+		apply_preset(a);
+	} else if (!follow_take(&a->follower)) {
+		/* it changes just now: when it is at rest */
+		a->again_ms = follow_now_ms() + agent_backoff_ms(1);
+		return;
+	} else {
+		agent_policy_update(a, force);
+	}
+	/* other uplinks, other pods */
+	a->links_due_ms = 0;
+	a->foreign_due_ms = 0;
 }

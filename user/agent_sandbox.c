@@ -73,6 +73,7 @@ static const int common_calls[] = {
 	SCMP_SYS(rt_sigaction),
 	SCMP_SYS(rt_sigprocmask),
 	SCMP_SYS(rt_sigreturn),
+	SCMP_SYS(setitimer), /* so that a wait for a lock ends */
 	SCMP_SYS(restart_syscall),
 	SCMP_SYS(getpid),
 	SCMP_SYS(gettid),
@@ -98,6 +99,8 @@ static const int common_calls[] = {
 
 /* The loop, the HTTP server, the follower of the config. */
 static const int agent_calls[] = {
+	SCMP_SYS(listen), /* on the socket of set-up, which is a TCP one */
+	SCMP_SYS(epoll_create1),
 	SCMP_SYS(epoll_wait),
 	SCMP_SYS(epoll_pwait),
 	SCMP_SYS(epoll_ctl),
@@ -108,6 +111,7 @@ static const int agent_calls[] = {
 	SCMP_SYS(sendfile),
 	SCMP_SYS(readlink),
 	SCMP_SYS(readlinkat),
+	SCMP_SYS(inotify_init1),
 	SCMP_SYS(inotify_add_watch),
 	SCMP_SYS(inotify_rm_watch),
 	SCMP_SYS(membarrier),

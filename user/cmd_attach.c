@@ -19,6 +19,7 @@
 #include "policy.h"
 #include "seed.h"
 #include "status.h"
+#include "takeover.h"
 
 #define DEFAULT_PRESET "ip-masq-agent"
 
@@ -27,6 +28,7 @@ struct uplink {
 	enum hook_kind kind;
 	struct hook_set added;
 	bool is_new; /* was not in masq_ifaces */
+	enum seed_keep keep;
 };
 
 struct attach {
@@ -56,6 +58,18 @@ static int parse_hook(const struct cmd_line *line, enum hook_kind *kind)
 	}
 	return text ? cmd_usage(line, "--hook %s: not auto, tcx or tc", text)
 		    : CMD_OK;
+}
+
+/* A file that would replace a policy has to set something. */
+static int check_config(const struct attach *a)
+{
+	char err[512];
+
+	if (!a->has_policy || !a->config ||
+	    !config_may_replace(a->config, err, sizeof(err)))
+		return CMD_OK;
+	log_error("%s", err);
+	return CMD_USAGE;
 }
 
 /* The policy that the command line asks for, if it does. */
@@ -121,34 +135,35 @@ static int apply(struct attach *a)
 	return err;
 }
 
-struct seeding {
-	struct attach *attach;
-	const struct uplink *uplink;
-};
-
-static void seed(void *data)
+/* Of all uplinks, before the first of them translates anything. */
+static int note_uplinks(struct attach *a)
 {
-	const struct seeding *seeding = data;
-	struct instance *instance = seeding->attach->instance;
+	int err = 0;
 
-	seed_uplink(instance, seeding->uplink->link->ifindex,
-		    instance_is_new(instance) ? SEED_KEEP_ALL
-					      : SEED_KEEP_POLICY);
+	for (size_t i = 0; i < a->count && !err; i++) {
+		struct uplink *uplink = &a->uplinks[i];
+		uint32_t ifindex = uplink->link->ifindex;
+		struct masq_iface old;
+
+		err = node_uplink(a->instance, ifindex, &old);
+		if (err < 0)
+			return err;
+		uplink->is_new = !err;
+		err = takeover_wanted(a->instance, ifindex, &uplink->keep);
+	}
+	return err;
 }
 
 static int attach_uplink(struct attach *a, struct uplink *uplink)
 {
-	struct seeding seeding = { a, uplink };
-	struct masq_iface old;
-	int err;
+	bool seeded;
+	int err = node_add_uplink(a->instance, a->netdev, uplink->link);
 
-	uplink->is_new = !node_uplink(a->instance, uplink->link->ifindex, &old);
-	err = node_add_uplink(a->instance, a->netdev, uplink->link);
-	if (err)
-		return err;
-	return hook_attach(a->instance, uplink->link, uplink->kind,
-			   &uplink->added, uplink->is_new ? seed : NULL,
-			   &seeding);
+	err = err
+		      ?: takeover_attach(a->instance, uplink->link,
+					 uplink->kind, uplink->keep,
+					 &uplink->added, &seeded, NULL, NULL);
+	return err ?: takeover_done(a->instance, uplink->link->ifindex, seeded);
 }
 
 static void undo(struct attach *a)
@@ -179,6 +194,8 @@ static int change(struct attach *a)
 	/* packets never meet a dataplane without a policy ... */
 	if (!err && !a->has_policy)
 		err = apply(a);
+	if (!err)
+		err = note_uplinks(a);
 	for (size_t i = 0; i < a->count && !err; i++)
 		err = attach_uplink(a, &a->uplinks[i]);
 	/* ... and one that runs is not replaced before all else is done */
@@ -302,6 +319,10 @@ static int run(const struct cmd_line *line)
 		undo(&a);
 		goto out;
 	}
+	result = check_config(&a);
+	if (result)
+		goto out; /* it has a policy, so there is nothing to undo */
+	result = CMD_FAILED;
 	if (change(&a))
 		goto out;
 	if (turn >= 0)

@@ -305,6 +305,13 @@ static int parse_set(const char *file, struct policy *given)
 	while (result == CMD_OK && (line = strsep(&rest, "\n")))
 		result = parse_set_line(file, ++number, line, given);
 	free(text);
+	if (result == CMD_OK && !given->count) {
+		/* as of a config: an accident, and the list would be lost */
+		log_error(
+			"%s: names no prefix: nothing is set; where everything is to be masqueraded, write 0.0.0.0/0 masquerade",
+			file);
+		result = CMD_USAGE;
+	}
 	return result ?: refuse_contradictions(file, given);
 }
 

@@ -105,12 +105,63 @@ static bool takes_word(const struct cmd_option *option)
 
 /* --- bash -------------------------------------------------------------- */
 
+/*
+ * No word that comes from the system or from the command line goes through a
+ * shell's expansion: compgen -W would run $(...) in an interface's name, and
+ * readline leaves the "$" of what it inserts as it is. Words are compared here
+ * and quoted by printf %q, behind an open quote only those that need none.
+ */
+static const char bash_helpers[] =
+	"_masqbpf_add() {\n"
+	"\tlocal word\n"
+	"\tfor word; do\n"
+	"\t\t[[ $word == \"$cur\"* ]] && COMPREPLY+=(\"$word\")\n"
+	"\tdone\n"
+	"}\n"
+	"_masqbpf_names() {\n"
+	"\tlocal begun=${cur#[\\\"\\']} kind=$1 quoted word words=()\n"
+	"\tlocal open=${cur%\"$begun\"} plain=1\n"
+	"\tbegun=${begun//\\\\/}\n"
+	"\t[[ $begun == '~/'* ]] && begun=$HOME/${begun#'~/'}\n"
+	"\tif [[ $kind == links ]]; then\n"
+	"\t\tfor word in /sys/class/net/*; do\n"
+	"\t\t\tword=${word##*/}\n"
+	"\t\t\t[[ -L /sys/class/net/$word && $word == \"$begun\"* ]] &&\n"
+	"\t\t\t\twords+=(\"$word\")\n"
+	"\t\tdone\n"
+	"\telse\n"
+	"\t\tmapfile -t words < <(compgen \"$kind\" -- \"$begun\")\n"
+	"\tfi\n"
+	"\tfor word in \"${words[@]}\"; do\n"
+	"\t\tprintf -v quoted %q \"$word\"\n"
+	"\t\tif [[ $quoted != \"$word\" ]]; then\n"
+	"\t\t\tplain=\n"
+	"\t\t\t[[ $open ]] && continue\n"
+	"\t\tfi\n"
+	"\t\tCOMPREPLY+=(\"$quoted\")\n"
+	"\tdone\n"
+	"\t[[ $kind == links ]] && return\n"
+	"\tif [[ $plain ]]; then\n"
+	"\t\tcompopt -o filenames 2>/dev/null\n"
+	"\telif [[ ${#words[@]} == 1 && -d ${words[0]} ]]; then\n"
+	"\t\tCOMPREPLY=(\"${COMPREPLY[@]/%//}\")\n"
+	"\t\tcompopt -o nospace 2>/dev/null\n"
+	"\tfi\n"
+	"}\n";
+
 static void bash_choice(const struct choice *choice, const char *more)
 {
-	printf("COMPREPLY=($(compgen %s%s-W '%s%s%s'%s -- \"$cur\"))",
-	       choice->files ? "-f " : "", choice->dirs ? "-d " : "",
-	       choice->words, *choice->words && *more ? " " : "", more,
-	       choice->links ? "\" $(ls /sys/class/net)\"" : "");
+	if (*choice->words || *more)
+		printf("_masqbpf_add %s%s%s", choice->words,
+		       *choice->words && *more ? " " : "", more);
+	else
+		printf(":");
+	if (choice->files)
+		printf("; _masqbpf_names -f");
+	if (choice->dirs)
+		printf("; _masqbpf_names -d");
+	if (choice->links)
+		printf("; _masqbpf_names links");
 }
 
 static void bash_values(const char *command, const struct cmd_option *options)
@@ -143,10 +194,12 @@ static void print_bash(void)
 	for (int i = 0; commands[i]; i++)
 		snprintf(names + strlen(names), sizeof(names) - strlen(names),
 			 "%s ", commands[i]->name);
-	printf("# masqbpf completion bash\n"
-	       "_masqbpf() {\n"
+	printf("# masqbpf completion bash\n");
+	fputs(bash_helpers, stdout);
+	printf("_masqbpf() {\n"
 	       "\tlocal cur=${COMP_WORDS[COMP_CWORD]} cmd= i\n"
 	       "\tlocal prev=${COMP_WORDS[COMP_CWORD-1]}\n"
+	       "\tCOMPREPLY=()\n"
 	       "\tfor ((i = 1; i < COMP_CWORD; i++)); do\n"
 	       "\t\tcase ${COMP_WORDS[i]} in\n"
 	       "\t\t--pin-dir) ((i++)) ;;\n"
@@ -160,7 +213,7 @@ static void print_bash(void)
 		bash_values(commands[i]->name, commands[i]->options);
 	printf("\tesac\n"
 	       "\tcase $cmd in\n"
-	       "\t'') COMPREPLY=($(compgen -W '%s%s' -- \"$cur\")) ;;\n",
+	       "\t'') _masqbpf_add %s%s ;;\n",
 	       names, common);
 	for (int i = 0; commands[i]; i++) {
 		struct choice choice = choose(commands[i]->args);
@@ -174,7 +227,7 @@ static void print_bash(void)
 	}
 	printf("\tesac\n"
 	       "}\n"
-	       "complete -o filenames -F _masqbpf masqbpf\n");
+	       "complete -F _masqbpf masqbpf\n");
 }
 
 /* --- zsh --------------------------------------------------------------- */
@@ -196,7 +249,7 @@ static void print_quoted(const char *text, const char *special)
 static void zsh_choice(const struct choice *choice)
 {
 	if (choice->links)
-		printf("_net_interfaces");
+		printf("_masqbpf_links");
 	else if (choice->files && *choice->words)
 		/* both: zsh wants one action; a file may be named like them */
 		printf("{_alternative \"w\\:word\\:(%s)\" \"f\\:file\\:_files\"}",
@@ -229,6 +282,11 @@ static void print_zsh(void)
 {
 	printf("#compdef masqbpf\n"
 	       "# masqbpf completion zsh\n"
+	       /* names as they are: compadd quotes what it inserts */
+	       "_masqbpf_links() {\n"
+	       "\tlocal -a links=(/sys/class/net/*(N@:t))\n"
+	       "\tcompadd -a links\n"
+	       "}\n"
 	       "_masqbpf() {\n"
 	       "\tlocal -a commands=(\n");
 	for (int i = 0; commands[i]; i++) {
@@ -292,7 +350,7 @@ static void fish_choice(const struct choice *choice)
 	if (*choice->words)
 		printf(" -a '%s'", choice->words);
 	if (choice->links)
-		printf(" -a '(ls /sys/class/net)'");
+		printf(" -a '(__masqbpf_links)'");
 }
 
 static void fish_options(const char *condition,
@@ -316,6 +374,11 @@ static void fish_options(const char *condition,
 static void print_fish(void)
 {
 	printf("# masqbpf completion fish\n"
+	       /* what a substitution gives is not expanded once more */
+	       "function __masqbpf_links\n"
+	       "\tset -l links /sys/class/net/*\n"
+	       "\tstring replace -r '^.*/' '' -- $links\n"
+	       "end\n"
 	       "complete -c masqbpf -f\n");
 	fish_options("", common_options);
 	for (int i = 0; commands[i]; i++) {

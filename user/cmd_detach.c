@@ -24,19 +24,26 @@ static int check_namespace(const struct instance *instance)
 {
 	char path[PATH_MAX];
 
+	if (!netns_self()) {
+		log_error("%s: detach: cannot know in which network namespace "
+			  "this is: /proc/self/ns/net: %s",
+			  instance->pin_dir, strerror(errno));
+		return -ENOENT;
+	}
 	if (!instance->meta.netns || !instance_is_elsewhere(instance) ||
 	    !netns_path(instance->meta.netns, path, sizeof(path)))
 		return 0;
 	return instance_say_elsewhere(instance);
 }
 
-/* The uplinks, as far as they can be known. */
-static void list_uplinks(const struct instance *instance, uint32_t **out,
-			 size_t *count)
+/* The uplinks; none where another layout, or a lost pin, does not tell. */
+static int list_uplinks(const struct instance *instance, uint32_t **out,
+			size_t *count)
 {
-	if (instance->map[MAP_masq_ifaces] < 0 ||
-	    node_uplinks(instance, out, count))
-		*count = 0;
+	*count = 0;
+	return instance->map[MAP_masq_ifaces] < 0
+		       ? 0
+		       : node_uplinks(instance, out, count);
 }
 
 /* When the hooks are gone. (Before, what refuses us refuses the hooks too.) */
@@ -62,9 +69,9 @@ static int detach_all(const struct cmd_line *line)
 	if (!err)
 		err = check_namespace(instance);
 	if (!err)
-		err = netdev_read(&netdev);
+		err = netdev_read(&netdev)
+			      ?: list_uplinks(instance, &uplinks, &count);
 	if (!err) {
-		list_uplinks(instance, &uplinks, &count);
 		if (instance_is_elsewhere(instance))
 			count = 0; /* conntrack is another one here */
 		seed_forget(instance, uplinks, count);
@@ -100,7 +107,7 @@ static bool was_uplink(const struct instance *instance,
 		return false;
 	for (size_t i = 0; i < count && !found; i++)
 		found = !netdev_by_index(netdev, uplinks[i]) &&
-			node_uplink(instance, uplinks[i], &iface) &&
+			node_uplink(instance, uplinks[i], &iface) > 0 &&
 			!strncmp(iface.name, name, sizeof(iface.name));
 	free(uplinks);
 	return found;
@@ -115,15 +122,19 @@ static int find_targets(const struct cmd_line *line,
 		const char *name = line->argv[i];
 		struct target *t = &targets[i];
 		struct masq_iface iface;
-		int err;
+		int err, is_uplink = 0;
 
 		t->link = netdev_by_name(netdev, name);
 		err = t->link ? hook_find(instance, t->link, &t->set) : 0;
+		if (!err && t->link) {
+			is_uplink =
+				node_uplink(instance, t->link->ifindex, &iface);
+			err = is_uplink < 0 ? is_uplink : 0;
+		}
 		if (err)
 			return err;
 		if (t->link &&
-		    (hook_set_kind(&t->set) != HOOK_AUTO ||
-		     node_uplink(instance, t->link->ifindex, &iface)))
+		    (hook_set_kind(&t->set) != HOOK_AUTO || is_uplink))
 			continue;
 		if (!was_uplink(instance, netdev, name)) {
 			log_error(
@@ -172,12 +183,10 @@ static int detach_some(const struct cmd_line *line)
 	if (!err)
 		err = netdev_read(&netdev);
 	if (!err)
-		err = find_targets(line, instance, netdev, targets);
-	if (!err) {
-		list_uplinks(instance, &before, &count);
-		if (is_all(netdev, before, count, targets, line->argc))
-			seed_forget(instance, before, count);
-	}
+		err = find_targets(line, instance, netdev, targets)
+			      ?: list_uplinks(instance, &before, &count);
+	if (!err && is_all(netdev, before, count, targets, line->argc))
+		seed_forget(instance, before, count);
 	for (int i = 0; i < line->argc && !err; i++) {
 		const struct netdev_link *link = targets[i].link;
 

@@ -90,7 +90,7 @@ static const char *level_color(enum doctor_level level)
 {
 	return level == DOCTOR_OK	 ? color_green(stdout)
 	       : level == DOCTOR_NOTE	 ? ""
-	       : level == DOCTOR_WARNING ? color_yellow(stdout)
+	       : level <= DOCTOR_WARNING ? color_yellow(stdout)
 					 : color_red(stdout);
 }
 
@@ -109,8 +109,10 @@ static void print_text(const struct doctor *d)
 		if (f->todo)
 			printf("%7s  %12s  > %s\n", "", "", f->todo);
 	}
-	printf("\n%zu ok, %zu notes, %zu warnings, %zu bad\n",
-	       counts[DOCTOR_OK], counts[DOCTOR_NOTE], counts[DOCTOR_WARNING],
+	printf("\n%zu ok, %zu notes, ", counts[DOCTOR_OK], counts[DOCTOR_NOTE]);
+	if (counts[DOCTOR_UNKNOWN])
+		printf("%zu unknown, ", counts[DOCTOR_UNKNOWN]);
+	printf("%zu warnings, %zu bad\n", counts[DOCTOR_WARNING],
 	       counts[DOCTOR_BAD]);
 }
 
@@ -135,9 +137,6 @@ static int run(const struct cmd_line *line)
 		print_text(&d);
 	result = bad ? CMD_FAILED : CMD_OK;
 	if (report) {
-		/* the commands that it is made of open the instance, too */
-		if (d.instance)
-			instance_unlock(d.instance);
 		if (doctor_report(&d, line->pin_dir, report))
 			result = CMD_FAILED;
 	}

@@ -6,23 +6,25 @@
  * it has begun.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
-#include <sys/socket.h>
-#include <sys/un.h>
+#include <sys/stat.h>
 #include "cmd.h"
 #include "config.h"
 #include "file.h"
 #include "hold.h"
 #include "hook.h"
+#include "lock.h"
 #include "masqchain.h"
 #include "netdev.h"
 #include "node.h"
 #include "out.h"
+#include "pindir.h"
 #include "plan.h"
 #include "policy.h"
 #include "progress.h"
@@ -71,23 +73,50 @@ say(struct migration *m, const char *fmt, ...)
 	va_end(ap);
 }
 
-/*
- * Two at once would undo each other's steps. An abstract socket belongs to the
- * network namespace, as the rules do, and goes with the process.
- */
-static int be_alone(void)
+/* The lock's file as root made it, or -errno. */
+static int open_lock(const char *path)
 {
-	const struct sockaddr_un addr = { AF_UNIX, "\0masqbpf-migrate" };
-	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	int fd = open(path, O_RDONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+	struct stat st;
 
-	if (fd >= 0 && !bind(fd, (const void *)&addr, sizeof(addr)))
+	if (fd < 0)
+		return -errno;
+	if (!fstat(fd, &st) && S_ISREG(st.st_mode) && st.st_uid == geteuid() &&
+	    !(st.st_mode & (S_IRWXG | S_IRWXO)))
 		return fd;
-	log_error("migrate: %s", errno == EADDRINUSE
-					 ? "another one is at work here"
-					 : strerror(errno));
-	if (fd >= 0)
-		close(fd);
-	return -1;
+	close(fd);
+	return -EPERM;
+}
+
+/*
+ * Two at once would undo each other's steps. The lock belongs to the network
+ * namespace, as the rules do, and lies where only root can make or open it; it
+ * goes with the process. The file stays, with nothing in it.
+ */
+static bool be_alone(int *lock)
+{
+	char path[64];
+	int fd, err;
+
+	snprintf(path, sizeof(path), "/run/masqbpf-migrate-%llu",
+		 (unsigned long long)netns_self());
+	fd = open_lock(path);
+	err = fd < 0 ? fd : lock_take(fd, 0);
+	*lock = fd;
+	if (!err)
+		return true;
+	if (err == -EROFS || err == -ENOENT) { /* a container without /run */
+		log_warn("migrate: another one at the same time would not be "
+			 "noticed: %s: %s",
+			 path, strerror(-err));
+		return true;
+	}
+	if (err == -EBUSY)
+		log_error("migrate: another one is at work here");
+	else
+		log_error("migrate: cannot be sure to be the only one: %s: %s",
+			  path, strerror(-err));
+	return false;
 }
 
 /* --- looking ----------------------------------------------------------- */
@@ -195,6 +224,16 @@ static int compare(const struct migration *m)
 			 plan_action_name(flip->from.action),
 			 plan_action_name(flip->to.action));
 	}
+	for (size_t i = 0; !err && i < plan->sources.count; i++) {
+		const struct plan_flip *flip = &plan->sources.items[i];
+
+		if (flip->range.addr.family == 6 && !m->imported->ipv6)
+			continue;
+		log_warn("%s as a source: the chain says %s, the policy %s",
+			 cidr_format(&flip->range, range, sizeof(range)),
+			 plan_action_name(flip->from.action),
+			 plan_action_name(flip->to.action));
+	}
 	plan_free(plan);
 	policy_free(chain);
 	return err;
@@ -241,15 +280,19 @@ static int look(struct migration *m)
 		log_error("%s: nothing jumps there: ip-masq-agent translates "
 			  "nothing here%s",
 			  m->chains.items[0].name,
-			  hold_is_there() ? "; masqbpf migrate --finish" : "");
+			  hold_is_there() > 0 ? "; masqbpf migrate --finish"
+					      : "");
 		return CMD_FAILED;
 	}
 	if (find_running(m))
 		return CMD_FAILED;
 	/* only without another policy must a config be able to say it */
-	if (masq_chains_config(&m->chains, &m->text, &m->imported) &&
-	    !m->policy)
-		return CMD_FAILED;
+	if (masq_chains_config(&m->chains, &m->text, &m->imported)) {
+		if (!m->policy)
+			return CMD_FAILED;
+		log_warn(
+			"migrate: the chain cannot be compared with the policy that will be in force");
+	}
 	if (!m->policy && make_policy(m->imported, &m->policy))
 		return CMD_FAILED;
 	return compare(m) || find_uplinks(m) ? CMD_FAILED : CMD_OK;
@@ -377,14 +420,14 @@ static void put_jumps_back(struct migration *m)
 /* What netfilter took on between attach and the jump's end. */
 static int seed_again(const struct migration *m)
 {
-	struct instance *instance;
+	struct instance *instance = NULL;
 	int err = instance_open(m->line->pin_dir, INSTANCE_WRITE, NULL,
 				&instance);
 
 	for (size_t i = 0; i < m->count && !err; i++)
-		seed_uplink(instance, m->ifindexes[i], SEED_KEEP_POLICY);
-	if (!err)
-		instance_close(instance);
+		err = seed_uplink(instance, m->ifindexes[i], SEED_KEEP_POLICY,
+				  NULL, NULL);
+	instance_close(instance);
 	return err;
 }
 
@@ -490,8 +533,9 @@ static int change(struct migration *m, const char *uplinks)
 
 	say(m, "hold netfilter's NAT and conntrack in place (%s)", hold_text());
 	if (!dry) {
-		m->held = !hold_is_there();
-		err = hold_install();
+		err = hold_is_there();
+		m->held = !err;
+		err = err < 0 ? err : hold_install();
 	}
 	if (err)
 		return err;
@@ -559,18 +603,17 @@ static int migrate(struct migration *m)
 static int run(const struct cmd_line *line)
 {
 	struct migration m = { .line = line };
-	int result, alone;
+	int result = CMD_FAILED, lock = -1;
 
 	if (cmd_flag(line, "finish")) {
 		if (line->argc || cmd_flag(line, "dry-run"))
 			return cmd_usage(line, "--finish stands alone");
 		return finish(line, !cmd_flag(line, "no-wait"));
 	}
-	alone = be_alone();
-	if (alone < 0)
-		return CMD_FAILED;
-	result = migrate(&m);
-	close(alone);
+	if (be_alone(&lock))
+		result = migrate(&m);
+	if (lock >= 0)
+		close(lock);
 	masq_chains_free(&m.chains);
 	config_free(m.imported);
 	policy_free(m.policy);

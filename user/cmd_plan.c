@@ -82,6 +82,17 @@ static int read_running(const struct cmd_line *line, struct comparison *c)
 	return err ? CMD_FAILED : CMD_OK;
 }
 
+/* What reload would refuse. */
+static int check_replaces(const struct comparison *c)
+{
+	char text[1024];
+
+	if (!c->instance || !config_may_replace(c->config, text, sizeof(text)))
+		return CMD_OK;
+	log_error("%s", text);
+	return CMD_USAGE;
+}
+
 static int add_flow(void *data, const struct flow *flow)
 {
 	return plan_add_flow(data, flow);
@@ -370,6 +381,8 @@ static int run(const struct cmd_line *line)
 	if (!result)
 		result = c.against ? read_file_policy(c.against, &c.from)
 				   : read_running(line, &c);
+	if (!result)
+		result = check_replaces(&c);
 	if (!result && policy_from_config(c.instance ?: no_instance(c.config),
 					  c.config, &c.to))
 		result = CMD_FAILED;

@@ -44,6 +44,10 @@ static int load(const struct cmd_line *line, struct instance *instance,
 	}
 	for (size_t i = 0; i < (*config)->warning_count; i++)
 		log_warn("%s", (*config)->warnings[i]);
+	if (config_may_replace(*config, err, sizeof(err))) {
+		log_error("%s", err);
+		result = CMD_USAGE;
+	}
 out:
 	policy_free(policy);
 	return result;

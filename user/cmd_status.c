@@ -11,14 +11,17 @@
 #include "cmd.h"
 #include "config_look.h"
 #include "doctor.h"
+#include "due.h"
 #include "flows.h"
 #include "hook.h"
 #include "instance.h"
+#include "lock.h"
 #include "netdev.h"
 #include "node.h"
 #include "out.h"
 #include "policy.h"
 #include "status.h"
+#include "takeover.h"
 #include "uplinks.h"
 
 /* From this share on, new flows may soon be refused. */
@@ -49,6 +52,7 @@ struct status {
 	struct uplink *uplinks;
 	size_t uplink_count;
 	uint64_t flows;
+	char holder[64]; /* of the lock: somebody changes something; or "" */
 	enum health health;
 	char **problems;
 	size_t problem_count;
@@ -92,8 +96,10 @@ static int read_policy(struct status *s)
 
 	if (err == -ENODATA)
 		return problem(s, HEALTH_FAILED,
-			       "no policy: an attach was interrupted; run it "
-			       "again");
+			       *s->holder ? "no policy yet: %s is at it"
+					  : "no policy: an attach was "
+					    "interrupted; run it again%s",
+			       s->holder);
 	if (err)
 		return err;
 	s->generation = policy->head.generation;
@@ -146,7 +152,7 @@ static int read_addresses(struct status *s, const struct netdev *netdev,
 	int err = 0;
 
 	node_uplink_now(netdev, u->ifindex, &now);
-	if (!node_uplink(s->instance, u->ifindex, &iface))
+	if (node_uplink(s->instance, u->ifindex, &iface) <= 0)
 		iface = now;
 	/* with the kernel's own choice at hand, the map is only a fallback */
 	if (s->instance->meta.features & MASQ_FEAT_FIB_SRC)
@@ -186,7 +192,7 @@ static int read_uplink(struct status *s, const struct netdev *netdev,
 		struct masq_iface iface;
 
 		u->gone = true;
-		if (node_uplink(s->instance, u->ifindex, &iface))
+		if (node_uplink(s->instance, u->ifindex, &iface) > 0)
 			snprintf(u->name, sizeof(u->name), "%.*s",
 				 (int)sizeof(iface.name), iface.name);
 		return problem(s, HEALTH_FAILED,
@@ -201,12 +207,21 @@ static int read_uplink(struct status *s, const struct netdev *netdev,
 		err = hook_chain(s->instance, link, dir, &u->chains[dir]);
 		if (!err && !set.has[HOOK_TCX][dir] && !set.has[HOOK_TC][dir])
 			err = problem(s, HEALTH_FAILED,
-				      "%s: the %s hook is missing: run masqbpf "
-				      "attach %s",
-				      u->name, hook_dir_name(dir), u->name);
+				      "%s: the %s hook is missing: %s%s",
+				      u->name, hook_dir_name(dir),
+				      *s->holder ? s->holder
+						 : "run masqbpf attach ",
+				      *s->holder ? " is at it" : u->name);
 	}
 	u->kind = hook_set_kind(&set);
 	u->whole = hook_set_whole(&set);
+	if (!err && takeover_is_due(s->instance, u->ifindex))
+		err = problem(s, HEALTH_DEGRADED,
+			      "%s: live flows of before are not taken over: "
+			      "%s%s",
+			      u->name,
+			      s->holder[0] ? s->holder : "run masqbpf attach ",
+			      s->holder[0] ? " is at it" : u->name);
 	return err ?: read_addresses(s, netdev, u);
 }
 
@@ -230,6 +245,25 @@ static int read_bypasses(struct status *s, const struct netdev *netdev)
 	return err;
 }
 
+/* What an agent that is at work could not do yet. */
+static int read_due(struct status *s)
+{
+	char age[32];
+	int err = 0;
+
+	for (int kind = 0; kind < MASQ_DUE_MAX && !err; kind++) {
+		struct masq_due due;
+		double seconds;
+
+		if (due_read(s->instance, kind, &due, &seconds))
+			err = problem(s, HEALTH_DEGRADED,
+				      "due since %s, the agent tries again: %s",
+				      human_age(seconds, age, sizeof(age)),
+				      due.text);
+	}
+	return err;
+}
+
 /* Others that translate before us; masqbpf doctor says what to do. */
 static int read_foreign(struct status *s)
 {
@@ -238,7 +272,8 @@ static int read_foreign(struct status *s)
 
 	doctor_check_rules(&d);
 	for (size_t i = 0; i < d.count && !err; i++)
-		if (d.findings[i].level == DOCTOR_BAD)
+		if (d.findings[i].level == DOCTOR_BAD ||
+		    d.findings[i].level == DOCTOR_UNKNOWN)
 			err = problem(s, HEALTH_DEGRADED, "foreign NAT: %s",
 				      d.findings[i].what);
 	doctor_free_findings(&d);
@@ -269,7 +304,7 @@ static int read_uplinks(struct status *s)
 		err = problem(s, HEALTH_FAILED,
 			      "no interface is attached: an attach or detach "
 			      "was interrupted");
-	err = err ?: read_bypasses(s, netdev) ?: read_foreign(s);
+	err = err ?: read_bypasses(s, netdev) ?: read_due(s) ?: read_foreign(s);
 	free(ifindexes);
 	netdev_free(netdev);
 	return err;
@@ -434,31 +469,40 @@ static void print_text(const struct status *s)
 		print_uplink(&s->uplinks[i]);
 }
 
-int status_print(struct instance *instance, bool json)
+static int print(struct status *s, bool json)
 {
-	struct status s = { .instance = instance };
-	int err = read_policy(&s) ?: read_uplinks(&s) ?: read_config(&s) ?:
-		  read_flows(&s);
+	int err = read_policy(s) ?: read_uplinks(s) ?: read_config(s) ?:
+		  read_flows(s);
 
 	if (err == -ENOMEM)
 		log_error("status: out of memory");
 	if (!err && json)
-		print_json(&s);
+		print_json(s);
 	else if (!err)
-		print_text(&s);
-	status_free(&s);
+		print_text(s);
+	status_free(s);
 	return err ? CMD_FAILED : CMD_OK;
+}
+
+int status_print(struct instance *instance, bool json)
+{
+	struct status s = { .instance = instance };
+
+	return print(&s, json);
 }
 
 static int run(const struct cmd_line *line)
 {
-	struct instance *instance;
-	int result = cmd_open(line, INSTANCE_READ, &instance);
+	struct status s = {};
+	int result = cmd_open(line, INSTANCE_READ, &s.instance);
 
 	if (result)
 		return result;
-	result = status_print(instance, line->json);
-	instance_close(instance);
+	/* what is missing may be just about to come */
+	if (lock_is_held(s.instance->lock_fd))
+		lock_holder(s.instance->lock_fd, s.holder, sizeof(s.holder));
+	result = print(&s, line->json);
+	instance_close(s.instance);
 	return result;
 }
 

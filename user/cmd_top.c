@@ -650,7 +650,6 @@ static int run(const struct cmd_line *line)
 	result = cmd_open(line, INSTANCE_READ, &instance);
 	if (result)
 		goto out;
-	instance_unlock(instance);
 	if (top_open(&top, instance)) {
 		log_error("top: out of memory");
 		result = CMD_FAILED;

@@ -282,12 +282,29 @@ static int search_manifest(struct loader *l, const char *text, size_t length,
 	return config_manifest_found(l, &found);
 }
 
-static int read_root(struct loader *l, const struct node *root)
+/*
+ * A file that sets nothing is an accident: comments that a template left, a
+ * copy that failed. ip-masq-agent takes its defaults then; that is how a policy
+ * is lost, so here it is a broken file.
+ */
+static int read_root(struct loader *l, const struct doc *doc)
 {
-	if (!root || node_is_null(root))
-		return config_warn(l, (struct place){ 1, 1 },
-				   "nothing is set here");
-	return config_read_keys(l, root);
+	const struct node *root = doc->root;
+	int ret;
+
+	if (!root || node_is_null(root) ||
+	    (root->type == NODE_MAP && !root->count))
+		return config_fail(
+			l, root ? root->place : (struct place){ 1, 1 },
+			"is empty: nothing is set%s; ip-masq-agent's"
+			" defaults are nonMasqueradeCIDRs: [10.0.0.0/8,"
+			" 172.16.0.0/12, 192.168.0.0/16]",
+			doc->more.line ? " in the first document, the only"
+					 " one that is read"
+				       : "");
+	ret = config_read_keys(l, root);
+	l->config->sets_nothing = !l->values_read;
+	return ret;
 }
 
 static int read_text(struct loader *l, const char *text, size_t length)
@@ -306,7 +323,7 @@ static int read_text(struct loader *l, const char *text, size_t length)
 		config_enter_manifest(l, text, length, value);
 		ret = read_doc(l, value->text, strlen(value->text), 0, &inner);
 		if (!ret)
-			ret = read_root(l, inner.root);
+			ret = read_root(l, &inner);
 		goto out;
 	}
 	if (doc.more.line)
@@ -314,7 +331,7 @@ static int read_text(struct loader *l, const char *text, size_t length)
 				  "only the first document is read: what"
 				  " follows is ignored");
 	if (!ret)
-		ret = read_root(l, doc.root);
+		ret = read_root(l, &doc);
 out:
 	doc_free(&doc);
 	doc_free(&inner);
@@ -377,6 +394,19 @@ static void default_quota(struct config *config)
 		config->max_flows_per_pod = config->max_flows / 4 ?: 1;
 }
 
+static int warn_of_preset(struct loader *l, const struct preset *preset)
+{
+	char list[256] = "";
+
+	for (size_t i = 0; preset->keep[i]; i++)
+		snprintf(list + strlen(list), sizeof(list) - strlen(list),
+			 "%s%s", i ? ", " : "", preset->keep[i]);
+	return config_warn(l, (struct place){ 1, 1 },
+			   "nonMasqueradeCIDRs is not given: the preset %s"
+			   " applies (%s)",
+			   preset->name, list);
+}
+
 static int load(struct loader *l, const char *text, size_t length)
 {
 	const char *base = l->options ? l->options->base_preset : NULL;
@@ -399,12 +429,8 @@ static int load(struct loader *l, const char *text, size_t length)
 	if (!ret && !l->config->keep_given) {
 		ret = use_preset(l, preset);
 		/* that this went unsaid is how networks were lost */
-		if (!ret && !base)
-			ret = config_warn(l, (struct place){ 1, 1 },
-					  "nonMasqueradeCIDRs is not given: the"
-					  " preset %s applies (10.0.0.0/8,"
-					  " 172.16.0.0/12, 192.168.0.0/16)",
-					  preset->name);
+		if (!ret)
+			ret = warn_of_preset(l, preset);
 	}
 	if (!ret)
 		ret = config_check(l);
@@ -421,9 +447,15 @@ static const char *message_name(const char *path)
 	return strcmp(path, "-") ? path : "stdin";
 }
 
-bool config_is_blank(const char *text)
+int config_may_replace(const struct config *config, char *err, size_t errlen)
 {
-	return !text[strspn(text, " \t\r\n")];
+	if (!config->sets_nothing)
+		return 0;
+	return reject(err, errlen,
+		      "%s: no key that is known here has a value: nothing is"
+		      " set, which is not what a policy in force is replaced"
+		      " by",
+		      message_name(config->path));
 }
 
 /* FNV-1a */

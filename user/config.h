@@ -38,6 +38,7 @@ struct config {
 	/* lists in file order, duplicates included */
 	struct config_cidrs keep; /* nonMasqueradeCIDRs */
 	bool keep_given; /* false: the preset's list is in `keep` */
+	bool sets_nothing; /* keys, but none that is known and has a value */
 	struct config_cidrs masquerade; /* masqueradeCIDRs */
 	struct config_cidrs pods; /* podCIDRs */
 	struct config_cidrs keep_sources; /* nonMasqueradeSrcCIDRs */
@@ -83,10 +84,14 @@ int config_parse(const char *text, size_t length, const char *name,
 		 char *err, size_t errlen);
 int config_preset(const char *name, struct config **out, char *err,
 		  size_t errlen);
+/*
+ * May it take the place of a policy that runs? Not where no known key is set:
+ * a misspelt one would give the preset, which nobody has asked for. 0, or
+ * -EINVAL with a complete line in err.
+ */
+int config_may_replace(const struct config *config, char *err, size_t errlen);
 /* Tells one text from another; never 0. */
 uint64_t config_hash(const char *text, size_t length);
-/* ip-masq-agent takes its default then; an accident looks the same. */
-bool config_is_blank(const char *text);
 /* Comma-separated names for --help and messages. */
 const char *config_preset_names(void);
 void config_free(struct config *config);

@@ -261,6 +261,10 @@ int config_read_mapping(struct loader *l, const struct key *keys,
 		else
 			ret = keys[i].read(l, &keys[i], &pairs[i],
 					   (char *)base + keys[i].offset);
+		/* of a group what is in it counts */
+		l->values_read +=
+			!ret && !keys[i].keys &&
+			(keys[i].takes_null || !node_is_null(pairs[i].value));
 	}
 	return ret;
 }

@@ -52,6 +52,7 @@ struct loader {
 	struct warning *warnings;
 	size_t warning_count, warning_room, warnings_left_out;
 	bool ipv6_given; /* enableIPv6 was */
+	size_t values_read; /* of known keys */
 	struct place cidr_limit_place;
 	char *err;
 	size_t errlen;

@@ -37,13 +37,13 @@ static enum config_look look_at(const char *path,
 	}
 	if (config_hash(text, size) == source->config_hash)
 		look = CONFIG_SAME;
-	else if (config_is_blank(text)) {
-		snprintf(why, length, "%s: is empty", name);
+	else if (config_parse(text, size, name, NULL, &config, why, length)) {
 		look = CONFIG_BROKEN;
-	} else if (config_parse(text, size, name, NULL, &config, why, length))
-		look = CONFIG_BROKEN;
-	else
+	} else {
+		if (config_may_replace(config, why, length))
+			look = CONFIG_BROKEN;
 		config_free(config);
+	}
 	free(text);
 	return look;
 }

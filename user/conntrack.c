@@ -15,6 +15,7 @@
 
 /* There as soon as the module is; a dump without it would load it. */
 #define PROC_COUNT "/proc/sys/net/netfilter/nf_conntrack_count"
+#define PROC_NET   "/proc/sys/net"
 
 bool conntrack_has_snat(const struct conntrack *ct)
 {
@@ -179,8 +180,11 @@ int conntrack_walk(int (*each)(void *data, const struct conntrack *ct),
 	struct stat st;
 	int err;
 
+	/* "not there" is an answer only where the kernel's settings are */
 	if (stat(PROC_COUNT, &st))
-		return -ENOENT;
+		return errno != ENOENT	     ? -errno
+		       : stat(PROC_NET, &st) ? -EIO
+					     : -ENOENT;
 	err = netlink_all(NETLINK_NETFILTER,
 			  NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_GET, &head,
 			  sizeof(head), message, &walk);

@@ -182,7 +182,7 @@ static int new_node(struct reader *r, enum node_type type,
 {
 	struct place place = place_of(&event->start_mark);
 
-	if (r->doc->count == DOC_MAX_NODES)
+	if (r->doc->count >= DOC_MAX_NODES)
 		return doc_fail(r->error, place, "more than %d values",
 				DOC_MAX_NODES);
 	*out = doc_node(r->doc, type, place);
@@ -217,12 +217,11 @@ static int open_node(struct reader *r, enum node_type type,
 		     const yaml_event_t *event, const yaml_char_t *anchor,
 		     const yaml_char_t *tag)
 {
-	struct node *node =
-		doc_node(r->doc, type, place_of(&event->start_mark));
-	int ret;
+	struct node *node = NULL;
+	int ret = new_node(r, type, event, &node);
 
-	if (!node)
-		return -ENOMEM;
+	if (ret)
+		return ret;
 	if (r->depth == DOC_MAX_DEPTH)
 		return doc_fail(r->error, node->place,
 				"nested more than %d levels deep",

@@ -18,9 +18,8 @@
 const char *doctor_level_name(enum doctor_level level)
 {
 	static const char *const names[] = {
-		[DOCTOR_OK] = "ok",
-		[DOCTOR_NOTE] = "note",
-		[DOCTOR_WARNING] = "warning",
+		[DOCTOR_OK] = "ok",	      [DOCTOR_NOTE] = "note",
+		[DOCTOR_UNKNOWN] = "unknown", [DOCTOR_WARNING] = "warning",
 		[DOCTOR_BAD] = "bad",
 	};
 
@@ -75,8 +74,8 @@ static void check_version(struct doctor *d)
 
 	if (uname(&kernel) ||
 	    sscanf(kernel.release, "%u.%u", &major, &minor) != 2) {
-		doctor_add(d, DOCTOR_NOTE, "kernel", NULL,
-			   "its version is not known");
+		doctor_add(d, DOCTOR_UNKNOWN, "kernel", "uname -r",
+			   "its version cannot be read");
 		return;
 	}
 	if (major < 5 || (major == 5 && minor < 10))
@@ -111,7 +110,7 @@ static void check_capabilities(struct doctor *d)
 	char missing[64] = "";
 
 	if (capng_get_caps_process()) {
-		doctor_add(d, DOCTOR_NOTE, "capabilities",
+		doctor_add(d, DOCTOR_UNKNOWN, "capabilities",
 			   "look whether /proc is mounted",
 			   "cannot be read: not checked");
 		return;

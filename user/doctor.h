@@ -17,6 +17,7 @@
 enum doctor_level {
 	DOCTOR_OK,
 	DOCTOR_NOTE, /* good to know */
+	DOCTOR_UNKNOWN, /* it could not be found out, which is no "ok" */
 	DOCTOR_WARNING, /* harms somebody, or will */
 	DOCTOR_BAD, /* masqbpf is useless or harmful here */
 };
@@ -48,10 +49,10 @@ void doctor_free_findings(struct doctor *d);
 /* The rounds; each adds at least one finding for each of its checks. */
 void doctor_check_kernel(struct doctor *d, const char *pin_dir);
 void doctor_check_foreign(struct doctor *d);
-/* Of it the kernel's rules alone; returns how many are bad. */
-size_t doctor_check_rules(struct doctor *d);
+/* Of it the kernel's rules alone; how many are bad, -1: not known. */
+int doctor_check_rules(struct doctor *d);
 /* The same of rules that were found already. Needs no privileges. */
-size_t doctor_judge_rules(struct doctor *d, const struct foreign_nat *nat);
+int doctor_judge_rules(struct doctor *d, const struct foreign_nat *nat);
 void doctor_check_node(struct doctor *d);
 void doctor_check_policy(struct doctor *d);
 

@@ -123,6 +123,13 @@ static void check_cni(struct doctor *d)
 	struct dirent *entry;
 	size_t files = 0, masquerading = 0, unread = 0;
 
+	if (!dir && errno != ENOENT) {
+		doctor_add(
+			d, DOCTOR_UNKNOWN, "cni", "run it as root",
+			"%s: cannot be read (%s): whether a plugin translates is not known",
+			dir_path, strerror(errno));
+		return;
+	}
 	while (dir && (entry = readdir(dir))) {
 		const char *suffix = strrchr(entry->d_name, '.');
 		char path[PATH_MAX];
@@ -197,6 +204,11 @@ static void check_kubelet(struct doctor *d)
 	struct dirent *entry;
 	char line[16384];
 
+	if (!proc)
+		doctor_add(d, DOCTOR_UNKNOWN, "kubelet",
+			   "look whether /proc is mounted",
+			   "processes cannot be read (%s): not checked",
+			   strerror(errno));
 	while (proc && (entry = readdir(proc))) {
 		char *value;
 
@@ -227,31 +239,39 @@ static void check_kubelet(struct doctor *d)
 		closedir(proc);
 }
 
-size_t doctor_judge_rules(struct doctor *d, const struct foreign_nat *nat)
+int doctor_judge_rules(struct doctor *d, const struct foreign_nat *nat)
 {
-	size_t bad = 0, before = d->count;
+	size_t before = d->count;
+	int bad = 0;
 
 	for (size_t i = 0; i < nat->count; i++)
 		judge(d, &nat->rules[i]);
+	for (size_t k = before; k < d->count; k++)
+		bad += d->findings[k].level == DOCTOR_BAD;
 	if (nat->unreadable)
-		doctor_add(d, DOCTOR_NOTE, "foreign-nat", "run it as root",
-			   "the rules cannot be read");
+		doctor_add(
+			d, DOCTOR_UNKNOWN, "foreign-nat",
+			nat->unreadable == -EINTR
+				? "look again; nft list ruleset"
+				: "run it as root; nft list ruleset",
+			"not all rules could be read (%s): whether others translate%s is not known",
+			nat->unreadable == -EINTR ? "they change all the time"
+						  : strerror(-nat->unreadable),
+			bad ? ", beside what is found," : "");
 	else if (!nat->count)
 		doctor_add(
 			d, DOCTOR_OK, "foreign-nat", NULL,
 			"no rule of nft, iptables or iptables-legacy writes sources");
-	for (size_t k = before; k < d->count; k++)
-		bad += d->findings[k].level == DOCTOR_BAD;
-	return bad;
+	return !bad && nat->unreadable ? -1 : bad;
 }
 
-size_t doctor_check_rules(struct doctor *d)
+int doctor_check_rules(struct doctor *d)
 {
 	struct foreign_nat nat;
-	size_t bad;
+	int bad, err = foreign_nat_find(&nat);
 
-	if (foreign_nat_find(&nat))
-		nat.unreadable = true;
+	if (err)
+		nat.unreadable = err;
 	bad = doctor_judge_rules(d, &nat);
 	foreign_nat_free(&nat);
 	return bad;

@@ -192,7 +192,7 @@ static void check_uplinks(struct doctor *d)
 		const struct netdev_link *link = &d->netdev->links[i];
 		struct masq_iface iface;
 		bool ours = d->instance &&
-			    node_uplink(d->instance, link->ifindex, &iface);
+			    node_uplink(d->instance, link->ifindex, &iface) > 0;
 
 		if (!ours && !uplink_wanted(d->netdev, d->policy, link))
 			continue;

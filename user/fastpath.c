@@ -97,7 +97,7 @@ static int sync_uplink(struct instance *instance,
 	int err;
 
 	memcpy(uplink.mac, link->mac, sizeof(uplink.mac));
-	if (!slot || !node_uplink(instance, link->ifindex, &iface))
+	if (!slot || node_uplink(instance, link->ifindex, &iface) <= 0)
 		return 0; /* goes on without */
 	err = bpf_map_update_elem(instance->map[MAP_masq_uplinks], &slot,
 				  &uplink, BPF_ANY);

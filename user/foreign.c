@@ -285,6 +285,7 @@ static int find_nft(struct foreign_nat *nat)
 {
 	const struct nfgenmsg head = { .nfgen_family = NFPROTO_UNSPEC };
 	struct nft nft = { .nat = nat, .first = nat->count };
+	size_t kept = nft.first;
 	int err = -EINTR;
 
 	for (int i = 0; i < DUMP_TRIES && err == -EINTR; i++) {
@@ -302,24 +303,37 @@ static int find_nft(struct foreign_nat *nat)
 	for (size_t i = nft.first; i < nat->count; i++)
 		nat->rules[i].reached = is_reached(&nft, &nat->rules[i]);
 	free(nft.reached);
-	nat->unreadable |= err == -EPERM;
-	/* EINVAL, EPROTONOSUPPORT: the kernel has none, so there is no rule */
+	/* the kernel has no nf_tables, so there is no rule of it */
+	if (!err || err == -EINVAL || err == -EPROTONOSUPPORT)
+		return 0;
+	nat->unreadable = err;
+	/* whether nothing leads to the others is not known either */
+	for (size_t i = nft.first; i < nat->count; i++)
+		if (nat->rules[i].reached)
+			nat->rules[kept++] = nat->rules[i];
+	nat->count = kept;
 	return err == -ENOMEM ? err : 0;
 }
 
 /* --- legacy iptables --------------------------------------------------- */
 
-/* Asking for a table that is not there would load it. */
-static bool has_legacy_nat(const char *path)
+/*
+ * Asking for a table that is not there would load it. 1 or 0, or -errno: who
+ * may not read the list does not know.
+ */
+static int has_legacy_nat(const char *path)
 {
 	FILE *file = fopen(path, "re");
 	char name[64];
-	bool found = false;
+	int found = 0;
 
-	while (file && fgets(name, sizeof(name), file))
+	if (!file)
+		return errno == ENOENT ? 0 : -errno;
+	while (fgets(name, sizeof(name), file))
 		found |= !strcmp(name, "nat\n");
-	if (file)
-		fclose(file);
+	if (ferror(file))
+		found = -EIO;
+	fclose(file);
 	return found;
 }
 
@@ -400,8 +414,11 @@ static void legacy_jump(struct legacy *legacy, int offset)
 		int fd = socket(AF, SOCK_DGRAM | SOCK_CLOEXEC, 0);             \
 		int err = 0;                                                   \
                                                                                \
-		if (fd < 0 || getsockopt(fd, LEVEL, GET_INFO, &info, &length)) \
+		if (fd < 0 ||                                                  \
+		    getsockopt(fd, LEVEL, GET_INFO, &info, &length)) {         \
+			nat->unreadable = -errno;                              \
 			goto out;                                              \
+		}                                                              \
 		length = sizeof(*all) + info.size;                             \
 		all = calloc(1, length);                                       \
 		if (!all) {                                                    \
@@ -410,8 +427,10 @@ static void legacy_jump(struct legacy *legacy, int offset)
 		}                                                              \
 		set(all->name, sizeof(all->name), "nat");                      \
 		all->size = info.size;                                         \
-		if (getsockopt(fd, LEVEL, GET_ENTRIES, all, &length))          \
+		if (getsockopt(fd, LEVEL, GET_ENTRIES, all, &length)) {        \
+			err = -errno; /* EAGAIN: it has another size by now */ \
 			goto out;                                              \
+		}                                                              \
 		/* all rules, then the jumps, which may come before them */    \
 		for (int pass = 0; pass < 2 && !err; pass++) {                 \
 			for (uint32_t at = 0; at < all->size && !err;) {       \
@@ -461,17 +480,31 @@ FIND_LEGACY(6, AF_INET6, IPPROTO_IPV6, ip6t, IP6T_SO_GET_INFO,
 
 /* --- both -------------------------------------------------------------- */
 
+static int find_legacy(struct foreign_nat *nat, const char *list,
+		       int (*find)(struct foreign_nat *nat))
+{
+	int err = has_legacy_nat(list);
+
+	for (int i = 0; i < DUMP_TRIES && err == 1; i++) {
+		err = find(nat);
+		if (err == -EAGAIN)
+			err = 1;
+	}
+	if (err == -ENOMEM)
+		return err;
+	if (err)
+		nat->unreadable = err < 0 ? err : -EAGAIN;
+	return 0;
+}
+
 int foreign_nat_find(struct foreign_nat *out)
 {
-	int err;
-
 	*out = (struct foreign_nat){};
-	err = find_nft(out);
-	if (!err && has_legacy_nat("/proc/net/ip_tables_names"))
-		err = find_legacy4(out);
-	if (!err && has_legacy_nat("/proc/net/ip6_tables_names"))
-		err = find_legacy6(out);
-	return err;
+	return find_nft(out)
+		       ?: find_legacy(out, "/proc/net/ip_tables_names",
+				      find_legacy4)
+		       ?: find_legacy(out, "/proc/net/ip6_tables_names",
+				      find_legacy6);
 }
 
 void foreign_nat_free(struct foreign_nat *nat)

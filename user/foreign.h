@@ -27,7 +27,8 @@ struct foreign_rule {
 struct foreign_nat {
 	struct foreign_rule *rules;
 	size_t count;
-	bool unreadable; /* nft refused to tell */
+	/* why not all could be read, -errno; what is there is so all the same */
+	int unreadable;
 };
 
 /* 0 or -errno, not printed; free it in either case. */

@@ -5,6 +5,7 @@
  * conntrack; hence the ct state.
  */
 #include <errno.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include "hold.h"
@@ -42,31 +43,28 @@ static int legacy(char *verb)
 	return tool_run(argv, NULL, NULL);
 }
 
-static bool nft_is_there(void)
+static int nft_is_there(void)
 {
 	char *argv[] = { "nft", "list", "tables", "inet", NULL };
 	char *output = NULL;
-	bool there = !tool_run(argv, NULL, &output) && output &&
-		     strstr(output, "table inet " TABLE "\n");
+	int err = tool_run(argv, NULL, &output);
+	bool there = output && strstr(output, "table inet " TABLE "\n");
 
 	free(output);
-	return there;
+	return err > 0 ? -EIO : err ?: there;
 }
 
-static bool legacy_is_there(void)
+static int legacy_is_there(void)
 {
 	char *argv[] = { "iptables-legacy-save", "-t", "nat", NULL };
 	char *output = NULL;
-	bool there = !tool_run(argv, NULL, &output) && output &&
-		     strstr(output, "--comment " TABLE " ");
+	int err = tool_run(argv, NULL, &output);
+	bool there = output && strstr(output, "--comment " TABLE " ");
 
 	free(output);
-	return there;
-}
-
-bool hold_is_there(void)
-{
-	return tool_exists("nft") ? nft_is_there() : legacy_is_there();
+	if (err == -ENOENT) /* the tool that would have made it */
+		return 0;
+	return err > 0 ? -EIO : err ?: there;
 }
 
 static int say(const char *what, int err)
@@ -78,18 +76,29 @@ static int say(const char *what, int err)
 	return err > 0 ? -EIO : err;
 }
 
+int hold_is_there(void)
+{
+	int there = tool_exists("nft") ? nft_is_there() : legacy_is_there();
+
+	return there < 0 ? say("look for it", there) : there;
+}
+
 int hold_install(void)
 {
-	if (hold_is_there())
-		return 0;
+	int there = hold_is_there();
+
+	if (there)
+		return there < 0 ? there : 0;
 	return say("install it",
 		   tool_exists("nft") ? nft(nft_install) : legacy("-A"));
 }
 
 int hold_remove(void)
 {
-	if (!hold_is_there())
-		return 0;
+	int there = hold_is_there();
+
+	if (there <= 0)
+		return there;
 	return say("remove it", tool_exists("nft")
 					? nft("delete table inet " TABLE "\n")
 					: legacy("-D"));

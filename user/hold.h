@@ -10,9 +10,8 @@
 #ifndef MASQ_HOLD_H
 #define MASQ_HOLD_H
 
-#include <stdbool.h>
-
-bool hold_is_there(void);
+/* 1, 0; -errno, printed: it cannot be known. */
+int hold_is_there(void);
 /* 0 or -errno, printed. Both do nothing when it is so already. */
 int hold_install(void);
 int hold_remove(void);

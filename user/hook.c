@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
@@ -27,6 +28,7 @@
 #include "hook.h"
 #include "netlink.h"
 #include "out.h"
+#include "pinname.h"
 
 /* Of linux/bpf.h since 6.6; Debian 12's headers are older. */
 #define TCX_INGRESS   46
@@ -82,22 +84,31 @@ static int prog_for(const struct instance *instance,
 		->prog[ethernet ? PROG_masq_egress : PROG_masq_egress_l3];
 }
 
-/* Is it a program of this instance? Then its name, too (if wanted). */
-static bool is_ours(const struct instance *instance, uint32_t id, char *name,
-		    size_t len)
+/*
+ * Is it a program of this instance? Then its name, too (if wanted). 0 or
+ * -errno: who cannot tell must not take ours for another's, nor for gone.
+ */
+static int is_ours(const struct instance *instance, uint32_t id, char *name,
+		   size_t len, bool *ours)
 {
+	*ours = false;
 	for (int i = 0; i < MASQ_PROG_COUNT; i++) {
 		struct bpf_prog_info info = {};
 		uint32_t length = sizeof(info);
+		int err;
 
-		if (instance->prog[i] < 0 ||
-		    bpf_obj_get_info_by_fd(instance->prog[i], &info, &length) ||
-		    info.id != id)
+		if (instance->prog[i] < 0)
+			continue;
+		err = bpf_obj_get_info_by_fd(instance->prog[i], &info, &length);
+		if (err)
+			return err;
+		if (info.id != id)
 			continue;
 		snprintf(name, len, "%s", info.name);
-		return true;
+		*ours = true;
+		break;
 	}
-	return false;
+	return 0;
 }
 
 #define TCX_PIN_MAX 64
@@ -138,16 +149,21 @@ static void read_name(struct hook_prog *prog)
 	close(fd);
 }
 
-static void judge(const struct instance *instance, struct hook_prog *prog)
+static int judge(const struct instance *instance, struct hook_prog *prog)
 {
+	int err;
+
 	if (!prog->id)
-		return;
-	prog->ours =
-		is_ours(instance, prog->id, prog->name, sizeof(prog->name));
+		return 0;
+	err = is_ours(instance, prog->id, prog->name, sizeof(prog->name),
+		      &prog->ours);
+	if (err)
+		return err;
 	if (!prog->ours)
 		read_name(prog); /* better than the one that tc was given */
 	prog->masqbpf = prog->ours || !strncmp(prog->name, "masq_egress", 11) ||
 			!strncmp(prog->name, "masq_ingress", 12);
+	return 0;
 }
 
 /*
@@ -191,35 +207,43 @@ bool hook_have_tcx(uint32_t ifindex)
  * Without CAP_SYS_ADMIN, which no agent has, a program has no name. The pins
  * of an instance beside ours tell as well.
  */
-static bool tcx_pinned_beside(const struct instance *instance, uint32_t ifindex,
-			      enum hook_dir dir, uint32_t id)
+static int tcx_pinned_beside(const struct instance *instance, uint32_t ifindex,
+			     enum hook_dir dir, uint32_t id, bool *found)
 {
 	char parent[sizeof(instance->pin_dir) + 4], name[TCX_PIN_MAX];
 	char path[sizeof(parent) + NAME_MAX + sizeof(name) + 2];
 	const struct dirent *entry;
-	bool found = false;
+	int err = 0;
 	DIR *dirs;
 
 	snprintf(parent, sizeof(parent), "%s/..", instance->pin_dir);
 	tcx_pin_name(ifindex, dir, name);
 	dirs = opendir(parent);
-	while (dirs && !found && (entry = readdir(dirs))) {
+	if (!dirs) /* a directory that is closed to us tells nothing */
+		return errno == EACCES ? 0 : -errno;
+	while (!*found && !err && (entry = readdir(dirs))) {
 		struct bpf_link_info info = {};
 		uint32_t length = sizeof(info);
+		struct stat st;
 		int fd;
 
 		snprintf(path, sizeof(path), "%s/%s/%s", parent, entry->d_name,
 			 name);
-		fd = bpf_obj_get(path);
-		if (fd < 0)
+		if (lstat(path, &st))
 			continue;
-		found = !bpf_obj_get_info_by_fd(fd, &info, &length) &&
-			info.prog_id == id;
+		fd = bpf_obj_get(path);
+		if (fd == -ENOENT || fd == -EACCES || fd == -EPERM)
+			continue;
+		if (fd < 0) {
+			err = fd;
+			break;
+		}
+		err = bpf_obj_get_info_by_fd(fd, &info, &length);
+		*found = !err && info.prog_id == id;
 		close(fd);
 	}
-	if (dirs)
-		closedir(dirs);
-	return found;
+	closedir(dirs);
+	return err;
 }
 
 static int add_tcx(const struct instance *instance, uint32_t ifindex,
@@ -241,10 +265,10 @@ static int add_tcx(const struct instance *instance, uint32_t ifindex,
 		}
 		prog->kind = HOOK_TCX;
 		prog->id = ids[i];
-		judge(instance, prog);
-		if (!*prog->name)
-			prog->masqbpf = tcx_pinned_beside(instance, ifindex,
-							  dir, prog->id);
+		err = judge(instance, prog);
+		if (!err && !*prog->name)
+			err = tcx_pinned_beside(instance, ifindex, dir,
+						prog->id, &prog->masqbpf);
 	}
 	free(ids);
 	return err;
@@ -309,8 +333,7 @@ static int tc_message(const struct nlmsghdr *message, void *data)
 		 kind ? netlink_str(kind) : "?");
 	if (options && !strcmp(prog->type, "bpf"))
 		read_bpf_options(options, prog);
-	judge(dump->instance, prog);
-	return 0;
+	return judge(dump->instance, prog);
 }
 
 struct qdisc_dump {
@@ -412,7 +435,10 @@ int hook_chain(const struct instance *instance, const struct netdev_link *link,
 
 /* --- TCX links --------------------------------------------------------- */
 
-/* The ifindex of the pinned link (0: its device is gone), or -errno. */
+/*
+ * The ifindex of the pinned link (0: its device is gone), or -errno; -ENOENT:
+ * there is no such pin, -EPROTOTYPE: it is something else.
+ */
 static int64_t tcx_pinned(const struct instance *instance, const char *name)
 {
 	char path[sizeof(instance->pin_dir) + TCX_PIN_MAX];
@@ -427,9 +453,21 @@ static int64_t tcx_pinned(const struct instance *instance, const char *name)
 	err = bpf_obj_get_info_by_fd(fd, &info, &length);
 	close(fd);
 	if (err || info.type != LINK_TYPE_TCX)
-		return err ?: -EINVAL;
+		return err ?: -EPROTOTYPE;
 	/* info.tcx is younger than the headers; it starts as info.xdp does */
 	return info.xdp.ifindex;
+}
+
+/* Is there a pinned link of this name, on this device? 0 or -errno. */
+static int tcx_has(const struct instance *instance, const char *name,
+		   uint32_t ifindex, bool *has)
+{
+	int64_t pinned = tcx_pinned(instance, name);
+
+	*has = pinned == ifindex;
+	return pinned >= 0 || pinned == -ENOENT || pinned == -EPROTOTYPE
+		       ? 0
+		       : (int)pinned;
 }
 
 static int tcx_unpin(const struct instance *instance, const char *name)
@@ -489,12 +527,14 @@ int hook_attach_pod(const struct instance *instance,
 		int prog =
 			instance->prog[dir == HOOK_INGRESS ? PROG_masq_pod_in
 							   : PROG_masq_pod_out];
+		bool has;
 
 		snprintf(name, sizeof(name), TCX_POD_PREFIX "%s_%u",
 			 hook_dir_name(dir), link->ifindex);
-		if (tcx_pinned(instance, name) == link->ifindex)
-			continue;
-		err = tcx_pin(instance, link->ifindex, dir, prog, &opts, name);
+		err = tcx_has(instance, name, link->ifindex, &has);
+		if (!err && !has)
+			err = tcx_pin(instance, link->ifindex, dir, prog, &opts,
+				      name);
 	}
 	if (err && err != -ENODEV)
 		log_error("%s: fast path: tcx: %s", link->name,
@@ -565,10 +605,11 @@ static void drop_qdisc(const struct instance *instance, uint32_t ifindex)
 {
 	struct bpf_tc_hook hook;
 	char name[TCX_PIN_MAX];
+	struct stat st;
 	int err = 0;
 
 	qdisc_note(ifindex, name);
-	if (faccessat(instance->lock_fd, name, F_OK, 0))
+	if (fstatat(instance->lock_fd, name, &st, AT_SYMLINK_NOFOLLOW))
 		return;
 	for (enum hook_dir dir = 0; dir < HOOK_DIRS && !err; dir++) {
 		struct hook_chain chain = {};
@@ -578,12 +619,11 @@ static void drop_qdisc(const struct instance *instance, uint32_t ifindex)
 			err = -EBUSY;
 		free(chain.progs);
 	}
-	if (err == -EBUSY)
+	if (err) /* somebody's filter is there, or may be */
 		return;
 	tc_hook_init(&hook, ifindex, HOOK_INGRESS);
 	hook.attach_point = BPF_TC_INGRESS | BPF_TC_EGRESS;
-	if (!err)
-		bpf_tc_hook_destroy(&hook);
+	bpf_tc_hook_destroy(&hook);
 	unlinkat(instance->lock_fd, name, 0);
 }
 
@@ -653,10 +693,12 @@ int hook_find(const struct instance *instance, const struct netdev_link *link,
 		if (err)
 			return err;
 		tcx_pin_name(link->ifindex, dir, name);
-		set->has[HOOK_TCX][dir] = tcx_pinned(instance, name) ==
-					  link->ifindex;
 		set->has[HOOK_TC][dir] = chain_has_tc(&chain, dir);
 		free(chain.progs);
+		err = tcx_has(instance, name, link->ifindex,
+			      &set->has[HOOK_TCX][dir]);
+		if (err)
+			return say_unread(link, dir, err);
 	}
 	return 0;
 }
@@ -786,14 +828,17 @@ static int tcx_in_place(const struct instance *instance, uint32_t ifindex,
 {
 	char name[64];
 	uint32_t *ids;
-	int n = query_tcx(ifindex, dir, &ids);
+	int n = query_tcx(ifindex, dir, &ids), err = 0;
 
 	if (n < 0)
 		return n;
-	*in_place = n && is_ours(instance, ids[dir == HOOK_INGRESS ? 0 : n - 1],
-				 name, sizeof(name));
+	if (n)
+		err = is_ours(instance, ids[dir == HOOK_INGRESS ? 0 : n - 1],
+			      name, sizeof(name), in_place);
+	else
+		*in_place = false;
 	free(ids);
-	return 0;
+	return err;
 }
 
 /*
@@ -836,7 +881,7 @@ static int tcx_restore_place(const struct instance *instance,
 
 int hook_attach(const struct instance *instance, const struct netdev_link *link,
 		enum hook_kind kind, struct hook_set *added,
-		void (*between)(void *data), void *data)
+		int (*between)(void *data), void *data)
 {
 	struct hook_set other, set;
 	int err;
@@ -845,8 +890,8 @@ int hook_attach(const struct instance *instance, const struct netdev_link *link,
 	err = hook_find(instance, link, &set);
 	for (enum hook_dir dir = 0; dir < HOOK_DIRS && !err; dir++) {
 		if (dir == HOOK_EGRESS && between)
-			between(data);
-		if (set.has[kind][dir])
+			err = between(data);
+		if (err || set.has[kind][dir])
 			continue;
 		err = attach_one(instance, link, kind, dir);
 		added->has[kind][dir] = !err;
@@ -891,7 +936,8 @@ static int unpin_links(const struct instance *instance, const char *prefix,
 	int err = dir ? 0 : -errno;
 
 	while (dir && !err && (entry = readdir(dir))) {
-		if (strncmp(entry->d_name, prefix, strlen(prefix)))
+		if (strncmp(entry->d_name, prefix, strlen(prefix)) ||
+		    !pin_is_ours(entry->d_name))
 			continue;
 		if (all || !tcx_pinned(instance, entry->d_name))
 			err = tcx_unpin(instance, entry->d_name);

@@ -91,11 +91,12 @@ int hook_turn(void);
  * Adds what is missing of `kind`, then removes ours of the other kind, and
  * puts TCX links back to their end of the chain. What was added is in *added,
  * also on failure. `between` (NULL: nothing) is called when ingress is there
- * and egress not yet. 0 or -errno, printed.
+ * and egress not yet; its -errno, which it has printed, ends the attach. 0 or
+ * -errno, printed.
  */
 int hook_attach(const struct instance *instance, const struct netdev_link *link,
 		enum hook_kind kind, struct hook_set *added,
-		void (*between)(void *data), void *data);
+		int (*between)(void *data), void *data);
 /* Removes ours that are in *set, egress first. 0 or -errno, printed. */
 int hook_detach(const struct instance *instance, const struct netdev_link *link,
 		const struct hook_set *set);

@@ -33,7 +33,10 @@ struct peer {
 };
 
 struct http {
-	struct MHD_Daemon *daemon;
+	struct http_address address;
+	int listen_fd;
+	bool bound;
+	struct MHD_Daemon *daemon; /* NULL: it does not listen yet */
 	int fd; /* epoll */
 	struct peer peers[HTTP_CONNECTIONS];
 	http_answer answer;
@@ -111,28 +114,30 @@ static const char *address_text(const struct sockaddr_storage *addr, char *buf,
 	return buf;
 }
 
-static int listen_on(const struct http_address *address)
+const char *http_address_text(const struct http_address *address, char *buf,
+			      size_t len)
 {
+	return address_text(&address->addr, buf, len);
+}
+
+static int listen_on(struct http *http)
+{
+	const struct http_address *address = &http->address;
 	struct sockaddr_storage bound;
 	socklen_t length = sizeof(bound);
 	char text[80];
-	int one = 1, err;
-	int fd = socket(address->addr.ss_family,
-			SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	int one = 1;
 
-	if (fd < 0 ||
-	    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) ||
-	    bind(fd, (const void *)&address->addr, address->length) ||
-	    listen(fd, HTTP_CONNECTIONS) ||
-	    getsockname(fd, (void *)&bound, &length)) {
-		err = -errno;
-		log_error("%s: cannot listen: %s",
-			  address_text(&address->addr, text, sizeof(text)),
-			  strerror(-err));
-		if (fd >= 0)
-			close(fd);
-		return err;
-	}
+	/* of two who may both be bound one may listen */
+	if (!http->bound && (setsockopt(http->listen_fd, SOL_SOCKET,
+					SO_REUSEADDR, &one, sizeof(one)) ||
+			     bind(http->listen_fd, (const void *)&address->addr,
+				  address->length)))
+		return -errno;
+	http->bound = true;
+	if (listen(http->listen_fd, HTTP_CONNECTIONS) ||
+	    getsockname(http->listen_fd, (void *)&bound, &length))
+		return -errno;
 	address_text(&bound, text, sizeof(text));
 	if (address->loopback)
 		log_info("http://%s/: listening", text);
@@ -140,7 +145,7 @@ static int listen_on(const struct http_address *address)
 		log_warn("http://%s/: listening for everybody who can reach "
 			 "this address: policy and counters are no secret then",
 			 text);
-	return fd;
+	return 0;
 }
 
 /* --- requests ---------------------------------------------------------- */
@@ -270,52 +275,74 @@ static void complain(void *data, const char *fmt, va_list ap)
 	log_debug("http: %s", text);
 }
 
-int http_start(const struct http_address *address, http_answer answer,
-	       void *data, struct http **out)
+int http_new(const struct http_address *address, http_answer answer, void *data,
+	     struct http **out)
 {
 	struct http *http = calloc(1, sizeof(*http));
-	const union MHD_DaemonInfo *info;
-	int fd;
+	int err;
 
 	if (!http)
 		return -ENOMEM;
+	http->address = *address;
 	http->answer = answer;
 	http->data = data;
-	fd = listen_on(address);
-	if (fd < 0) {
+	http->fd = -1;
+	http->listen_fd = socket(address->addr.ss_family,
+				 SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (http->listen_fd < 0) {
+		err = -errno;
 		free(http);
-		return fd;
+		return err;
 	}
+	*out = http;
+	return 0;
+}
+
+int http_listen(struct http *http)
+{
+	const union MHD_DaemonInfo *info;
+	int err = listen_on(http);
+
+	if (err)
+		return err;
 	http->daemon = MHD_start_daemon(
 		MHD_USE_EPOLL | MHD_USE_ERROR_LOG, 0, NULL, NULL, handle, http,
 		MHD_OPTION_EXTERNAL_LOGGER, complain, NULL,
-		MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT,
-		(unsigned int)HTTP_CONNECTIONS, MHD_OPTION_CONNECTION_TIMEOUT,
-		(unsigned int)HTTP_IDLE_S, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-		(size_t)HTTP_MEMORY, MHD_OPTION_PER_IP_CONNECTION_LIMIT,
+		MHD_OPTION_LISTEN_SOCKET, http->listen_fd,
+		MHD_OPTION_CONNECTION_LIMIT, (unsigned int)HTTP_CONNECTIONS,
+		MHD_OPTION_CONNECTION_TIMEOUT, (unsigned int)HTTP_IDLE_S,
+		MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HTTP_MEMORY,
+		MHD_OPTION_PER_IP_CONNECTION_LIMIT,
 		(unsigned int)HTTP_PER_ADDRESS, MHD_OPTION_NOTIFY_CONNECTION,
 		note_connection, http, MHD_OPTION_END);
-	info = http->daemon ? MHD_get_daemon_info(http->daemon,
-						  MHD_DAEMON_INFO_EPOLL_FD)
-			    : NULL;
-	if (!info) {
-		log_error("http: cannot start");
-		if (http->daemon)
-			http_stop(http);
-		else {
-			close(fd);
-			free(http);
-		}
-		return -EIO;
+	if (!http->daemon)
+		return errno ? -errno : -EIO;
+	info = MHD_get_daemon_info(http->daemon, MHD_DAEMON_INFO_EPOLL_FD);
+	http->fd = info ? info->epoll_fd : -1;
+	return 0;
+}
+
+int http_start(const struct http_address *address, http_answer answer,
+	       void *data, struct http **out)
+{
+	struct http *http = NULL;
+	int err = http_new(address, answer, data, &http) ?: http_listen(http);
+	char text[80];
+
+	if (err) {
+		log_error("%s: cannot listen: %s",
+			  address_text(&address->addr, text, sizeof(text)),
+			  strerror(-err));
+		http_stop(http);
+		return err;
 	}
-	http->fd = info->epoll_fd;
 	*out = http;
 	return 0;
 }
 
 int http_fd(const struct http *http)
 {
-	return http->fd;
+	return http ? http->fd : -1;
 }
 
 int http_timeout(const struct http *http)
@@ -324,6 +351,8 @@ int http_timeout(const struct http *http)
 	uint64_t now = now_ms();
 	int64_t least = INT_MAX;
 
+	if (!http || !http->daemon)
+		return -1;
 	if (MHD_get_timeout(http->daemon, &ms) == MHD_YES && ms < INT_MAX)
 		least = ms;
 	for (int i = 0; i < HTTP_CONNECTIONS; i++) {
@@ -339,6 +368,8 @@ void http_run(struct http *http)
 {
 	uint64_t now = now_ms();
 
+	if (!http || !http->daemon)
+		return;
 	/* the connection is MHD's to close: it sees the end of the stream */
 	for (int i = 0; i < HTTP_CONNECTIONS; i++) {
 		struct peer *peer = &http->peers[i];
@@ -355,6 +386,9 @@ void http_stop(struct http *http)
 {
 	if (!http)
 		return;
-	MHD_stop_daemon(http->daemon);
+	if (http->daemon) /* and with it the socket */
+		MHD_stop_daemon(http->daemon);
+	else
+		close(http->listen_fd);
 	free(http);
 }

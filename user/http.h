@@ -35,13 +35,24 @@ typedef void (*http_answer)(void *data, const char *path,
 			    struct http_reply *reply);
 
 struct http;
-/*
- * 0 or -errno, printed. The address in use is printed with log_info; one
- * that others can reach with log_warn.
- */
+/* 0 or -errno, printed; a server that listens. */
 int http_start(const struct http_address *address, http_answer answer,
 	       void *data, struct http **out);
-/* Readable: call http_run; it is also due after http_timeout ms (-1: never). */
+/* The same in two steps. The first needs a descriptor and memory, no port. */
+int http_new(const struct http_address *address, http_answer answer, void *data,
+	     struct http **out);
+/*
+ * 0; -errno, not printed: it may be called again. The address in use is
+ * printed with log_info; one that others can reach with log_warn.
+ */
+int http_listen(struct http *http);
+/* "127.0.0.1:9842" */
+const char *http_address_text(const struct http_address *address, char *buf,
+			      size_t len);
+/*
+ * Readable: call http_run; it is also due after http_timeout ms (-1: never).
+ * -1, too, while it does not listen.
+ */
 int http_fd(const struct http *http);
 int http_timeout(const struct http *http);
 void http_run(struct http *http);

@@ -26,6 +26,7 @@
 #include "masq_modern.skel.h"
 #include "out.h"
 #include "pindir.h"
+#include "pinname.h"
 
 #define PIN_PATH_MAX (sizeof(((struct instance *)0)->pin_dir) + 64)
 
@@ -338,7 +339,11 @@ static int pin(const struct instance *instance, int fd, const char *name)
 	return err;
 }
 
-/* Opens a pin that nobody but us or root can have put there. */
+/*
+ * Opens a pin that nobody but us or root can have put there. -ENOENT: the
+ * directory that we hold has none of this name; everything else is printed,
+ * and is not -ENOENT, whatever the kernel calls it.
+ */
 static int open_pin(const struct instance *instance, const char *name)
 {
 	char path[PIN_PATH_MAX];
@@ -346,8 +351,14 @@ static int open_pin(const struct instance *instance, const char *name)
 	int fd;
 
 	pin_path(instance, name, path);
-	if (lstat(path, &st))
-		return -errno;
+	if (fstatat(instance->lock_fd, name, &st, AT_SYMLINK_NOFOLLOW)) {
+		int err = -errno;
+
+		if (err != -ENOENT)
+			log_error("%s: cannot look at the pin: %s", path,
+				  strerror(-err));
+		return err;
+	}
 	if (!S_ISREG(st.st_mode) ||
 	    (st.st_uid != geteuid() && st.st_uid != 0) ||
 	    st.st_mode & (S_IWGRP | S_IWOTH)) {
@@ -359,12 +370,12 @@ static int open_pin(const struct instance *instance, const char *name)
 	if (fd < 0)
 		log_error("%s: cannot open the pin: %s", path,
 			  caps_strerror(fd, CAPS_BPF));
-	return fd;
+	return fd == -ENOENT ? -EIO : fd;
 }
 
 /*
- * Removes every pin, masq_meta first. By our prefixes and not by MASQ_MAPS:
- * another layout may have other maps. What else lies there is not ours.
+ * Removes every pin, masq_meta first, those of other layouts as well. What
+ * else lies there is not ours, and the directory stays with it.
  */
 static int remove_pins(struct instance *instance)
 {
@@ -379,8 +390,7 @@ static int remove_pins(struct instance *instance)
 	if (!dir)
 		return -errno;
 	while (!err && (entry = readdir(dir)))
-		if ((!strncmp(entry->d_name, "masq_", 5) ||
-		     !strncmp(entry->d_name, "tcx_", 4)) &&
+		if (pin_is_ours(entry->d_name) &&
 		    unlinkat(instance->lock_fd, entry->d_name, 0))
 			err = -errno;
 	closedir(dir);
@@ -391,7 +401,12 @@ int instance_remove(struct instance *instance)
 {
 	int err = remove_pins(instance);
 
-	if (!err && rmdir(instance->pin_dir))
+	if (!err && unlinkat(instance->lock_fd, INSTANCE_AGENT, AT_REMOVEDIR) &&
+	    errno != ENOENT)
+		err = -errno;
+	/* with somebody's pin in it, or mounted by itself */
+	if (!err && rmdir(instance->pin_dir) && errno != ENOTEMPTY &&
+	    errno != EBUSY)
 		err = -errno;
 	if (err)
 		log_error("%s: cannot remove the pins: %s", instance->pin_dir,
@@ -565,7 +580,7 @@ undo:
 
 /* --- adopting ---------------------------------------------------------- */
 
-/* Where the layout is ours; 0 or -errno, not printed. */
+/* Where the layout is ours; 0, also where it is another; or -errno, printed. */
 static int peek_meta(struct instance *instance)
 {
 	struct masq_meta meta = {};
@@ -574,12 +589,18 @@ static int peek_meta(struct instance *instance)
 	int fd = open_pin(instance, map_names[MAP_masq_meta]), err;
 
 	if (fd < 0)
-		return fd;
+		return fd == -ENOENT ? 0 : fd;
 	err = bpf_obj_get_info_by_fd(fd, &info, &length);
 	if (!err && info.value_size == sizeof(meta))
 		err = bpf_map_lookup_elem(fd, &zero, &meta);
+	if (err == -EINVAL) /* a program, or a map of another type */
+		err = 0;
 	if (!err && meta.magic == MASQ_MAGIC && meta.abi == MASQ_ABI)
 		instance->meta = meta;
+	if (err)
+		log_error("%s/%s: cannot read: %s", instance->pin_dir,
+			  map_names[MAP_masq_meta],
+			  caps_strerror(err, CAPS_BPF));
 	close(fd);
 	return err;
 }
@@ -702,6 +723,10 @@ static int open_progs(struct instance *instance, bool all)
 	return 0;
 }
 
+/*
+ * -ENOENT: there is no masq_meta, and so no instance. Nothing else is, least
+ * of all something that this process cannot find while the instance runs.
+ */
 static int adopt(struct instance *instance)
 {
 	int fd = open_pin(instance, map_names[MAP_masq_meta]);
@@ -733,7 +758,8 @@ static int adopt(struct instance *instance)
 							     map_names[i]));
 	}
 	dataplane_close(&d);
-	return err ?: open_progs(instance, true) ?: read_clock(instance);
+	err = err ?: open_progs(instance, true) ?: read_clock(instance);
+	return err == -ENOENT ? -EIO : err;
 }
 
 /* --- opening ----------------------------------------------------------- */
@@ -763,6 +789,50 @@ static int map_prefixes(struct instance *instance, bool writable)
 	return 0;
 }
 
+static enum pindir_use use_of(enum instance_mode mode,
+			      const struct instance_options *options)
+{
+	if (mode == INSTANCE_READ)
+		return PINDIR_READ;
+	return options && options->patient ? PINDIR_PATIENT : PINDIR_WRITE;
+}
+
+/* What there is of one that is to be removed, of whatever layout. */
+static int open_for_removal(struct instance *instance)
+{
+	int err = peek_meta(instance);
+
+	/* of another layout only the programs count */
+	for (int i = 0; i < MASQ_MAP_COUNT && instance->meta.magic && !err;
+	     i++) {
+		instance->map[i] = open_pin(instance, map_names[i]);
+		if (instance->map[i] < 0 && instance->map[i] != -ENOENT)
+			err = instance->map[i];
+	}
+	return err ?: open_progs(instance, false);
+}
+
+/*
+ * What has to be known before anything is opened or made: how many values a
+ * per-CPU lookup has, and where we are.
+ */
+static int know_machine(struct instance *instance)
+{
+	if (!netns_self()) {
+		log_error("%s: cannot know the network namespace: "
+			  "/proc/self/ns/net: %s (is /proc mounted?)",
+			  instance->pin_dir, strerror(errno));
+		return -EIO;
+	}
+	instance->cpus = libbpf_num_possible_cpus();
+	if (instance->cpus > 0)
+		return 0;
+	log_error("%s: cannot know the processors: "
+		  "/sys/devices/system/cpu/possible: %s (is sysfs mounted?)",
+		  instance->pin_dir, strerror(-instance->cpus));
+	return -EIO;
+}
+
 int instance_open(const char *pin_dir, enum instance_mode mode,
 		  const struct instance_options *options, struct instance **out)
 {
@@ -782,25 +852,26 @@ int instance_open(const char *pin_dir, enum instance_mode mode,
 	/* main.c has checked the length */
 	snprintf(instance->pin_dir, sizeof(instance->pin_dir), "%s", pin_dir);
 
+	err = mode == INSTANCE_REMOVE ? 0 : know_machine(instance);
+	if (err)
+		goto out;
 	err = pindir_open(pin_dir, mode == INSTANCE_MAKE,
-			  mode != INSTANCE_READ);
+			  use_of(mode, options));
 	if (err < 0)
 		goto out;
 	instance->lock_fd = err;
 	if (mode == INSTANCE_REMOVE) {
-		/* what there is: of another layout only the programs count */
-		peek_meta(instance);
-		for (int i = 0; i < MASQ_MAP_COUNT && instance->meta.magic; i++)
-			instance->map[i] = open_pin(instance, map_names[i]);
-		err = open_progs(instance, false);
+		err = open_for_removal(instance);
 	} else {
-		instance->cpus = libbpf_num_possible_cpus();
-		err = instance->cpus < 0 ? instance->cpus : adopt(instance);
+		err = adopt(instance);
 		if (err == -ENOENT && mode == INSTANCE_MAKE)
 			err = make(instance, options);
 		if (!err)
 			err = map_prefixes(instance, mode != INSTANCE_READ);
 	}
+	/* a reader keeps nobody waiting, whatever it does with what it reads */
+	if (mode == INSTANCE_READ)
+		instance_unlock(instance);
 	if (err)
 		goto out;
 	if (mode != INSTANCE_MAKE && instance->meta.netns &&

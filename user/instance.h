@@ -13,6 +13,8 @@
 
 #define MASQ_DEFAULT_PIN_DIR "/sys/fs/bpf/masqbpf"
 #define MASQ_PIN_DIR_MAX     200
+/* In the pin directory: a directory whose lock the agent has. */
+#define INSTANCE_AGENT "agent"
 
 /* Every pinned map: M(name); the pin and the map in the object share it. */
 #define MASQ_MAPS(M)      \
@@ -31,6 +33,8 @@
 	M(masq_pods)      \
 	M(masq_uplinks)   \
 	M(masq_next_hops) \
+	M(masq_seeded)    \
+	M(masq_due)       \
 	M(masq_ifaces)    \
 	M(masq_local)     \
 	M(masq_flows4)    \
@@ -89,16 +93,19 @@ struct instance_options {
 	bool ipv6; /* translated: its table is as large as IPv4's */
 	bool no_flow_counts; /* flowCounters: false */
 	bool fast_path; /* with the programs for the pods' interfaces */
+	bool patient; /* waits for the lock as long as it takes */
 };
 
 enum instance_mode {
-	INSTANCE_READ, /* shared lock; no pins: -ENOENT ("not attached") */
-	INSTANCE_WRITE, /* exclusive lock; no pins: -ENOENT */
-	INSTANCE_MAKE, /* exclusive lock; made and pinned when absent */
+	/* the lock only while it opens; no masq_meta: -ENOENT ("not
+	 * attached"), as for the others but MAKE */
+	INSTANCE_READ,
+	INSTANCE_WRITE, /* holds the lock */
+	INSTANCE_MAKE, /* holds it; made and pinned when absent */
 	/*
-	 * To remove one of whatever layout: exclusive lock, directory and
-	 * programs (-1 where not pinned), meta (zero in another layout); no
-	 * other maps and no clock.
+	 * To remove one of whatever layout: holds the lock; programs (-1 where
+	 * not pinned), meta (zero in another layout) and in ours the maps that
+	 * are there; no clock.
 	 */
 	INSTANCE_REMOVE,
 };
@@ -113,7 +120,7 @@ int instance_open(const char *pin_dir, enum instance_mode mode,
 		  const struct instance_options *options,
 		  struct instance **out);
 void instance_close(struct instance *instance);
-/* For readers that stay: others may change what they look at. */
+/* For those that stay: others may change what they look at. */
 void instance_unlock(const struct instance *instance);
 /* Were its pins removed since? Then nothing happens in it any more. */
 bool instance_is_gone(const struct instance *instance);

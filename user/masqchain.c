@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "foreign.h"
 #include "masqchain.h"
 #include "out.h"
 #include "tool.h"
@@ -61,10 +62,14 @@ static int split(const char *line, struct chain_rule *rule)
 				line++;
 			if (length + 1 < sizeof(word))
 				word[length++] = *line;
+			else
+				rule->cut = true;
 		}
 		word[length] = '\0';
-		if (rule->count == MASQ_CHAIN_WORDS)
-			return -E2BIG;
+		if (rule->count == MASQ_CHAIN_WORDS) {
+			rule->cut = true;
+			break;
+		}
 		rule->words[rule->count] = strdup(word);
 		if (!rule->words[rule->count++])
 			return -ENOMEM;
@@ -72,18 +77,22 @@ static int split(const char *line, struct chain_rule *rule)
 	return 0;
 }
 
-static void free_rules(struct chain_rule *rules, size_t count)
+static void free_rule(struct chain_rule *rule)
 {
-	for (size_t i = 0; i < count; i++)
-		for (size_t w = 0; w < rules[i].count; w++)
-			free(rules[i].words[w]);
-	free(rules);
+	for (size_t w = 0; w < rule->count; w++)
+		free(rule->words[w]);
 }
 
 static void free_chain(struct masq_chain *chain)
 {
-	free_rules(chain->rules, chain->rule_count);
-	free_rules(chain->jumps, chain->jump_count);
+	for (size_t i = 0; i < chain->table_size; i++) {
+		for (size_t r = 0; r < chain->table[i].count; r++)
+			free_rule(&chain->table[i].rules[r]);
+		free(chain->table[i].rules);
+		free(chain->table[i].name);
+	}
+	free(chain->table);
+	free(chain->jumps);
 }
 
 void masq_chains_free(struct masq_chains *chains)
@@ -94,76 +103,117 @@ void masq_chains_free(struct masq_chains *chains)
 	*chains = (struct masq_chains){};
 }
 
-static int keep_rule(struct chain_rule **rules, size_t *count,
-		     const struct chain_rule *rule)
+/* Room for one more item, which is not yet counted; NULL: no memory. */
+static void *grow(void *items, size_t count, size_t size)
 {
-	struct chain_rule *grown =
-		reallocarray(*rules, *count + 1, sizeof(*grown));
+	void **array = items, *grown = *array;
 
-	if (!grown)
+	if (!(count & (count - 1))) { /* none or a power of two: full */
+		grown = reallocarray(grown, count ? 2 * count : 1, size);
+		if (!grown)
+			return NULL;
+		*array = grown;
+	}
+	return (char *)grown + size * count;
+}
+
+struct nat_chain *masq_chain_find(const struct masq_chain *chain,
+				  const char *name)
+{
+	for (size_t i = 0; i < chain->table_size; i++)
+		if (!strcmp(chain->table[i].name, name))
+			return &chain->table[i];
+	return NULL;
+}
+
+/* ":NAME POLICY [0:0]" */
+static int add_chain(struct masq_chain *chain, const char *line)
+{
+	struct nat_chain *new =
+		grow(&chain->table, chain->table_size, sizeof(*new));
+
+	if (!new)
 		return -ENOMEM;
-	*rules = grown;
-	grown[(*count)++] = *rule;
+	*new = (struct nat_chain){
+		.name = strndup(line, strcspn(line, " ")),
+	};
+	chain->table_size += !!new->name;
+	return new->name ? 0 : -ENOMEM;
+}
+
+/* "-A NAME ...": *last is where the one before went, as a rule the same. */
+static int add_rule(struct masq_chain *chain, const char *line,
+		    struct nat_chain **last)
+{
+	struct chain_rule rule, *new;
+	int err = split(line, &rule);
+
+	if (!err && rule.count < 2)
+		err = -EBADMSG;
+	if (!err && (!*last || strcmp((*last)->name, rule.words[1])))
+		*last = masq_chain_find(chain, rule.words[1]);
+	if (!err && !*last)
+		err = -EBADMSG;
+	new = err ? NULL : grow(&(*last)->rules, (*last)->count, sizeof(*new));
+	if (!new) {
+		free_rule(&rule);
+		return err ?: -ENOMEM;
+	}
+	*new = rule;
+	new->number = ++(*last)->count;
 	return 0;
 }
 
-static bool jumps_to(const struct chain_rule *rule, const char *name)
+static int read_table(const char *saved, struct masq_chain *chain)
 {
-	for (size_t i = 2; i + 1 < rule->count; i++)
-		if ((!strcmp(rule->words[i], "-j") ||
-		     !strcmp(rule->words[i], "-g")) &&
-		    !strcmp(rule->words[i + 1], name))
-			return true;
-	return false;
-}
-
-static int read_line(struct masq_chain *chain, const char *line,
-		     unsigned int *posts)
-{
-	struct chain_rule rule;
-	int err = split(line, &rule);
-
-	if (!err && rule.count > 2 && !strcmp(rule.words[1], chain->name)) {
-		rule.number = chain->rule_count + 1;
-		err = keep_rule(&chain->rules, &chain->rule_count, &rule);
-		if (!err)
-			return 0;
-	} else if (!err && rule.count > 2 &&
-		   !strcmp(rule.words[1], "POSTROUTING")) {
-		rule.number = ++*posts;
-		if (jumps_to(&rule, chain->name)) {
-			err = keep_rule(&chain->jumps, &chain->jump_count,
-					&rule);
-			if (!err)
-				return 0;
-		}
-	}
-	for (size_t w = 0; w < rule.count; w++)
-		free(rule.words[w]);
-	return err;
-}
-
-/* 1: the chain is there. */
-static int read_chain(const char *saved, struct masq_chain *chain)
-{
-	size_t length = strlen(chain->name);
-	unsigned int posts = 0;
-	bool nat = false, found = false;
 	char *copy = strdup(saved), *line, *save;
+	struct nat_chain *last = NULL;
 	int err = copy ? 0 : -ENOMEM;
+	bool nat = false;
 
 	for (line = err ? NULL : strtok_r(copy, "\n", &save); line && !err;
 	     line = strtok_r(NULL, "\n", &save)) {
-		if (*line == '*')
+		if (*line == '*') {
 			nat = !strcmp(line, "*nat");
-		else if (nat && *line == ':')
-			found |= !strncmp(line + 1, chain->name, length) &&
-				 line[1 + length] == ' ';
-		else if (nat && !strncmp(line, "-A ", 3))
-			err = read_line(chain, line, &posts);
+		} else if (nat && *line == ':') {
+			err = add_chain(chain, line + 1);
+			last = NULL; /* the array may have moved */
+		} else if (nat && !strncmp(line, "-A ", 3)) {
+			err = add_rule(chain, line, &last);
+		}
 	}
 	free(copy);
-	return err ?: found;
+	return err;
+}
+
+bool chain_rule_jumps(const struct chain_rule *rule, const char *name)
+{
+	for (size_t i = 2; i + 1 < rule->count; i++) {
+		if (!strcmp(rule->words[i], "--comment"))
+			i++; /* may be any word */
+		else if (!strcmp(rule->words[i], "-j") ||
+			 !strcmp(rule->words[i], "-g"))
+			return !strcmp(rule->words[i + 1], name);
+	}
+	return false;
+}
+
+static int find_jumps(struct masq_chain *chain)
+{
+	const struct nat_chain *post = masq_chain_find(chain, "POSTROUTING");
+
+	for (size_t i = 0; post && i < post->count; i++) {
+		struct chain_rule *jump;
+
+		if (!chain_rule_jumps(&post->rules[i], chain->name))
+			continue;
+		jump = grow(&chain->jumps, chain->jump_count, sizeof(*jump));
+		if (!jump)
+			return -ENOMEM;
+		*jump = post->rules[i];
+		chain->jump_count++;
+	}
+	return 0;
 }
 
 static bool has_nat(const char *path)
@@ -179,44 +229,94 @@ static bool has_nat(const char *path)
 	return found;
 }
 
-static int look(const struct variant *variant, const char *name,
-		struct masq_chains *all)
+/*
+ * Is there nothing that this tool could not read? Its failing may mean that
+ * the kernel has no such tables: only the kernel can tell.
+ */
+static bool has_no_rules(const struct variant *variant)
+{
+	struct foreign_nat nat;
+	bool none;
+
+	if (variant->proc) /* they were there a moment ago */
+		return false;
+	none = !foreign_nat_find(&nat) && !nat.unreadable;
+	for (size_t i = 0; i < nat.count; i++)
+		none &= strncmp(nat.rules[i].where, "nft ", 4) != 0;
+	foreign_nat_free(&nat);
+	return none;
+}
+
+/* What the tool saves: 0 and *saved, NULL where there is nothing to save. */
+static int save_table(const struct variant *variant, char **saved)
 {
 	char *argv[] = { (char *)variant->save, "-t", "nat", NULL };
-	struct masq_chain chain = { .tool = variant->tool,
-				    .family = variant->family };
-	struct masq_chain *grown;
-	char *saved = NULL;
 	int err;
 
+	*saved = NULL;
 	if (variant->proc && !has_nat(variant->proc))
 		return 0;
-	err = tool_run(argv, NULL, &saved);
-	if (err) /* not installed, or without such tables */
-		return err == -ENOMEM ? err : 0;
+	if (!variant->proc && !tool_exists(variant->save))
+		return 0;
+	err = tool_run(argv, NULL, saved);
+	if (!err)
+		return 0;
+	free(*saved);
+	*saved = NULL;
+	if (err != -ENOMEM && has_no_rules(variant))
+		return 0;
+	log_error("%s: cannot read the rules: %s", variant->save,
+		  err < 0 ? strerror(-err) : "see above");
+	return err < 0 ? err : -EIO;
+}
+
+static int look(const struct variant *variant, const char *name,
+		struct masq_chains *all, bool *unknown)
+{
+	char *saved;
+	int err = save_table(variant, &saved);
+
+	if (err || !saved)
+		return err;
+	/* it has rules that only nft can show */
+	*unknown |= strstr(saved, "is incompatible") != NULL;
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		struct masq_chain chain = { .tool = variant->tool,
+					    .family = variant->family };
+		struct masq_chain *grown = NULL;
+
 		snprintf(chain.name, sizeof(chain.name), "%s",
 			 name ?: names[i]);
-		chain.rules = chain.jumps = NULL;
-		chain.rule_count = chain.jump_count = 0;
-		err = read_chain(saved, &chain);
-		if (err == 1) {
-			grown = reallocarray(all->items, all->count + 1,
-					     sizeof(*grown));
-			err = grown ? 0 : -ENOMEM;
-			if (grown) {
-				all->items = grown;
-				grown[all->count++] = chain;
-				chain.rules = chain.jumps = NULL;
-				chain.rule_count = chain.jump_count = 0;
-			}
+		err = read_table(saved, &chain);
+		if (!err && masq_chain_find(&chain, chain.name)) {
+			err = find_jumps(&chain);
+			grown = err ? NULL
+				    : reallocarray(all->items, all->count + 1,
+						   sizeof(*grown));
+			err = err ?: grown ? 0 : -ENOMEM;
 		}
-		free_chain(&chain);
+		if (grown) {
+			all->items = grown;
+			grown[all->count++] = chain;
+		} else {
+			free_chain(&chain);
+		}
 		if (err || name)
 			break;
 	}
 	free(saved);
+	if (err)
+		log_error("%s: cannot read the rules: %s", variant->save,
+			  strerror(-err));
 	return err;
+}
+
+static bool has_family(const struct masq_chains *chains, uint8_t family)
+{
+	for (size_t i = 0; i < chains->count; i++)
+		if (chains->items[i].family == family)
+			return true;
+	return false;
 }
 
 /* Drops those that no packet gets to, when there are others. */
@@ -244,6 +344,7 @@ int masq_chains_find(const char *name, struct masq_chains *out)
 	size_t count = plain_only ? sizeof(plain) / sizeof(plain[0])
 				  : sizeof(variants) / sizeof(variants[0]);
 	struct masq_chains all = {};
+	bool unknown[2] = {}; /* IPv4, IPv6: a table could not be shown */
 	int err = 0;
 
 	if (plain_only && !tool_exists("iptables-save")) {
@@ -252,12 +353,17 @@ int masq_chains_find(const char *name, struct masq_chains *out)
 		return -ENOENT;
 	}
 	for (size_t i = 0; i < count && !err; i++)
-		err = look(&from[i], name, &all);
-	if (err) {
-		log_error("iptables: cannot read the rules: %s",
-			  strerror(-err));
+		err = look(&from[i], name, &all, &unknown[from[i].family == 6]);
+	for (int six = 0; six < 2 && !err; six++)
+		if (unknown[six] && !has_family(&all, six ? 6 : 4)) {
+			log_error(
+				"%s: cannot read the rules: the nat table has "
+				"some that only nft can show",
+				six ? "ip6tables" : "iptables");
+			err = -EBADMSG;
+		}
+	if (err)
 		goto fail;
-	}
 	drop_unused(&all);
 	if (!all.count) {
 		log_error("%s: no such chain in the nat tables%s",

@@ -6,6 +6,7 @@
 #ifndef MASQ_MASQCHAIN_H
 #define MASQ_MASQCHAIN_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include "config.h"
@@ -17,18 +18,32 @@ struct chain_rule {
 	char *words[MASQ_CHAIN_WORDS + 1]; /* NULL at the end */
 	size_t count;
 	unsigned int number; /* place in its chain, from 1 */
+	bool cut; /* it has more or longer words than there is room for */
 };
 
-/* The chain in one table: nft or legacy, one family. */
+/* Any chain of a nat table. */
+struct nat_chain {
+	char *name;
+	struct chain_rule *rules;
+	size_t count;
+};
+
+/* The agent's chain in one nat table: nft or legacy, one family. */
 struct masq_chain {
 	const char *tool; /* "iptables-nft" ...: who changes it */
 	uint8_t family;
 	char name[32];
-	struct chain_rule *rules;
-	size_t rule_count;
-	struct chain_rule *jumps; /* from POSTROUTING */
+	struct nat_chain *table; /* all of it */
+	size_t table_size;
+	struct chain_rule *jumps; /* from POSTROUTING; the words are its */
 	size_t jump_count;
 };
+
+/* Is its target this chain? */
+bool chain_rule_jumps(const struct chain_rule *rule, const char *name);
+/* The chain of this name, or NULL. */
+struct nat_chain *masq_chain_find(const struct masq_chain *chain,
+				  const char *name);
 
 struct masq_chains {
 	struct masq_chain *items; /* one a family at most, all of one name */
@@ -43,7 +58,11 @@ struct masq_chains {
 int masq_chains_find(const char *name, struct masq_chains *out);
 void masq_chains_free(struct masq_chains *chains);
 
-/* As text (to be freed), checked by reading it. 0 or -errno, printed. */
+/*
+ * A config that treats every packet as the chains do, as text (to be freed),
+ * checked by reading it. Where there is none, -EINVAL and the rule that stands
+ * in the way. 0 or -errno, printed.
+ */
 int masq_chains_config(const struct masq_chains *chains, char **text,
 		       struct config **config);
 

@@ -1,12 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * masqchain_config.c - the chain's rules as a config. What a config cannot
- * say is an error: half a policy is a wrong one.
+ * masqchain_config.c - the chain's rules as a config that treats every packet
+ * as they do. What a config cannot say is an error: half a policy is a wrong
+ * one.
  *
- * In a chain the first match decides, in a config the longest prefix. Where
- * an earlier rule covers all of a later one, the later never matched: it is
- * left out. A wider rule behind narrower ones means the same in both.
+ * In a chain the first match decides, in a config the longest prefix, and
+ * sources are either kept whatever the destination or not looked at. The
+ * config is made of the chain's own prefixes, then held against the walk of
+ * the table for every source and every destination between two neighbouring
+ * bounds. Where it differs, another is made from the outcome of these walks;
+ * where there is none, the rule that stands in the way is named.
  */
+#include <arpa/inet.h>
+#include <ctype.h>
 #include <errno.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -14,6 +20,7 @@
 #include <string.h>
 #include "cidr.h"
 #include "masqchain.h"
+#include "masqchain_walk.h"
 #include "out.h"
 
 #define LINK_LOCAL4 "169.254.0.0/16"
@@ -29,166 +36,446 @@ struct entry {
 	bool keep;
 };
 
-struct import {
+struct cidrs {
+	struct cidr *items;
+	size_t count;
+};
+
+/* What the config will say of one family. */
+struct import_family {
 	struct entry *dests;
 	size_t dest_count;
-	struct cidr *keep_sources, *pods;
-	size_t keep_source_count, pod_count;
+	struct cidrs keep_sources, pods;
+};
+
+struct import {
+	struct import_family of[2]; /* IPv4, IPv6 */
+	bool has6;
 	struct {
 		uint16_t lo, hi;
 	} ports[MAX_PORTS];
 	size_t port_count;
-	bool ended[2]; /* IPv4, IPv6: everything else is masqueraded */
 	bool all_ports; /* a MASQUERADE without --to-ports */
 };
 
-/* What a rule says, as far as we know its words. */
-struct rule {
-	struct cidr src, dst; /* family 0: any */
-	const char *target, *ports;
-	bool of_protocol;
+/* One family's table, and what it does, by cells between bounds. */
+struct table {
+	struct import *import;
+	struct import_family *family;
+	const struct masq_chain *chain;
+	struct walk *walk;
+	struct addr *srcs, *dsts;
+	size_t src_count, dst_count;
+	uint8_t *wants; /* enum walk_want, by source, then destination */
+	bool any_source; /* a jump that is not limited to some */
+	bool ended; /* the rules behind are never got to */
 };
 
-static int unknown(const struct masq_chain *chain,
-		   const struct chain_rule *rule, const char *why)
+static int refuse(const struct masq_chain *chain, const struct chain_rule *rule,
+		  const char *why)
 {
-	log_error("%s: rule %u of %s cannot be said in a config: %s",
-		  chain->tool, rule->number, rule->words[1], why);
+	char text[256] = "";
+
+	for (size_t i = 2; i < rule->count; i++)
+		snprintf(text + strlen(text), sizeof(text) - strlen(text),
+			 "%s%s", i > 2 ? " " : "", rule->words[i]);
+	/* a comment may hold anything */
+	for (char *c = text; *c; c++)
+		if (!isprint((unsigned char)*c))
+			*c = '?';
+	log_error("%s: rule %u of %s cannot be said in a config: %s (%s)",
+		  chain->tool, rule->number, rule->words[1], why, text);
 	return -EINVAL;
 }
 
-static int read_rule(const struct masq_chain *chain,
-		     const struct chain_rule *from, struct rule *rule)
-{
-	char err[160];
-
-	*rule = (struct rule){};
-	for (size_t i = 2; i < from->count; i++) {
-		const char *word = from->words[i];
-		const char *value = i + 1 < from->count ? from->words[i + 1]
-							: "";
-
-		/* upstream's jump has "! --dst-type LOCAL" */
-		if (!strcmp(word, "!") && !strcmp(value, "--dst-type") &&
-		    i + 2 < from->count &&
-		    !strcmp(from->words[i + 2], "LOCAL")) {
-			i += 2;
-			continue;
-		}
-		if (!strcmp(word, "--random-fully"))
-			continue;
-		i++;
-		if (!strcmp(word, "-d") || !strcmp(word, "-s")) {
-			if (cidr_or_addr_parse(value,
-					       word[1] == 'd' ? &rule->dst
-							      : &rule->src,
-					       err, sizeof(err)))
-				return unknown(chain, from, err);
-		} else if (!strcmp(word, "-j") || !strcmp(word, "-g")) {
-			rule->target = value;
-		} else if (!strcmp(word, "--to-ports")) {
-			rule->ports = value;
-		} else if (!strcmp(word, "-p")) {
-			rule->of_protocol = true;
-		} else if (strcmp(word, "-m") && strcmp(word, "--comment") &&
-			   /* how upstream spreads over several port ranges */
-			   strcmp(word, "--mode") &&
-			   strcmp(word, "--probability")) {
-			return unknown(chain, from, word);
-		}
-	}
-	return rule->target ? 0 : unknown(chain, from, "no target");
-}
-
-static int add_cidr(struct cidr **list, size_t *count, const struct cidr *cidr)
+static int add_cidr(struct cidrs *list, const struct cidr *cidr)
 {
 	struct cidr *grown;
 
-	for (size_t i = 0; i < *count; i++)
-		if (!cidr_cmp(&(*list)[i], cidr))
+	for (size_t i = 0; i < list->count; i++)
+		if (!cidr_cmp(&list->items[i], cidr))
 			return 0;
-	grown = reallocarray(*list, *count + 1, sizeof(*grown));
+	grown = reallocarray(list->items, list->count + 1, sizeof(*grown));
 	if (!grown)
 		return -ENOMEM;
-	*list = grown;
-	grown[(*count)++] = *cidr;
+	list->items = grown;
+	grown[list->count++] = *cidr;
 	return 0;
 }
 
-static int add_dest(struct import *import, const struct cidr *cidr, bool keep)
+static int add_dest(struct import_family *family, const struct cidr *cidr,
+		    bool keep)
 {
 	struct entry *grown;
 
-	for (size_t i = 0; i < import->dest_count; i++)
-		if (cidr_covers(&import->dests[i].cidr, cidr))
+	for (size_t i = 0; i < family->dest_count; i++)
+		if (cidr_covers(&family->dests[i].cidr, cidr))
 			return 0; /* never matched */
-	grown = reallocarray(import->dests, import->dest_count + 1,
+	grown = reallocarray(family->dests, family->dest_count + 1,
 			     sizeof(*grown));
 	if (!grown)
 		return -ENOMEM;
-	import->dests = grown;
-	grown[import->dest_count++] = (struct entry){ *cidr, keep };
+	family->dests = grown;
+	grown[family->dest_count++] = (struct entry){ *cidr, keep };
 	return 0;
 }
 
-static int add_rule(struct import *import, const struct masq_chain *chain,
-		    const struct chain_rule *from)
+static struct cidr everything(uint8_t family)
 {
-	bool masquerade, *ended = &import->ended[chain->family == 6];
-	struct rule rule;
-	char err[160];
-	int ret = read_rule(chain, from, &rule);
+	return (struct cidr){ .addr.family = family };
+}
 
-	if (ret || *ended)
-		return ret;
-	masquerade = !strcmp(rule.target, "MASQUERADE");
-	if (!masquerade && strcmp(rule.target, "RETURN") &&
-	    strcmp(rule.target, "ACCEPT"))
-		return unknown(chain, from, rule.target);
-	if (rule.src.addr.family &&
-	    (rule.dst.addr.family || masquerade || rule.of_protocol))
-		return unknown(chain, from, "-s");
-	if (rule.of_protocol && !(masquerade && rule.ports))
-		return unknown(chain, from, "-p");
-	if (rule.src.addr.family)
-		return add_cidr(&import->keep_sources,
-				&import->keep_source_count, &rule.src);
-	if (rule.dst.addr.family)
-		return add_dest(import, &rule.dst, !masquerade);
-	if (!masquerade)
-		return unknown(chain, from, "it ends the chain for everything");
-	if (!rule.ports) {
-		import->all_ports = !import->port_count;
-		*ended = true;
+static void clear_family(struct import_family *family)
+{
+	free(family->dests);
+	free(family->keep_sources.items);
+	free(family->pods.items);
+	*family = (struct import_family){};
+}
+
+/* --- by the rules' own prefixes ---------------------------------------- */
+
+static int add_ports(struct table *t, const struct walk_rule *rule)
+{
+	struct import *import = t->import;
+	char err[160];
+
+	if (!rule->ports) {
+		import->all_ports |= !import->port_count;
 		return 0;
 	}
 	if (import->port_count == MAX_PORTS)
-		return unknown(chain, from, "too many port ranges");
-	if (port_range_parse(rule.ports, &import->ports[import->port_count].lo,
+		return refuse(t->chain, rule->from, "too many port ranges");
+	if (port_range_parse(rule->ports, &import->ports[import->port_count].lo,
 			     &import->ports[import->port_count].hi, err,
 			     sizeof(err)))
-		return unknown(chain, from, err);
+		return refuse(t->chain, rule->from, err);
 	import->port_count++;
-	/* rules of other protocols and ranges follow */
-	*ended = !rule.of_protocol;
 	return 0;
 }
 
-/* Jumps that are limited to sources say which ones are pods. */
-static int add_jumps(struct import *import, const struct masq_chain *chain)
+/* A rule of the agent's chain; what is not a plain one is left to the walks. */
+static int add_rule(void *data, const struct walk_rule *rule)
 {
+	struct table *t = data;
+	bool masquerade = !strcmp(rule->target, "MASQUERADE");
+	struct cidr dst = rule->dst;
 	int err = 0;
 
-	for (size_t i = 0; i < chain->jump_count && !err; i++) {
-		struct rule rule;
-
-		err = read_rule(chain, &chain->jumps[i], &rule);
-		if (!err && (rule.dst.addr.family || rule.of_protocol))
-			err = unknown(chain, &chain->jumps[i], "-d or -p");
-		if (!err && rule.src.addr.family)
-			err = add_cidr(&import->pods, &import->pod_count,
-				       &rule.src);
+	if (t->ended || rule->strange)
+		return 0;
+	if (masquerade)
+		err = add_ports(t, rule);
+	else if (strcmp(rule->target, "RETURN") &&
+		 strcmp(rule->target, "ACCEPT"))
+		return 0;
+	if (err || rule->unsure || rule->not_src || rule->not_dst)
+		return err;
+	if (rule->src.addr.family)
+		return masquerade || dst.addr.family
+			       ? 0
+			       : add_cidr(&t->family->keep_sources, &rule->src);
+	if (!dst.addr.family) {
+		t->ended = true;
+		if (masquerade)
+			return 0;
+		dst = everything(t->chain->family);
 	}
+	return add_dest(t->family, &dst, !masquerade);
+}
+
+/* Jumps that are all limited to sources say which ones are pods. */
+static int add_jump(void *data, const struct walk_rule *rule)
+{
+	struct table *t = data;
+
+	if (rule->src.addr.family && !rule->not_src)
+		return add_cidr(&t->family->pods, &rule->src);
+	t->any_source = true;
+	return 0;
+}
+
+static int by_rules(struct table *t)
+{
+	const struct cidr all = everything(t->chain->family);
+	int err = walk_own_rules(t->walk, add_rule, t)
+			  ?: walk_jumps(t->walk, add_jump, t);
+
+	if (!err && !t->ended) /* what the chain does not take */
+		err = add_dest(t->family, &all, true);
+	if (!err && t->any_source) {
+		free(t->family->pods.items);
+		t->family->pods = (struct cidrs){};
+	}
+	return err;
+}
+
+/* --- by what becomes of packets ---------------------------------------- */
+
+static struct cidr host(const struct addr *addr)
+{
+	return cidr_of(addr, addr->family == 4 ? 32 : 128);
+}
+
+static enum walk_want want(const struct table *t, size_t src, size_t dst)
+{
+	return t->wants[src * t->dst_count + dst];
+}
+
+static int walk_cells(struct table *t)
+{
+	int err =
+		walk_bounds(t->walk, true, &t->srcs, &t->src_count)
+			?: walk_bounds(t->walk, false, &t->dsts, &t->dst_count);
+
+	if (!err)
+		t->wants = calloc(t->src_count, t->dst_count);
+	if (err || !t->wants)
+		return -ENOMEM;
+	for (size_t s = 0; s < t->src_count; s++) {
+		struct cidr src = host(&t->srcs[s]);
+
+		for (size_t d = 0; d < t->dst_count; d++) {
+			struct cidr dst = host(&t->dsts[d]);
+			const struct chain_rule *rule;
+			const char *why;
+			int got = walk_packet(t->walk, &src, &dst, &rule, &why);
+
+			if (got < 0)
+				return refuse(t->chain, rule, why);
+			t->wants[s * t->dst_count + d] = got;
+		}
+	}
+	return 0;
+}
+
+static bool covered(const struct cidrs *list, const struct cidr *cidr)
+{
+	for (size_t i = 0; i < list->count; i++)
+		if (cidr_covers(&list->items[i], cidr))
+			return true;
+	return false;
+}
+
+/* Does the longest prefix keep it? Nothing is masqueraded by default. */
+static bool dest_keeps(const struct import_family *family,
+		       const struct cidr *dst)
+{
+	const struct entry *best = NULL;
+
+	for (size_t i = 0; i < family->dest_count; i++) {
+		const struct entry *e = &family->dests[i];
+
+		if (cidr_covers(&e->cidr, dst) &&
+		    (!best || e->cidr.plen > best->cidr.plen))
+			best = e;
+	}
+	return best && best->keep;
+}
+
+/* Does the config so far do what is wanted, everywhere? */
+static bool is_exact(const struct table *t)
+{
+	const struct import_family *family = t->family;
+	bool *keeps = calloc(t->dst_count, sizeof(*keeps)), exact = keeps;
+
+	for (size_t d = 0; keeps && d < t->dst_count; d++) {
+		struct cidr dst = host(&t->dsts[d]);
+
+		keeps[d] = dest_keeps(family, &dst);
+	}
+	for (size_t s = 0; exact && s < t->src_count; s++) {
+		struct cidr src = host(&t->srcs[s]);
+		bool kept =
+			(family->pods.count && !covered(&family->pods, &src)) ||
+			covered(&family->keep_sources, &src);
+
+		for (size_t d = 0; d < t->dst_count; d++)
+			exact &= want(t, s, d) == WALK_ANY ||
+				 (want(t, s, d) == WALK_KEEP) ==
+					 (kept || keeps[d]);
+	}
+	free(keeps);
+	return exact;
+}
+
+/* The prefixes of the cells that are marked, as few as possible. */
+static int cover(const struct addr *bounds, const bool *marks, size_t count,
+		 struct cidr range, struct cidrs *out)
+{
+	struct cidr right = range;
+	size_t low = 0, marked = 0, cells = 0;
+
+	/* the cell that the range begins in, and those that begin in it */
+	while (low + 1 < count && addr_cmp(&bounds[low + 1], &range.addr) <= 0)
+		low++;
+	for (size_t i = low; i < count; i++) {
+		struct cidr at = host(&bounds[i]);
+
+		if (i > low && !cidr_covers(&range, &at))
+			break;
+		cells++;
+		marked += marks[i];
+	}
+	if (!marked)
+		return 0;
+	if (marked == cells)
+		return add_cidr(out, &range);
+	right.addr.a[range.plen / 32] |= htonl(0x80000000U >> range.plen % 32);
+	right.plen = ++range.plen;
+	return cover(bounds, marks, count, range, out)
+		       ?: cover(bounds, marks, count, right, out);
+}
+
+/* The one rule for sources that stands in the way of all sources alike. */
+static int refuse_source(const struct table *t, size_t src, size_t other,
+			 size_t dst)
+{
+	const struct chain_rule *rule = NULL, *found = NULL;
+	const size_t at[] = { src, other };
+	const char *why;
+
+	for (int i = 0; i < 2; i++) {
+		struct cidr from = host(&t->srcs[at[i]]);
+		struct cidr to = host(&t->dsts[dst]);
+
+		walk_packet(t->walk, &from, &to, &rule, &why);
+		for (size_t w = 2; rule && w < rule->count; w++)
+			if (!strcmp(rule->words[w], "-s"))
+				return refuse(
+					t->chain, rule,
+					"some sources have destinations of their own");
+		found = rule ?: found;
+	}
+	for (size_t i = 0; i < t->chain->jump_count; i++)
+		for (size_t w = 2; w < t->chain->jumps[i].count; w++)
+			if (!strcmp(t->chain->jumps[i].words[w], "-s"))
+				found = &t->chain->jumps[i];
+	return refuse(t->chain, found,
+		      "some sources have destinations of their own");
+}
+
+/* What is wanted of those sources for which anything is masqueraded. */
+static int merge_rows(const struct table *t, uint8_t *merged, bool *looked_at)
+{
+	size_t first = t->src_count;
+
+	for (size_t s = 0; s < t->src_count; s++) {
+		for (size_t d = 0; d < t->dst_count; d++)
+			looked_at[s] |= want(t, s, d) == WALK_MASQUERADE;
+		if (!looked_at[s])
+			continue;
+		for (size_t d = 0; d < t->dst_count; d++) {
+			enum walk_want w = want(t, s, d);
+
+			if (w != WALK_ANY && merged[d] != WALK_ANY &&
+			    w != merged[d])
+				return refuse_source(t, first, s, d);
+			if (w != WALK_ANY)
+				merged[d] = w;
+		}
+		first = first < t->src_count ? first : s;
+	}
+	if (first == t->src_count) /* nothing is masqueraded for anybody */
+		memset(merged, WALK_KEEP, t->dst_count);
+	/* others as well, where it makes no difference: fewer sources to name */
+	for (size_t s = 0; s < t->src_count; s++) {
+		bool same = true;
+
+		for (size_t d = 0; d < t->dst_count; d++)
+			same &= want(t, s, d) != WALK_KEEP ||
+				merged[d] != WALK_MASQUERADE;
+		looked_at[s] |= same;
+	}
+	return 0;
+}
+
+static int set_dests(struct table *t, const uint8_t *merged)
+{
+	const struct cidr all = everything(t->chain->family);
+	bool *marks = calloc(t->dst_count, sizeof(*marks));
+	struct cidrs lists[2] = {}; /* masqueraded, kept */
+	int err = marks ? 0 : -ENOMEM;
+	bool keep;
+
+	for (int k = 0; k < 2 && !err; k++) {
+		bool last = false;
+
+		for (size_t d = 0; d < t->dst_count; d++) {
+			if (merged[d] != WALK_ANY)
+				last = merged[d] == WALK_KEEP;
+			marks[d] = last == k;
+		}
+		err = cover(t->dsts, marks, t->dst_count, all, &lists[k]);
+	}
+	/* all is masqueraded unless kept, or kept unless masqueraded */
+	keep = lists[1].count <= lists[0].count + 1;
+	for (size_t i = 0; i < lists[keep].count && !err; i++)
+		err = add_dest(t->family, &lists[keep].items[i], keep);
+	if (!err && !keep)
+		err = add_dest(t->family, &all, true);
+	free(lists[0].items);
+	free(lists[1].items);
+	free(marks);
+	return err;
+}
+
+static int set_sources(struct table *t, bool *looked_at)
+{
+	const struct cidr all = everything(t->chain->family);
+	struct cidrs pods = {}, others = {};
+	int err = cover(t->srcs, looked_at, t->src_count, all, &pods);
+
+	for (size_t s = 0; s < t->src_count; s++)
+		looked_at[s] = !looked_at[s];
+	err = err ?: cover(t->srcs, looked_at, t->src_count, all, &others);
+	if (others.count > pods.count) {
+		t->family->pods = pods;
+		free(others.items);
+	} else {
+		t->family->keep_sources = others;
+		free(pods.items);
+	}
+	return err;
+}
+
+static int by_cells(struct table *t)
+{
+	uint8_t *merged = calloc(t->dst_count, sizeof(*merged));
+	bool *looked_at = calloc(t->src_count, sizeof(*looked_at));
+	int err = merged && looked_at ? 0 : -ENOMEM;
+
+	clear_family(t->family);
+	if (!err)
+		err = merge_rows(t, merged, looked_at);
+	if (!err)
+		err = set_dests(t, merged) ?: set_sources(t, looked_at);
+	free(merged);
+	free(looked_at);
+	return err;
+}
+
+static int add_table(struct import *import, const struct masq_chain *chain)
+{
+	struct table t = {
+		.import = import,
+		.family = &import->of[chain->family == 6],
+		.chain = chain,
+	};
+	int err = walk_new(chain, &t.walk) ?: walk_cells(&t) ?: by_rules(&t);
+
+	if (!err && !is_exact(&t))
+		err = by_cells(&t);
+	if (!err && !is_exact(&t)) {
+		log_error("%s: chain %s cannot be said in a config",
+			  chain->tool, chain->name);
+		err = -EINVAL;
+	}
+	import->has6 |= chain->family == 6;
+	walk_free(t.walk);
+	free(t.srcs);
+	free(t.dsts);
+	free(t.wants);
 	return err;
 }
 
@@ -208,11 +495,15 @@ static bool is_link_local(const struct cidr *cidr)
 
 static void write_dests(FILE *file, const struct import *import, bool keep)
 {
+	const struct import_family *of = import->of;
 	char text[CIDR_STRLEN];
 	size_t count = 0;
 
-	for (size_t i = 0; i < import->dest_count; i++) {
-		const struct entry *e = &import->dests[i];
+	for (size_t i = 0; i < of[0].dest_count + of[1].dest_count; i++) {
+		const struct entry *e =
+			i < of[0].dest_count
+				? &of[0].dests[i]
+				: &of[1].dests[i - of[0].dest_count];
 
 		/* the flags say it, and do not mind if it is said twice */
 		if (e->keep != keep || (keep && is_link_local(&e->cidr)))
@@ -230,24 +521,33 @@ static void write_dests(FILE *file, const struct import *import, bool keep)
 		fprintf(file, "cidrLimit: %zu\n", count);
 }
 
-static void write_cidrs(FILE *file, const char *key, const struct cidr *cidrs,
-			size_t count)
+static void write_cidrs(FILE *file, const char *key, const struct cidrs *four,
+			const struct cidrs *six)
 {
 	char text[CIDR_STRLEN];
 
-	if (count)
+	if (four->count + six->count)
 		fprintf(file, "%s:\n", key);
-	for (size_t i = 0; i < count; i++)
+	for (size_t i = 0; i < four->count + six->count; i++)
 		fprintf(file, "  - \"%s\"\n",
-			cidr_format(&cidrs[i], text, sizeof(text)));
+			cidr_format(i < four->count
+					    ? &four->items[i]
+					    : &six->items[i - four->count],
+				    text, sizeof(text)));
 }
 
-static bool has_link_local(const struct import *import, const char *text)
+/* All of it is kept: then a flag may say so, too. */
+static bool keeps_all(const struct import_family *family, const char *text)
 {
-	for (size_t i = 0; i < import->dest_count; i++)
-		if (import->dests[i].keep && is(&import->dests[i].cidr, text))
-			return true;
-	return false;
+	struct cidr range;
+
+	if (cidr_parse(text, &range, NULL, 0) || !dest_keeps(family, &range))
+		return false;
+	for (size_t i = 0; i < family->dest_count; i++)
+		if (!family->dests[i].keep &&
+		    cidr_covers(&range, &family->dests[i].cidr))
+			return false;
+	return true;
 }
 
 static int by_port(const void *a, const void *b)
@@ -293,49 +593,51 @@ static void write_ports(FILE *file, struct import *import)
 static void write_config(FILE *file, const struct masq_chains *chains,
 			 struct import *import)
 {
+	const struct import_family *of = import->of;
+	bool has4 = false;
+
 	for (size_t i = 0; i < chains->count; i++)
 		fprintf(file, "# from chain %s of %s%s\n",
 			chains->items[i].name, chains->items[i].tool,
 			chains->items[i].jump_count
 				? ""
 				: ", to which nothing jumps");
+	for (size_t i = 0; i < chains->count; i++)
+		has4 |= chains->items[i].family == 4;
+	if (!has4)
+		fprintf(file, "# there is none of IPv4 that packets get to:"
+			      " nothing of it is masqueraded\n");
 	write_dests(file, import, true);
 	write_dests(file, import, false);
-	write_cidrs(file, "nonMasqueradeSrcCIDRs", import->keep_sources,
-		    import->keep_source_count);
-	write_cidrs(file, "podCIDRs", import->pods, import->pod_count);
+	write_cidrs(file, "nonMasqueradeSrcCIDRs", &of[0].keep_sources,
+		    &of[1].keep_sources);
+	write_cidrs(file, "podCIDRs", &of[0].pods, &of[1].pods);
 	fprintf(file, "masqLinkLocal: %s\n",
-		has_link_local(import, LINK_LOCAL4) ? "false" : "true");
-	if (import->ended[1])
+		keeps_all(&of[0], LINK_LOCAL4) ? "false" : "true");
+	if (import->has6)
 		fprintf(file, "masqLinkLocalIPv6: %s\nenableIPv6: true\n",
-			has_link_local(import, LINK_LOCAL6) ? "false" : "true");
+			keeps_all(&of[1], LINK_LOCAL6) ? "false" : "true");
 	write_ports(file, import);
 }
 
 int masq_chains_config(const struct masq_chains *chains, char **text,
 		       struct config **config)
 {
+	const struct cidr four = everything(4);
 	struct import import = {};
+	bool has4 = false;
 	size_t length;
 	char err[512];
 	FILE *file;
 	int ret = 0;
 
 	for (size_t i = 0; i < chains->count && !ret; i++) {
-		const struct masq_chain *chain = &chains->items[i];
-
-		ret = add_jumps(&import, chain);
-		for (size_t r = 0; r < chain->rule_count && !ret; r++)
-			ret = add_rule(&import, chain, &chain->rules[r]);
-		if (!ret && !import.ended[chain->family == 6] &&
-		    !import.port_count) {
-			log_error("%s: chain %s has no MASQUERADE for "
-				  "everything else: a config always has",
-				  chain->tool, chain->name);
-			ret = -EINVAL;
-		}
-		import.ended[chain->family == 6] = true;
+		ret = add_table(&import, &chains->items[i]);
+		has4 |= chains->items[i].family == 4;
 	}
+	/* a config always has IPv4: this chain leaves it alone */
+	if (!ret && !has4)
+		ret = add_dest(&import.of[0], &four, true);
 	file = ret ? NULL : open_memstream(text, &length);
 	if (file) {
 		write_config(file, chains, &import);
@@ -347,8 +649,7 @@ int masq_chains_config(const struct masq_chains *chains, char **text,
 	} else if (!ret) {
 		ret = -ENOMEM;
 	}
-	free(import.dests);
-	free(import.keep_sources);
-	free(import.pods);
+	clear_family(&import.of[0]);
+	clear_family(&import.of[1]);
 	return ret;
 }

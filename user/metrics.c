@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "counters.h"
+#include "due.h"
 #include "flows.h"
 #include "metrics.h"
 #include "out.h"
@@ -429,12 +430,23 @@ void metrics_write(FILE *f, const struct metrics *m,
 		    "Is a policy in force that its file does not say, because "
 		    "the file is broken or gone?",
 		    state->stale);
+	help(f, "agent_due", "gauge",
+	     "Has the agent something to do that has failed and is tried "
+	     "again? config: a policy to be put into force, interfaces: hooks "
+	     "or addresses, listen: to serve this, follow, netlink: to be "
+	     "told of changes.");
+	for (int kind = 0; kind < MASQ_DUE_MAX; kind++)
+		fprintf(f, "masqbpf_agent_due{reason=\"%s\"} %d\n",
+			due_name(kind), state->due >> kind & 1);
 	write_uplinks(f, state);
-	if (state->foreign_nat >= 0)
-		write_gauge(f, "foreign_nat_detected",
-			    "Rules of others that translate pod traffic as "
-			    "well.",
-			    state->foreign_nat);
+	help(f, "foreign_nat_detected", "gauge",
+	     "Rules of others that translate pod traffic as well; NaN: they "
+	     "could not be read.");
+	if (state->foreign_nat < 0)
+		fputs("masqbpf_foreign_nat_detected NaN\n", f);
+	else
+		fprintf(f, "masqbpf_foreign_nat_detected %d\n",
+			state->foreign_nat);
 	help(f, "build_info", "gauge", "The version that tells this.");
 	fputs("masqbpf_build_info{version=\"" MASQ_VERSION "\"} 1\n", f);
 }

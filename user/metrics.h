@@ -31,7 +31,9 @@ struct metrics_state {
 	bool reload_ok; /* the last attempt to read the config */
 	double reload_time; /* of the last success, seconds since 1970 */
 	bool stale; /* a policy is in force that its file does not say */
-	int foreign_nat; /* other translators found; -1: nobody has looked */
+	uint32_t
+		due; /* bits by enum masq_due_kind: what an agent tries again */
+	int foreign_nat; /* other translators found; -1: not known */
 	const struct metrics_uplink *uplinks;
 	size_t uplink_count;
 };

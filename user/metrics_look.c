@@ -8,6 +8,7 @@
 #include <string.h>
 #include "config_look.h"
 #include "doctor.h"
+#include "due.h"
 #include "hook.h"
 #include "metrics.h"
 #include "netdev.h"
@@ -61,7 +62,7 @@ static int look_at_uplinks(struct instance *instance,
 		if (!link) {
 			struct masq_iface iface;
 
-			if (node_uplink(instance, ifindexes[i], &iface))
+			if (node_uplink(instance, ifindexes[i], &iface) > 0)
 				snprintf(uplinks[i].name,
 					 sizeof(uplinks[i].name), "%.*s",
 					 (int)sizeof(iface.name), iface.name);
@@ -96,10 +97,23 @@ static int look_for_foreign(struct instance *instance,
 	return 0;
 }
 
+static int look_for_due(const struct instance *instance,
+			struct metrics_state *state)
+{
+	struct masq_due due;
+	double seconds;
+
+	for (int kind = 0; kind < MASQ_DUE_MAX; kind++)
+		if (due_read(instance, kind, &due, &seconds))
+			state->due |= 1U << kind;
+	return 0;
+}
+
 int metrics_look(struct instance *instance, struct metrics_state *state)
 {
 	*state = (struct metrics_state){ .foreign_nat = -1 };
 	return look_at_config(instance, state)
 		       ?: look_at_uplinks(instance, state)
+		       ?: look_for_due(instance, state)
 		       ?: look_for_foreign(instance, state);
 }

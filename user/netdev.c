@@ -11,6 +11,7 @@
 #include <net/if_arp.h>
 #include <libmnl/libmnl.h>
 #include <linux/if_addr.h>
+#include <linux/nexthop.h>
 #include <linux/rtnetlink.h>
 #include "netdev.h"
 #include "netlink.h"
@@ -224,11 +225,29 @@ static int addr_message(const struct nlmsghdr *message, void *data)
 	return 0;
 }
 
+/* RTA_VIA: a gateway of another family than the route's (RFC 8950). */
+static void read_via(const struct nlattr *attr, struct addr *out)
+{
+	const struct rtvia *via = mnl_attr_get_payload(attr);
+	size_t length = mnl_attr_get_payload_len(attr);
+
+	if (length < sizeof(*via))
+		return;
+	length -= sizeof(*via);
+	if (via->rtvia_family == AF_INET
+		    ? length < 4
+		    : via->rtvia_family != AF_INET6 || length < 16)
+		return;
+	memset(out, 0, sizeof(*out));
+	out->family = via->rtvia_family == AF_INET ? 4 : 6;
+	memcpy(out->a, via->rtvia_addr, out->family == 4 ? 4 : 16);
+}
+
 static int add_route(struct netdev *netdev, const struct netdev_route *route)
 {
 	struct netdev_route *r;
 
-	if (!route->ifindex)
+	if (!route->ifindex && !route->nexthop)
 		return 0;
 	r = grow(&netdev->routes, &netdev->route_count, sizeof(*r));
 	if (!r)
@@ -248,12 +267,14 @@ static int add_multipath(struct netdev *netdev, struct netdev_route *route,
 	while (!err && RTNH_OK(hop, left)) {
 		route->ifindex = hop->rtnh_ifindex;
 		route->gateway = (struct addr){};
-		mnl_attr_for_each_payload(
-			(void *)RTNH_DATA(hop),
-			hop->rtnh_len -
-				sizeof(*hop)) if (mnl_attr_get_type(attr) ==
-						  RTA_GATEWAY)
-			read_addr(attr, af, &route->gateway);
+		mnl_attr_for_each_payload((void *)RTNH_DATA(hop),
+					  hop->rtnh_len - sizeof(*hop))
+		{
+			if (mnl_attr_get_type(attr) == RTA_GATEWAY)
+				read_addr(attr, af, &route->gateway);
+			else if (mnl_attr_get_type(attr) == RTA_VIA)
+				read_via(attr, &route->gateway);
+		}
 		err = add_route(netdev, route);
 		left -= RTNH_ALIGN(hop->rtnh_len);
 		hop = RTNH_NEXT(hop);
@@ -286,6 +307,12 @@ static int route_message(const struct nlmsghdr *message, void *data)
 		case RTA_GATEWAY:
 			read_addr(attr, af, &route.gateway);
 			break;
+		case RTA_VIA:
+			read_via(attr, &route.gateway);
+			break;
+		case RTA_NH_ID:
+			route.nexthop = netlink_u32(attr);
+			break;
 		case RTA_PREFSRC:
 			read_addr(attr, af, &route.prefsrc);
 			break;
@@ -300,9 +327,143 @@ static int route_message(const struct nlmsghdr *message, void *data)
 			break;
 		}
 	}
+	/* with nexthop_compat_mode the kernel says what the object says */
+	if (multipath || route.ifindex)
+		route.nexthop = 0;
 	if (multipath)
 		return add_multipath(data, &route, multipath, af);
 	return add_route(data, &route);
+}
+
+/* --- next hops as objects of their own --------------------------------- */
+
+struct nexthop {
+	uint32_t id;
+	uint32_t member; /* of a group, which has an entry for each; 0: none */
+	uint32_t ifindex;
+	struct addr gateway;
+};
+
+struct nexthops {
+	struct nexthop *items;
+	size_t count;
+};
+
+static int add_nexthop(struct nexthops *hops, const struct nexthop *hop)
+{
+	struct nexthop *new = grow(&hops->items, &hops->count, sizeof(*new));
+
+	if (!new)
+		return -ENOMEM;
+	*new = *hop;
+	return 0;
+}
+
+static int nexthop_message(const struct nlmsghdr *message, void *data)
+{
+	const struct nhmsg *info = mnl_nlmsg_get_payload(message);
+	const struct nlattr *group = NULL, *attr;
+	struct nexthop hop = {};
+	int err = 0;
+
+	mnl_attr_for_each(attr, message, sizeof(*info))
+	{
+		switch (mnl_attr_get_type(attr) & NLA_TYPE_MASK) {
+		case NHA_ID:
+			hop.id = netlink_u32(attr);
+			break;
+		case NHA_OIF:
+			hop.ifindex = netlink_u32(attr);
+			break;
+		case NHA_GATEWAY:
+			if (info->nh_family == AF_INET ||
+			    info->nh_family == AF_INET6)
+				read_addr(attr, info->nh_family, &hop.gateway);
+			break;
+		case NHA_GROUP:
+			group = attr;
+			break;
+		}
+	}
+	if (!group)
+		return add_nexthop(data, &hop);
+	for (size_t i = 0; !err && (i + 1) * sizeof(struct nexthop_grp) <=
+					   mnl_attr_get_payload_len(group);
+	     i++) {
+		const struct nexthop_grp *members = mnl_attr_get_payload(group);
+
+		hop.member = members[i].id;
+		err = add_nexthop(data, &hop);
+	}
+	return err;
+}
+
+static void begin_nexthops(void *data)
+{
+	((struct nexthops *)data)->count = 0;
+}
+
+/* One route for each way that the object leads; *found: it is there. */
+static int resolve(struct netdev *netdev, struct netdev_route route,
+		   const struct nexthops *hops, uint32_t id, bool in_group,
+		   bool *found)
+{
+	int err = 0;
+
+	for (size_t i = 0; i < hops->count && !err; i++) {
+		const struct nexthop *hop = &hops->items[i];
+
+		if (hop->id != id)
+			continue;
+		*found = true;
+		if (hop->member && !in_group) {
+			err = resolve(netdev, route, hops, hop->member, true,
+				      found);
+			continue;
+		}
+		route.ifindex = hop->ifindex;
+		route.gateway = hop->gateway;
+		/* a black hole has no interface */
+		if (hop->ifindex)
+			err = add_route(netdev, &route);
+	}
+	return err;
+}
+
+/*
+ * Routes that only name an object become the routes that they mean. 1: an
+ * object was not there; the routes may have changed since they were read.
+ */
+static int resolve_nexthops(struct netdev *netdev)
+{
+	const struct nhmsg request = { .nh_family = AF_UNSPEC };
+	struct nexthops hops = {};
+	size_t count = netdev->route_count, kept = 0;
+	bool missing = false;
+	int err;
+
+	for (size_t i = 0; i < count; i++)
+		missing |= netdev->routes[i].nexthop != 0;
+	if (!missing)
+		return 0;
+	missing = false;
+	err = netlink_dump(RTM_GETNEXTHOP, &request, sizeof(request),
+			   nexthop_message, begin_nexthops, &hops);
+	for (size_t i = 0; i < count && !err; i++) {
+		const struct netdev_route route = netdev->routes[i];
+		bool found = !route.nexthop;
+
+		if (!found)
+			err = resolve(netdev, route, &hops, route.nexthop,
+				      false, &found);
+		missing |= !found;
+	}
+	for (size_t i = 0; i < netdev->route_count; i++)
+		if (netdev->routes[i].ifindex)
+			netdev->routes[kept++] = netdev->routes[i];
+	netdev->route_count = kept;
+	free(hops.items);
+	return err ?: missing;
 }
 
 static void begin_links(void *data)
@@ -348,9 +509,14 @@ int netdev_read(struct netdev **out)
 	if (err)
 		goto out;
 	what = "routes";
-	err = netlink_dump(RTM_GETROUTE, &route, sizeof(route), route_message,
-			   begin_routes, netdev);
-	if (err)
+	for (int i = 0; i < DUMP_TRIES; i++) {
+		err = netlink_dump(RTM_GETROUTE, &route, sizeof(route),
+				   route_message, begin_routes, netdev)
+			      ?: resolve_nexthops(netdev);
+		if (err <= 0)
+			break;
+	}
+	if (err < 0)
 		goto out;
 	if (netdev->link_count)
 		qsort(netdev->links, netdev->link_count,

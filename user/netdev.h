@@ -37,10 +37,11 @@ struct netdev_addr {
 struct netdev_route {
 	struct cidr dst;
 	uint32_t ifindex;
-	struct addr gateway; /* family 0: on the link */
+	struct addr gateway; /* of any family; family 0: on the link */
 	struct addr prefsrc; /* family 0: not given */
 	uint32_t table;
 	uint32_t metric;
+	uint32_t nexthop; /* the object that says where to; 0: the route does */
 };
 
 /* All of it at one moment (links by ifindex, addresses in kernel order). */

@@ -5,6 +5,23 @@
 #include <sys/socket.h>
 #include "netlink.h"
 
+/*
+ * libmnl ends at the first message of an inconsistent dump. All of it is read
+ * here, and said at the end: what is told is true even so.
+ */
+static bool was_interrupted(void *buf, int length)
+{
+	struct nlmsghdr *message = buf;
+	bool interrupted = false;
+
+	for (; mnl_nlmsg_ok(message, length);
+	     message = mnl_nlmsg_next(message, &length)) {
+		interrupted |= message->nlmsg_flags & NLM_F_DUMP_INTR;
+		message->nlmsg_flags &= ~NLM_F_DUMP_INTR;
+	}
+	return interrupted;
+}
+
 int netlink_all(int bus, uint16_t type, const void *head, size_t length,
 		mnl_cb_t each, void *data)
 {
@@ -12,6 +29,7 @@ int netlink_all(int bus, uint16_t type, const void *head, size_t length,
 	static char buf[65536];
 	struct nlmsghdr *request;
 	uint32_t sequence = 1;
+	bool interrupted = false;
 	ssize_t got;
 	int ret = -1, err;
 
@@ -30,13 +48,15 @@ int netlink_all(int bus, uint16_t type, const void *head, size_t length,
 				errno = EBADMSG;
 				got = -1;
 			}
+			if (got >= 0)
+				interrupted |= was_interrupted(buf, got);
 			ret = got < 0 ? -1
 				      : mnl_cb_run(
 						buf, got, sequence,
 						mnl_socket_get_portid(socket),
 						each, data);
 		} while (ret > 0);
-	err = ret < 0 ? -errno : 0;
+	err = ret < 0 ? -errno : interrupted ? -EINTR : 0;
 	mnl_socket_close(socket);
 	return err;
 }

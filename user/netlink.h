@@ -10,7 +10,8 @@
 
 /*
  * Calls `each` (MNL_CB_*; it sets errno for MNL_CB_ERROR) for every message of
- * the answer. 0 or -errno. Not for rtnetlink, whose dumps may have to be begun
+ * the answer. 0 or -errno; -EINTR: all of it has been told, but things changed
+ * meanwhile, so that something may be missing. Not for rtnetlink, whose dumps may have to be begun
  * anew: netlink_dump in netdev.h.
  */
 int netlink_all(int bus, uint16_t type, const void *head, size_t length,

@@ -138,11 +138,15 @@ void node_uplink_now(const struct netdev *netdev, uint32_t ifindex,
 		memcpy(out->addr6, addr.a, sizeof(out->addr6));
 }
 
-bool node_uplink(const struct instance *instance, uint32_t ifindex,
-		 struct masq_iface *out)
+int node_uplink(const struct instance *instance, uint32_t ifindex,
+		struct masq_iface *out)
 {
-	return !bpf_map_lookup_elem(instance->map[MAP_masq_ifaces], &ifindex,
-				    out);
+	int err = bpf_map_lookup_elem(instance->map[MAP_masq_ifaces], &ifindex,
+				      out);
+
+	if (err == -ENOENT)
+		return 0;
+	return err ? say("masq_ifaces", "look an uplink up", err) : 1;
 }
 
 int node_add_uplink(struct instance *instance, const struct netdev *netdev,
@@ -153,7 +157,10 @@ int node_add_uplink(struct instance *instance, const struct netdev *netdev,
 
 	node_uplink_now(netdev, link->ifindex, &iface);
 	snprintf(iface.name, sizeof(iface.name), "%s", link->name);
-	if (node_uplink(instance, link->ifindex, &old))
+	err = node_uplink(instance, link->ifindex, &old);
+	if (err < 0)
+		return err;
+	if (err)
 		iface.uplink = old.uplink; /* fastpath.c's */
 	err = bpf_map_update_elem(instance->map[MAP_masq_ifaces],
 				  &link->ifindex, &iface, BPF_ANY);
@@ -169,6 +176,10 @@ int node_del_uplink(struct instance *instance, uint32_t ifindex)
 {
 	int err = bpf_map_delete_elem(instance->map[MAP_masq_ifaces], &ifindex);
 
+	/* back again, it takes over what flows there by then */
+	if (!err || err == -ENOENT)
+		err = bpf_map_delete_elem(instance->map[MAP_masq_seeded],
+					  &ifindex);
 	return say("masq_ifaces", "delete the uplink",
 		   err == -ENOENT ? 0 : err);
 }

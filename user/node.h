@@ -27,9 +27,9 @@ int node_del_uplink(struct instance *instance, uint32_t ifindex);
 /* ifindexes of all uplinks, ascending; the caller frees *out. */
 int node_uplinks(const struct instance *instance, uint32_t **out,
 		 size_t *count);
-/* What the map says of one; false: no uplink. */
-bool node_uplink(const struct instance *instance, uint32_t ifindex,
-		 struct masq_iface *out);
+/* What the map says of one: 1; 0: it is no uplink; -errno, printed. */
+int node_uplink(const struct instance *instance, uint32_t ifindex,
+		struct masq_iface *out);
 /* What it should say. */
 void node_uplink_now(const struct netdev *netdev, uint32_t ifindex,
 		     struct masq_iface *out);

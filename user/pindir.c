@@ -12,17 +12,18 @@
 #include <inttypes.h>
 #include <limits.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 #include <linux/magic.h>
-#include <sys/file.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <sys/sysmacros.h>
 #include "caps.h"
+#include "lock.h"
 #include "out.h"
 #include "pindir.h"
 
@@ -31,9 +32,13 @@
 /* A fixed number since Linux 3.8: PROC_PID_INIT_INO of proc_ns.h. */
 #define INIT_PID_NS 0xeffffffcU
 
-/* A lock is held for milliseconds; who holds it so long hangs. */
-#define LOCK_WAIT_MS 20000
-#define LOCK_POLL_MS 20
+/*
+ * A lock is held for milliseconds; for longer only where an attach takes over
+ * very many flows, and by who hangs.
+ */
+#define READ_WAIT_MS   1000
+#define WRITE_WAIT_MS  20000
+#define PATIENT_SAY_MS 10000
 
 /* --- namespaces -------------------------------------------------------- */
 
@@ -253,6 +258,24 @@ static int make_path(const char *path)
 	}
 }
 
+/*
+ * Where a bpffs is mounted all tools have their pins. Its root has the first
+ * inode, as simple_fill_super makes it; a directory of it that is mounted by
+ * itself, as into a container, has another.
+ */
+static int check_no_root(const char *path, int fd, const struct stat *st)
+{
+	struct stat above;
+
+	if (st->st_ino != 1 || fstatat(fd, "..", &above, 0) ||
+	    above.st_dev == st->st_dev)
+		return 0;
+	log_error(
+		"%s: is the root of a bpffs, where others have their pins: choose a directory below it, as %s/masqbpf",
+		path, path);
+	return -EINVAL;
+}
+
 /* Others could have put pins of theirs into a directory that they may write. */
 static int check_trust(const char *path, const struct stat *st)
 {
@@ -269,28 +292,59 @@ static int check_trust(const char *path, const struct stat *st)
 	return 0;
 }
 
-static int lock(const char *path, int fd, bool exclusive)
+/* Nothing has been begun: who wants to end while he waits may. */
+static int wait_for_lock(int fd, uint64_t limit_ms)
 {
-	int operation = (exclusive ? LOCK_EX : LOCK_SH) | LOCK_NB;
+	sigset_t ends, old;
+	int err;
 
-	for (int waited = 0; flock(fd, operation); waited += LOCK_POLL_MS) {
-		int err = -errno;
-
-		if (err != -EWOULDBLOCK && err != -EINTR) {
-			log_error("%s: cannot lock: %s", path, strerror(-err));
-			return err;
-		}
-		if (waited >= LOCK_WAIT_MS) {
-			log_error("%s: locked by another masqbpf for %d s",
-				  path, LOCK_WAIT_MS / 1000);
-			return -EBUSY;
-		}
-		usleep(LOCK_POLL_MS * 1000);
-	}
-	return 0;
+	sigemptyset(&ends);
+	sigaddset(&ends, SIGHUP);
+	sigaddset(&ends, SIGINT);
+	sigaddset(&ends, SIGTERM);
+	sigprocmask(SIG_UNBLOCK, &ends, &old);
+	err = lock_take(fd, limit_ms);
+	sigprocmask(SIG_SETMASK, &old, NULL);
+	return err;
 }
 
-int pindir_open(const char *path, bool make, bool exclusive)
+static int lock(const char *path, int fd, enum pindir_use use)
+{
+	const uint64_t limits[] = { [PINDIR_READ] = READ_WAIT_MS,
+				    [PINDIR_WRITE] = WRITE_WAIT_MS,
+				    [PINDIR_PATIENT] = PATIENT_SAY_MS };
+	char holder[64], text[256];
+	int err = lock_take(fd, 0);
+
+	if (err == -EBUSY && use != PINDIR_READ) {
+		snprintf(text, sizeof(text), "%s: locked by %s: waiting", path,
+			 lock_holder(fd, holder, sizeof(holder)));
+		log_transient(text);
+	}
+	/* one wait, for each new one is at the end of the queue */
+	while (err == -EBUSY &&
+	       (err = wait_for_lock(fd, limits[use])) == -EBUSY) {
+		lock_holder(fd, holder, sizeof(holder));
+		if (use == PINDIR_READ) {
+			log_debug("%s: locked by %s: looked at without the "
+				  "lock",
+				  path, holder);
+			return 0;
+		}
+		if (use == PINDIR_WRITE) {
+			log_error("%s: locked by %s for %d s", path, holder,
+				  WRITE_WAIT_MS / 1000);
+			return err;
+		}
+		log_info("%s: locked by %s: waiting", path, holder);
+	}
+	log_transient(NULL);
+	if (err)
+		log_error("%s: cannot lock: %s", path, strerror(-err));
+	return err;
+}
+
+int pindir_open(const char *path, bool make, enum pindir_use use)
 {
 	struct stat opened, named;
 	int fd, err;
@@ -320,15 +374,29 @@ int pindir_open(const char *path, bool make, bool exclusive)
 					  strerror(-err));
 			return err;
 		}
-		err = fstat(fd, &opened) ? -errno : check_trust(path, &opened);
+		if (fstat(fd, &opened)) {
+			err = -errno;
+			log_error("%s: cannot look at it: %s", path,
+				  strerror(-err));
+			break;
+		}
+		err = check_no_root(path, fd, &opened);
 		if (!err)
-			err = lock(path, fd, exclusive);
+			err = check_trust(path, &opened);
+		if (!err)
+			err = lock(path, fd, use);
 		if (err)
 			break;
 		/* while we waited, a detach may have removed what we locked */
-		if (!stat(path, &named) && named.st_ino == opened.st_ino &&
+		err = stat(path, &named) ? -errno : 0;
+		if (!err && named.st_ino == opened.st_ino &&
 		    named.st_dev == opened.st_dev)
 			return fd;
+		if (err && err != -ENOENT) {
+			log_error("%s: cannot look at it: %s", path,
+				  strerror(-err));
+			break;
+		}
 		close(fd);
 	}
 	close(fd);

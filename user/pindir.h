@@ -10,13 +10,25 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* What the lock is for, and so how long it is waited for. */
+enum pindir_use {
+	/*
+	 * To open pins, and then let go of it. Who holds it longer than a
+	 * moment is past making or removing pins: then without it.
+	 */
+	PINDIR_READ,
+	PINDIR_WRITE, /* 20 s, then -EBUSY */
+	PINDIR_PATIENT, /* a service, that has to be there in the end */
+};
+
 /*
- * Opens DIR and locks it. make: a bpffs is mounted (contract.md says where)
- * and the directory is made, 0700, when they are absent. Returns the locked
- * descriptor or -errno; the error has been printed, except for -ENOENT,
- * which only comes back without make.
+ * Opens DIR and locks it; those who wait are served in turn, and Ctrl-C ends
+ * a wait. make: a bpffs is mounted (contract.md says where) and the directory
+ * is made, 0700, when they are absent. Returns the locked descriptor or
+ * -errno; the error has been printed, except for -ENOENT, which only comes
+ * back without make and only where there is no such directory.
  */
-int pindir_open(const char *path, bool make, bool exclusive);
+int pindir_open(const char *path, bool make, enum pindir_use use);
 
 /* The inode of our network namespace; 0 when /proc does not tell. */
 uint64_t netns_self(void);

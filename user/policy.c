@@ -208,6 +208,24 @@ uint16_t policy_snat_number(struct policy *policy, const struct addr *addr)
 	return i + 1;
 }
 
+/* Their destinations to be searched as prefixes are, `line` is the index. */
+static int list_choices(const struct config *config, struct policy *out)
+{
+	int err = 0;
+
+	for (size_t i = 0; i < config->snat_count && !err; i++) {
+		const struct policy_entry entry = {
+			.cidr = config->snat[i].dest,
+			.list = MASQ_L_DST,
+			.line = i,
+		};
+
+		err = policy_append(out, &entry);
+	}
+	policy_sort(out);
+	return err;
+}
+
 /*
  * The source address of each masqueraded prefix: the choice with the longest
  * destination that covers it. A choice for a range inside a masqueraded
@@ -215,6 +233,7 @@ uint16_t policy_snat_number(struct policy *policy, const struct addr *addr)
  */
 static int choose_snat(struct policy *policy, const struct config *config)
 {
+	struct policy choices = {};
 	size_t listed = policy->count;
 	int err;
 
@@ -245,24 +264,21 @@ static int choose_snat(struct policy *policy, const struct config *config)
 	}
 	policy_sort(policy);
 
-	for (size_t i = 0; i < policy->count; i++) {
+	err = list_choices(config, &choices);
+	for (size_t i = 0; i < policy->count && !err; i++) {
 		struct policy_entry *entry = &policy->entries[i];
-		const struct config_snat *best = NULL;
+		const struct policy_entry *best;
 
 		if (entry->list != MASQ_L_DST ||
 		    entry->action != MASQ_MASQUERADE)
 			continue;
-		for (size_t k = 0; k < config->snat_count; k++) {
-			const struct config_snat *choice = &config->snat[k];
-
-			if (cidr_covers(&choice->dest, &entry->cidr) &&
-			    (!best || choice->dest.plen > best->dest.plen))
-				best = choice;
-		}
+		best = policy_match(&choices, &entry->cidr);
 		if (best)
-			entry->snat = policy_snat_number(policy, &best->addr);
+			entry->snat = policy_snat_number(
+				policy, &config->snat[best->line].addr);
 	}
-	return 0;
+	free(choices.entries);
+	return err;
 }
 
 /* The path as it will still be right from another directory. */

@@ -118,7 +118,7 @@ static int read_snat(const struct instance *instance,
 
 /*
  * The policy of one half. With the lock held it cannot change meanwhile; a
- * reader without one compares masq_active afterwards (policy_read).
+ * reader without one compares afterwards (policy_read).
  */
 static int read_half(struct instance *instance, uint32_t half,
 		     struct policy *policy)
@@ -170,20 +170,36 @@ static int read_half(struct instance *instance, uint32_t half,
 	return 0;
 }
 
+/* Readers hold no lock: has the half been in force, and whole, all the time? */
+static int still_in_force(const struct instance *instance, uint32_t half,
+			  const struct policy *policy, bool *same)
+{
+	struct masq_policy head;
+	uint32_t active;
+	int err = read_one(instance, MAP_masq_policy, half, &head)
+			  ?: read_one(instance, MAP_masq_active, 0, &active);
+
+	*same = !err && (active & 1) == half &&
+		head.generation == policy->head.generation;
+	return err;
+}
+
 int policy_read(struct instance *instance, struct policy **out)
 {
-	uint32_t before, after;
 	struct policy *policy;
+	uint32_t half;
+	bool same;
 	int err;
 
 	do {
 		policy = calloc(1, sizeof(*policy));
 		if (!policy)
 			return fail(-ENOMEM, "read");
-		err = read_one(instance, MAP_masq_active, 0, &before);
-		err = err ?: read_half(instance, before & 1, policy);
-		err = err ?: read_one(instance, MAP_masq_active, 0, &after);
-		if (!err && before == after) {
+		err = read_one(instance, MAP_masq_active, 0, &half);
+		half &= 1;
+		err = err ?: read_half(instance, half, policy);
+		err = err ?: still_in_force(instance, half, policy, &same);
+		if (!err && same) {
 			*out = policy;
 			return 0;
 		}

@@ -21,6 +21,8 @@
 #include "progress.h"
 #include "seed.h"
 
+#define STOP_EACH  256
+
 #define LOOPBACK   1 /* ifindex of lo, which all local addresses route to */
 
 #define ICMP_ECHO4 8
@@ -40,6 +42,9 @@ struct seed {
 	size_t room, used;
 	unsigned long made[MASQ_K_RESERVED + 1];
 	unsigned long no_room;
+	unsigned long seen;
+	bool (*stop)(void *data); /* asked every STOP_EACH entries; NULL */
+	void *stop_data;
 };
 
 /* --- where an address is ----------------------------------------------- */
@@ -85,6 +90,14 @@ static int make_places(struct seed *s)
 	return 0;
 }
 
+/* Who could not ask has no answer; the kernel's own are many. */
+static bool is_refusal(int err)
+{
+	return err == -ENOMEM || err == -ENOBUFS || err == -EMFILE ||
+	       err == -ENFILE || err == -EPERM || err == -EAGAIN ||
+	       err == -EINTR || err == -EIO || err == -EPROTONOSUPPORT;
+}
+
 /* The interface towards this address; each address is asked for once. */
 static int place(struct seed *s, const struct addr *addr, uint32_t *ifindex)
 {
@@ -95,9 +108,12 @@ static int place(struct seed *s, const struct addr *addr, uint32_t *ifindex)
 		return err;
 	p = find_place(s, addr);
 	if (!p->addr.family) {
+		err = netdev_route_to(addr, &p->ifindex);
+		if (is_refusal(err))
+			return err;
 		p->addr = *addr;
 		s->used++;
-		if (netdev_route_to(addr, &p->ifindex))
+		if (err)
 			p->ifindex = 0;
 	}
 	*ifindex = p->ifindex;
@@ -168,19 +184,26 @@ static bool make_key(const struct conntrack *ct, bool from_outside,
 	return true;
 }
 
-/* What the policy says of a flow that a pod opened; -1: it is none. */
+#define NO_ACTION -1
+
+/* What the policy says of a flow that a pod opened, or NO_ACTION. 0, -errno. */
 static int action_of(struct instance *instance, uint32_t ifindex,
-		     struct masq_ctl *ctl)
+		     struct masq_ctl *ctl, int *action)
 {
 	struct masq_ctl ask = *ctl;
+	int err;
 
 	ask.op = MASQ_CTL_EXPLAIN;
 	ask.ifindex = ifindex;
-	if (instance_ctl(instance, &ask) ||
-	    (ask.reason != MASQ_R_NONE && ask.reason != MASQ_R_NO_ADDRESS))
-		return -1;
+	*action = NO_ACTION;
+	err = instance_ctl(instance, &ask);
+	if (err) /* its own answer is that it is no packet of a pod */
+		return err == ask.error ? 0 : err;
+	if (ask.reason != MASQ_R_NONE && ask.reason != MASQ_R_NO_ADDRESS)
+		return 0;
 	ctl->prefix = ask.prefix;
-	return ask.action;
+	*action = ask.action;
+	return 0;
 }
 
 /*
@@ -188,14 +211,15 @@ static int action_of(struct instance *instance, uint32_t ifindex,
  * answered is no flow whose treatment works: it begins anew, as a hanging
  * connection does when the policy changes.
  */
-static bool is_kept(const struct seed *s, const struct conntrack *ct,
-		    struct masq_ctl *ctl)
+static int is_kept(const struct seed *s, const struct conntrack *ct,
+		   struct masq_ctl *ctl, bool *kept)
 {
-	int action = action_of(s->instance, s->ifindex, ctl);
+	int action, err = action_of(s->instance, s->ifindex, ctl, &action);
 
-	return action == MASQ_KEEP ||
-	       (action == MASQ_MASQUERADE && s->keep == SEED_KEEP_ALL &&
-		ct->status & IPS_SEEN_REPLY);
+	*kept = action == MASQ_KEEP ||
+		(action == MASQ_MASQUERADE && s->keep == SEED_KEEP_ALL &&
+		 ct->status & IPS_SEEN_REPLY);
+	return err;
 }
 
 static int seed_view(struct seed *s, const struct conntrack *ct,
@@ -205,6 +229,7 @@ static int seed_view(struct seed *s, const struct conntrack *ct,
 							   : &ct->reply;
 	struct masq_ctl ctl = { .prefix = MASQ_NO_PREFIX };
 	uint32_t inside, outside;
+	bool kept;
 	int err;
 
 	err = place(s, &tuple->src, &outside) ?: place(s, &tuple->dst, &inside);
@@ -224,8 +249,9 @@ static int seed_view(struct seed *s, const struct conntrack *ct,
 		ctl.kind = MASQ_K_INBOUND;
 	} else {
 		ctl.kind = MASQ_K_KEEP;
-		if (!is_kept(s, ct, &ctl))
-			return 0;
+		err = is_kept(s, ct, &ctl, &kept);
+		if (err || !kept)
+			return err;
 	}
 	ctl.op = MASQ_CTL_SEED;
 	ctl.state = state_of(ct);
@@ -244,6 +270,8 @@ static int seed_entry(void *data, const struct conntrack *ct)
 	struct seed *s = data;
 
 	progress_step(&s->progress);
+	if (s->stop && !(++s->seen % STOP_EACH) && s->stop(s->stop_data))
+		return -ECANCELED;
 	if (ct->status & IPS_DYING || !ct->timeout)
 		return 0;
 	return seed_view(s, ct, true) ?: seed_view(s, ct, false);
@@ -281,6 +309,7 @@ static bool is_ours(struct instance *instance, uint32_t ifindex,
 		    const struct conntrack *ct)
 {
 	struct masq_ctl ctl = {};
+	int action;
 
 	if (!make_key(ct, false, &ctl))
 		return false;
@@ -288,7 +317,8 @@ static bool is_ours(struct instance *instance, uint32_t ifindex,
 	case MASQ_K_FWD:
 		return true;
 	case 0:
-		return action_of(instance, ifindex, &ctl) == MASQ_MASQUERADE;
+		return !action_of(instance, ifindex, &ctl, &action) &&
+		       action == MASQ_MASQUERADE;
 	default:
 		return false;
 	}
@@ -386,19 +416,27 @@ long seed_translated(const uint32_t *ifindexes, size_t count)
 	return err == -ENOENT ? 0 : err ?: t.flows;
 }
 
-void seed_uplink(struct instance *instance, uint32_t ifindex,
-		 enum seed_keep keep)
+int seed_uplink(struct instance *instance, uint32_t ifindex,
+		enum seed_keep keep, bool (*stop)(void *data), void *data)
 {
 	struct seed s = { .instance = instance,
 			  .ifindex = ifindex,
-			  .keep = keep };
+			  .keep = keep,
+			  .stop = stop,
+			  .stop_data = data };
 	int err;
 
 	err = walk(&s.progress, "conntrack: taking over", seed_entry, &s);
-	if (err == -ENOENT)
+	if (err == -ENOENT) {
 		log_debug("conntrack: not in use: nothing to seed from");
+		err = 0;
+	} else if (err == -ECANCELED)
+		log_info("conntrack: taking over ended after %lu entries: the "
+			 "next attach makes it whole",
+			 s.seen);
 	else if (err)
-		log_warn("conntrack: cannot take over flows: %s",
+		log_warn("conntrack: cannot take over all flows: %s: the next "
+			 "attach tries again",
 			 caps_strerror(err, CAPS_NET_ADMIN));
 	else
 		log_debug("conntrack: taken over: %lu kept, %lu inbound, "
@@ -410,4 +448,5 @@ void seed_uplink(struct instance *instance, uint32_t ifindex,
 			 "maxFlows",
 			 s.no_room);
 	free(s.places);
+	return err;
 }

@@ -6,6 +6,7 @@
 #ifndef MASQ_SEED_H
 #define MASQ_SEED_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include "instance.h"
@@ -27,11 +28,12 @@ enum seed_keep {
  * netfilter's NAT uses. To be called between the hooks: with ingress in place
  * nothing that begins now is missed, and egress does not yet judge.
  *
- * Without conntrack there is nothing to do. An error is said and costs only
- * the flows that are not seeded, so there is none to return.
+ * Without conntrack there is nothing to do. `stop` (NULL: never) is asked now
+ * and then: true ends it with -ECANCELED. 0; -errno, printed: it is not whole,
+ * and may be called again, which makes what is missing.
  */
-void seed_uplink(struct instance *instance, uint32_t ifindex,
-		 enum seed_keep keep);
+int seed_uplink(struct instance *instance, uint32_t ifindex,
+		enum seed_keep keep, bool (*stop)(void *data), void *data);
 
 /*
  * Conntrack has seen the flows that we have translated as not translated. Its

@@ -56,8 +56,8 @@ static bool route_leads_out(struct policy *policy,
 		/* a pod's own route, as CNIs make it */
 		if (route->dst.plen == (ipv4 ? 32 : 128))
 			return false;
-		/* the subnet of the pods on a bridge */
-		if (!strcmp(link->kind, "bridge"))
+		/* the subnet of the pods on a bridge; not all the world */
+		if (!strcmp(link->kind, "bridge") && route->dst.plen)
 			return false;
 	}
 	return !is_everywhere(&route->dst) &&

@@ -143,6 +143,23 @@ broken_file() {
 	masq detach --all
 }
 
+empty_at_start() {
+	printf -- '---\n# nonMasqueradeCIDRs: [10.0.0.0/8]\n' >"$CONFIG"
+	agent --config "$CONFIG" eth0
+	lab_wait 20 lab_in node curl -s $URL/healthz
+	lab_wait 5 metric_is config_last_reload_successful 0
+	is "readyz" "$(lab_in node curl -s -o "$LAB_DIR/ready" \
+		-w '%{http_code}' $URL/readyz)" 503
+	grep -q 'nothing is set' "$LAB_DIR/ready"
+	metric_is config_generation 0
+	is "source" "$(source_now)" $POD # nothing is attached
+	config 10.0.0.0/8 >"$CONFIG"
+	soon metric_is config_generation 1
+	is "source" "$(source_now)" $NODE_ADDR
+	stop
+	masq detach --all
+}
+
 # manifest_caps: what it declares, as setpriv wants it, one a line
 manifest_caps() {
 	local comment='^$'
@@ -482,6 +499,59 @@ write() {
 	printf '%s\n' "$1" >"$CONFIG"
 }
 
+# Files that set nothing, each as an accident makes it.
+SETS_NOTHING=('' $'\n \n' '# nonMasqueradeCIDRs: [10.0.0.0/8]' '---' null '~'
+	'{}' $'# left by a template\n{}' $'---\n# words\n...'
+	$'---\n---\nnonMasqueradeCIDRs: [192.0.2.0/24]' '!!map {}'
+	$'\xef\xbb\xbf# words' 'nonMasqueradeCIDR: [192.0.2.0/24]'
+	'masqLinkLocal:' 'timeouts: {}'
+	$'config:\n  nonMasqueradeCIDRs: [192.0.2.0/24]'
+	$'apiVersion: v1\nkind: ConfigMap\ndata:\n  config: |\n    # words')
+
+# The policy stays with its exceptions; an alarm each time; its own file ends it.
+sets_nothing() {
+	local text before list good
+	good=$'nonMasqueradeCIDRs: [10.0.0.0/8]\nmasqueradeCIDRs: [10.9.0.0/16]'
+	printf '%s\n' "$good" >"$CONFIG"
+	soon keeps 10.0.0.0/8
+	list=$(masq cidr list --json | jq -c '[.prefixes[] | [.prefix, .action]]')
+	grep -q 10.9.0.0/16 <<<"$list"
+	before=$(metric config_generation)
+	for text in "${SETS_NOTHING[@]}"; do
+		printf '%s' "$text" >"$CONFIG"
+		lab_wait 10 metric_is config_stale 1 ||
+			fail "'$text': $(cat "$LOG")"
+		metric_is config_last_reload_successful 0
+		get /readyz | grep -q 'nothing is set' || fail "$(get /readyz)"
+		masq status | grep -q 'nothing is set' || fail "$(masq status)"
+		is "'$text'" "$(masq cidr list --json |
+			jq -c '[.prefixes[] | [.prefix, .action]]')" "$list"
+		is generation "$(metric config_generation)" "$before"
+		printf '%s\n' "$good" >"$CONFIG"
+		lab_wait 10 metric_is config_stale 0
+	done
+	is "generation at the end" "$(metric config_generation)" "$before"
+}
+
+# What is not given is said at every change.
+defaults_said() {
+	local text n
+	n=$(lines 'nonMasqueradeCIDRs is not given: the preset ip-masq-agent')
+	for text in 'masqLinkLocal: true' 'masqLinkLocal: false' 'cidrLimit: 5'; do
+		printf '%s\n' "$text" >"$CONFIG"
+		n=$((n + 1))
+		soon said_defaults $n
+		soon keeps 10.0.0.0/8 172.16.0.0/12 192.168.0.0/16
+	done
+	metric_is config_stale 0
+	config 10.0.0.0/8 >"$CONFIG"
+	soon keeps 10.0.0.0/8
+}
+
+said_defaults() {
+	[ "$(lines 'nonMasqueradeCIDRs is not given: the preset ip-masq-agent')" = "$1" ]
+}
+
 comes_back() {
 	local before
 	before=$(metric config_generation)
@@ -819,7 +889,8 @@ restart() {
 	[ "$(flows_total)" -ge $((before + 2)) ] ||
 		fail "flows counted: $before, then $(flows_total)"
 	metric_is config_generation "$(masq status --json | jq .generation)"
-	is "agents" "$(lab_in node ss -xlH | grep -c masqbpf-agent)" 1
+	is "locks of the guard" "$(grep -c "FLOCK.*:$(stat -c %i \
+		"$MASQBPF_PIN_DIR/agent") " /proc/locks)" 1
 }
 
 # A kill at whatever moment of starting.
@@ -976,6 +1047,7 @@ refused() { # PATTERN ARG...
 
 row "first start without a file: the preset, said aloud" no_file
 row "first start with a broken file: no policy, not ready" broken_file
+row "first start with a file that sets nothing: the same" empty_at_start
 config 10.0.0.0/8 >"$CONFIG"
 row "set-up under the manifest's capabilities" declared_caps
 row "each of these capabilities is needed" each_cap
@@ -993,6 +1065,8 @@ row "file: broken" alarm ':1:22: ' write 'nonMasqueradeCIDRs: [10.0.0.1/8]'
 row "file: emptied" alarm 'is empty' write ''
 row "file: gone" alarm 'is gone' rm "$CONFIG"
 row "file: is back" comes_back
+row "file: sets nothing" sets_nothing
+row "file: without the list: the defaults, said at every change" defaults_said
 row "file: a change that no event tells: the poll" by_poll
 row "file: kubelet swaps ..data" kubelet
 row "file: its directory is replaced" directory

@@ -180,6 +180,53 @@ config_file() {
 	health_is ok
 }
 
+# A file that sets nothing replaces nothing, whoever is asked to take it.
+sets_nothing() {
+	local file=$LAB_DIR/template.yaml text before status cmd
+	trap 'masq detach -q --all || true' EXIT
+	for text in '' '# words' --- null '{}' 'masqLinkLocal:'; do
+		printf '%s\n' "$text" >"$file"
+		[ "$text" = masqLinkLocal: ] && continue # the defaults, said
+		status=0
+		masq attach eth0 --config "$file" 2>"$LAB_DIR/err" || status=$?
+		is "first attach, '$text'" $status 2
+		is lines "$(wc -l <"$LAB_DIR/err")" 1
+		! masq status 2>/dev/null || fail "it attached"
+	done
+	printf '%s\n' 'nonMasqueradeCIDRs: [10.0.0.0/8]' \
+		'masqueradeCIDRs: [10.9.0.0/16]' >"$LAB_DIR/good.yaml"
+	masq attach -q eth0 --config "$LAB_DIR/good.yaml"
+	before=$(masq cidr list --json)
+	for text in '' '# words' --- null '~' '{}' $'# words\n--- {} # words' \
+		'nonMasqueradeCIDR: [192.0.2.0/24]' 'masqLinkLocal:'; do
+		printf '%s\n' "$text" >"$file"
+		for cmd in "reload --config $file" "plan $file" \
+			"attach eth0 --config $file"; do
+			status=0
+			# shellcheck disable=SC2086
+			masq $cmd >"$LAB_DIR/out" 2>"$LAB_DIR/err" || status=$?
+			is "$cmd, '$text'" $status 2
+			is stdout "$(cat "$LAB_DIR/out")" ""
+			is "errors of $cmd" "$(grep -vc ': warning: ' \
+				"$LAB_DIR/err")" 1
+			grep -q 'nothing is set' "$LAB_DIR/err" ||
+				fail "$(cat "$LAB_DIR/err")"
+			is "$cmd, '$text'" "$(masq cidr list --json)" "$before"
+		done
+	done
+	# other keys alone: ip-masq-agent's defaults, and that is said
+	echo 'masqLinkLocal: true' >"$file"
+	masq reload --config "$file" 2>"$LAB_DIR/err"
+	grep -q 'nonMasqueradeCIDRs is not given: the preset ip-masq-agent' \
+		"$LAB_DIR/err"
+	# of the file that is followed status says so
+	masq reload -q --config "$LAB_DIR/good.yaml"
+	echo '{}' >"$LAB_DIR/good.yaml"
+	config_says degraded 'is empty: nothing is set'
+	echo 'nonMasqueradeCIDRS_: []' >"$LAB_DIR/good.yaml"
+	config_says degraded 'nothing is set'
+}
+
 clsact_deleted() {
 	attached --hook tc
 	lab_in node tc qdisc del dev eth0 clsact
@@ -411,6 +458,7 @@ row "tc: filters whose pins are gone" orphans
 row "an interface is deleted and made again" new_device
 row "an interface is deleted and stays away" device_stays_away
 row "the config file changes, breaks, goes" config_file
+row "a file that sets nothing replaces nothing" sets_nothing
 row "tc: somebody deletes clsact" clsact_deleted
 row "tc: an ingress qdisc is no clsact" ingress_qdisc
 row "tc: somebody has our priority" priority_taken

@@ -23,8 +23,6 @@ contract='[.nonMasqueradeCIDRs, .masqueradeCIDRs, .masqLinkLocal,
 	.masqLinkLocalIPv6, .cidrLimit, .resyncInterval_s, (.warnings | length)]'
 three='"10.0.0.0/8","172.16.0.0/12","192.168.0.0/16"'
 
-row "no file content: defaults" means "$contract" \
-	"[[$three],[],false,false,64,60,2]" </dev/null
 row "null list: empty" means "$contract" '[[],[],false,false,64,60,1]' \
 	<<<'nonMasqueradeCIDRs:'
 row "other keys alone: defaults" means "$contract" \
@@ -93,6 +91,38 @@ row "--strict" exits 2 '' '^masqbpf: unknown:2:1: unknown key "xyzzy"$' \
 	check --strict unknown
 row "--json of a bad file: nothing on stdout" exits 2 '' 'unknown key' \
 	check --json --strict unknown
+printf '# nonMasqueradeCIDRs: [10.0.0.0/8]\n---\n' >comments
+row "a file that sets nothing" exits 2 '' \
+	'^masqbpf: comments:[0-9:]* is empty: nothing is set' check comments
+row "no file content" exits 2 '' '^masqbpf: stdin:1:1: is empty' \
+	check --json - </dev/null
+# 16 MB that mean nothing, as many ways as there are: refused within the memory
+# that a DaemonSet has.
+bounded() { # PYTHON-EXPRESSION PATTERN: the file's text
+	local status=0
+	[ -z "${ASAN_OPTIONS-}" ] || skip "sanitizers take more by themselves"
+	/usr/bin/python3 -c "import sys; sys.stdout.write(($1)[:1 << 24])" >bomb
+	(ulimit -v 262144 && exec "$MASQBPF" check bomb) >out 2>err || status=$?
+	rm -f bomb
+	is "exit code" "$status $(tail -c 200 err)" "2 $(tail -c 200 err)"
+	says err "$2"
+}
+list='"nonMasqueradeCIDRs: [10.0.0.0/8]\nx: [" +'
+row "16 MB of empty lists" bounded "$list '[],' * 5500000 + ']'" \
+	'more than 524288 values'
+row "empty lists, then values" \
+	bounded "$list '[],' * 524400 + 'a,' * 7400000 + ']'" \
+	'more than 524288 values'
+row "16 MB of empty mappings" bounded "$list '{},' * 5500000 + ']'" \
+	'more than 524288 values'
+row "16 MB of list items" bounded "'x:\n' + '- - - []\n' * 2000000" \
+	'more than 524288 values'
+row "16 MB of JSON mappings" \
+	bounded "'{\"x\":[' + '{},' * 5000000 + '0]}'" \
+	'more than 524288 values'
+row "JSON mappings, no more than there may be" \
+	bounded "'{\"x\":[' + '{},' * 524000 + '0], \"masqLinkLocal\": 1}'" \
+	'masqLinkLocal: "1" is neither'
 row "a missing file" exits 2 '' '^masqbpf: nowhere: cannot be opened: No such' \
 	check nowhere
 row "the sample" exits 0 'masqbpf.yaml: valid$' '' check --strict "$root/deploy/masqbpf.yaml"

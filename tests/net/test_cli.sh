@@ -153,6 +153,10 @@ printf '192.0.2.0/24 frob\n' >list
 refused 2 'list:1.*frob' cidr set list
 printf '192.0.2.0/24 keep keep\n' >list
 refused 2 'list:1' cidr set list
+: >list
+refused 2 'list: names no prefix: nothing is set' cidr set list
+printf '# 10.0.0.0/8\n\n' >list
+refused 2 'names no prefix' cidr set list
 
 refused 2 not-an-address explain not-an-address
 refused 2 10.0.0.0/8 explain 10.0.0.0/8

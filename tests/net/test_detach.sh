@@ -194,6 +194,89 @@ two_interfaces() {
 	[ ! -e "$MASQBPF_PIN_DIR" ] || fail "pins are left: $(ls "$MASQBPF_PIN_DIR")"
 }
 
+# Pins of others in our directory, with names that begin as ours do.
+strangers=(masq_other masq_meta2 masq_flows4x masq_clsact_ masq_clsact_2x
+	tcx_guard tcx_egress tcx_egress_ tcx_egress_guard tcx_ingress_-2
+	tcx_pod_2 guard)
+
+# stranger PIN: a program of somebody's, pinned there
+stranger() {
+	lab_in node "$PYTHON" "$FOREIGN" load "$1" "$BPFFS/count"
+	rm "$BPFFS/count"
+}
+
+strangers_there() {
+	local name
+	for name in "${strangers[@]}"; do
+		[ -e "$MASQBPF_PIN_DIR/$name" ] || fail "$1: $name is gone"
+	done
+}
+
+others_pins() {
+	local name
+	masq attach eth0 --config "$LAB_DIR/config.yaml"
+	for name in "${strangers[@]}"; do
+		stranger "$MASQBPF_PIN_DIR/$name"
+	done
+	masq attach eth0
+	strangers_there "attach again"
+	masq detach --all
+	strangers_there "detach --all"
+	is left "$(find "$MASQBPF_PIN_DIR" -mindepth 1 | wc -l)" \
+		${#strangers[@]}
+	! masq status 2>/dev/null || fail "still attached"
+	# what a killed attach left is cleared away by the next, theirs is not
+	masq attach eth0 --config "$LAB_DIR/config.yaml"
+	strangers_there "attach beside them"
+	rm "$MASQBPF_PIN_DIR/masq_meta"
+	masq attach eth0 --config "$LAB_DIR/config.yaml" || true
+	strangers_there "attach over what is left"
+	masq detach --all || true
+	strangers_there "detach"
+	for name in "${strangers[@]}"; do
+		rm "$MASQBPF_PIN_DIR/$name"
+	done
+	masq attach eth0 --config "$LAB_DIR/config.yaml"
+	masq detach --all
+	[ ! -e "$MASQBPF_PIN_DIR" ] || fail "left: $(ls "$MASQBPF_PIN_DIR")"
+}
+
+# A bpffs' root is everybody's, whatever it is called.
+root_refused() {
+	local command before name
+	stranger "$BPFFS/tcx_guard"
+	ln -s "$BPFFS" "$LAB_DIR/link"
+	before=$(ls "$BPFFS")
+	for command in "attach eth0" status "detach --all" "cidr list" \
+		"agent --listen 127.0.0.1:0 eth0"; do
+		for name in "$BPFFS" "$BPFFS/" "$BPFFS/."; do
+			# shellcheck disable=SC2086
+			! lab_in node timeout 20 "$MASQBPF" --pin-dir "$name" \
+				$command 2>"$LAB_DIR/err" >"$LAB_DIR/out" ||
+				fail "$command in $name"
+		done
+		is "after $command" "$(ls "$BPFFS")" "$before"
+	done
+	lab_in node "$MASQBPF" --pin-dir "$BPFFS" status 2>"$LAB_DIR/err" ||
+		grep -q 'is the root of a bpffs' "$LAB_DIR/err" ||
+		fail "$(cat "$LAB_DIR/err")"
+	rm "$BPFFS/tcx_guard" "$LAB_DIR/link"
+}
+
+# A directory of a bpffs that is mounted by itself is none, as in a container.
+mounted_directory() {
+	local dir=$LAB_DIR/mounted
+	mkdir "$dir" "$BPFFS/apart"
+	chmod 700 "$BPFFS/apart"
+	mount --bind "$BPFFS/apart" "$dir"
+	# shellcheck disable=SC2064 # its value of now
+	trap "umount '$dir'; rmdir '$BPFFS/apart' '$dir'" EXIT
+	masq --pin-dir "$dir" attach eth0 --config "$LAB_DIR/config.yaml"
+	masq --pin-dir "$dir" status >/dev/null
+	masq --pin-dir "$dir" detach --all
+	is left "$(ls "$dir")" ""
+}
+
 : >"$LAB_DIR/foreigners"
 auto=$(lab_hook)
 hooks="tc auto"
@@ -227,4 +310,7 @@ else
 	row_skip "from one hook to the other" "this kernel has no TCX"
 fi
 row "two interfaces, one of them vanishes" two_interfaces
+row "pins of others in the same directory" others_pins
+row "the root of a bpffs is refused" root_refused
+row "a directory of a bpffs, mounted by itself" mounted_directory
 tap_done

@@ -111,6 +111,52 @@ bridge() { # IPMASQ SUBNET
 	EOF
 }
 
+# Rules of thousands of services, and one that changes all the time: what is
+# found is said, or that it is not known; never that there is none.
+doctor_in_the_rush() {
+	local i rush='add chain ip foreign rush
+delete chain ip foreign rush'
+	back
+	{
+		echo 'table ip foreign {'
+		for i in $(seq 6000); do
+			echo "chain SEP-$i { ip saddr 10.44.0.1 counter accept"
+			echo 'counter accept; counter accept; counter accept; }'
+		done
+		echo 'chain out { type nat hook postrouting priority srcnat;'
+		echo 'ip saddr 10.44.0.0/16 counter masquerade; }'
+		echo '}'
+	} | lab_in node nft -f -
+	: >rush
+	(while [ -e rush ]; do echo "$rush"; done |
+		lab_in node nft -i >/dev/null 2>&1) &
+	# shellcheck disable=SC2064 # its value of now
+	trap "rm -f rush; wait $!; no_foreign_nft" EXIT
+	for i in 1 2 3 4 5; do
+		findings foreign-nat >levels
+		grep -qE 'bad|unknown' levels ||
+			fail "$(cat levels): $(cat doctor.json)"
+		! grep -q ok levels || fail "$(cat levels)"
+		masq status >said
+		grep -q 'foreign NAT: ' said || fail "$(cat said)"
+		masq metrics >said
+		! grep -q 'foreign_nat_detected 0' said || fail "$(cat said)"
+	done
+}
+
+# Who may not read them does not say that there are none.
+doctor_may_not_read() {
+	local out=$LAB_DIR/blind.json
+	lab_in node setpriv --bounding-set -all --inh-caps -all "$MASQBPF" \
+		--pin-dir "$LAB_DIR/bpf/nobody" doctor --json >"$out" || true
+	is nft "$(jq -r '[.findings[] | select(.check == "foreign-nat") |
+		.level] | join(" ")' "$out")" unknown
+	jq -r '.findings[].what' "$out" | grep -q 'rules could be read'
+	lab_in node setpriv --bounding-set -all --inh-caps -all "$MASQBPF" \
+		--pin-dir "$LAB_DIR/bpf/nobody" doctor >"$out" || true
+	grep -q '1 unknown' "$out"
+}
+
 doctor_finds_cni_plugins() {
 	local where=/etc/cni/net.d
 	back
@@ -349,9 +395,73 @@ doctor_reports() {
 	is "written over" "$(status_of masq doctor --report report.tar)" 1
 }
 
+# ways_out WANT IP-COMMAND...: the uplinks of a node with such a default route
+ways_out() {
+	local want=$1 got command=
+	shift
+	for command; do
+		# shellcheck disable=SC2086
+		lab_in ways ip $command
+	done
+	lab_in ways "$MASQBPF" --pin-dir "$LAB_DIR/bpf/ways" doctor --json \
+		>ways.json || true # something is bad about this node
+	got=$(jq -r '[.findings[] | select(.check == "uplinks") | .what |
+		select(endswith("would have to be attached")) |
+		split(":")[0]] | sort | join(" ")' ways.json)
+	is "uplinks with $(lab_in ways ip -4 route show default | xargs)" \
+		"$got" "$want"
+	[ -z "$command" ] || lab_in ways ip -4 route del default
+	for command in 9 3 2 1; do
+		lab_in ways ip nexthop del id $command 2>/dev/null || true
+	done
+}
+
+doctor_sees_every_way_out() {
+	local compat
+	lab_ns ways waysfar
+	lab_link ways eth0 waysfar eth0
+	lab_link ways eth1 waysfar eth1
+	lab_in ways sysctl -qw net.ipv6.conf.all.disable_ipv6=0 \
+		net.ipv6.conf.default.disable_ipv6=0 \
+		net.ipv6.conf.eth0.disable_ipv6=0 \
+		net.ipv6.conf.eth1.disable_ipv6=0
+	lab_in ways ip link add br0 type bridge
+	lab_in ways ip link set br0 up
+	lab_in ways ip addr add 10.142.0.6/20 dev eth0
+	lab_in ways ip addr add 10.143.0.6/20 dev eth1
+	ways_out "" # nothing
+	ways_out eth0 'route add default via 10.142.0.1'
+	ways_out "eth0 eth1" 'route add default nexthop via 10.142.0.1
+		nexthop via 10.143.0.1'
+	ways_out eth1 'route add default dev eth1'
+	ways_out br0 'route add default dev br0'
+	ways_out br0 '-4 route add default via inet6 fe80::1 dev br0 onlink'
+	ways_out "br0 eth0" '-4 route add default
+		nexthop via inet6 fe80::1 dev br0 onlink
+		nexthop via 10.142.0.1'
+	lab_in ways ip nexthop add id 1 via 10.142.0.1 dev eth0 ||
+		skip "no next hop objects"
+	lab_in ways ip nexthop del id 1
+	for compat in 1 0; do
+		lab_in ways sysctl -qw net.ipv4.nexthop_compat_mode=$compat
+		ways_out eth0 'nexthop add id 1 via 10.142.0.1 dev eth0' \
+			'route add default nhid 1'
+		ways_out br0 'nexthop add id 1 via fe80::1 dev br0' \
+			'route add default nhid 1'
+		ways_out "eth0 eth1" 'nexthop add id 1 via 10.142.0.1 dev eth0' \
+			'nexthop add id 2 via 10.143.0.1 dev eth1' \
+			'nexthop add id 9 group 1/2' 'route add default nhid 9'
+		ways_out "" 'nexthop add id 3 blackhole' \
+			'route add default nhid 3'
+	done
+}
+
+row "every form of a way out" doctor_sees_every_way_out
 row "a healthy node" doctor_is_content
 row "foreign nft rules" doctor_finds_nft
 row "iptables, legacy too" doctor_finds_iptables
+row "rules that change all the time" doctor_in_the_rush
+row "rules that may not be read" doctor_may_not_read
 row "CNI plugins that masquerade" doctor_finds_cni_plugins
 row "kubelet that masquerades" doctor_finds_kubelet
 row "IPsec policies" doctor_finds_ipsec

@@ -164,6 +164,21 @@ zsh_completes() {
 	complete_zsh 'masqbpf flows --state est' ablished
 }
 
+# A shell on a terminal, names that it would run, split or expand, Tab, Enter:
+# in a network namespace of its own, with a /sys that shows it.
+hostile_names() {
+	local shell=$1 line
+	command -v "$shell" >/dev/null || skip "no $shell"
+	mkdir "$TAP_DIR/$shell"
+	"$MASQBPF" completion "$shell" >"$TAP_DIR/hostile.$shell"
+	# shellcheck disable=SC2016 # the inner shell expands it
+	line=$(unshare --net --mount sh -ec \
+		'mount -t sysfs sysfs /sys && exec "$@"' sh \
+		/usr/bin/python3 tests/lib/tabs.py "$shell" \
+		"$TAP_DIR/hostile.$shell" "$TAP_DIR/$shell") || fail "$line"
+	note "$line"
+}
+
 row "the man page has every command" every_command
 row "the man page has every option of each" every_option
 row "the man page has every config key" every_key
@@ -175,4 +190,8 @@ row "completion: bash" bash_completes
 row "completion: fish" fish_completes
 row "completion: zsh" zsh_reads
 row "completion: zsh, on a terminal" zsh_completes
+for shell in bash zsh fish; do
+	row "completion: $shell, hostile names, on a terminal" \
+		hostile_names $shell
+done
 tap_done

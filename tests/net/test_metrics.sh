@@ -116,6 +116,7 @@ names() {
 		flows gauge -
 		flows_limit gauge -
 		drops_total counter reason
+		agent_due gauge reason
 		port_search_failures_total counter -
 		port_search_tries histogram le
 		snat_port_utilization_ratio gauge -

@@ -104,15 +104,7 @@ static const struct {
 	const char *text, *means;
 	const char *warns[4];
 } good[] = {
-	/* [ima] nothing is set: the defaults */
-	{ "", DEFAULTS, { "nothing is set", "preset ip-masq-agent" } },
-	{ " \n\n", DEFAULTS, { "nothing is set", "preset" } },
-	{ "# only words\n", DEFAULTS, { "nothing is set", "preset" } },
-	{ "---\n", DEFAULTS, { "nothing is set", "preset" } },
-	{ "null\n", DEFAULTS, { "nothing is set", "preset" } },
-	{ "~", DEFAULTS, { "nothing is set", "preset" } },
-	{ "{}", DEFAULTS, { "preset" } },
-	{ " \t{ }\n", DEFAULTS, { "preset" } },
+	/* [ima] without the list: the defaults */
 	{ "masqLinkLocal: true\n", DEFAULTS "ll; ", { "preset" } },
 	{ "resyncInterval: 5m\n", DEFAULTS "resync 300s; ", { "preset" } },
 
@@ -400,9 +392,6 @@ static const struct {
 	  "{\"config\":\"nonMasqueradeCIDRs: [10.0.0.0/8]\\n\"}}",
 	  "keep 10.0.0.0/8; ",
 	  { NULL } },
-	{ "apiVersion: v1\nkind: ConfigMap\ndata: {config: ''}\n",
-	  DEFAULTS,
-	  { "nothing is set", "preset" } },
 };
 
 static void accepts(void **state)
@@ -436,6 +425,31 @@ static void accepts(void **state)
 static const struct {
 	const char *text, *says;
 } bad[] = {
+	/* nothing is set: ip-masq-agent takes its defaults, we take nothing */
+	{ "", "f:1:1: is empty: nothing is set; ip-masq-agent's defaults are" },
+	{ " \n\n", "f:1:1: is empty" },
+	{ "\xef\xbb\xbf", "f:1:1: is empty" },
+	{ "\xef\xbb\xbf# words\r\n", "f:1:1: is empty" },
+	{ "# only words\n# nonMasqueradeCIDRs: [10.0.0.0/8]\n", "is empty" },
+	{ "---\n", "is empty" },
+	{ "---\n# words\n...\n", "is empty" },
+	{ "%YAML 1.1\n---\n", "is empty" },
+	{ "null\n", "f:1:1: is empty" },
+	{ "# words\nNull", "f:2:1: is empty" },
+	{ "~", "is empty" },
+	{ "--- ~\n", "is empty" },
+	{ "!!map {}\n", "is empty" },
+	{ "{}", "is empty" },
+	{ " \t{ }\n", "is empty" },
+	{ "# words\n{}\n", "f:2:1: is empty" },
+	{ "---\n---\nnonMasqueradeCIDRs: [10.0.0.0/8]\n",
+	  "f:2:1: is empty: nothing is set in the first document, the only one"
+	  " that is read" },
+	{ "apiVersion: v1\nkind: ConfigMap\ndata: {config: ''}\n",
+	  "f:3:16: is empty" },
+	{ "apiVersion: v1\nkind: ConfigMap\ndata:\n  config: |\n"
+	  "    # from a template\n",
+	  "is empty" },
 	/* [ima] not a document */
 	{ "*", "f:1:2: not valid YAML: did not find expected alphabetic or" },
 	{ "{*", "f:1:2: not valid JSON: string or '}' expected near '*'" },
@@ -681,6 +695,45 @@ static void rejects(void **state)
 	}
 }
 
+/* Keys, and none of them does anything: no policy gives way to that. */
+static void sets_nothing(void **state)
+{
+	static const struct {
+		const char *text;
+		bool nothing;
+	} rows[] = {
+		{ "nonMasqueradeCIDR: [10.0.0.0/8]\n", true },
+		{ "x: 1\ny: {masqLinkLocal: true}\n", true },
+		{ "masqLinkLocal:\n", true },
+		{ "timeouts: {}\n", true },
+		{ "timeouts: {upd: 5s}\nsnat: ~\n", true },
+		{ "{\"config\": {\"nonMasqueradeCIDRs\": []}}", true },
+		{ "config:\n  nonMasqueradeCIDRs: [10.0.0.0/8]\n", true },
+		{ "nonMasqueradeCIDRs:\n", false },
+		{ "x: 1\nmasqLinkLocal: false\n", false },
+		{ "timeouts: {udp: 5s}\n", false },
+		{ "snat: {addresses: [192.0.2.1]}\n", false },
+		{ "<<: {masqLinkLocal: true}\n", false },
+		{ "resyncInterval: 60s\n", false },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ROWS(rows); i++) {
+		const char *row = rows[i].text;
+		struct config *config;
+		char err[256] = "";
+
+		row_true(row, !config_parse(row, strlen(row), "f", NULL,
+					    &config, err, sizeof(err)));
+		row_true(row, config->sets_nothing == rows[i].nothing);
+		row_true(row, !config_may_replace(config, err, sizeof(err)) ==
+				      !rows[i].nothing);
+		row_true(row,
+			 !rows[i].nothing || !strncmp(err, "f: no key", 9));
+		config_free(config);
+	}
+}
+
 /* Warnings of a file are errors only where --strict says so. */
 static void strictness(void **state)
 {
@@ -801,13 +854,17 @@ static void preset_table(void **state)
 		config_free(config);
 		row_true(row, strstr(config_preset_names(), row) != NULL);
 
-		/* named by the caller, it needs no warning */
+		/* named by the caller or not, it is said */
 		row_true(row, !config_parse(text, strlen(text), "f", &options,
 					    &config, err, sizeof(err)));
 		snprintf(with_flag, sizeof(with_flag), "%sll; ",
 			 presets[i].means);
 		row_text(row, dump(config), with_flag);
-		row_true(row, !config->warning_count && !config->keep_given);
+		row_true(row,
+			 config->warning_count == 1 && !config->keep_given);
+		snprintf(with_flag, sizeof(with_flag),
+			 "nonMasqueradeCIDRs is not given: the preset %s", row);
+		row_true(row, strstr(config->warnings[0], with_flag) != NULL);
 		config_free(config);
 	}
 	assert_int_equal(config_preset("Reserved", &config, err, sizeof(err)),
@@ -949,18 +1006,26 @@ static const struct {
 	{ "one long key", "", "x", 8 << 20, ": 1", "" },
 	{ "one long string", "a: '", "x", 8 << 20, "'", NULL },
 	{ "one long prefix", "podCIDRs: [", "1", 8 << 20, "]", "too long" },
-	{ "long comment", "#", "#", 8 << 20, "", NULL },
-	{ "blank lines", "", "\n", 8 << 20, "", NULL },
-	{ "blanks", "", " ", 8 << 20, "", NULL },
+	{ "long comment", "#", "#", 8 << 20, "", "is empty" },
+	{ "blank lines", "", "\n", 8 << 20, "", "is empty" },
+	{ "blanks", "", " ", 8 << 20, "", "is empty" },
 	{ "many keys", "", "a: 1\n", 1 << 17, "", NULL },
 	{ "many equal keys", "", "cidrLimit: 5\n", 1 << 17, "", NULL },
 	{ "many lists", "", "nonMasqueradeCIDRs: [10.0.0.0/8]\n", 1 << 17, "",
 	  NULL },
 	{ "many values", "a: [", "1,", 1 << 20, "]",
 	  "f:1:1048575: more than 524288 values" },
+	{ "many empty lists", "a: [", "[],", 1 << 20, "]",
+	  "more than 524288 values" },
+	{ "many empty mappings", "a: [", "{},", 1 << 20, "]",
+	  "more than 524288 values" },
+	{ "lists and values by turns", "a: [", "[],[],b,", 1 << 20, "]",
+	  "more than 524288 values" },
+	{ "lists of lists", "a: [", "[[[b]]],", 1 << 18, "]",
+	  "more than 524288 values" },
 	{ "many JSON values", "{\"a\":[1", ",1", 1 << 20, "]}",
 	  "f:1:1: more than 524288 values" },
-	{ "many documents", "", "---\n", 1 << 20, "", NULL },
+	{ "many documents", "", "---\n", 1 << 20, "", "is empty" },
 	{ "many objects", "", "apiVersion: v1\nkind: Pod\n---\n", 1 << 17, "",
 	  "without a ConfigMap" },
 	{ "many nulls", "nonMasqueradeCIDRs: [10.0.0.0/8", ", ~", 1 << 18, "]",
@@ -1162,6 +1227,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(accepts),
 		cmocka_unit_test(rejects),
+		cmocka_unit_test(sets_nothing),
 		cmocka_unit_test(strictness),
 		cmocka_unit_test(duration_table),
 		cmocka_unit_test(preset_table),

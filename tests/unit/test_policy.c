@@ -762,6 +762,94 @@ static void test_speed(void **state)
 	bare_free(instance);
 }
 
+/*
+ * snat.addresses: each masqueraded prefix has the address of the longest
+ * destination that covers it; by looking at all of them, one by one.
+ */
+static void check_choices(const struct instance *instance, const char *yaml)
+{
+	struct config *config = NULL;
+	struct policy *policy = from_yaml(instance, yaml);
+	char err[512];
+
+	assert_int_equal(config_parse(yaml, strlen(yaml), "x", NULL, &config,
+				      err, sizeof(err)),
+			 0);
+	for (size_t i = 0; i < policy->count; i++) {
+		const struct policy_entry *entry = &policy->entries[i];
+		const struct config_snat *best = NULL;
+
+		if (entry->list != MASQ_L_DST ||
+		    entry->action != MASQ_MASQUERADE) {
+			assert_int_equal(entry->snat, 0);
+			continue;
+		}
+		for (size_t k = 0; k < config->snat_count; k++)
+			if (cidr_covers(&config->snat[k].dest, &entry->cidr) &&
+			    (!best ||
+			     config->snat[k].dest.plen > best->dest.plen))
+				best = &config->snat[k];
+		assert_int_equal(!entry->snat, !best);
+		if (best)
+			assert_true(addr_equal(&policy->snat[entry->snat - 1],
+					       &best->addr));
+	}
+	config_free(config);
+	policy_free(policy);
+}
+
+static void test_choices(void **state)
+{
+	static const char *const dests[] = {
+		"0.0.0.0/0",	  "10.0.0.0/8",	   "10.1.0.0/16",
+		"10.1.2.0/24",	  "10.1.2.3/32",   "172.16.0.0/12",
+		"172.30.0.0/16",  "172.30.1.0/24", "192.168.0.0/16",
+		"172.30.12.0/24", "128.0.0.0/1",
+	};
+	struct instance *instance = bare_instance(64);
+	size_t length;
+	char *yaml;
+	FILE *f;
+
+	(void)state;
+	srand(4);
+	for (int round = 0; round < 300; round++) {
+		unsigned int bits = rand();
+
+		f = open_memstream(&yaml, &length);
+		fprintf(f, "nonMasqueradeCIDRs: [10.0.0.0/8, 192.168.0.0/16]\n"
+			   "masqueradeCIDRs: [10.1.0.0/16, 172.30.0.0/16]\n"
+			   "snat:\n  addresses:\n");
+		for (unsigned int i = 0; i < sizeof(dests) / sizeof(dests[0]);
+		     i++)
+			if (bits >> i & 1)
+				fprintf(f,
+					"  - {destination: %s, address: "
+					"192.0.2.%d}\n",
+					dests[i], 1 + rand() % 4);
+		if (bits >> 11 & 1)
+			fprintf(f, "  - 2001:db8::1\n");
+		fprintf(f,
+			"  - {destination: 1.0.0.0/8, address: 192.0.2.9}\n");
+		fclose(f);
+		check_choices(instance, yaml);
+		free(yaml);
+	}
+	/* as many as somebody may write */
+	f = open_memstream(&yaml, &length);
+	fprintf(f, "nonMasqueradeCIDRs: []\nsnat:\n  addresses:\n"
+		   "  - 192.0.2.250\n");
+	for (int i = 0; i < 3000; i++)
+		fprintf(f,
+			"  - {destination: 11.0.%d.%d/32, address: "
+			"192.0.2.%d}\n",
+			i >> 8, i & 255, 1 + i % 200);
+	fclose(f);
+	check_choices(instance, yaml);
+	free(yaml);
+	bare_free(instance);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -771,6 +859,7 @@ int main(void)
 		cmocka_unit_test(test_slots),
 		cmocka_unit_test(test_live_flow_keeps_slot),
 		cmocka_unit_test(test_from_config),
+		cmocka_unit_test(test_choices),
 		cmocka_unit_test(test_random),
 		cmocka_unit_test(test_killed),
 		cmocka_unit_test(test_killed_late),

@@ -110,6 +110,19 @@ static const struct node nodes[] = {
 		.want = "br0",
 	},
 	{
+		.title =
+			"a bridge that is the uplink, by way of IPv6 (RFC 8950)",
+		.links = { { "eth0", "", "br0" }, { "br0", "bridge" } },
+		.routes = { { "0.0.0.0/0", "br0", "fe80::1" } },
+		.want = "br0",
+	},
+	{
+		.title = "a bridge that all the world lies on",
+		.links = { { "eth0", "", "br0" }, { "br0", "bridge" } },
+		.routes = { { "0.0.0.0/0", "br0" } },
+		.want = "br0",
+	},
+	{
 		.title = "an uplink in a VRF",
 		.links = { { "eth0", "", "red" }, { "red", "vrf" } },
 		.routes = { { "0.0.0.0/0", "eth0", "10.142.0.1" } },

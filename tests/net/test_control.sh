@@ -1,0 +1,707 @@
+#!/usr/bin/env bash
+# The control program holds: what it cannot find out it does not take for
+# absent, a lock that somebody has delays a change and loses none, an attach
+# that was interrupted or refused is made whole by the next one, and whatever
+# the agent can do without does not keep it from attaching.
+#
+# FAULT_POINTS (default 12): at so many calls of each command, drawn with
+# FAULT_SEED; 0: at every one.
+set -euo pipefail
+. "$(dirname "$0")/../lib/tap.sh"
+. "$(dirname "$0")/../lib/lab.sh"
+. "$(dirname "$0")/../lib/steady.sh"
+
+PORT=443
+POD=10.44.14.15
+URL=http://127.0.0.1:9842
+POINTS=${FAULT_POINTS:-12}
+SEED=${FAULT_SEED:-$RANDOM}
+ENTRIES=150
+LIVE=20 # connections
+
+lab_begin
+chmod 755 "$LAB_DIR" # the agent is nobody and reads its config
+lab_node_far
+lab_pod pod1 $POD
+lab_in far ip route add $POD_NET via $NODE_ADDR
+lab_serve far $PORT
+cd "$LAB_DIR"
+# so that this namespace tracks connections
+lab_in node nft -f - <<-EOF
+	table ip tracked {
+		chain forward {
+			type filter hook forward priority filter
+			ct state new accept
+		}
+	}
+EOF
+CONFIG=$LAB_DIR/config.yaml
+LOG=$LAB_DIR/log
+
+config() { # CIDR...
+	local IFS=,
+	echo "nonMasqueradeCIDRs: [$*]" >"$CONFIG.new"
+	mv "$CONFIG.new" "$CONFIG"
+}
+
+clean() {
+	lab_in node "$MASQBPF" detach -q --all 2>/dev/null || true
+	[ ! -e "$MASQBPF_PIN_DIR" ] || fail "left: $(ls "$MASQBPF_PIN_DIR")"
+}
+
+get() {
+	masq status --json | jq -c "$1"
+}
+
+flows() {
+	masq flows --json | jq length
+}
+
+source_now() {
+	word source "$(traffic pod1 who $FAR_ADDR $PORT)"
+}
+
+# what there is, without what changes by itself
+picture() {
+	ls "$MASQBPF_PIN_DIR"
+	get '[.generation, .health, .interfaces]'
+}
+
+# --- the agent --------------------------------------------------------------
+
+# agent COMMAND...: "" or what it runs under, then its own arguments
+agent() { # WRAPPER... -- ARG...
+	: >"$LOG"
+	local wrapper=()
+	while [ "$1" != -- ]; do
+		wrapper+=("$1")
+		shift
+	done
+	lab_spawn node "${wrapper[@]}" "$MASQBPF" agent --config "$CONFIG" \
+		"${@:2}" eth0 2>>"$LOG"
+	AGENT=$LAB_PID
+	echo "$AGENT" >agent.pid
+}
+
+gone() {
+	! kill -0 "$1" 2>/dev/null
+}
+
+# below PID: its children and theirs
+below() {
+	local child
+	for child in $(pgrep -P "$1"); do
+		echo "$child"
+		below "$child"
+	done
+}
+
+end_agent() { # [SIGNAL]
+	local agent=$AGENT
+	# strace is passed no signal on: what it runs is meant
+	case $(cat "/proc/$AGENT/comm") in
+	strace) agent=$(pgrep -P "$AGENT") ;;
+	esac
+	kill "-${1:-TERM}" "$agent"
+	lab_wait 20 gone "$AGENT"
+	rm -f agent.pid
+}
+
+ready() {
+	lab_in node curl -sf --max-time 5 $URL/readyz >/dev/null
+}
+
+health_says() {
+	lab_in node curl -s --max-time 5 $URL/readyz | grep -qE -- "$1"
+}
+
+status_says() {
+	get .problems | grep -qE -- "$1"
+}
+
+log_says() {
+	grep -qE -- "$1" "$LOG"
+}
+
+await() { # SECONDS COMMAND...
+	lab_wait "$@" || fail "$(cat "$LOG"; masq status)"
+}
+
+keeps() { # CIDR
+	masq cidr list --json |
+		jq -e --arg c "$1" '.prefixes[] | select(.prefix == $c)' >/dev/null
+}
+
+# locked SECONDS: somebody has the lock for so long, from now on
+locked() {
+	flock "$MASQBPF_PIN_DIR" sleep "$1" &
+	HOLDER=$!
+	echo "$HOLDER" >holder.pid
+	lab_wait 5 is_locked
+}
+
+is_locked() {
+	! flock -n "$MASQBPF_PIN_DIR" true
+}
+
+# --- absent, or not found out ------------------------------------------------
+
+# A container or chroot with /proc and the node's bpffs, but without sysfs.
+no_sysfs() {
+	local root=$LAB_DIR/root library before
+	config 10.0.0.0/8
+	masq attach -q eth0 --config "$CONFIG"
+	is source "$(source_now)" $NODE_ADDR
+	before="$(picture) $(flows)"
+	mkdir -p "$root"/{bin,proc,dev} "$root$LAB_DIR/bpf"
+	touch "$root/dev/null"
+	cp "$MASQBPF" "$root/bin/masqbpf"
+	while read -r library; do
+		mkdir -p "$root${library%/*}"
+		cp -L "$library" "$root$library"
+	done < <(ldd "$MASQBPF" | grep -o '/[^ ]*')
+	mount --bind "$LAB_DIR/bpf" "$root$LAB_DIR/bpf"
+	mount -t proc proc "$root/proc"
+	if lab_in node chroot "$root" /bin/masqbpf attach eth0 2>err; then
+		fail "attached"
+	fi
+	grep -q 'is sysfs mounted?' err || fail "$(cat err)"
+	is lines "$(wc -l <err)" 1
+	is "after" "$(picture) $(flows)" "$before"
+	is source "$(source_now)" $NODE_ADDR
+}
+
+# points WORD...: NAME N of each call that looks for something
+points() {
+	lab_in node strace -f -qq -o calls.log -e signal=none \
+		-e trace=openat,open,newfstatat,stat,lstat,statfs,readlink,access,faccessat,faccessat2,bpf \
+		"$MASQBPF" "$@"
+	awk -v points="$POINTS" -v seed="$SEED" '
+		{ sub(/^[0-9]+ +/, "") }
+		!/^[a-z_0-9]+\(/ { next }
+		{ line = $0; sub(/\(.*/, ""); seen[$0]++
+		  # of the loader nothing is left, whatever it finds
+		  if (line ~ /\.so|ld\.so|locale/)
+			next
+		  call[n++] = $0 " " seen[$0] }
+		END { srand(seed)
+		      for (i = 0; i < n; i++)
+			if (!points || rand() < points / n)
+				print call[i] }' calls.log
+}
+
+# Every call that says "no such thing" in turn: the instance is what it was,
+# or, where all the same it succeeds, what it is to be.
+nothing_is_absent() { # COMMAND
+	local name n before status met=0
+	config 10.0.0.0/8
+	masq attach -q eth0 --config "$CONFIG"
+	source_now >/dev/null
+	before=$(picture)
+	points attach -q eth0 >met
+	is "before" "$(picture)" "$before"
+	while read -r name n; do
+		met=$((met + 1))
+		status=0
+		lab_in node strace -f -o /dev/null -e trace="$name" \
+			-e "inject=$name:error=ENOENT:when=$n" \
+			"$MASQBPF" attach -q eth0 2>err || status=$?
+		[ $status -ne 127 ] || continue # the loader's
+		is "exit code, $name $n: $(cat err)" "$((status > 1))" 0
+		is "after $name $n: $(cat err)" "$(picture)" "$before"
+		[ "$(flows)" -ge 1 ] || fail "flows are gone: $name $n"
+	done <met
+	[ $met -gt 0 ] || fail "nothing was met"
+	is source "$(source_now)" $NODE_ADDR
+	note "seed $SEED, $met of $(grep -c '(' calls.log) calls"
+}
+
+# The same of detach: all, or what it says it could not remove is still there.
+detach_finds_out() {
+	local name n status met=0
+	config 10.0.0.0/8
+	masq attach -q eth0 --config "$CONFIG"
+	points detach -q --all >met
+	while read -r name n; do
+		met=$((met + 1))
+		masq attach -q eth0 --config "$CONFIG"
+		status=0
+		lab_in node strace -f -o /dev/null -e trace="$name" \
+			-e "inject=$name:error=ENOENT:when=$n" \
+			"$MASQBPF" detach -q --all 2>err || status=$?
+		if [ -e "$MASQBPF_PIN_DIR" ] && [ $status -eq 0 ]; then
+			fail "$name $n: said to be gone: $(ls "$MASQBPF_PIN_DIR")"
+		fi
+		masq detach -q --all 2>/dev/null || true
+		[ ! -e "$MASQBPF_PIN_DIR" ] ||
+			fail "$name $n: left: $(ls "$MASQBPF_PIN_DIR")"
+		is "programs left, $name $n" "$(lab_in node "$PYTHON" \
+			"$LAB_LIB/foreign.py" tcx-list eth0 egress |
+			grep -c masq_ || true)" 0
+	done <met
+	[ $met -gt 0 ] || fail "nothing was met"
+	note "seed $SEED, $met of $(grep -c '(' calls.log) calls"
+}
+
+# The agent takes over what is pinned, or waits until it knows.
+agent_finds_out() {
+	local n
+	config 10.0.0.0/8 172.30.0.0/16
+	masq attach -q eth0 --config "$CONFIG"
+	rm "$CONFIG"
+	# its first look at the policy is behind what it notes as not due
+	agent strace -qq -o calls.log -e trace=bpf --
+	await 20 ready
+	end_agent
+	n=$(awk '/UPDATE_ELEM/ && ++due == 5 { print NR + 2 }' calls.log)
+	# every look at the half in force is refused, for a while
+	agent strace -f -qq -o /dev/null -e trace=bpf \
+		-e "inject=bpf:error=ENOMEM:when=$n..$((n + 5))" --
+	await 60 ready
+	log_says 'policy: read: Cannot allocate' || fail "$(cat "$LOG")"
+	end_agent
+	keeps 172.30.0.0/16 || fail "$(masq cidr list; cat "$LOG")"
+	is generation "$(get .generation)" 1
+}
+
+# --- locks --------------------------------------------------------------------
+
+# `masqbpf flows | less`, left open
+pager() {
+	config 10.0.0.0/8
+	masq attach -q eth0 --config "$CONFIG"
+	traffic pod1 many $FAR_ADDR $PORT --netns "$LAB_ID-pod1" \
+		--sports 42000-42999 >/dev/null
+	mkfifo pipe
+	masq flows >pipe &
+	exec {screen}<pipe
+	head -c 1 <&"$screen" >/dev/null # it is at it, and the pipe is full
+	lab_wait 5 masq cidr add 192.0.2.0/24
+	masq reload -q --config "$CONFIG"
+	exec {screen}<&-
+	rm pipe
+}
+
+# Readers whose locks overlap at any moment.
+readers() {
+	rm -f stop
+	config 10.0.0.0/8
+	agent --
+	await 20 ready
+	for _ in {1..4}; do
+		(while [ ! -e stop ]; do masq counters >/dev/null; done) &
+	done
+	masq cidr add 192.0.2.0/24
+	config 10.0.0.0/8 198.51.100.0/24
+	await 20 keeps 198.51.100.0/24
+	touch stop
+	wait
+	end_agent
+}
+
+# Those who wait are served in the order in which they came.
+writers() {
+	local i waiting=()
+	config 10.0.0.0/8
+	masq attach -q eth0 --config "$CONFIG"
+	locked 3
+	for i in {1..4}; do
+		masq cidr add "198.51.100.$i/32" &
+		waiting+=($!)
+		lab_wait 5 queued "$i"
+	done
+	for i in "${waiting[@]}"; do
+		wait "$i"
+	done
+	is order "$(masq history --json | jq -r '.[].command' |
+		grep -o '100\.[0-9]' | paste -sd' ')" "100.4 100.3 100.2 100.1"
+}
+
+queued() { # COUNT: so many wait for the lock
+	[ "$(grep -c -- "-> FLOCK.*:$(stat -c %i "$MASQBPF_PIN_DIR") " \
+		/proc/locks)" -eq "$1" ]
+}
+
+# It says who has it, and gives up in time.
+busy() {
+	config 10.0.0.0/8
+	masq attach -q eth0 --config "$CONFIG"
+	locked 60
+	# a reader does without
+	is health "$(get .health)" '"ok"'
+	# Ctrl-C ends a wait
+	if timeout -s INT 1 nsenter --net="$(lab_netns node)" \
+		"$MASQBPF" cidr add 192.0.2.0/24; then
+		fail "not interrupted"
+	fi
+	if masq cidr add 192.0.2.0/24 2>err; then
+		fail "changed under a lock"
+	fi
+	grep -qE 'locked by process [0-9]+ \(sleep\) for 20 s|locked by process [0-9]+ \(flock\) for 20 s|locked by a process that is not seen' err || fail "$(cat err)"
+	kill_holder
+	masq cidr add 192.0.2.0/24
+}
+
+kill_holder() {
+	local pid
+	pid=$(cat holder.pid)
+	# shellcheck disable=SC2046 # a word each
+	kill "$pid" $(below "$pid") 2>/dev/null || true
+	rm -f holder.pid
+	lab_wait 5 gone "$pid"
+}
+
+# A change of the file while somebody has the lock: due, said, and then done.
+change_under_lock() {
+	config 10.0.0.0/8
+	agent --
+	await 20 ready
+	locked 60
+	config 10.0.0.0/8 198.51.100.0/24
+	await 20 health_says 'due: .*config.yaml: not in force yet: locked by'
+	await 5 status_says 'due since .*config.yaml: not in force yet'
+	is metric "$(masq metrics | grep 'agent_due{reason="config"}')" \
+		'masqbpf_agent_due{reason="config"} 1'
+	if keeps 198.51.100.0/24; then
+		fail "changed under a lock"
+	fi
+	kill_holder
+	await 20 keeps 198.51.100.0/24
+	await 5 metric_is 'agent_due{reason="config"}' 0
+	await 15 metric_is 'agent_due{reason="interfaces"}' 0
+	is health "$(get .health)" '"ok"'
+	end_agent
+}
+
+metric_is() {
+	masq metrics | grep -qx "masqbpf_$1 $2"
+}
+
+# Somebody takes the lock as soon as the agent has let go of it, which is
+# before its first policy.
+lock_before_policy() {
+	config 10.0.0.0/8
+	(until flock "$MASQBPF_PIN_DIR" sleep 60 2>/dev/null; do :; done) &
+	echo $! >holder.pid
+	# it has let go of it when it starts its helper
+	agent strace -f -qq -o /dev/null -e trace=clone,clone3,fork \
+		-e inject=clone,clone3,fork:delay_exit=1000000 --
+	await 20 health_says 'due: .*: not in force yet: locked by'
+	await 5 status_says 'due since'
+	if ready; then
+		fail "ready without a policy"
+	fi
+	kill_holder
+	await 30 ready
+	is source "$(source_now)" $NODE_ADDR
+	end_agent
+}
+
+# An uplink that comes back while somebody has the lock.
+uplink_under_lock() {
+	config 10.0.0.0/8
+	agent --
+	await 20 ready
+	locked 60
+	lab_in node ip link set eth0 down
+	lab_in node ip link set eth0 name old0
+	lab_in node ip link set old0 name eth0
+	lab_in node tc qdisc del dev eth0 clsact 2>/dev/null || true
+	rm -f "$MASQBPF_PIN_DIR"/tcx_egress_*
+	lab_in node ip link set eth0 up
+	lab_in node ip route replace default via $FAR_GATEWAY
+	await 20 health_says 'due: interfaces and addresses are not looked after'
+	await 5 status_says 'due since'
+	kill_holder
+	await 20 log_says 'attached again'
+	is source "$(source_now)" $NODE_ADDR
+	end_agent
+}
+
+# --- taking over --------------------------------------------------------------
+
+# entries ADDR: so many flows from outside to a pod of this address
+entries() {
+	lab_in node ip route replace "$1/32" dev pod1
+	lab_in node "$PYTHON" "$LAB_LIB/conntrack.py" $ENTRIES "$1" >/dev/null
+}
+
+all_taken() { # ADDR
+	[ "$(masq flows --pod "$1" --json | jq length)" -eq $ENTRIES ]
+}
+
+# live: connections that nobody translates, to where the policy masquerades
+live() {
+	rm -f live.*
+	steady live pod1 --count $LIVE --pace 0.05
+	lab_wait 20 reached live $((2 * LIVE))
+}
+
+lives() {
+	lab_wait 20 reached live $(($(progress live) + 2 * LIVE)) ||
+		fail "$(cat live.result)"
+	touch live.stop
+	lab_wait 20 lab_gone "$(cat live.pid)"
+	grep -qE 'failed=0|^ok|sources=' live.result || fail "$(cat live.result)"
+	is sources "$(word sources "$(tail -1 live.result)")" $POD
+	note "$(tail -1 live.result)"
+}
+
+# killed_at PERMILLE: an attach that ends after this part of its calls
+killed_at() {
+	local calls
+	masq detach -q --all 2>/dev/null || true
+	lab_in node strace -f -qq -o calls.log -e signal=none -e trace=bpf \
+		"$MASQBPF" attach -q eth0 --config "$CONFIG"
+	masq detach -q --all
+	# from the first hook on, its requests to the programs are the seeding
+	calls=$(awk '{ sub(/^[0-9]+ +/, "") } /^bpf\(/ { n++ }
+		/BPF_PROG_QUERY/ { begun = 1 }
+		begun && /BPF_PROG_TEST_RUN/ { print n }' calls.log)
+	sed -n "$(($(wc -l <<<"$calls") * $1 / 1000 + 1))p" <<<"$calls"
+}
+
+attach_is_killed() {
+	local n permille
+	config 10.0.0.0/8
+	for permille in 100 500 950; do
+		live
+		n=$(killed_at $permille)
+		if lab_in node strace -f -o /dev/null -e trace=bpf \
+			-e "inject=bpf:signal=KILL:when=$n" \
+			"$MASQBPF" attach -q eth0 --config "$CONFIG"; then
+			fail "not killed at $n"
+		fi
+		status_says 'egress hook is missing|not taken over|no policy' ||
+			fail "$(masq status)"
+		masq attach eth0 --config "$CONFIG"
+		lives
+		is health "$(get .health)" '"ok"'
+		is "new connections" "$(source_now)" $NODE_ADDR
+		clean
+	done
+}
+
+# The dump of conntrack is refused: hooks are there, the next one makes it whole.
+seeding_is_refused() {
+	config 10.0.0.0/8
+	entries 10.44.15.1
+	lab_in node strace -f -o /dev/null -e trace=sendto,recvmsg \
+		-e inject=sendto:error=ENOBUFS:when=60 \
+		"$MASQBPF" attach -q eth0 --config "$CONFIG" || true
+	status_says 'live flows of before are not taken over' ||
+		fail "$(masq status)"
+	is source "$(source_now)" $NODE_ADDR
+	masq attach eth0
+	is health "$(get .health)" '"ok"'
+	all_taken 10.44.15.1 || fail "$(masq flows | wc -l) flows"
+}
+
+# The agent's first attach is refused: another instance has the interface.
+agent_is_refused() {
+	local other=$LAB_DIR/bpf/other
+	config 0.0.0.0/0
+	live
+	masq --pin-dir "$other" attach -q eth0 --config "$CONFIG"
+	config 10.0.0.0/8
+	agent --
+	await 20 health_says 'due: eth0: cannot be attached'
+	await 5 status_says 'due since .*eth0: cannot be attached'
+	masq --pin-dir "$other" detach -q --all
+	await 60 ready
+	lives
+	is "new connections" "$(source_now)" $NODE_ADDR
+	is health "$(get .health)" '"ok"'
+	end_agent
+}
+
+# slow_agent: every question that the helper asks of the routes takes 0.15 s
+slow_agent() { # ADDR
+	entries "$1"
+	agent strace -f -qq -o /dev/null -e trace=sendto \
+		-e inject=sendto:delay_exit=150000 --
+	await 60 health_says 'is being attached'
+}
+
+# It takes as long as it takes, is seen to go on, and keeps nobody waiting.
+takes_long() {
+	config 10.0.0.0/8
+	slow_agent 10.44.15.2
+	is healthz "$(lab_in node curl -s --max-time 5 $URL/healthz)" ok
+	await 5 status_says 'hook is missing: process .* is at it|not taken over: process .* is at it'
+	await 60 log_says "taking over: [0-9]+ of [0-9]+ entries seen"
+	await 120 ready
+	all_taken 10.44.15.2 || fail "$(masq flows | wc -l) flows"
+	is source "$(source_now)" $NODE_ADDR
+	end_agent
+}
+
+# Ended in the midst of it: at once, and the next one makes it whole.
+ended_early() { # SIGNAL ADDR
+	config 10.0.0.0/8
+	slow_agent "$2"
+	end_agent "$1"
+	if all_taken "$2"; then
+		fail "it was not in the midst of it"
+	fi
+	agent --
+	await 60 ready
+	all_taken "$2" || fail "$(masq flows | wc -l) flows"
+	is health "$(get .health)" '"ok"'
+	end_agent
+}
+
+# --- what it can do without ---------------------------------------------------
+
+# as_nobody COMMAND...: of the node's network, with no right at all
+as_nobody() {
+	lab_spawn node setpriv --reuid 65534 --regid 65534 --clear-groups \
+		--inh-caps=-all --bounding-set=-all "$@"
+}
+
+port_is_taken() {
+	local thief
+	config 10.0.0.0/8
+	as_nobody "$PYTHON" -c '
+import socket, time
+s = socket.socket()
+s.bind(("127.0.0.1", 9842))
+s.listen(1)
+time.sleep(600)'
+	thief=$LAB_PID
+	lab_wait 10 lab_in node bash -c ': </dev/tcp/127.0.0.1/9842'
+	agent --
+	await 20 log_says 'eth0: attached'
+	is source "$(source_now)" $NODE_ADDR
+	await 5 status_says 'due since .*127.0.0.1:9842: cannot listen'
+	metric_is 'agent_due{reason="listen"}' 1 || fail "$(masq metrics)"
+	is "said" "$(grep -c 'cannot listen' "$LOG")" 1
+	kill "$thief"
+	await 20 ready
+	metric_is 'agent_due{reason="listen"}' 0 || fail "$(masq metrics)"
+	end_agent
+}
+
+# An address that is not there yet, as on a node that boots.
+address_comes() {
+	config 10.0.0.0/8
+	agent -- --listen 192.0.2.7:9842
+	await 20 log_says 'eth0: attached'
+	await 5 status_says '192.0.2.7:9842: cannot listen'
+	lab_in node ip addr add 192.0.2.7/32 dev lo
+	await 20 lab_in node curl -sf http://192.0.2.7:9842/readyz
+	end_agent
+}
+
+# no_inotify CALL ERROR: the kernel has none left; and the file is followed
+no_inotify() {
+	config 10.0.0.0/8
+	agent strace -f -qq -o /dev/null -e trace="$1" \
+		-e "inject=$1:error=$2:when=1..$3" --
+	await 20 ready
+	is source "$(source_now)" $NODE_ADDR
+	await 5 status_says 'due since .*changes are not told \(inotify'
+	config 10.0.0.0/8 198.51.100.0/24
+	await 20 keeps 198.51.100.0/24
+	# it has some again
+	await 60 metric_is 'agent_due{reason="follow"}' 0
+	log_says 'changes are told again' || fail "$(cat "$LOG")"
+	config 10.0.0.0/8 203.0.113.0/24
+	await 10 keeps 203.0.113.0/24
+	end_agent
+}
+
+no_netlink() {
+	config 10.0.0.0/8
+	# the agent's own socket, not those that it and its helper read with
+	agent strace -f -qq -o /dev/null -e trace=bind \
+		-e inject=bind:error=ENOMEM:when=2..6 --
+	await 60 log_says 'eth0: attached'
+	await 60 ready
+	is source "$(source_now)" $NODE_ADDR
+	end_agent
+}
+
+# Names and files that anybody can take are nobody's locks.
+impostor() {
+	local thief
+	config 10.0.0.0/8
+	masq attach -q eth0 --config "$CONFIG"
+	as_nobody "$PYTHON" -c '
+import fcntl, os, socket, sys, time
+stat = os.stat(sys.argv[1])
+held = []
+for name in ("masqbpf-migrate", "masqbpf-agent",
+             f"masqbpf-agent/{stat.st_dev:x}/{stat.st_ino:x}"):
+    s = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    s.bind("\0" + name)
+    s.listen(1)
+    held.append(s)
+for path in (sys.argv[1], sys.argv[1] + "/agent", "/run/masqbpf-migrate-" +
+             str(os.stat("/proc/self/ns/net").st_ino)):
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CREAT)
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        print("has", path, flush=True)
+    except OSError:
+        pass
+print("tried", flush=True)
+time.sleep(600)' "$MASQBPF_PIN_DIR" >thief.log 2>&1
+	thief=$LAB_PID
+	lab_wait 10 grep -q tried thief.log || fail "$(cat thief.log)"
+	is "what it has" "$(cat thief.log)" tried
+	# status is not fooled: there is no agent that would take it
+	config 10.0.0.0/8 198.51.100.0/24
+	status_says 'has changed and is not in force' || fail "$(masq status)"
+	agent --
+	await 20 keeps 198.51.100.0/24
+	is health "$(get .health)" '"ok"'
+	end_agent
+	if masq migrate --dry-run eth0 2>err; then
+		fail "migrated"
+	fi
+	grep -q 'at work here' err && fail "$(cat err)"
+	kill "$thief"
+}
+
+# tidy_row NAME COMMAND...: and nothing of it is left, however it ended
+tidy_row() {
+	row "$@"
+	touch stop live.stop
+	for file in agent.pid holder.pid; do
+		[ -e $file ] || continue
+		# shellcheck disable=SC2046 # a word each
+		kill -KILL "$(cat $file)" $(below "$(cat $file)") 2>/dev/null || true
+		lab_wait 10 gone "$(cat $file)" || true
+		rm -f $file
+	done
+	umount "$LAB_DIR/root/proc" "$LAB_DIR/root$LAB_DIR/bpf" 2>/dev/null || true
+	masq --pin-dir "$LAB_DIR/bpf/other" detach -q --all 2>/dev/null || true
+	masq detach -q --all 2>/dev/null || true
+	lab_in node ip addr del 192.0.2.7/32 dev lo 2>/dev/null || true
+}
+
+tidy_row "attach without sysfs leaves the instance alone" no_sysfs
+tidy_row "attach: what says ENOENT is not the instance's absence" nothing_is_absent
+tidy_row "detach: what says ENOENT is not gone" detach_finds_out
+tidy_row "agent: a policy that cannot be read is not replaced" agent_finds_out
+tidy_row "a reader that stays stops nobody" pager
+tidy_row "readers in a loop starve no writer" readers
+tidy_row "writers are served in turn" writers
+tidy_row "a lock that stays is named, and a wait may be ended" busy
+tidy_row "a config that changes under a lock is due, said and taken" change_under_lock
+tidy_row "a lock between set-up and first policy" lock_before_policy
+tidy_row "hooks that go under a lock come back" uplink_under_lock
+tidy_row "attach is killed while it takes over: the next is whole" attach_is_killed
+tidy_row "taking over is refused: the next attach is whole" seeding_is_refused
+tidy_row "agent: its first attach is refused, the next is whole" agent_is_refused
+tidy_row "taking over has all the time it needs" takes_long
+tidy_row "SIGTERM while it takes over: the next agent is whole" ended_early TERM 10.44.15.3
+tidy_row "SIGKILL while it takes over: the next agent is whole" ended_early KILL 10.44.15.4
+tidy_row "the metrics port is somebody else's" port_is_taken
+tidy_row "the metrics address comes later" address_comes
+tidy_row "inotify instances are used up" no_inotify inotify_init1 EMFILE 5
+tidy_row "inotify watches are used up" no_inotify inotify_add_watch ENOSPC 8
+tidy_row "netlink is refused for a while" no_netlink
+tidy_row "an unprivileged process has the names that locks had" impostor
+tap_done

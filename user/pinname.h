@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* pinname.h - which pins of a directory are ours, by their exact names. */
+#ifndef MASQ_PINNAME_H
+#define MASQ_PINNAME_H
+
+#include <stdbool.h>
+
+/* Of this version or of any before; somebody else's `masq_x` is not. */
+bool pin_is_ours(const char *name);
+
+#endif
