@@ -87,7 +87,7 @@ MASQ_GLOBAL int FN(look_at_port)(struct __sk_buff *skb, __u32 slot, __u32 force)
 		return MASQ_THERE;
 	rev = (KEY *)&s->rev;
 	s->holder = MASQ_NO_SLOT;
-	if (FN(see)(rev, &v)) {
+	if (FN(see_out_of_line)(rev, &v)) {
 		/* what outsiders send to an address of our own NAT holds no
 		 * port as long as nobody answers it */
 		bool weak = v.kind == MASQ_K_INBOUND && !v.out_seen;
