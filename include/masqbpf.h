@@ -71,7 +71,8 @@
 	R(TABLE_FULL, "table_full", DROP,                                       \
 	  "the flow table is full of flows that must not be evicted",           \
 	  "raise maxFlows")                                                     \
-	R(POD_QUOTA, "pod_quota", DROP, "this pod has its maxFlowsPerPod",      \
+	R(POD_QUOTA, "pod_quota", DROP,                                         \
+	  "this pod has its maxFlowsPerPod, all in use",                        \
 	  "find the pod with masqbpf top, or raise maxFlowsPerPod")             \
 	R(MALFORMED, "malformed", DROP,                                         \
 	  "header truncated or contradicting itself, towards masquerade", "")   \
@@ -84,7 +85,7 @@
 	  "source outside podCIDRs, and dropForeignSources is on", "")          \
 	R(REWRITE, "rewrite", DROP, "the kernel refused to change the packet",  \
 	  "report it with masqbpf doctor --report")                             \
-	R(BUSY, "busy", DROP, "two processors claimed one tuple at once",       \
+	R(BUSY, "busy", DROP, "its record changed hands in this very moment",   \
 	  "rare and harmless: the next packet gets through")
 
 enum masq_verdict_kind {
