@@ -103,12 +103,16 @@ MASQ_GLOBAL int FN(write_label)(__u32 page, __u32 changes, __u32 soonest,
 MASQ_GLOBAL int FN(open_slot)(__u32 record, __u32 slot)
 {
 	struct masq_scratch *s = masq_scratch_get(slot & 1);
-	FLOW *f = FN(slot)(record);
 	__u32 kind, rank, seq;
 	bool wanted;
 	__u8 what;
+	FLOW *f;
 
-	if (!s || !f)
+	if (!s || !(s->used >> (record & (MASQ_PAGE_SLOTS - 1)) & 1))
+		return 0;
+	s->records++;
+	f = FN(slot)(record);
+	if (!f)
 		return 0;
 	seq = f->seq;
 	what = *(volatile __u8 *)&f->what;
@@ -168,12 +172,9 @@ MASQ_GLOBAL int FN(open_page)(__u32 page, __u32 slot)
 	s->pods = 0;
 	s->flagged = !!p->label.elsewhere;
 	s->used = *(volatile __u64 *)&p->label.used;
-	for (__u32 i = 0; i < MASQ_PAGE_SLOTS; i++) {
-		if (!(s->used >> i & 1))
-			continue;
-		s->records++;
+	/* what a loop skips by itself is a loop that 5.10 refuses */
+	for (__u32 i = 0; i < MASQ_PAGE_SLOTS; i++)
 		MASQ_DO(FN(open_slot)(page << MASQ_PAGE_SHIFT | i, slot));
-	}
 	return FN(write_label)(page, changes, s->soonest, s->pods, s->flagged);
 }
 
@@ -181,11 +182,14 @@ MASQ_GLOBAL int FN(open_page)(__u32 page, __u32 slot)
 MASQ_GLOBAL int FN(way_slot)(__u32 record, __u32 slot)
 {
 	struct masq_scratch *s = masq_scratch_get(slot & 1);
-	FLOW *f = FN(slot)(record);
 	__u32 kind, rank, seq;
 	__u8 what;
+	FLOW *f;
 
-	if (!s || !f)
+	if (!s || !(s->used >> (record & (MASQ_PAGE_SLOTS - 1)) & 1))
+		return 0;
+	f = FN(slot)(record);
+	if (!f)
 		return 0;
 	seq = f->seq;
 	what = *(volatile __u8 *)&f->what;
@@ -223,11 +227,8 @@ MASQ_GLOBAL __u32 FN(make_way)(__u32 slot)
 	if (!p)
 		return 0;
 	s->used = *(volatile __u64 *)&p->label.used;
-	for (__u32 i = 0; i < MASQ_PAGE_SLOTS; i++) {
-		if (s->used >> i & 1)
-			MASQ_DO(FN(way_slot)(page << MASQ_PAGE_SHIFT | i,
-					     slot));
-	}
+	for (__u32 i = 0; i < MASQ_PAGE_SLOTS; i++)
+		MASQ_DO(FN(way_slot)(page << MASQ_PAGE_SHIFT | i, slot));
 	return s->freed;
 }
 
