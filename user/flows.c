@@ -266,7 +266,9 @@ static int table_open(struct table *t, const struct instance *instance,
 	};
 	err = map_entries(map[ipv4 ? MAP_masq_flows4 : MAP_masq_flows6],
 			  t->count, t->page_size, &t->pages);
-	err = err ?: map_entries(map[ipv4 ? MAP_masq_aside4 : MAP_masq_aside6],
+	err = err
+		      ?: map_entries(
+				 map[ipv4 ? MAP_masq_aside4 : MAP_masq_aside6],
 				 t->count, sizeof(*t->aside), &aside);
 	if (err)
 		table_close(t);
@@ -385,8 +387,8 @@ static struct masq_count count_of(const struct masq_tally *t)
 
 	return (struct masq_count){
 		.packets = t->packets | high >> MASQ_TALLY_BYTES_BITS << 32,
-		.bytes = t->bytes |
-			 (high & ((1 << MASQ_TALLY_BYTES_BITS) - 1)) << 32,
+		.bytes = t->bytes | (high & ((1 << MASQ_TALLY_BYTES_BITS) - 1))
+					    << 32,
 	};
 }
 
@@ -537,10 +539,9 @@ int flows_walk(struct instance *instance, const struct flow_filter *filter,
 int flows_walk_owners(struct instance *instance, flow_fn fn, void *data)
 {
 	static const struct flow_filter all;
-	struct walk walk = { .instance = instance,
-			     .filter = &all,
-			     .fn = fn,
-			     .data = data };
+	struct walk walk = {
+		.instance = instance, .filter = &all, .fn = fn, .data = data
+	};
 
 	return walk_all(&walk);
 }
@@ -568,7 +569,7 @@ int flows_count_prefixes(struct instance *instance, uint32_t *live)
 /* --- budgets ----------------------------------------------------------- */
 
 const struct flow_budget flow_budgets[FLOW_BUDGETS] = {
-	{ 4, MASQ_K_FWD, "masquerade" }, { 4, MASQ_K_KEEP, "keep" },
+	{ 4, MASQ_K_FWD, "masquerade" },  { 4, MASQ_K_KEEP, "keep" },
 	{ 4, MASQ_K_INBOUND, "inbound" }, { 6, MASQ_K_FWD, "masquerade" },
 	{ 6, MASQ_K_KEEP, "keep" },	  { 6, MASQ_K_INBOUND, "inbound" },
 };
