@@ -228,6 +228,7 @@ static int open_instance(struct agent *a, struct instance_options *sizes)
 	int err;
 
 	sizes->fast_path = a->options.fast_path;
+	sizes->ipv6 |= a->options.enable_ipv6;
 	sizes->patient = true;
 	if (sizes->fast_path) {
 		err = fastpath_possible();

@@ -138,9 +138,9 @@ static void write_facts(FILE *f, const struct agent *a,
 			 policy->source.preset);
 		item(f, "config", text);
 	}
-	snprintf(text, sizeof(text), "%" PRIu64 " of %" PRIu64,
-		 a->metrics.flows, a->metrics.flows_limit);
-	item(f, "live flows", text);
+	item(f, "live flows",
+	     flow_tally_text(a->instance, &a->metrics.flows, text,
+			     sizeof(text)));
 	snprintf(text, sizeof(text), "%.1f %% towards the busiest destination",
 		 a->metrics.port_utilization * 100);
 	item(f, "ports in use", text);

@@ -51,7 +51,7 @@ struct status {
 	char config[300]; /* "": none */
 	struct uplink *uplinks;
 	size_t uplink_count;
-	uint64_t flows;
+	struct flow_tally flows;
 	char holder[64]; /* of the lock: somebody changes something; or "" */
 	enum health health;
 	char **problems;
@@ -116,8 +116,7 @@ static int read_policy(struct status *s)
 
 static int count_flow(void *data, const struct flow *flow)
 {
-	(void)flow;
-	++*(uint64_t *)data;
+	flow_tally_add(data, flow);
 	return 0;
 }
 
@@ -133,16 +132,23 @@ static int read_config(struct status *s)
 
 static int read_flows(struct status *s)
 {
-	static const struct flow_filter all;
-	uint32_t max = s->instance->meta.max_flows;
-	int err = flows_walk(s->instance, &all, count_flow, &s->flows);
+	const struct flow_budget *budget;
+	uint32_t percent;
+	int err = flows_walk_owners(s->instance, count_flow, &s->flows);
+	int fullest;
 
-	if (!err && s->flows * 100 >= (uint64_t)max * FLOWS_HIGH_PERCENT)
-		err = problem(s, HEALTH_DEGRADED,
-			      "the flow table is nearly full: %llu of %u "
-			      "flows; raise maxFlows",
-			      (unsigned long long)s->flows, max);
-	return err;
+	if (err)
+		return err;
+	fullest = flow_tally_fullest(s->instance, &s->flows, &percent);
+	if (percent < FLOWS_HIGH_PERCENT)
+		return 0;
+	budget = &flow_budgets[fullest];
+	return problem(s, HEALTH_DEGRADED,
+		       "the flow table is nearly full: %llu of %u IPv%d %s "
+		       "flows; raise maxFlows",
+		       (unsigned long long)s->flows.flows[fullest],
+		       instance_flows_max(s->instance, budget->family),
+		       budget->family, budget->name);
 }
 
 static int read_addresses(struct status *s, const struct netdev *netdev,
@@ -388,8 +394,20 @@ static void print_json(const struct status *s)
 		json_object_end(&j);
 	}
 	json_array_end(&j);
-	json_u64(&j, "flows", s->flows);
+	json_u64(&j, "flows", s->flows.all);
 	json_u64(&j, "flows_max", s->instance->meta.max_flows);
+	json_array(&j, "budgets");
+	for (int i = 0; i < FLOW_BUDGETS; i++) {
+		const struct flow_budget *b = &flow_budgets[i];
+
+		json_object(&j, NULL);
+		json_u64(&j, "family", b->family);
+		json_string(&j, "action", b->name);
+		json_u64(&j, "flows", s->flows.flows[i]);
+		json_u64(&j, "max", instance_flows_max(s->instance, b->family));
+		json_object_end(&j);
+	}
+	json_array_end(&j);
 	json_string(&j, "health", health_name(s->health));
 	json_array(&j, "problems");
 	for (size_t i = 0; i < s->problem_count; i++)
@@ -452,6 +470,7 @@ static void print_text(const struct status *s)
 	const char *color = s->health == HEALTH_OK	 ? color_green(stdout)
 			    : s->health == HEALTH_FAILED ? color_red(stdout)
 							 : color_yellow(stdout);
+	char flows[FLOW_TALLY_LEN];
 
 	printf("health      %s%s%s\n", color, health_name(s->health),
 	       color_off(stdout));
@@ -461,8 +480,8 @@ static void print_text(const struct status *s)
 	printf("config      %s\n", !*s->config		     ? "none"
 				   : !strcmp(s->config, "-") ? "standard input"
 							     : s->config);
-	printf("flows       %llu of %u\n", (unsigned long long)s->flows,
-	       s->instance->meta.max_flows);
+	printf("flows       %s\n",
+	       flow_tally_text(s->instance, &s->flows, flows, sizeof(flows)));
 	printf("pins        %s (masqbpf %s)\n", s->instance->pin_dir,
 	       s->instance->meta.version);
 	for (size_t i = 0; i < s->uplink_count; i++)

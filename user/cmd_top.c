@@ -125,9 +125,9 @@ static void draw_title(const struct screen *s, int y, enum top_section section)
 
 	attrset(A_REVERSE);
 	mvhline(y, 0, ' ', COLS);
-	if (section == TOP_FLOWS && s->top->live > list->count)
+	if (section == TOP_FLOWS && s->top->flows.all > list->count)
 		put(y, 0, COLS, "%s (first %zu of %llu)", titles[section],
-		    list->count, (unsigned long long)s->top->live);
+		    list->count, (unsigned long long)s->top->flows.all);
 	else
 		put(y, 0, COLS, "%s (%zu)", titles[section], list->count);
 	if (section == TOP_DROPS) {
@@ -207,13 +207,14 @@ static void draw_head(const struct screen *s)
 {
 	const struct top *top = s->top;
 	char out[32], in[32], packets[32], flows[32], drops[32];
+	uint32_t percent;
 	time_t now = time(NULL);
 	struct tm tm;
 
 	localtime_r(&now, &tm);
 	if (is_narrow()) {
 		put(0, 0, COLS, "flows %llu  unreplied %llu  drops %s/s",
-		    (unsigned long long)top->live,
+		    (unsigned long long)top->flows.all,
 		    (unsigned long long)top->unreplied,
 		    count_text(top->drops, drops, sizeof(drops)));
 		put(1, 0, COLS, "out %s/s  in %s/s",
@@ -224,8 +225,9 @@ static void draw_head(const struct screen *s)
 	attrset(A_BOLD);
 	put(0, 0, COLS, "masqbpf");
 	set_colour(PLAIN);
-	put(0, 8, COLS - 8, "generation %u   flows %llu of %u", top->generation,
-	    (unsigned long long)top->live, top->instance->meta.max_flows);
+	flow_tally_fullest(top->instance, &top->flows, &percent);
+	put(0, 8, COLS - 8, "generation %u   flows %llu   table %u %%",
+	    top->generation, (unsigned long long)top->flows.all, percent);
 	set_colour(top->unreplied ? BAD : PLAIN);
 	put(0, getcurx(stdscr), COLS, "   unreplied %llu",
 	    (unsigned long long)top->unreplied);
@@ -504,11 +506,12 @@ static void print_section(const struct top *top, enum top_section section,
 static void print_once(const struct top *top, size_t rows)
 {
 	char out[32], in[32], packets[32], flows[32], drops[32];
+	uint32_t percent;
 
-	printf("generation %u, flows %llu of %u, unreplied %llu\n"
+	flow_tally_fullest(top->instance, &top->flows, &percent);
+	printf("generation %u, flows %llu, table %u %%, unreplied %llu\n"
 	       "out %s/s, in %s/s, packets %s/s, new flows %s/s, drops %s/s\n",
-	       top->generation, (unsigned long long)top->live,
-	       top->instance->meta.max_flows,
+	       top->generation, (unsigned long long)top->flows.all, percent,
 	       (unsigned long long)top->unreplied,
 	       human_bytes(top->sum.out_bytes + 0.5, out, sizeof(out)),
 	       human_bytes(top->sum.in_bytes + 0.5, in, sizeof(in)),
@@ -570,7 +573,7 @@ static void print_json(const struct top *top, size_t rows)
 	json_object(&j, NULL);
 	json_u64(&j, "generation", top->generation);
 	json_double(&j, "seconds", top->seconds);
-	json_u64(&j, "live_flows", top->live);
+	json_u64(&j, "live_flows", top->flows.all);
 	json_u64(&j, "unreplied_flows", top->unreplied);
 	json_rate(&j, &top->sum);
 	json_double(&j, "new_flows_per_s", top->sum.flows);

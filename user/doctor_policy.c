@@ -125,14 +125,14 @@ static void check_routes(struct doctor *d)
 struct tally {
 	struct doctor *d;
 	uint32_t *kept, *unreplied; /* by slot */
-	uint64_t flows;
+	struct flow_tally flows;
 };
 
 static int count_flow(void *data, const struct flow *flow)
 {
 	struct tally *tally = data;
 
-	tally->flows++;
+	flow_tally_add(&tally->flows, flow);
 	if (flow->kind != MASQ_K_KEEP ||
 	    flow->prefix >= tally->d->instance->meta.max_prefixes)
 		return 0;
@@ -161,7 +161,8 @@ static void check_slot(struct doctor *d, const struct tally *tally,
 static void check_traffic(struct doctor *d)
 {
 	uint32_t slots = d->instance->meta.max_prefixes, bad = 0;
-	uint32_t max = d->instance->meta.max_flows;
+	char text[FLOW_TALLY_LEN];
+	uint32_t percent;
 	struct tally tally = {
 		.d = d,
 		.kept = calloc(slots, sizeof(uint32_t)),
@@ -182,13 +183,14 @@ static void check_traffic(struct doctor *d)
 	if (!bad)
 		doctor_add(d, DOCTOR_OK, "unreplied", NULL,
 			   "kept flows are answered");
-	if (tally.flows * 100 >= (uint64_t)max * TABLE_PERCENT)
+	flow_tally_fullest(d->instance, &tally.flows, &percent);
+	flow_tally_text(d->instance, &tally.flows, text, sizeof(text));
+	if (percent >= TABLE_PERCENT)
 		doctor_add(d, DOCTOR_WARNING, "flows",
 			   "raise maxFlows; masqbpf top shows whose they are",
-			   "%llu of %u", (unsigned long long)tally.flows, max);
+			   "%s", text);
 	else
-		doctor_add(d, DOCTOR_OK, "flows", NULL, "%llu of %u",
-			   (unsigned long long)tally.flows, max);
+		doctor_add(d, DOCTOR_OK, "flows", NULL, "%s", text);
 out:
 	free(tally.kept);
 	free(tally.unreplied);

@@ -5,6 +5,7 @@
  * and taken for one when the slot was still its own afterwards.
  */
 #include <errno.h>
+#include <inttypes.h>
 #include <netinet/in.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -265,7 +266,9 @@ static int table_open(struct table *t, const struct instance *instance,
 	};
 	err = map_entries(map[ipv4 ? MAP_masq_flows4 : MAP_masq_flows6],
 			  t->count, t->page_size, &t->pages);
-	err = err ?: map_entries(map[ipv4 ? MAP_masq_aside4 : MAP_masq_aside6],
+	err = err
+		      ?: map_entries(
+				 map[ipv4 ? MAP_masq_aside4 : MAP_masq_aside6],
 				 t->count, sizeof(*t->aside), &aside);
 	if (err)
 		table_close(t);
@@ -293,7 +296,7 @@ struct record {
 /* The families' records differ in the number of address words alone. */
 #define DEFINE_READ(FAM, WORDS)                                                \
 	static bool read##FAM(const struct table *t, uint32_t slot,            \
-			      struct record *out)                              \
+			      bool aside, struct record *out)                  \
 	{                                                                      \
 		const struct masq_page##FAM *page =                            \
 			(const void *)label_of(t, slot >> MASQ_PAGE_SHIFT);    \
@@ -307,8 +310,9 @@ struct record {
 		do {                                                           \
 			before = __atomic_load_n(word, __ATOMIC_ACQUIRE);      \
 			copy = *f;                                             \
-			out->aside =                                           \
-				t->aside[slot >> MASQ_PAGE_SHIFT].slot[at];    \
+			if (aside)                                             \
+				out->aside = t->aside[slot >> MASQ_PAGE_SHIFT] \
+						     .slot[at];                \
 			__atomic_thread_fence(__ATOMIC_ACQUIRE);               \
 			after = __atomic_load_n(word, __ATOMIC_RELAXED);       \
 		} while (before != after && ++tries < TRIES);                  \
@@ -338,24 +342,32 @@ struct record {
 DEFINE_READ(4, 1)
 DEFINE_READ(6, 4)
 
-/* The published record of a slot; false: none, or none for long. */
-static bool read_record(const struct table *t, uint32_t slot,
+/* The published record of a slot; false: none, or none for long. What lies
+ * aside is another line of memory, and read only if asked for. */
+static bool read_record(const struct table *t, uint32_t slot, bool aside,
 			struct record *out)
 {
-	return t->family == 4 ? read4(t, slot, out) : read6(t, slot, out);
+	return t->family == 4 ? read4(t, slot, aside, out)
+			      : read6(t, slot, aside, out);
 }
 
-static void prefetch_record(const struct table *t, uint32_t slot)
+/*
+ * Begins to fetch a record from memory. A load and not a prefetch, which
+ * processors leave out when they have not got the page's address at hand: half
+ * of the whole walk's time.
+ */
+static void touch_record(const struct table *t, uint32_t slot)
 {
 	size_t size = t->family == 4 ? sizeof(struct masq_flow4)
 				     : sizeof(struct masq_flow6);
-	const char *at = (const char *)label_of(t, slot >> MASQ_PAGE_SHIFT) +
-			 sizeof(struct masq_label) +
-			 size * (slot & (MASQ_PAGE_SLOTS - 1));
+	const volatile char *at;
 
-	__builtin_prefetch(at);
-	if (size > 64)
-		__builtin_prefetch(at + 64);
+	if (slot >> MASQ_PAGE_SHIFT >= t->count)
+		return;
+	at = (const char *)label_of(t, slot >> MASQ_PAGE_SHIFT) +
+	     sizeof(struct masq_label) + size * (slot & (MASQ_PAGE_SLOTS - 1));
+	(void)at[0];
+	(void)at[size - 1];
 }
 
 /* The other record of a masqueraded flow; false: it came or went just now. */
@@ -363,7 +375,7 @@ static bool read_peer(const struct table *t, const struct masq_aside *aside,
 		      struct record *out)
 {
 	return aside->peer >> MASQ_PAGE_SHIFT < t->count &&
-	       read_record(t, aside->peer, out) &&
+	       read_record(t, aside->peer, false, out) &&
 	       out->seq == aside->peer_seq && out->kind == MASQ_K_REV;
 }
 
@@ -375,8 +387,8 @@ static struct masq_count count_of(const struct masq_tally *t)
 
 	return (struct masq_count){
 		.packets = t->packets | high >> MASQ_TALLY_BYTES_BITS << 32,
-		.bytes = t->bytes |
-			 (high & ((1 << MASQ_TALLY_BYTES_BITS) - 1)) << 32,
+		.bytes = t->bytes | (high & ((1 << MASQ_TALLY_BYTES_BITS) - 1))
+					    << 32,
 	};
 }
 
@@ -413,27 +425,55 @@ static void make_flow(int family, uint32_t now, const struct record *r,
 	flow->xlat_port = ntohs(r->xlat_port);
 }
 
-/* What its packets from outside have left in the record of theirs. */
-static void add_peer(uint32_t now, const struct record *owner,
-		     const struct record *peer, struct flow *flow)
-{
-	uint32_t idle = elapsed(now, peer->last_seen);
-
-	flow->ingress = count_of(&peer->tally);
-	if (idle >= flow->idle)
-		return;
-	flow->idle = idle;
-	flow->left = remaining(now, peer->last_seen, owner->expires);
-}
-
 struct walk {
 	struct instance *instance;
 	const struct flow_filter *filter;
-	bool peers; /* are wanted as well */
+	bool whole; /* all of a flow, not its owner's record alone */
 	uint32_t now;
 	flow_fn fn;
 	void *data;
 };
+
+/* An owner's record that is wanted, and the flow that it makes. */
+struct found {
+	struct flow flow;
+	struct masq_aside aside;
+	uint32_t expires;
+};
+
+static bool find_flow(const struct walk *walk, const struct table *t,
+		      uint32_t slot, struct found *out)
+{
+	struct record r = { .aside.created = walk->now };
+
+	if (!read_record(t, slot, walk->whole, &r) ||
+	    (r.kind != MASQ_K_FWD && r.kind != MASQ_K_KEEP &&
+	     r.kind != MASQ_K_INBOUND) ||
+	    passed(walk->now, r.expires))
+		return false;
+	make_flow(t->family, walk->now, &r, &out->flow);
+	out->aside = r.aside;
+	out->expires = r.expires;
+	return flow_matches(walk->instance, walk->filter, &out->flow);
+}
+
+/* What the packets from outside have left in the record of theirs. */
+static void add_peer(const struct walk *walk, const struct table *t,
+		     struct found *found)
+{
+	struct flow *flow = &found->flow;
+	struct record peer;
+	uint32_t idle;
+
+	if (flow->kind != MASQ_K_FWD || !read_peer(t, &found->aside, &peer))
+		return;
+	flow->ingress = count_of(&peer.tally);
+	idle = elapsed(walk->now, peer.last_seen);
+	if (idle >= flow->idle)
+		return;
+	flow->idle = idle;
+	flow->left = remaining(walk->now, peer.last_seen, found->expires);
+}
 
 /*
  * A page at a time: first its own records, which lie side by side, then those
@@ -442,39 +482,25 @@ struct walk {
 static int walk_page(const struct walk *walk, const struct table *t,
 		     uint32_t page)
 {
-	struct record owners[MASQ_PAGE_SLOTS], peer;
-	uint64_t used = __atomic_load_n(&label_of(t, page)->used,
-					__ATOMIC_RELAXED);
+	uint64_t used =
+		__atomic_load_n(&label_of(t, page)->used, __ATOMIC_RELAXED);
+	struct found found[MASQ_PAGE_SLOTS];
 	unsigned int count = 0;
-	struct flow flow;
 	int err = 0;
 
-	for (; used; used &= used - 1) {
-		struct record *r = &owners[count];
-
-		if (!read_record(t,
-				 page << MASQ_PAGE_SHIFT | __builtin_ctzll(used),
-				 r))
-			continue;
-		if ((r->kind != MASQ_K_FWD && r->kind != MASQ_K_KEEP &&
-		     r->kind != MASQ_K_INBOUND) ||
-		    passed(walk->now, r->expires))
-			continue;
-		count++;
-		if (walk->peers && r->kind == MASQ_K_FWD &&
-		    r->aside.peer >> MASQ_PAGE_SHIFT < t->count)
-			prefetch_record(t, r->aside.peer);
-	}
+	for (; used; used &= used - 1)
+		count += find_flow(walk, t,
+				   page << MASQ_PAGE_SHIFT |
+					   __builtin_ctzll(used),
+				   &found[count]);
+	/* one after the other, and all of them under way at once */
+	for (unsigned int i = 0; i < count && walk->whole; i++)
+		if (found[i].flow.kind == MASQ_K_FWD)
+			touch_record(t, found[i].aside.peer);
 	for (unsigned int i = 0; i < count && !err; i++) {
-		struct record *r = &owners[i];
-
-		make_flow(t->family, walk->now, r, &flow);
-		if (!flow_matches(walk->instance, walk->filter, &flow))
-			continue;
-		if (walk->peers && r->kind == MASQ_K_FWD &&
-		    read_peer(t, &r->aside, &peer))
-			add_peer(walk->now, r, &peer, &flow);
-		err = walk->fn(walk->data, &flow);
+		if (walk->whole)
+			add_peer(walk, t, &found[i]);
+		err = walk->fn(walk->data, &found[i].flow);
 	}
 	return err;
 }
@@ -503,7 +529,7 @@ int flows_walk(struct instance *instance, const struct flow_filter *filter,
 {
 	struct walk walk = { .instance = instance,
 			     .filter = filter,
-			     .peers = true,
+			     .whole = true,
 			     .fn = fn,
 			     .data = data };
 
@@ -513,10 +539,9 @@ int flows_walk(struct instance *instance, const struct flow_filter *filter,
 int flows_walk_owners(struct instance *instance, flow_fn fn, void *data)
 {
 	static const struct flow_filter all;
-	struct walk walk = { .instance = instance,
-			     .filter = &all,
-			     .fn = fn,
-			     .data = data };
+	struct walk walk = {
+		.instance = instance, .filter = &all, .fn = fn, .data = data
+	};
 
 	return walk_all(&walk);
 }
@@ -544,17 +569,55 @@ int flows_count_prefixes(struct instance *instance, uint32_t *live)
 /* --- budgets ----------------------------------------------------------- */
 
 const struct flow_budget flow_budgets[FLOW_BUDGETS] = {
-	{ 4, MASQ_K_FWD, "masquerade" }, { 4, MASQ_K_KEEP, "keep" },
+	{ 4, MASQ_K_FWD, "masquerade" },  { 4, MASQ_K_KEEP, "keep" },
 	{ 4, MASQ_K_INBOUND, "inbound" }, { 6, MASQ_K_FWD, "masquerade" },
 	{ 6, MASQ_K_KEEP, "keep" },	  { 6, MASQ_K_INBOUND, "inbound" },
 };
 
-void flow_tally(uint64_t tally[FLOW_BUDGETS], const struct flow *flow)
+void flow_tally_add(struct flow_tally *tally, const struct flow *flow)
 {
-	/* the node's own flows are in none of these */
-	if (flow->role == MASQ_ROLE_HOST && flow->kind == MASQ_K_FWD)
+	tally->all++;
+	/* those of the node itself have a budget that is nobody's worry */
+	if (flow->role == MASQ_ROLE_HOST)
 		return;
 	for (int i = 0; i < FLOW_BUDGETS; i++)
-		tally[i] += flow_budgets[i].family == flow->in.family &&
-			    flow_budgets[i].kind == flow->kind;
+		tally->flows[i] += flow_budgets[i].family == flow->in.family &&
+				   flow_budgets[i].kind == flow->kind;
+}
+
+int flow_tally_fullest(const struct instance *instance,
+		       const struct flow_tally *tally, uint32_t *percent)
+{
+	int fullest = 0;
+
+	*percent = 0;
+	for (int i = 0; i < FLOW_BUDGETS; i++) {
+		uint32_t max =
+			instance_flows_max(instance, flow_budgets[i].family);
+		uint32_t share = max ? tally->flows[i] * 100 / max : 0;
+
+		if (share > *percent) {
+			*percent = share;
+			fullest = i;
+		}
+	}
+	return fullest;
+}
+
+const char *flow_tally_text(const struct instance *instance,
+			    const struct flow_tally *tally, char *buf,
+			    size_t len)
+{
+	const uint64_t *n = tally->flows;
+	int used = snprintf(buf, len,
+			    "%" PRIu64 " masquerade, %" PRIu64 " keep, %" PRIu64
+			    " inbound, of %u each",
+			    n[0], n[1], n[2], instance_flows_max(instance, 4));
+
+	if (used >= 0 && (size_t)used < len && n[3] | n[4] | n[5])
+		snprintf(buf + used, len - used,
+			 "; IPv6: %" PRIu64 ", %" PRIu64 ", %" PRIu64
+			 ", of %u each",
+			 n[3], n[4], n[5], instance_flows_max(instance, 6));
+	return buf;
 }

@@ -64,8 +64,8 @@ typedef int (*flow_fn)(void *data, const struct flow *flow);
 int flows_walk(struct instance *instance, const struct flow_filter *filter,
 	       flow_fn fn, void *data);
 /*
- * The same of all live flows by their owners' records alone: of a masqueraded
- * flow, `ingress` is not filled in, and `idle` knows of the pod's packets only.
+ * The same of all live flows by their owners' records alone: `age` says
+ * nothing, and of a masqueraded flow `ingress` and `idle` neither.
  */
 int flows_walk_owners(struct instance *instance, flow_fn fn, void *data);
 /* Does it match? Of instance the prefixes are needed. */
@@ -84,7 +84,20 @@ struct flow_budget {
 	const char *name; /* flow_action() of its flows */
 };
 extern const struct flow_budget flow_budgets[FLOW_BUDGETS];
-/* Counts one live flow in its budget. */
-void flow_tally(uint64_t tally[FLOW_BUDGETS], const struct flow *flow);
+
+/* Live flows by budget; zero to begin with. */
+struct flow_tally {
+	uint64_t all; /* with the node's own */
+	uint64_t flows[FLOW_BUDGETS];
+};
+void flow_tally_add(struct flow_tally *tally, const struct flow *flow);
+/* Number of the budget that is fullest, and how full it is. */
+int flow_tally_fullest(const struct instance *instance,
+		       const struct flow_tally *tally, uint32_t *percent);
+/* For people, one line; returns buf. */
+#define FLOW_TALLY_LEN 200
+const char *flow_tally_text(const struct instance *instance,
+			    const struct flow_tally *tally, char *buf,
+			    size_t len);
 
 #endif

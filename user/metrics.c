@@ -13,7 +13,6 @@
 #include <string.h>
 #include "counters.h"
 #include "due.h"
-#include "flows.h"
 #include "metrics.h"
 #include "out.h"
 #include "prefix.h"
@@ -141,7 +140,7 @@ static int count_flow(void *data, const struct flow *flow)
 	struct reading *r = data;
 	uint32_t row = 0;
 
-	r->metrics->flows++;
+	flow_tally_add(&r->metrics->flows, flow);
 	if (flow->prefix < r->max_prefixes)
 		row = r->row[flow->prefix];
 	if (row && !flow->replied)
@@ -237,6 +236,9 @@ int metrics_read(struct instance *instance, struct metrics *out)
 	int err = -ENOMEM;
 
 	*out = (struct metrics){ .flows_limit = instance->meta.max_flows };
+	for (int i = 0; i < FLOW_BUDGETS; i++)
+		out->budget_limit[i] =
+			instance_flows_max(instance, flow_budgets[i].family);
 	out->prefixes =
 		calloc(METRICS_MAX_PREFIXES + 2, sizeof(*out->prefixes));
 	r.row = calloc(r.max_prefixes, sizeof(*r.row));
@@ -388,6 +390,26 @@ static void write_gauge(FILE *f, const char *name, const char *text,
 	fprintf(f, "masqbpf_%s %.15g\n", name, value);
 }
 
+static void budget_samples(FILE *f, const char *name, const char *text,
+			   const struct metrics *m, bool limit)
+{
+	help(f, name, "gauge", text);
+	for (int i = 0; i < FLOW_BUDGETS; i++)
+		fprintf(f,
+			"masqbpf_%s{family=\"ipv%d\",action=\"%s\"} %" PRIu64
+			"\n",
+			name, flow_budgets[i].family, flow_budgets[i].name,
+			limit ? m->budget_limit[i] : m->flows.flows[i]);
+}
+
+static void write_budgets(FILE *f, const struct metrics *m)
+{
+	budget_samples(f, "budget_flows",
+		       "Live flows of what has a budget of its own.", m, false);
+	budget_samples(f, "budget_limit",
+		       "Flows that there may be in each budget.", m, true);
+}
+
 static void write_uplinks(FILE *f, const struct metrics_state *state)
 {
 	help(f, "attached", "gauge",
@@ -405,9 +427,11 @@ void metrics_write(FILE *f, const struct metrics *m,
 		   const struct metrics_state *state)
 {
 	write_prefixes(f, m);
-	write_gauge(f, "flows", "Live flows.", m->flows);
-	write_gauge(f, "flows_limit", "Flows that the table has room for.",
+	write_gauge(f, "flows", "Live flows.", m->flows.all);
+	write_gauge(f, "flows_limit",
+		    "maxFlows: flows of each budget that there may be.",
 		    m->flows_limit);
+	write_budgets(f, m);
 	write_reasons(f, m, true, "drops_total",
 		      "Packets dropped because they could not be translated.");
 	write_reasons(f, m, false, "passes_total",

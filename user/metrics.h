@@ -11,6 +11,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include "cidr.h"
+#include "flows.h"
 #include "instance.h"
 #include "masqbpf.h"
 #include "policy.h"
@@ -50,7 +51,8 @@ struct metrics {
 	struct metrics_prefix *prefixes;
 	size_t prefix_count;
 	uint64_t stats[MASQ_S_MAX];
-	uint64_t flows, flows_limit;
+	struct flow_tally flows;
+	uint32_t flows_limit, budget_limit[FLOW_BUDGETS];
 	double port_utilization;
 	uint32_t generation; /* 0: no policy */
 };

@@ -332,7 +332,7 @@ static int look_at_flow(void *data, const struct flow *flow)
 	};
 	struct top_row *pod;
 
-	top->live++;
+	flow_tally_add(&top->flows, flow);
 	top->unreplied += row.unreplied;
 	if (flow->prefix < top->instance->meta.max_prefixes) {
 		top->past->live[flow->prefix]++;
@@ -357,7 +357,8 @@ static int look_at_flows(struct top *top)
 	size_t slots = top->instance->meta.max_prefixes;
 	int err;
 
-	top->live = top->unreplied = 0;
+	top->flows = (struct flow_tally){};
+	top->unreplied = 0;
 	top->lists[TOP_FLOWS].count = 0;
 	top->lists[TOP_PODS].count = 0;
 	memset(past->live, 0, slots * sizeof(*past->live));

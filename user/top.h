@@ -63,7 +63,8 @@ struct top {
 	bool flow_counts; /* per-flow counts are switched on */
 	struct top_rate sum;
 	double drops; /* a second */
-	uint64_t live, unreplied;
+	struct flow_tally flows;
+	uint64_t unreplied;
 	double seconds; /* between the two looks; 0: the first one */
 	double cost; /* seconds that looking took */
 	struct top_past *past;

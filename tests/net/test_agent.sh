@@ -980,6 +980,7 @@ upstream_flags() {
 		--to-ports 20000-29999 eth0
 	is "prefixes kept" "$(masq cidr list --json |
 		jq '[.prefixes[] | select(.origin == "preset reserved")] | length')" 11
+	is "room for IPv6" "$(masq status --json | jq '.budgets[-1].max')" 262144
 	is "lines about the chain" "$(lines 'masq-chain IP-MASQ: there is no')" 1
 	config 10.0.0.0/8 >"$CONFIG"
 	lab_wait 5 keeps 10.0.0.0/8

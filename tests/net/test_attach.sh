@@ -71,6 +71,33 @@ joins() {
 	is "our programs" "$(ours)" 4
 }
 
+# IPv6 that nobody asks for takes little memory; then it is too late for more.
+tables() {
+	local yaml=$LAB_DIR/six.yaml
+	room() { get '[.budgets[] | select(.action == "keep") | .max]'; }
+
+	attached
+	is "room for IPv4 and IPv6" "$(room)" '[262144,16384]'
+	echo 'nonMasqueradeCIDRs: [10.0.0.0/8, "fd00::/8"]' >"$yaml"
+	masq reload --config "$yaml" 2>"$LAB_DIR/err"
+	grep -q 'IPv6: room for 16384 flows until the instance is made anew' \
+		"$LAB_DIR/err" || fail "$(cat "$LAB_DIR/err")"
+	is "room after the reload" "$(room)" '[262144,16384]'
+	masq detach -q --all
+	masq attach eth0 --config "$yaml" 2>"$LAB_DIR/err"
+	grep 'IPv6: room' "$LAB_DIR/err" && fail "it was made with IPv6"
+	is "room when it is made for both" "$(room)" '[262144,262144]'
+	masq detach -q --all
+	echo 'maxFlows: 100' >"$LAB_DIR/tiny.yaml"
+	masq attach -q eth0 --config "$LAB_DIR/tiny.yaml"
+	is "room in a tiny one" "$(room)" '[100,64]'
+	masq detach -q --all
+	echo 'maxFlows: 1' >"$LAB_DIR/tiny.yaml"
+	masq attach -q eth0 --config "$LAB_DIR/tiny.yaml"
+	is "room for one" "$(room)" '[1,1]'
+	health_is ok
+}
+
 at_once() {
 	local i pids=()
 	trap 'masq detach -q --all || true' EXIT
@@ -451,6 +478,7 @@ failed_first() {
 }
 
 row "attach again keeps the policy, with one it is a reload" joins
+row "tables as large as the config asks" tables
 row "five attaches at once make one instance" at_once
 row "tc: an interface of another instance" another_instance tc
 row "auto: an interface of another instance" another_instance auto

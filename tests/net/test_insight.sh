@@ -148,7 +148,7 @@ top_is_a_screen() {
 	done
 	SCREEN_TERM=screen
 	screen_start 80 24 env
-	shows '^masqbpf generation [0-9]+ +flows 4 of 262144 +unreplied 3 +[0-9:]{8}$' \
+	shows '^masqbpf generation [0-9]+ +flows 4 +table 0 % +unreplied 3 +[0-9:]{8}$' \
 		'^PREFIXES \([0-9]+\) +ACTION +OUT/s +IN/s +PKT/s +LIVE UNREPLIED$' \
 		'^0.0.0.0/0 +masquerade .* 4 +3$' '^PODS \(2\)' \
 		'^10.44.14.16 .* 3 +3$' "^tcp $POD:[0-9]+ > $FAR_ADDR:$PORT +masq" \

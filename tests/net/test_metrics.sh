@@ -115,6 +115,8 @@ names() {
 		prefix_flows_total counter action,prefix
 		flows gauge -
 		flows_limit gauge -
+		budget_flows gauge action,family
+		budget_limit gauge action,family
 		drops_total counter reason
 		agent_due gauge reason
 		port_search_failures_total counter -
@@ -131,7 +133,7 @@ names() {
 	LIST
 	is "labels" "$(grep -o '[a-z]*="' "$LAB_DIR/metrics" | sort -u |
 		tr -d '="' | paste -sd,)" \
-		"action,direction,hook,interface,le,prefix,reason,version"
+		"action,direction,family,hook,interface,le,prefix,reason,version"
 }
 
 unreplied() {

@@ -67,7 +67,7 @@ no_sideways() { # NAME WIDTH
 
 all_of_it() {
 	shows "$1" '^masqbpf ok$' '^generation' \
-		"config.yaml" 'live flows' '4 of 262144' 'eth0: (tcx|tc)' \
+		"config.yaml" 'live flows' '[0-9]+ masquerade, [0-9]+ keep, 0 inbound, of 262144 each' 'eth0: (tcx|tc)' \
 		'^10\.0\.0\.0/8' '^172\.30\.0\.0/24' 'keep' 'masquerade' \
 		'config, line 1' 'Dropped packets' 'metrics'
 	# the row of 0.0.0.0/0: three flows, answered, with their packets

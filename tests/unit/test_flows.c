@@ -243,10 +243,9 @@ struct turns {
 
 static void publish(struct masq_flow6 *slot, uint32_t n, uint8_t how)
 {
-	struct masq_flow6 own = { .in_port = n,
-				  .rem_port = n,
-				  .what = how,
-				  .seq = n };
+	struct masq_flow6 own = {
+		.in_port = n, .rem_port = n, .what = how, .seq = n
+	};
 	uint64_t word;
 
 	memcpy(&word, &own.in_port, sizeof(word));
@@ -310,8 +309,8 @@ static void *map_writable(const struct instance *instance, enum masq_map_id map,
 static void test_changing_slots(void **state)
 {
 	struct instance *instance = bare_instance(64);
-	struct masq_page6 *page = map_writable(instance, MAP_masq_flows6,
-					       sizeof(*page));
+	struct masq_page6 *page =
+		map_writable(instance, MAP_masq_flows6, sizeof(*page));
 	struct masq_aside_page *aside =
 		map_writable(instance, MAP_masq_aside6, sizeof(*aside));
 	struct turns turns = { .page = page,

@@ -40,8 +40,9 @@ static struct metrics filled(void)
 {
 	struct metrics m = { .prefixes = prefixes,
 			     .prefix_count = ROWS(prefixes),
-			     .flows = 262144,
+			     .flows = { 262144, { 1, 2, 3, 4, 5, 6 } },
 			     .flows_limit = 16777216,
+			     .budget_limit = { 10, 10, 10, 7, 7, 7 },
 			     .port_utilization = 0.25,
 			     .generation = 7 };
 
@@ -70,6 +71,11 @@ static const char *const lines[] = {
 	"direction=\"egress\"} 18446744073709551615",
 	"masqbpf_flows 262144",
 	"masqbpf_flows_limit 16777216",
+	"masqbpf_budget_flows{family=\"ipv4\",action=\"masquerade\"} 1",
+	"masqbpf_budget_flows{family=\"ipv4\",action=\"inbound\"} 3",
+	"masqbpf_budget_flows{family=\"ipv6\",action=\"keep\"} 5",
+	"masqbpf_budget_limit{family=\"ipv4\",action=\"keep\"} 10",
+	"masqbpf_budget_limit{family=\"ipv6\",action=\"keep\"} 7",
 	"masqbpf_drops_total{reason=\"no_port\"} 77",
 	"masqbpf_port_search_tries_bucket{le=\"1\"} 1",
 	"masqbpf_port_search_tries_bucket{le=\"2\"} 3",
