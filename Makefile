@@ -66,7 +66,7 @@ UNIT_BIN := $(patsubst tests/unit/%.c,$(O)/tests/unit/%,$(wildcard tests/unit/te
 PROG_BIN := $(patsubst tests/prog/%.c,$(O)/tests/prog/%,$(wildcard tests/prog/test_*.c))
 PROG_LIB := $(patsubst tests/lib/%.c,$(O)/tests/lib/%.o,$(wildcard tests/lib/*.c))
 
-.PHONY: all tests bench bench-tools fuzz torture kernels check check-unit check-prog check-net lint install uninstall clean help
+.PHONY: all tests bench bench-tools fuzz mutants torture kernels check check-unit check-prog check-net lint install uninstall clean help
 all: $(O)/masqbpf
 
 $(O)/masqbpf: $(USER_OBJ)
@@ -138,6 +138,8 @@ $(O)/tests/bench/%: tests/bench/%.c $(USER_LIB) $(O)/bench.skel.h $(O)/bench_xdp
 bench: $(O)/masqbpf $(O)/tests/bench/bench $(O)/tests/bench/stall ## measure (scripts/bench.sh; takes long)
 	$(Q)scripts/bench.sh
 
+mutants: ## one decision taken out at a time: does a test notice? (scripts/mutants.py)
+	$(Q)scripts/mutants.py
 torture: all ## an hour of churn, long fault runs, valgrind (scripts/torture.sh)
 	$(Q)scripts/torture.sh
 kernels: ## the tests on Debian's kernels in qemu, into docs/kernels.md (hours; scripts/kernels.sh)

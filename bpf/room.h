@@ -92,6 +92,7 @@ MASQ_GLOBAL int FN(write_label)(__u32 page, __u32 changes, __u32 soonest,
 	}
 	if (flagged && !p->label.elsewhere) {
 		/* nothing of this page lies elsewhere any more */
+		p->label.flagged = 0;
 		for (__u32 i = 0; i < MASQ_PAGE_SLOTS; i++)
 			p->slot[i].hops &= MASQ_HOP_ELSEWHERE - 1;
 	}
@@ -170,7 +171,7 @@ MASQ_GLOBAL int FN(open_page)(__u32 page, __u32 slot)
 	changes = *(volatile __u32 *)&p->label.changes;
 	s->soonest = s->now + MASQ_FAR_AHEAD;
 	s->pods = 0;
-	s->flagged = !!p->label.elsewhere;
+	s->flagged = p->label.flagged;
 	s->used = *(volatile __u64 *)&p->label.used;
 	/* what a loop skips by itself is a loop that 5.10 refuses */
 	for (__u32 i = 0; i < MASQ_PAGE_SLOTS; i++)

@@ -474,10 +474,12 @@ MASQ_NOINLINE int FN(make_far)(const KEY *key, const FLOW *body, __u32 *slot)
 		found = FN(take)(p3, at.home, distance, key, body, pod_bit);
 		page = at.overflow;
 		p2->label.elsewhere++;
+		p2->label.flagged = 1;
 		p2->slot[at.home & (MASQ_PAGE_SLOTS - 1)].hops |=
 			MASQ_HOP_ELSEWHERE;
 	}
 	p1->label.elsewhere++;
+	p1->label.flagged = 1;
 	p1->slot[at.home & (MASQ_PAGE_SLOTS - 1)].hops |= MASQ_HOP_ELSEWHERE;
 out:
 	bpf_spin_unlock(&lock->lock);

@@ -314,7 +314,8 @@ struct masq_label {
 	__u32 soonest; /* tick: none of them expires before */
 	__u32 changes; /* of `soonest` and `pods` */
 	__u32 elsewhere; /* records whose place would be here and is not */
-	__u32 pad[9]; /* a cache line */
+	__u32 flagged; /* some slots' hops may say so */
+	__u32 pad[8]; /* a cache line */
 };
 _Static_assert(sizeof(struct masq_label) == 64, "masq_label");
 

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# Style of the C sources, the shell scripts and the man page; a row each.
+# Style of the C sources, the shell scripts and the man page, and whether the
+# lists of mutants still fit; a row each.
 set -euo pipefail
 [ $# -eq 0 ] || {
-	echo "usage: ${0##*/}    (C style, shell scripts, man page)"
+	echo "usage: ${0##*/}    (C style, shell scripts, man page, mutants' lists)"
 	[ "$1" = -h ] || [ "$1" = --help ]
 	exit
 }
@@ -39,8 +40,40 @@ man_page() {
 	[ -z "$found" ] || fail "$found"
 }
 
+mutants_fit() {
+	local said
+	said=$(scripts/mutants.py --check 2>&1) || fail "$said"
+}
+
+# A snippet that is not there, or is there twice, changes nothing that it says.
+mutants_that_do_not() {
+	local list said
+	list=$(mktemp)
+	trap 'rm -f "$list"' RETURN
+	cat tests/mutants/*.list - >"$list" <<-'EOT'
+		@@ lint/gone bpf/common.h prog/test_table
+		-no such line
+		@@ lint/twice bpf/common.h prog/test_table
+		-bpf_map_lookup_elem
+		@@ lint/nothing bpf/common.h prog/test_table
+		 __u32 masq_now(void)
+		@@ lint/no-test bpf/common.h prog/test_nothing
+		-__u32 masq_now(void)
+	EOT
+	if said=$(scripts/mutants.py --check "$list" 2>&1); then
+		fail "a stale list passes"
+	fi
+	for row in "gone: its snippet is 0 times" "twice: its snippet is" \
+		"nothing: it changes nothing" "no test tests/prog/test_nothing.c"; do
+		[[ $said = *"$row"* ]] || fail "no word of '$row': $said"
+	done
+	[ "$(wc -l <<<"$said")" -eq 4 ] || fail "$said"
+}
+
 row "C style (clang-format)" c_style
 row "shell scripts (shellcheck)" shell_scripts
+row "lists of mutants" mutants_fit
+row "lists of mutants that do not fit" mutants_that_do_not
 if [ -e docs/masqbpf.8 ]; then
 	row "man page (mandoc)" man_page
 fi

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # torture.sh - what takes too long for the test command: an hour of churn with
 # its twin, every system call killed and refused, the program with sanitizers
-# and under valgrind, two builds compared.
+# and under valgrind, every decision taken out alone, two builds compared.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-STAGES=(soak faults memory rebuild)
+STAGES=(soak faults memory mutants rebuild)
 OUT=${OUT:-build/torture}
 usage() {
 	cat <<-EOT
@@ -23,6 +23,8 @@ usage() {
 		           most FAULT_SECONDS=${FAULT_SECONDS:-600} a row
 		  memory   the unit tests and the commands with sanitizers and under
 		           valgrind, the agent with sanitizers
+		  mutants  one decision taken out or turned round at a time: does a test
+		           notice? MUTANTS (all): those whose name or file matches
 		  rebuild  two clones in different folders: is it the same binary?
 	EOT
 }
@@ -147,6 +149,20 @@ memory() {
 	return $status
 }
 
+mutants() {
+	local status=0
+	# the whole list goes into the log, the document gets what is not as it
+	# should be, and the sum
+	scripts/mutants.py -o "$OUT/mutants" -k "${MUTANTS:-.}" \
+		>"$OUT/mutants.log" 2>&1 || status=1
+	{
+		section "Mutants"
+		sed -E '/^(#|noticed )/d; s/^/    /' "$OUT/mutants.log"
+	} >"$OUT/mutants.md"
+	cat "$OUT/mutants.md"
+	return $status
+}
+
 rebuild() {
 	local clone sums status=0
 	# both first: the branch may move while they are built
@@ -198,6 +214,7 @@ for stage; do
 	soak) soak || failed=1 ;;
 	faults) faults || failed=1 ;;
 	memory) memory || failed=1 ;;
+	mutants) mutants || failed=1 ;;
 	rebuild) rebuild || failed=1 ;;
 	esac
 done

@@ -143,6 +143,8 @@ int prog_lab_up(void **state)
 	lab->modern = which ? strcmp(which, "legacy") != 0 : have_loop();
 	if (getenv("MASQ_TEST_FIB_SRC"))
 		features |= MASQ_FEAT_FIB_SRC;
+	if (getenv("MASQ_TEST_FAST"))
+		features |= MASQ_FEAT_FAST;
 	if (getrandom(keys, sizeof(keys), 0) != sizeof(keys))
 		return -1;
 #define OPEN(name)                                                          \
