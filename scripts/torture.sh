@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # torture.sh - what takes too long for the test command: an hour of churn with
 # its twin, every system call killed and refused, the program with sanitizers
-# and under valgrind, two builds compared.
+# and under valgrind, two builds compared, README's commands and every compiler
+# on bare machines.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-STAGES=(soak faults memory rebuild)
+STAGES=(soak faults memory rebuild bare)
 OUT=${OUT:-build/torture}
 usage() {
 	cat <<-EOT
@@ -24,6 +25,8 @@ usage() {
 		  memory   the unit tests and the commands with sanitizers and under
 		           valgrind, the agent with sanitizers
 		  rebuild  two clones in different folders: is it the same binary?
+		  bare     scripts/demo.sh and scripts/test.sh in new roots of Debian 12
+		           and 13; built with every gcc and clang of theirs and of sid
 	EOT
 }
 
@@ -172,6 +175,20 @@ rebuild() {
 	return $status
 }
 
+bare() {
+	local status=0
+	scripts/bare.sh readme >"$WORK/readme" 2>&1 || status=1
+	scripts/bare.sh compilers >"$WORK/compilers" 2>&1 || status=1
+	{
+		section "Bare machines"
+		echo "New roots with git and certificates and nothing else:"
+		echo
+		sed 's/^/    /' "$WORK/readme" "$WORK/compilers"
+	} >"$OUT/bare.md"
+	cat "$OUT/bare.md"
+	return $status
+}
+
 document() {
 	local stage
 	cat <<-EOT
@@ -199,6 +216,7 @@ for stage; do
 	faults) faults || failed=1 ;;
 	memory) memory || failed=1 ;;
 	rebuild) rebuild || failed=1 ;;
+	bare) bare || failed=1 ;;
 	esac
 done
 document >docs/torture.md
