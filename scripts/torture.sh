@@ -7,6 +7,8 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 STAGES=(soak faults memory rebuild bare)
+declare -A TITLES=([soak]="Soak" [faults]="Every system call" [memory]="Memory"
+	[rebuild]="Two builds" [bare]="Bare machines")
 OUT=${OUT:-build/torture}
 usage() {
 	cat <<-EOT
@@ -71,9 +73,9 @@ copy() {
 	cp build/masqbpf "$WORK/tree/build/"
 }
 
-# section TITLE: the head of a stage's part of the document
+# section STAGE: the head of its part of the document
 section() {
-	echo "## $1"
+	echo "## ${TITLES[$1]}"
 	echo
 	echo "$(date -u +%F), revision $REVISION, kernel $(uname -r)," \
 		"$(nproc) processors"
@@ -101,7 +103,7 @@ soak() {
 	wait_all || return 1
 	cp "$WORK"/*.json "$WORK"/*.tsv "$WORK"/*.failures "$OUT/"
 	{
-		section "Soak"
+		section soak
 		echo "Two labs, $SOAK_RATE openers a second in each, the same pods" \
 			"and draws (seed $SOAK_SEED)."
 		echo
@@ -126,7 +128,7 @@ faults() {
 	done
 	wait_all || status=1
 	{
-		section "Every system call"
+		section faults
 		echo "FAULT_SEED=$seed, $shards shards, at most" \
 			"${FAULT_SECONDS:-600} s a row:"
 		echo
@@ -143,7 +145,7 @@ memory() {
 		>"$WORK/sanitize" 2>&1 || status=1
 	scripts/valgrind.sh >"$WORK/valgrind" 2>&1 || status=1
 	{
-		section "Memory"
+		section memory
 		sed 's/^/    /' "$WORK/sanitize" "$WORK/valgrind"
 	} >"$OUT/memory.md"
 	cat "$OUT/memory.md"
@@ -166,7 +168,7 @@ rebuild() {
 	sums=$(cd "$WORK" &&
 		sha256sum one/build/masqbpf another/folder/build/masqbpf)
 	{
-		section "Two builds"
+		section rebuild
 		echo "Of the committed revision, in two clones:"
 		echo
 		echo "    ${sums//$'\n'/$'\n'    }"
@@ -180,7 +182,7 @@ bare() {
 	scripts/bare.sh readme >"$WORK/readme" 2>&1 || status=1
 	scripts/bare.sh compilers >"$WORK/compilers" 2>&1 || status=1
 	{
-		section "Bare machines"
+		section bare
 		echo "New roots with git and certificates and nothing else:"
 		echo
 		sed 's/^/    /' "$WORK/readme" "$WORK/compilers"
@@ -189,8 +191,14 @@ bare() {
 	return $status
 }
 
+# kept STAGE: its part of the document as it is
+kept() {
+	awk -v title="## ${TITLES[$1]}" '/^## / { on = $0 == title } on' \
+		docs/torture.md
+}
+
 document() {
-	local stage
+	local stage part
 	cat <<-EOT
 		# Torture
 
@@ -198,10 +206,8 @@ document() {
 		it; a stage that ran alone has its own date.
 	EOT
 	for stage in "${STAGES[@]}"; do
-		[ ! -e "$OUT/$stage.md" ] || {
-			echo
-			cat "$OUT/$stage.md"
-		}
+		part=$(cat "$OUT/$stage.md" 2>/dev/null || kept "$stage")
+		[ -z "$part" ] || printf '\n%s\n' "$part"
 	done
 }
 
@@ -219,7 +225,8 @@ for stage; do
 	bare) bare || failed=1 ;;
 	esac
 done
-document >docs/torture.md
+document >"$WORK/document"
+cp "$WORK/document" docs/torture.md
 [ $failed -eq 0 ] || echo "torture: a stage FAILED"
 [ $failed -ne 0 ] || echo "torture: all is well"
 exit $failed
