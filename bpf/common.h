@@ -19,8 +19,10 @@
 #include "masqbpf.h"
 #include "maps.h"
 
-#define likely(x)     __builtin_expect(!!(x), 1)
-#define unlikely(x)   __builtin_expect(!!(x), 0)
+#ifndef likely /* newer libbpf has them */
+#define likely(x)   __builtin_expect(!!(x), 1)
+#define unlikely(x) __builtin_expect(!!(x), 0)
+#endif
 #define MASQ_NOINLINE static __attribute__((noinline))
 #define MASQ_INLINE   static __always_inline
 /* Verified once by itself: arguments are scalars and the context only. */

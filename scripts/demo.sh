@@ -178,7 +178,7 @@ quietly() { # WHAT COMMAND...
 }
 
 lab_begin
-quietly "packages" scripts/deps.sh demo
+scripts/deps.sh demo # says how much, when there is something
 quietly "build" make -j2
 start=$SECONDS
 

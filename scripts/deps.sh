@@ -1,33 +1,45 @@
 #!/usr/bin/env bash
-# Installs the Debian packages that masqbpf needs; nothing happens, and
-# quickly, when all are there.
+# Installs the Debian packages that masqbpf needs, and says before how much
+# that is; nothing happens, and quickly, when all are there.
 #
-#	scripts/deps.sh [-n] [build|demo|test]...
+#	scripts/deps.sh [-n] [build|demo|test|kernels|bench|torture]...
 #
 # build: the compiler and libraries; demo: build and the lab's tools; test:
-# demo and everything that the tests use (the default). -n: only say what is
-# missing; exit 1 when something is.
+# demo and everything that the tests use (the default). On top of test,
+# kernels: for scripts/vm.sh and kernels.sh; bench: for scripts/bench.sh;
+# torture: for scripts/torture.sh. -n: only say what is missing; exit 1 when
+# something is.
+#
+# scripts/bare.sh proves that nothing is missing here.
 set -euo pipefail
 
+codename=$(sed -n 's/^VERSION_CODENAME=//p' /etc/os-release 2>/dev/null) || true
+
 build=(
-	# bpftool: skeletons; llvm: llvm-strip
-	bpftool clang gcc libc6-dev llvm make pkg-config
+	# gcc only recommends libc6-dev
+	bpftool clang gcc libc6-dev make pkg-config
 	libbpf-dev libcap-ng-dev libjansson-dev libmicrohttpd-dev libmnl-dev
 	libncurses-dev libseccomp-dev libyaml-dev
 )
 demo=(
-	# libcap2-bin: capsh; util-linux: nsenter, setpriv, unshare
-	ethtool iperf3 iproute2 iptables iputils-ping jq nftables procps
-	python3 tcpdump util-linux
+	# procps: sysctl; util-linux: nsenter
+	iproute2 jq mount nftables procps python3 util-linux
 )
 test=(
-	buildah busybox-static chromium clang-format
-	containernetworking-plugins cpio
-	curl faketime fish hping3 iputils-tracepath
-	kmod libcap2-bin libcmocka-dev mandoc mtr-tiny podman prometheus
-	python3-scapy python3-yaml qemu-system-x86 runc shellcheck strace systemd tmux
-	traceroute valgrind wireguard-tools xz-utils yamllint zsh zstd
+	# to build them: clang only recommends its runtime for sanitizers
+	libclang-rt-dev libcmocka-dev
+	# bare.sh
+	debootstrap
+	buildah chromium-headless-shell containernetworking-plugins curl
+	ethtool fish hping3 iptables iputils-ping iputils-tracepath kmod mandoc
+	mtr-tiny podman prometheus python3-scapy python3-yaml runc shellcheck
+	strace systemd tcpdump tmux traceroute wireguard-tools yamllint zsh
 )
+# scripts/lint.sh judges by this one, which Debian 13 has not
+[ "$codename" != bookworm ] || test+=(clang-format-14)
+kernels=(busybox-static cpio kmod qemu-system-x86 xz-utils zstd)
+bench=(iperf3)
+torture=(valgrind)
 
 usage() {
 	sed -n 's/^# \{0,1\}//;2,/^set /{/^set /!p}' "$0"
@@ -45,15 +57,18 @@ for arg; do
 	build) packages+=("${build[@]}") ;;
 	demo) packages+=("${build[@]}" "${demo[@]}") ;;
 	test) packages+=("${build[@]}" "${demo[@]}" "${test[@]}") ;;
+	kernels) packages+=("${build[@]}" "${demo[@]}" "${test[@]}" "${kernels[@]}") ;;
+	bench) packages+=("${build[@]}" "${demo[@]}" "${test[@]}" "${bench[@]}") ;;
+	torture) packages+=("${build[@]}" "${demo[@]}" "${test[@]}" "${torture[@]}") ;;
 	*)
-		echo "deps.sh: $arg: not -n, build, demo or test" >&2
+		echo "deps.sh: $arg: not -n, build, demo, test, kernels, bench" \
+			"or torture" >&2
 		exit 2
 		;;
 	esac
 done
 [ ${#packages[@]} -gt 0 ] ||
 	packages=("${build[@]}" "${demo[@]}" "${test[@]}")
-
 if ! command -v dpkg-query >/dev/null; then
 	echo "deps.sh: not a Debian system; needed are: ${packages[*]}" >&2
 	exit 1
@@ -74,8 +89,37 @@ if [ "$(id -u)" -ne 0 ]; then
 	echo "deps.sh: not root: apt-get install ${missing[*]}" >&2
 	exit 1
 fi
-export DEBIAN_FRONTEND=noninteractive
-{
-	apt-get update -q
-	apt-get install -q -y --no-install-recommends "${missing[@]}"
-} >&2
+
+log=$(mktemp "${TMPDIR:-/tmp}/masqbpf-deps.XXXXXX")
+trap 'rm -f "$log"' EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+# apt ARG...: what it prints is shown when it fails
+apt() {
+	DEBIAN_FRONTEND=noninteractive LC_ALL=C apt-get -q "$@" \
+		>"$log" 2>&1 </dev/null || {
+		cat "$log" >&2
+		echo "deps.sh: apt-get $1 failed" >&2
+		exit 1
+	}
+}
+
+# how_much: from what apt-get install --assume-no is asked to do; the second
+# kind of words is apt's of Debian 13
+how_much() {
+	sed -n -e 's/.* \([0-9]*\) newly installed.*/\1 packages/p' \
+		-e 's/^Need to get \(.*B\).* of archives.*/\1 to download/p' \
+		-e 's/^After this operation, \(.*B\) of additional.*/\1 on disk/p' \
+		-e 's/^ *Download size: \([^/]*B\).*/\1 to download/p' \
+		-e 's/^ *Space needed: \([^/]*B\).*/\1 on disk/p' "$log" |
+		paste -sd, | sed 's/,/, /g'
+}
+
+echo "deps.sh: asking apt for its newest lists" >&2
+apt update
+install=(install --no-install-recommends "${missing[@]}")
+LC_ALL=C apt-get -q --assume-no "${install[@]}" >"$log" 2>&1 </dev/null || true
+echo "deps.sh: installing $(how_much)" >&2
+apt -y "${install[@]}"
+echo "deps.sh: installed, in $SECONDS s" >&2

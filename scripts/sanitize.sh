@@ -20,11 +20,18 @@ trap 'exit 143' TERM
 chmod 1777 "$LOGS" # the agent writes there as nobody
 
 build() {
-	make -j2 SANITIZE=1 all tests fuzzers
+	make -k -j2 SANITIZE=1 all tests fuzzers
+}
+
+# built TARGET: what could not be built fails by itself
+built() {
+	$all_built || make -q SANITIZE=1 "$1" >/dev/null 2>&1 ||
+		fail "$1 was not built"
 }
 
 unit() {
 	local bin=build/asan/tests/unit/$1 status=0
+	built "$bin"
 	CMOCKA_MESSAGE_OUTPUT=TAP "$bin" || status=$?
 	is "exit code" $status 0
 }
@@ -32,6 +39,7 @@ unit() {
 # The corpus, in which every finding stays, and what comes to mind in a moment.
 fuzz() {
 	local long=()
+	built "build/asan/tests/fuzz/fuzz_$1"
 	[ "$1" != netdev ] || long=(-max_len=70000)
 	"build/asan/tests/fuzz/fuzz_$1" -runs=0 "${long[@]}" \
 		-artifact_prefix="$TAP_DIR/$1." "tests/fuzz/corpus/$1"
@@ -44,6 +52,7 @@ fuzz() {
 # Sanitizers speak into files: what a test does with stderr hides nothing.
 net() {
 	local file status=0 leaks=1
+	built build/asan/masqbpf
 	rm -f "$LOGS"/*
 	# who is traced cannot look for leaks
 	! grep -q strace "tests/net/test_$1.sh" || leaks=0
@@ -58,18 +67,18 @@ net() {
 	[ $leaks = 1 ] || note "leaks not looked for, as it uses strace"
 }
 
+all_built=true
 row "sanitizers: build" build
-if row_ok; then
-	for test in tests/unit/test_*.c; do
-		test=$(basename "$test" .c)
-		row "sanitizers: unit/$test" unit "$test"
-	done
-	for name in tests/fuzz/fuzz_*.c; do
-		name=$(basename "$name" .c)
-		row "sanitizers: $name" fuzz "${name#fuzz_}"
-	done
-	for name in $NET; do
-		row "sanitizers: net/test_$name" net "$name"
-	done
-fi
+row_ok || all_built=false
+for test in tests/unit/test_*.c; do
+	test=$(basename "$test" .c)
+	row "sanitizers: unit/$test" unit "$test"
+done
+for name in tests/fuzz/fuzz_*.c; do
+	name=$(basename "$name" .c)
+	row "sanitizers: $name" fuzz "${name#fuzz_}"
+done
+for name in $NET; do
+	row "sanitizers: net/test_$name" net "$name"
+done
 tap_done

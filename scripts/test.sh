@@ -9,10 +9,12 @@ usage() {
 
 		Installs the packages it needs, builds, and runs: unit (pure C), prog
 		(the BPF programs in the kernel, packet by packet), net (traffic through
-		network namespaces), sanitizers (unit tests and fuzzers), lint.
-		Needs root. The last line is the sum.
+		network namespaces), sanitizers (unit tests and fuzzers), lint, packages
+		(are those that it installs enough? in a new Debian root).
+		Needs root. What cannot be built fails by itself, the rest is run. The
+		last line is the sum.
 
-		  --no-deps    do not look for packages
+		  --no-deps    do not look for packages, nor run the test of them
 		  -j N         so many files of tests at a time (default: one a processor)
 		  -k PATTERN   only the tests whose KIND/NAME matches (grep -E)
 		  --list       the names, without running anything
@@ -37,7 +39,7 @@ while [ $# -gt 0 ]; do
 		shift
 		;;
 	--list)
-		list='unit|prog|net|sanitizers|lint'
+		list='unit|prog|net|sanitizers|lint|packages'
 		case ${2-} in
 		unit | prog | net)
 			list=$2
@@ -68,8 +70,9 @@ names() {
 		file=${file#tests/}
 		echo "${file%.*}"
 	done
-	echo sanitizers/unit
+	echo sanitizers/memory
 	echo lint/style
+	echo packages/bare
 }
 
 if [ "$list" ]; then
@@ -104,47 +107,72 @@ finish() {
 	exit
 }
 
-# step NAME COMMAND...: what has to work before there can be tests
+# step NAME COMMAND...: what comes before the tests. One that fails is said and
+# counted; the tests that need what it did not make fail by themselves.
 step() {
 	local name=$1
 	shift
 	echo "$name"
-	"$@" >"$logs/step" 2>&1 </dev/null || {
-		cat "$logs/step"
-		echo "${red}FAIL$off $name"
-		failed=1
-		finish
-	}
+	"$@" >"$logs/step" 2>&1 </dev/null && return
+	cat "$logs/step"
+	echo "${red}FAIL$off $name"
+	failed=$((failed + 1))
+	broken+="$name "
+}
+
+# built TARGET: is it there, and of these sources?
+built() {
+	[[ $broken != *build* ]] || make -q "$1" WERROR=1 >/dev/null 2>&1
 }
 
 # start INDEX: that file of tests in the background; they all speak TAP
 start() {
-	local name=${tests[$1]} command
+	local name=${tests[$1]} command target='' limit=300
 	case $name in
-	net/*) command=(bash "tests/$name.sh") ;;
+	net/*)
+		command=(bash "tests/$name.sh")
+		target=build/masqbpf
+		;;
 	sanitizers/*) command=(scripts/sanitize.sh) ;;
 	lint/*) command=(scripts/lint.sh) ;;
-	*) command=("build/tests/$name") ;;
+	packages/*)
+		command=(nice scripts/bare.sh build)
+		limit=1200
+		[ "$deps" ] || command=(echo "ok 1 - a bare root # SKIP --no-deps")
+		;;
+	*) command=("build/tests/$name") target=build/tests/$name ;;
 	esac
+	[ -z "$target" ] || built "$target" ||
+		command=(echo "not ok 1 - $target was not built")
 	began[$1]=$EPOCHSECONDS
 	(CMOCKA_MESSAGE_OUTPUT=TAP exec timeout -k 10 \
-		$((300 * ${TEST_SLOW:-1})) "${command[@]}") \
+		$((limit * ${TEST_SLOW:-1})) "${command[@]}") \
 		>"$logs/$1" 2>&1 </dev/null &
 	pids[$1]=$!
 }
 
-# finish_one INDEX: waits for it, tells what came out, adds it up
+# wait_one: until one of those that run has ended
+wait_one() {
+	local pid status=0 i
+	wait -n -p pid "${pids[@]}" || status=$?
+	for i in "${!pids[@]}"; do
+		[ "${pids[i]}" != "$pid" ] || {
+			ended[i]=$status
+			unset "pids[i]"
+		}
+	done
+}
+
+# finish_one INDEX: tells what came out, adds it up
 finish_one() {
-	local name=${tests[$1]} log=$logs/$1 status=0 ok bad skip why=
-	wait "${pids[$1]}" || status=$?
-	unset "pids[$1]"
+	local name=${tests[$1]} log=$logs/$1 status=${ended[$1]} ok bad skip why=
 	# cmocka has "not ok N # SKIP NAME" for what is skipped
 	skip=$(grep -cE '^(not )?ok [0-9]+ .*# SKIP' "$log") || true
 	ok=$(grep -E '^ok [0-9]+' "$log" | grep -vcE '# SKIP') || true
 	bad=$(grep -E '^not ok [0-9]+' "$log" | grep -vcE '# SKIP') || true
-	if [ $status -eq 124 ] || [ $status -eq 137 ]; then
+	if [ "$status" -eq 124 ] || [ "$status" -eq 137 ]; then
 		why="killed or timed out (exit status $status)"
-	elif [ $status -ne 0 ] && [ "$bad" -eq 0 ]; then
+	elif [ "$status" -ne 0 ] && [ "$bad" -eq 0 ]; then
 		why="exit status $status and no failed test"
 	elif [ $((ok + bad + skip)) -eq 0 ]; then
 		why="ran no test"
@@ -174,28 +202,45 @@ finish_one() {
 	echo "${0##*/}: namespaces and BPF need root" >&2
 	exit 2
 }
-[ -z "$deps" ] || step "packages" scripts/deps.sh
-step "build" make -j2 all tests WERROR=1
-
-! names | grep -E -- "$pattern" | grep -q ^sanitizers ||
-	step "build with sanitizers" make -j2 SANITIZE=1 tests fuzzers
-
 mapfile -t tests < <(names | grep -E -- "$pattern")
 [ ${#tests[@]} -gt 0 ] || {
 	echo "${0##*/}: no test matches '$pattern'" >&2
 	exit 2
 }
+broken=
+[ -z "$deps" ] || {
+	echo packages
+	scripts/deps.sh 2>&1 || {
+		echo "${red}FAIL$off packages"
+		failed=1
+	}
+}
+step "build" make -k -j2 all tests WERROR=1
+# by itself here, as building is slower than what it may take
+[[ " ${tests[*]}" != *\ sanitizers/* ]] ||
+	step "build with sanitizers" make -k -j2 SANITIZE=1 all tests fuzzers
+
+# The one of packages takes longest, and is told last.
+queue=()
+for i in "${!tests[@]}"; do
+	[[ ${tests[i]} != packages/* ]] || queue=("$i" "${queue[@]}")
+	[[ ${tests[i]} = packages/* ]] || queue+=("$i")
+done
 began=()
+ended=()
 kind=
-started=0
 for ((i = 0; i < ${#tests[@]}; i++)); do
-	for (( ; started < ${#tests[@]} && started < i + jobs; started++)); do
-		start $started
-	done
 	if [ "${tests[i]%/*}" != "$kind" ]; then
 		kind=${tests[i]%/*}
 		echo "$bold$kind$off"
 	fi
+	until [ "${ended[i]-}" ]; do
+		while [ ${#queue[@]} -gt 0 ] && [ ${#pids[@]} -lt "$jobs" ]; do
+			start "${queue[0]}"
+			queue=("${queue[@]:1}")
+		done
+		wait_one
+	done
 	finish_one $i
 done
 finish

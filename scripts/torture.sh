@@ -1,11 +1,14 @@
 #!/usr/bin/env bash
 # torture.sh - what takes too long for the test command: an hour of churn with
 # its twin, every system call killed and refused, the program with sanitizers
-# and under valgrind, every decision taken out alone, two builds compared.
+# and under valgrind, every decision taken out alone, two builds compared,
+# README's commands and every compiler on bare machines.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-STAGES=(soak faults memory mutants rebuild)
+STAGES=(soak faults memory mutants rebuild bare)
+declare -A TITLES=([soak]="Soak" [faults]="Every system call" [memory]="Memory"
+	[mutants]="Mutants" [rebuild]="Two builds" [bare]="Bare machines")
 OUT=${OUT:-build/torture}
 usage() {
 	cat <<-EOT
@@ -26,6 +29,8 @@ usage() {
 		  mutants  one decision taken out or turned round at a time: does a test
 		           notice? MUTANTS (all): those whose name or file matches
 		  rebuild  two clones in different folders: is it the same binary?
+		  bare     scripts/demo.sh and scripts/test.sh in new roots of Debian 12
+		           and 13; built with every gcc and clang of theirs and of sid
 	EOT
 }
 
@@ -70,9 +75,9 @@ copy() {
 	cp build/masqbpf "$WORK/tree/build/"
 }
 
-# section TITLE: the head of a stage's part of the document
+# section STAGE: the head of its part of the document
 section() {
-	echo "## $1"
+	echo "## ${TITLES[$1]}"
 	echo
 	echo "$(date -u +%F), revision $REVISION, kernel $(uname -r)," \
 		"$(nproc) processors"
@@ -100,7 +105,7 @@ soak() {
 	wait_all || return 1
 	cp "$WORK"/*.json "$WORK"/*.tsv "$WORK"/*.failures "$OUT/"
 	{
-		section "Soak"
+		section soak
 		echo "Two labs, $SOAK_RATE openers a second in each, the same pods" \
 			"and draws (seed $SOAK_SEED)."
 		echo
@@ -125,7 +130,7 @@ faults() {
 	done
 	wait_all || status=1
 	{
-		section "Every system call"
+		section faults
 		echo "FAULT_SEED=$seed, $shards shards, at most" \
 			"${FAULT_SECONDS:-600} s a row:"
 		echo
@@ -142,7 +147,7 @@ memory() {
 		>"$WORK/sanitize" 2>&1 || status=1
 	scripts/valgrind.sh >"$WORK/valgrind" 2>&1 || status=1
 	{
-		section "Memory"
+		section memory
 		sed 's/^/    /' "$WORK/sanitize" "$WORK/valgrind"
 	} >"$OUT/memory.md"
 	cat "$OUT/memory.md"
@@ -179,7 +184,7 @@ rebuild() {
 	sums=$(cd "$WORK" &&
 		sha256sum one/build/masqbpf another/folder/build/masqbpf)
 	{
-		section "Two builds"
+		section rebuild
 		echo "Of the committed revision, in two clones:"
 		echo
 		echo "    ${sums//$'\n'/$'\n'    }"
@@ -188,8 +193,28 @@ rebuild() {
 	return $status
 }
 
+bare() {
+	local status=0
+	scripts/bare.sh readme >"$WORK/readme" 2>&1 || status=1
+	scripts/bare.sh compilers >"$WORK/compilers" 2>&1 || status=1
+	{
+		section bare
+		echo "New roots with git and certificates and nothing else:"
+		echo
+		sed 's/^/    /' "$WORK/readme" "$WORK/compilers"
+	} >"$OUT/bare.md"
+	cat "$OUT/bare.md"
+	return $status
+}
+
+# kept STAGE: its part of the document as it is
+kept() {
+	awk -v title="## ${TITLES[$1]}" '/^## / { on = $0 == title } on' \
+		docs/torture.md
+}
+
 document() {
-	local stage
+	local stage part
 	cat <<-EOT
 		# Torture
 
@@ -197,10 +222,8 @@ document() {
 		it; a stage that ran alone has its own date.
 	EOT
 	for stage in "${STAGES[@]}"; do
-		[ ! -e "$OUT/$stage.md" ] || {
-			echo
-			cat "$OUT/$stage.md"
-		}
+		part=$(cat "$OUT/$stage.md" 2>/dev/null || kept "$stage")
+		[ -z "$part" ] || printf '\n%s\n' "$part"
 	done
 }
 
@@ -216,9 +239,11 @@ for stage; do
 	memory) memory || failed=1 ;;
 	mutants) mutants || failed=1 ;;
 	rebuild) rebuild || failed=1 ;;
+	bare) bare || failed=1 ;;
 	esac
 done
-document >docs/torture.md
+document >"$WORK/document"
+cp "$WORK/document" docs/torture.md
 [ $failed -eq 0 ] || echo "torture: a stage FAILED"
 [ $failed -ne 0 ] || echo "torture: all is well"
 exit $failed

@@ -19,8 +19,8 @@ valgrind=(valgrind -q --leak-check=full --errors-for-leak-kinds=definite
 
 build() {
 	make -j2 all tests
-	printf '#!/bin/sh\nexec %s "$@"\n' \
-		"${valgrind[*]} --log-file=$LOGS/log.%p $PWD/build/masqbpf" \
+	printf '#!/bin/bash\nexec %s "$@"\n' \
+		"${valgrind[*]@Q} --log-file=$LOGS/log.%p ${PWD@Q}/build/masqbpf" \
 		>"$LOGS/masqbpf"
 	chmod 755 "$LOGS" "$LOGS/masqbpf"
 }

@@ -46,7 +46,7 @@ die() {
 
 need() {
 	command -v "$1" >/dev/null ||
-		die "no $1: install the package $2 (scripts/deps.sh does)"
+		die "no $1: install the package $2 (scripts/deps.sh kernels does)"
 }
 
 # Debian's suites that have the kernel; apt takes the newest of it.

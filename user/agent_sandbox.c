@@ -147,13 +147,17 @@ static int allow(scmp_filter_ctx filter, const int *calls, size_t count)
 	return err;
 }
 
+/* The 32 bits of argument N are VALUE. libseccomp's own macro leaves the second
+ * operand out, which clang warns of. */
+#define EQUAL(n, value) SCMP_CMP32(n, SCMP_CMP_EQ, value, 0)
+
 static int allow_bpf(scmp_filter_ctx filter, const int *commands, size_t count)
 {
 	int err = 0;
 
 	for (size_t i = 0; i < count && !err; i++)
 		err = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(bpf), 1,
-				       SCMP_A0_32(SCMP_CMP_EQ, commands[i]));
+				       EQUAL(0, commands[i]));
 	return err;
 }
 
@@ -184,7 +188,7 @@ static int allow_bounded(scmp_filter_ctx filter)
 	/* to the kernel, to nobody else */
 	if (!err)
 		err = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(socket),
-				       1, SCMP_A0_32(SCMP_CMP_EQ, AF_NETLINK));
+				       1, EQUAL(0, AF_NETLINK));
 	return err;
 }
 
@@ -206,10 +210,9 @@ static int load_filter(bool helper)
 				       SCMP_SYS(unlinkat), 0);
 	/* to ask the kernel for legacy iptables' rules; there is no connect */
 	for (int ipv6 = 0; ipv6 < 2 && !err && helper; ipv6++)
-		err = seccomp_rule_add(
-			filter, SCMP_ACT_ALLOW, SCMP_SYS(socket), 2,
-			SCMP_A0_32(SCMP_CMP_EQ, ipv6 ? AF_INET6 : AF_INET),
-			SCMP_A1_32(SCMP_CMP_EQ, SOCK_DGRAM | SOCK_CLOEXEC));
+		err = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(socket),
+				       2, EQUAL(0, ipv6 ? AF_INET6 : AF_INET),
+				       EQUAL(1, SOCK_DGRAM | SOCK_CLOEXEC));
 	if (!err && !helper)
 		err = ALLOW(filter, agent_calls);
 	if (!err && !helper)

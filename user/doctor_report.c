@@ -36,7 +36,7 @@ static void add_member(FILE *tar, const char *name, const char *text,
 			      .gid = "0000000",
 			      .type = '0',
 			      .magic = "ustar",
-			      .version = "00" };
+			      .version = { '0', '0' } };
 	unsigned int sum = 0;
 
 	snprintf(head.name, sizeof(head.name), "masqbpf-report/%s", name);

@@ -97,7 +97,7 @@ static int sync_local(const struct instance *instance,
 	int fd = instance->map[MAP_masq_local], err;
 	struct masq_addr *old = NULL;
 	struct local *list = NULL;
-	size_t count, old_count;
+	size_t count = 0, old_count = 0;
 
 	err = list_local(netdev, &list, &count)
 		      ?: read_keys(fd, sizeof(*old), (void **)&old, &old_count);

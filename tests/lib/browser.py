@@ -12,6 +12,7 @@ import argparse
 import base64
 import json
 import os
+import shutil
 import subprocess
 import tempfile
 
@@ -54,8 +55,10 @@ class Browser:
             os.dup2(a, 3)
             os.dup2(b, 4)
 
+        # the one without windows needs half of the packages
+        program = shutil.which("chromium-headless-shell") or "chromium"
         self.process = subprocess.Popen(
-            ["chromium", *FLAGS, f"--user-data-dir={profile}", "about:blank"],
+            [program, *FLAGS, f"--user-data-dir={profile}", "about:blank"],
             preexec_fn=descriptors, close_fds=False,
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
         os.close(commands)

@@ -46,13 +46,33 @@ nobody_runs() {
 	is "processes on the node" "$(ip netns pids "$LAB_ID-node")" ""
 }
 
+# losses: whose a packet is that did not arrive: a socket's without room, that of
+# the queues between namespaces (of the whole machine), or ours
+losses() {
+	local ns
+	for ns in far $(seq -f 'pod%g' $PODS); do
+		# shellcheck disable=SC2016 # awk's
+		lab_in "$ns" awk -v ns="$ns" '$1 == "Udp:" { line[++n] = $0 }
+			END { split(line[1], name); split(line[2], value)
+				for (i in name)
+					if (name[i] ~ /Errors/ && value[i] > 0)
+						print ns ": " name[i] " " value[i] }' \
+			/proc/net/snmp
+	done
+	# columns are hexadecimal; the second counts what did not fit
+	"$PYTHON" -c 'print("queues of the machine:", sum(
+		int(line.split()[1], 16) for line in open("/proc/net/softnet_stat")))'
+	[ ! -e "$MASQBPF_PIN_DIR" ] || masq counters --json | jq -c .drops
+}
+
 # short_flows COUNT SPORTS NETWORK: half of them want an answer, all arrive
 short_flows() {
-	local line tally
+	local line tally before
+	before=$(losses)
 	lab_saw_reset
 	line=$(traffic far flood $FAR_ADDR $PORT --netns "$all_pods" \
 		--flows "$1" --rate $RATE --sports "$2" --net "$3") ||
-		fail "$line"
+		fail "$line; losses before: $before; after: $(losses)"
 	tally=$(traffic far tally $FAR_ADDR $PORT)
 	is answered "$(word answered "$line")" $(($1 / 2))
 	is "seen without an answer" "$(jq .distinct <<<"$tally")" $(($1 / 2))

@@ -48,9 +48,12 @@ goes_on() {
 		fail "$1 stands still: $(head -n 5 "$LAB_DIR/$1.result")"
 }
 
-# steady_end NAME OPEN: no failure, and so many connections were open
+# steady_end NAME OPEN: no failure in more than 300, however long these take on
+# this machine, and so many connections were open
 steady_end() {
 	local line
+	lab_wait 30 reached "$1" 300 ||
+		fail "$1: too few: $(cat "$LAB_DIR/$1.result")"
 	touch "$LAB_DIR/$1.stop"
 	lab_wait 20 lab_gone "$(cat "$LAB_DIR/$1.pid")"
 	line=$(tail -1 "$LAB_DIR/$1.result")
@@ -58,7 +61,6 @@ steady_end() {
 	is "$1: failures" "$(word failed "$line")" 0
 	is "$1: connections" "$(word open "$line")" "$2"
 	is "$1: sources" "$(word sources "$line")" "${SOURCE:-$NODE_ADDR}"
-	[ "$(word ok "$line")" -gt 300 ] || fail "$1: too few: $line"
 	note "$1 $(word ok "$line") exchanges"
 }
 
@@ -76,7 +78,7 @@ without_nft() {
 	cat >"$LAB_DIR/masqbpf" <<-EOF
 		#!/bin/sh
 		exec unshare --mount sh -c 'mount --bind /dev/null $(command -v nft) &&
-			exec $MASQBPF_REAL "\$@"' sh "\$@"
+			exec "\$0" "\$@"' "$MASQBPF_REAL" "\$@"
 	EOF
 	chmod +x "$LAB_DIR/masqbpf"
 	MASQBPF=$LAB_DIR/masqbpf

@@ -19,7 +19,9 @@ tool() { # NAME PACKAGE
 # unit NAME: as installed, with the program that was built
 unit() {
 	tool systemd-analyze systemd
-	sed "s|/usr/local/sbin/masqbpf|$MASQBPF|" \
+	# a unit has no place for a folder with blanks
+	ln -sf "$MASQBPF" "$LAB_DIR/masqbpf"
+	sed "s|/usr/local/sbin/masqbpf|$LAB_DIR/masqbpf|" \
 		"$DEPLOY/systemd/$1.service" >"$LAB_DIR/$1.service"
 	systemd-analyze verify --man=no "$LAB_DIR/$1.service"
 	systemd-analyze security --offline=true --threshold=25 \
@@ -99,7 +101,9 @@ image() {
 	tool buildah buildah
 	BUILDER=buildah "$LAB_ROOT/scripts/image.sh" "$IMAGE"
 	note "$(buildah images --format '{{.Size}}' "$IMAGE")"
+	# limits that it may set, whatever this machine's are
 	buildah from --pull-never --cap-drop=all \
+		--ulimit nofile=1024:1024 --ulimit nproc=1000:1000 \
 		--security-opt seccomp=unconfined "$IMAGE" >"$LAB_DIR/container"
 }
 

@@ -10,8 +10,8 @@ URL=http://127.0.0.1:9842/
 # SHOTS=DIR keeps pictures
 SHOTS=${SHOTS:-}
 
-if ! command -v chromium >/dev/null; then
-	row_skip "page" "no browser: apt-get install chromium"
+if ! command -v chromium-headless-shell chromium >/dev/null; then
+	row_skip "page" "no browser: apt-get install chromium-headless-shell"
 	tap_done
 	exit
 fi

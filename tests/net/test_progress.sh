@@ -20,7 +20,7 @@ lab_in node iptables-nft -A FORWARD -m conntrack --ctstate NEW -j ACCEPT
 # call; what the terminal got is $LAB_DIR/out
 slowly() {
 	lab_in node script -qec "strace -f -o /dev/null -e trace=$1 \
-		-e inject=$1:delay_exit=${DELAY:-10}000 $MASQBPF ${*:2}" \
+		-e inject=$1:delay_exit=${DELAY:-10}000 '$MASQBPF' ${*:2}" \
 		/dev/null >"$LAB_DIR/out" </dev/null ||
 		fail "$(cat "$LAB_DIR/out")"
 }

@@ -68,8 +68,31 @@ mkdir "$root/dev/shm" "$root/dev/pts"
 mount -t devpts -o newinstance,ptmxmode=0666 devpts "$root/dev/pts"
 ln -s pts/ptmx "$root/dev/ptmx"
 ln -s /proc/self/fd "$root/dev/fd"
+# What a machine may have: units that are broken, wherever units come from.
+broken() { # FILE
+	mkdir -p "${1%/*}"
+	printf '[Service]\nType=oneshot\nExecStart=/bin/false\n' >"$1"
+}
+for folder in etc usr/local/lib usr/lib; do
+	name=broken-${folder//\//-}.service
+	broken "$root/$folder/systemd/system/$name"
+	mkdir -p "$root/$folder/systemd/system/multi-user.target.wants"
+	ln -s "../$name" "$root/$folder/systemd/system/multi-user.target.wants/"
+done
+mkdir -p "$root/etc/init.d" "$root/etc/rc3.d" \
+	"$root/etc/systemd/system-generators"
+printf '#!/bin/sh\n### BEGIN INIT INFO\n# Provides: broken\n%s\n### END INIT INFO\nexit 1\n' \
+	'# Default-Start: 2 3 4 5' >"$root/etc/init.d/broken"
+printf '#!/bin/sh\nd=$1/multi-user.target.wants\nmkdir -p $d && %s\n' \
+	'cp /etc/systemd/broken.service $d/broken-generated.service' \
+	>"$root/etc/systemd/system-generators/broken"
+broken "$root/etc/systemd/broken.service"
+chmod 755 "$root/etc/init.d/broken" "$root/etc/systemd/system-generators/broken"
+ln -s ../init.d/broken "$root/etc/rc3.d/S01broken"
 # nothing but ours is started
-rm -rf "$root/etc/systemd/system" "$root"/lib/systemd/system/*.wants \
+rm -rf "$root"/etc/{systemd,init.d,rc?.d,fstab} \
+	"$root"/usr/local/lib/systemd "$root"/lib/systemd/system-generators \
+	"$root"/lib/systemd/system/*.wants \
 	"$root"/lib/systemd/system/*.requires
 mkdir -p "$root/etc/systemd/system"
 make -sC "$repo" install DESTDIR="$root" PREFIX=/usr

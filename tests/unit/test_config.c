@@ -17,8 +17,12 @@
 #include "config.h"
 
 #define SECOND 1000000000ULL
-/* time limits are for a plain build: sanitizers and valgrind take longer */
-#ifdef __SANITIZE_ADDRESS__
+/* time limits are for a plain build: sanitizers and valgrind take longer;
+ * gcc defines the one, clang has the other */
+#ifndef __has_feature
+#define __has_feature(feature) 0
+#endif
+#if defined(__SANITIZE_ADDRESS__) || __has_feature(address_sanitizer)
 #define SLOWNESS 10
 #else
 #define SLOWNESS (getenv("MASQBPF_SLOW_TESTS") ? 100 : 1)
