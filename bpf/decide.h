@@ -85,10 +85,13 @@ MASQ_NOINLINE int FN(advance)(const PKT *pkt, VIEW *v, __u32 now,
 	if (!egress && seen & (MASQ_SEEN_RST | MASQ_SEEN_FIN) &&
 	    masq_flow_state(proto, own->out_seen, own->in_seen) !=
 		    MASQ_ST_NEW) {
-		__u32 ack = own->pod_ack;
+		__u32 ack = own->pod_ack, ahead = pkt->tcp_seq - ack;
 
-		if (ack && pkt->tcp_seq - ack + MASQ_RST_WINDOW >
-				   2 * MASQ_RST_WINDOW)
+		/* a FIN may come with data that the pod has had */
+		if (ack && (seen & MASQ_SEEN_RST
+				    ? ahead + 1 > MASQ_RST_WINDOW
+				    : ahead + MASQ_RST_WINDOW >
+					      2 * MASQ_RST_WINDOW))
 			seen = MASQ_SEEN_ONE;
 	}
 	if (proto != IPPROTO_TCP && now - a->created >= masq_two_seconds(pol))

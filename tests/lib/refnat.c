@@ -239,11 +239,14 @@ static void learn(struct ref_flow *f, const struct view *v, bool egress)
 {
 	bool tcp = v->proto == IPPROTO_TCP, believed = true;
 
-	if (tcp && (v->tcp_flags & 4) && !egress) {
+	if (tcp && (v->tcp_flags & 5) && !egress) {
 		bool handshake = !closed(f) && !(f->ack_out && f->ack_in);
+		uint32_t ahead = v->seq - f->pod_ack;
 
+		/* a FIN may come with data that the pod has had */
 		believed = handshake || !f->pod_ack ||
-			   v->seq - f->pod_ack + 1 <= 1 << 20;
+			   (v->tcp_flags & 4 ? ahead + 1 <= 1 << 20
+					     : ahead + (1 << 20) <= 2 << 20);
 	}
 	if (egress)
 		f->out = true;
@@ -256,8 +259,6 @@ static void learn(struct ref_flow *f, const struct view *v, bool egress)
 			f->rst = false;
 		if (v->tcp_flags & 1)
 			*(egress ? &f->fin_out : &f->fin_in) = true;
-		if (v->tcp_flags & 2 && !egress)
-			f->syn_in = true;
 		if (v->tcp_flags & 16)
 			*(egress ? &f->ack_out : &f->ack_in) = true;
 	}
@@ -672,8 +673,8 @@ bool refnat_packet(struct refnat *nat, bool egress, const uint8_t *frame,
 		f = find(nat, &v, egress);
 	}
 	if (f && egress && v.what == OPENER && v.proto == IPPROTO_TCP &&
-	    f->kind == REF_INBOUND && !f->out && !f->syn_in) {
-		f->kind = REF_NONE; /* E2 asks for an answer */
+	    f->kind == REF_INBOUND && !f->out) {
+		f->kind = REF_NONE; /* E2 asks for an answer: SYN or not */
 		f = NULL;
 	}
 	if (f && v.what == OPENER && closed(f) &&

@@ -33,7 +33,7 @@ struct ref_flow {
 	uint16_t pod_port, rem_port, node_port;
 	uint8_t proto;
 	bool asked_outside; /* an ICMP query of the far side */
-	bool out, in, syn_in, ack_out, ack_in, fin_out, fin_in, rst;
+	bool out, in, ack_out, ack_in, fin_out, fin_in, rst;
 	uint32_t pod_ack;
 };
 
