@@ -366,7 +366,8 @@ MASQ_INLINE int FN(egress)(struct __sk_buff *skb, PKT *pkt, const __u32 l2_len,
 	}
 	if (unlikely(!v.kind)) {
 		new : return likely(made) ? FN(egress_new)(skb, pkt, now)
-					  : MASQ_R_BUSY;
+					  : FN(egress_refused)(skb, pkt,
+							       MASQ_R_BUSY);
 	}
 	FN(flow_count)(skb, pkt, &v, MASQ_EGRESS);
 	v.at->pod_ack = pkt->tcp_ack;
@@ -545,6 +546,9 @@ MASQ_INLINE int FN(hook)(struct __sk_buff *skb, __u32 l3_off,
 			if (made == MASQ_NO_PLACE_YET)
 				made = MASQ_R_TABLE_FULL;
 		}
+		/* another processor is making it: it may have done so by now */
+		if (made == MASQ_R_BUSY)
+			made = MASQ_R_NONE;
 	}
 	return r;
 }
