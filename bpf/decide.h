@@ -99,8 +99,8 @@ MASQ_NOINLINE int FN(advance)(const PKT *pkt, VIEW *v, __u32 now,
 	/* nothing new, as with every packet of a stream that nobody answers;
 	 * a closed flow is not refreshed */
 	if (!((egress ? v->out_seen : v->in_seen) ^
-	      ((egress ? v->out_seen : v->in_seen) | seen |
-	       MASQ_SEEN_ONE | MASQ_SEEN_TWO)) &&
+	      ((egress ? v->out_seen : v->in_seen) | seen | MASQ_SEEN_ONE |
+	       MASQ_SEEN_TWO)) &&
 	    !((v->out_seen | v->in_seen) & MASQ_SEEN_RST)) {
 		if (last != now &&
 		    masq_flow_state(proto, v->out_seen, v->in_seen) !=
@@ -143,8 +143,7 @@ MASQ_NOINLINE int FN(advance)(const PKT *pkt, VIEW *v, __u32 now,
 		/* a closed flow is not refreshed */
 		if (!closed ||
 		    masq_flow_state(proto, out, in) != MASQ_ST_CLOSED) {
-			if (changed ||
-			    (__s32)(expires - own->expires) > 0)
+			if (changed || (__s32)(expires - own->expires) > 0)
 				own->expires = expires;
 		}
 		own->out_seen = out;
@@ -158,23 +157,22 @@ MASQ_NOINLINE int FN(advance)(const PKT *pkt, VIEW *v, __u32 now,
 		v->expires = own->expires;
 		changed |= 2;
 		if (closed != (masq_flow_state(proto, out, in) ==
-			       MASQ_ST_CLOSED))
+			       MASQ_ST_CLOSED) &&
+		    FN(has_quota)(kind, own->what & MASQ_W_ROLE))
 			changed |= closed ? 8 : 4;
 	}
 	bpf_spin_unlock(&lock->lock);
 	if (!changed || kind != MASQ_K_FWD)
 		return 1;
-	if (changed & (4 | 8) && FN(has_quota)(kind, own->what & MASQ_W_ROLE))
-		MASQ_DO(FN(pod_account)(own->in_addr, 0, changed & 4 ? 1 : -1));
-	/* the other record's copies */
+	/* the slot may be another flow's by now: the pod is the packet's */
+	if (changed & (4 | 8))
+		MASQ_DO(FN(pod_account)(
+			v->kind == MASQ_K_REV ? v->xlat_addr : pkt->key.in_addr,
+			0, changed & 4 ? 1 : -1));
 	if (v->kind == MASQ_K_REV)
-		MASQ_DO(FN(flow_set)(v->slot, v->seq,
-				     v->out_seen | v->in_seen << 8,
-				     v->expires));
+		MASQ_DO(FN(flow_copy)(v->slot, v->seq, slot, seq));
 	else
-		MASQ_DO(FN(flow_set)(a->peer, a->peer_seq,
-				     v->out_seen | v->in_seen << 8,
-				     v->expires));
+		MASQ_DO(FN(flow_copy)(a->peer, a->peer_seq, slot, seq));
 	return 1;
 end:
 	v->slot = slot;
@@ -489,9 +487,9 @@ MASQ_INLINE int FN(packet)(struct __sk_buff *skb, __u32 l3_off, int made,
 		return s ? MASQ_R_NONE | MASQ_ELSEWHERE : MASQ_R_NONE;
 	}
 	if (unlikely(reason >= MASQ_R_NO_FLOW && reason < MASQ_R_MAX)) {
-		MASQ_DO(FN(event)(&pkt.key, NULL, NULL, 0,
-				  MASQ_EVENT(MASQ_EV_DROP, reason,
-					     skb->ifindex)));
+		MASQ_DO(FN(
+			event)(&pkt.key, NULL, NULL, 0,
+			       MASQ_EVENT(MASQ_EV_DROP, reason, skb->ifindex)));
 		s = masq_scratch_get(0);
 		if (dir == MASQ_EGRESS && s && FN(refuse)(skb, &pkt, reason)) {
 			s->redirect = skb->ingress_ifindex;

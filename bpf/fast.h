@@ -73,6 +73,31 @@ MASQ_INLINE bool masq_consent(__u16 fast, __u32 last_seen, __u32 now)
 }
 #endif
 
+/*
+ * Gives a record the stack's consent, and a REV record (pod_device not 0) the
+ * way to the pod: only as long as the slot is still that flow's, since another
+ * one would go this one's way.
+ */
+MASQ_GLOBAL int FN(fast_grant)(__u32 slot, __u32 seq, __u32 fast,
+			       __u32 pod_device, __u32 pod_mtu)
+{
+	struct masq_lock *lock = FN(page_lock)(slot >> MASQ_PAGE_SHIFT);
+	FLOW *f = FN(slot)(slot);
+
+	if (!f || !lock)
+		return 0;
+	bpf_spin_lock(&lock->lock);
+	if (f->seq == (__u16)seq && f->what & MASQ_W_LIVE) {
+		f->fast = fast;
+		if (pod_device) {
+			f->pod_mtu = pod_mtu;
+			f->pod_device = pod_device;
+		}
+	}
+	bpf_spin_unlock(&lock->lock);
+	return 0;
+}
+
 /* Uplink egress: the stack has sent this packet of *f on its way. */
 MASQ_NOINLINE int FN(fast_consent_out)(struct __sk_buff *skb, VIEW *v,
 				       const PKT *pkt, __u32 now)
@@ -95,7 +120,9 @@ MASQ_NOINLINE int FN(fast_consent_out)(struct __sk_buff *skb, VIEW *v,
 	if (!slot)
 		return 0;
 	until = now + (pol->fast < MASQ_FAST_MAX ? pol->fast : MASQ_FAST_MAX);
-	v->at->fast = MASQ_FAST(slot, until);
+	if (v->fast != MASQ_FAST(slot, until))
+		MASQ_DO(FN(fast_grant)(v->slot, v->seq, MASQ_FAST(slot, until),
+				       0, 0));
 	return 0;
 }
 
@@ -125,9 +152,10 @@ MASQ_INLINE void FN(fast_seen)(struct __sk_buff *skb)
 	bpf_check_mtu(skb, 0, &mtu, 0, 0);
 #endif
 	until = now + (pol->fast < MASQ_FAST_MAX ? pol->fast : MASQ_FAST_MAX);
-	rev->pod_mtu = mtu;
-	rev->pod_device = skb->ifindex;
-	rev->fast = MASQ_FAST(1, until);
+	if (rev->fast != MASQ_FAST(1, until) || rev->pod_mtu != mtu ||
+	    rev->pod_device != skb->ifindex)
+		MASQ_DO(FN(fast_grant)(a->peer, a->peer_seq,
+				       MASQ_FAST(1, until), skb->ifindex, mtu));
 }
 
 /* RFC 1812 section 5.3.1. False: it would expire here. */

@@ -9,8 +9,9 @@
  * this flow's all the time; what it then does to the packet comes from the
  * VIEW alone. So a slot that is freed and used again under a reader never gives
  * it another flow's address or port. What a packet still writes to the record
- * without a lock (last_seen, pod_ack, tally) may hit a flow that took the slot
- * in that very moment: a count too many there, nothing that decides.
+ * without a lock (last_seen, pod_ack, tally; `fast` to clear it) may hit a flow
+ * that took the slot in that very moment: a count too many there, or a packet
+ * by the stack, nothing that decides.
  */
 
 VIEW
@@ -59,9 +60,9 @@ MASQ_INLINE bool FN(view)(const KEY *key, FLOW *at, VIEW *v)
 	v->device = f->device;
 	v->pod_device = f->pod_device;
 #ifndef __TARGET_ARCH_x86
-	all = v->out_seen ^ v->in_seen ^ v->last_seen ^ v->expires ^
-	      v->prefix ^ v->xlat_addr[0] ^ v->xlat_port ^ v->fast ^
-	      v->device ^ v->pod_device;
+	all = v->out_seen ^ v->in_seen ^ v->last_seen ^ v->expires ^ v->prefix ^
+	      v->xlat_addr[0] ^ v->xlat_port ^ v->fast ^ v->device ^
+	      v->pod_device;
 #if FAM == 6
 	all ^= v->xlat_addr[1] ^ v->xlat_addr[2] ^ v->xlat_addr[3];
 #endif
@@ -127,7 +128,7 @@ MASQ_INLINE bool FN(proto_is_udp)(__u8 proto)
 MASQ_INLINE bool FN(is_brief)(const KEY *key, __u8 kind)
 {
 	__u16 port = bpf_ntohs(kind == MASQ_K_INBOUND ? key->in_port
-						       : key->rem_port);
+						      : key->rem_port);
 
 	return port && port < 1024 && port != 443 && port != 500;
 }
@@ -260,8 +261,9 @@ MASQ_GLOBAL int FN(flow_end)(__u32 slot, __u32 seq)
 	peer_seq = a->peer_seq;
 	if (kind != MASQ_K_EIM && masq_listened()) {
 		rev = kind == MASQ_K_FWD ? FN(slot)(peer) : NULL;
-		MASQ_DO(FN(event)(&key, f, rev && rev->seq == peer_seq
-						       ? &rev->tally : NULL,
+		MASQ_DO(FN(event)(&key, f,
+				  rev && rev->seq == peer_seq ? &rev->tally
+							      : NULL,
 				  a->created, MASQ_EVENT(MASQ_EV_END, 0, 0)));
 	}
 	last = FN(remove)(slot, seq);
@@ -299,24 +301,32 @@ MASQ_GLOBAL int FN(flow_end_any)(__u32 slot, __u32 seq, __u32 kind)
 
 /* --- what a packet changes -------------------------------------------------- */
 
-/* What was seen of the flow and when it ends, if it is still there. */
-MASQ_GLOBAL int FN(flow_set)(__u32 slot, __u32 seq, __u32 seen, __u32 expires)
+/*
+ * Brings a REV record's copies up to date with its owner: with what the owner
+ * says now, not with what a packet made of it a moment ago. Two processors may
+ * get here in another order than they changed the owner in, and whoever is last
+ * has to write what both have seen.
+ */
+MASQ_GLOBAL int FN(flow_copy)(__u32 slot, __u32 seq, __u32 owner,
+			      __u32 owner_seq)
 {
 	__u32 page = slot >> MASQ_PAGE_SHIFT;
 	struct masq_lock *lock = FN(page_lock)(page);
+	const volatile FLOW *own = FN(slot)(owner);
 	PAGE *p = FN(page)(page);
 	FLOW *f;
 
-	if (!p || !lock)
+	if (!p || !lock || !own)
 		return 0;
 	f = &p->slot[slot & (MASQ_PAGE_SLOTS - 1)];
 	bpf_spin_lock(&lock->lock);
-	if (f->seq == (__u16)seq && f->what & MASQ_W_LIVE) {
-		f->out_seen = seen;
-		f->in_seen = seen >> 8;
-		f->expires = expires;
-		if ((__s32)(p->label.soonest - expires) > 0) {
-			p->label.soonest = expires;
+	if (f->seq == (__u16)seq && f->what & MASQ_W_LIVE &&
+	    own->seq == (__u16)owner_seq) {
+		f->out_seen = own->out_seen;
+		f->in_seen = own->in_seen;
+		f->expires = own->expires;
+		if ((__s32)(p->label.soonest - f->expires) > 0) {
+			p->label.soonest = f->expires;
 			p->label.changes++;
 		}
 	}
@@ -324,7 +334,8 @@ MASQ_GLOBAL int FN(flow_set)(__u32 slot, __u32 seq, __u32 seen, __u32 expires)
 	return 0;
 }
 
-/* Moves the expiry on, and notes that the flow is older than two seconds. */
+/* Moves an owner's expiry on, and notes that its flow is older than two
+ * seconds. */
 MASQ_GLOBAL int FN(flow_renew)(__u32 slot, __u32 seq, __u32 expires, __u32 late)
 {
 	struct masq_lock *lock = FN(page_lock)(slot >> MASQ_PAGE_SHIFT);
@@ -353,6 +364,7 @@ MASQ_NOINLINE int FN(flow_touch)(const KEY *key, VIEW *v, __u32 now,
 {
 	struct masq_policy *pol = masq_policy_of(masq_half());
 	__u32 timeout, expires, late = 0;
+	__u32 owner = v->slot, owner_seq = v->seq;
 	struct masq_aside *a;
 
 	v->at->last_seen = now;
@@ -369,9 +381,15 @@ MASQ_NOINLINE int FN(flow_touch)(const KEY *key, VIEW *v, __u32 now,
 	if (!late && !masq_passed(now + timeout, v->expires))
 		return 0;
 	expires = now + masq_lasting(timeout);
-	MASQ_DO(FN(flow_renew)(v->slot, v->seq, expires, late));
-	if (v->kind == MASQ_K_FWD || v->kind == MASQ_K_REV)
-		MASQ_DO(FN(flow_renew)(a->peer, a->peer_seq, expires, late));
+	if (v->kind == MASQ_K_REV) {
+		owner = a->peer;
+		owner_seq = a->peer_seq;
+	}
+	MASQ_DO(FN(flow_renew)(owner, owner_seq, expires, late));
+	if (v->kind == MASQ_K_REV)
+		MASQ_DO(FN(flow_copy)(v->slot, v->seq, owner, owner_seq));
+	else if (v->kind == MASQ_K_FWD)
+		MASQ_DO(FN(flow_copy)(a->peer, a->peer_seq, owner, owner_seq));
 	return 1;
 }
 
@@ -393,6 +411,25 @@ MASQ_INLINE bool FN(is_routine)(const PKT *pkt, const VIEW *v,
 }
 
 /*
+ * Counts an ingress packet of a KEEP or INBOUND record, in what is another
+ * kind's address: so the slot must not become another flow's meanwhile.
+ */
+MASQ_GLOBAL int FN(count_back)(__u32 slot, __u32 seq, __u32 packets,
+			       __u32 bytes)
+{
+	struct masq_lock *lock = FN(page_lock)(slot >> MASQ_PAGE_SHIFT);
+	FLOW *f = FN(slot)(slot);
+
+	if (!f || !lock)
+		return 0;
+	bpf_spin_lock(&lock->lock);
+	if (f->seq == (__u16)seq)
+		masq_tally_add(&f->back, packets, bytes);
+	bpf_spin_unlock(&lock->lock);
+	return 0;
+}
+
+/*
  * Counts the packet. Each record counts in its own place: FWD egress, REV
  * ingress, KEEP and INBOUND both.
  */
@@ -406,7 +443,8 @@ MASQ_INLINE void FN(flow_count)(struct __sk_buff *skb, const PKT *pkt,
 		if (dir == MASQ_EGRESS || v->kind == MASQ_K_REV)
 			masq_tally_add(&v->at->tally, packets, bytes);
 		else
-			masq_tally_add(&v->at->back, packets, bytes);
+			MASQ_DO(FN(count_back)(v->slot, v->seq, packets,
+					       bytes));
 	}
 	masq_count_prefix(v->prefix, dir, packets, bytes, 0);
 }

@@ -147,18 +147,18 @@ int prog_lab_up(void **state)
 		features |= MASQ_FEAT_FAST;
 	if (getrandom(keys, sizeof(keys), 0) != sizeof(keys))
 		return -1;
-#define OPEN(name)                                                          \
-	do {                                                                \
-		struct name *skel = name##__open();                         \
-                                                                            \
-		if (!skel)                                                  \
-			return -1;                                          \
-		skel->rodata->masq_features = features;                     \
-		skel->rodata->masq_seal = PROG_SEAL;                        \
-		skel->rodata->masq_shape_v4 = shape;                        \
-		skel->rodata->masq_shape_v6 = shape;                        \
-		memcpy(skel->rodata->masq_hash_key, keys, sizeof(keys));    \
-		lab->obj = skel->obj;                                       \
+#define OPEN(name)                                                       \
+	do {                                                             \
+		struct name *skel = name##__open();                      \
+                                                                         \
+		if (!skel)                                               \
+			return -1;                                       \
+		skel->rodata->masq_features = features;                  \
+		skel->rodata->masq_seal = PROG_SEAL;                     \
+		skel->rodata->masq_shape_v4 = shape;                     \
+		skel->rodata->masq_shape_v6 = shape;                     \
+		memcpy(skel->rodata->masq_hash_key, keys, sizeof(keys)); \
+		lab->obj = skel->obj;                                    \
 	} while (0)
 	if (lab->modern)
 		OPEN(masq_modern);
@@ -477,12 +477,12 @@ struct masq_prefix_count prog_prefix(struct prog_lab *lab, uint32_t slot)
  * Every record of a family, free slots left out. The families' pages differ
  * only in the size of a record.
  */
-#define FOR_EACH_RECORD(lab, fam, f, a)                                     \
+#define FOR_EACH_RECORD(lab, fam, f, a)                                      \
 	for (unsigned int n_ = 0; n_ < (lab)->pages * MASQ_PAGE_SLOTS; n_++) \
-		if ((f = &(lab)->flows##fam[n_ / MASQ_PAGE_SLOTS]           \
-				  .slot[n_ % MASQ_PAGE_SLOTS],              \
-		     a = &(lab)->aside##fam[n_ / MASQ_PAGE_SLOTS]           \
-				  .slot[n_ % MASQ_PAGE_SLOTS],              \
+		if ((f = &(lab)->flows##fam[n_ / MASQ_PAGE_SLOTS]            \
+				  .slot[n_ % MASQ_PAGE_SLOTS],               \
+		     a = &(lab)->aside##fam[n_ / MASQ_PAGE_SLOTS]            \
+				  .slot[n_ % MASQ_PAGE_SLOTS],               \
 		     (void)a, f->what))
 
 unsigned int prog_records(struct prog_lab *lab)
@@ -493,9 +493,9 @@ unsigned int prog_records(struct prog_lab *lab)
 	unsigned int n = 0;
 
 	FOR_EACH_RECORD(lab, 4, f4, a)
-		n++;
+	n++;
 	FOR_EACH_RECORD(lab, 6, f6, a)
-		n++;
+	n++;
 	return n;
 }
 
@@ -591,9 +591,9 @@ static void count_owner(struct prog_totals *t, int fam, unsigned int kind,
 		bool ok_ = peer_ / MASQ_PAGE_SLOTS < (lab)->pages;             \
                                                                                \
 		if (ok_) {                                                     \
-			typeof(f) p_ = &(lab)->flows##fam[peer_ /              \
-							  MASQ_PAGE_SLOTS]     \
-						.slot[peer_ % MASQ_PAGE_SLOTS]; \
+			typeof(f) p_ =                                         \
+				&(lab)->flows##fam[peer_ / MASQ_PAGE_SLOTS]    \
+					 .slot[peer_ % MASQ_PAGE_SLOTS];       \
 			struct masq_aside *q_ =                                \
 				&(lab)->aside##fam[peer_ / MASQ_PAGE_SLOTS]    \
 					 .slot[peer_ % MASQ_PAGE_SLOTS];       \
@@ -608,8 +608,40 @@ static void count_owner(struct prog_totals *t, int fam, unsigned int kind,
 		ok_;                                                           \
 	})
 
-#define IS_PAIRED(f)                                  \
-	((f)->what >> MASQ_W_KIND == MASQ_K_FWD ||    \
+/* A pair that is whole: has the REV record what its owner has seen? */
+#define COPIES_AGREE(lab, fam, f, a)                                           \
+	({                                                                     \
+		typeof(f) p_ = &(lab)->flows##fam[(a)->peer / MASQ_PAGE_SLOTS] \
+					.slot[(a)->peer % MASQ_PAGE_SLOTS];    \
+                                                                               \
+		p_->out_seen == (f)->out_seen &&                               \
+			p_->in_seen == (f)->in_seen &&                         \
+			p_->expires == (f)->expires;                           \
+	})
+
+#define IS_CLOSED(f)                                                 \
+	((f)->what >> MASQ_W_KIND == MASQ_K_FWD &&                   \
+	 ((f)->what & MASQ_W_ROLE) == MASQ_ROLE_FLOW &&              \
+	 masq_flow_state((f)->proto, (f)->out_seen, (f)->in_seen) == \
+		 MASQ_ST_CLOSED)
+
+/* The label against the slots, the neighbourhoods against the records. */
+#define LABEL_IS_TRUE(page)                                                    \
+	({                                                                     \
+		uint64_t used_ = 0;                                            \
+		int hops_ = 0;                                                 \
+                                                                               \
+		for (unsigned int j_ = 0; j_ < MASQ_PAGE_SLOTS; j_++) {        \
+			used_ |= (uint64_t) !!(page)->slot[j_].what << j_;     \
+			hops_ += __builtin_popcount((page)->slot[j_].hops &    \
+						    (MASQ_HOP_ELSEWHERE - 1)); \
+		}                                                              \
+		used_ == (page)->label.used &&hops_ ==                         \
+			__builtin_popcountll(used_);                           \
+	})
+
+#define IS_PAIRED(f)                               \
+	((f)->what >> MASQ_W_KIND == MASQ_K_FWD || \
 	 (f)->what >> MASQ_W_KIND == MASQ_K_REV)
 
 struct prog_totals prog_walk(struct prog_lab *lab)
@@ -624,28 +656,32 @@ struct prog_totals prog_walk(struct prog_lab *lab)
 		count_owner(&t, 0, f4->what >> MASQ_W_KIND,
 			    f4->what & MASQ_W_ROLE);
 		t.unfinished += !(f4->what & MASQ_W_LIVE);
-		t.halves += IS_PAIRED(f4) && !PAIR_IS_WHOLE(lab, 4, f4, a);
+		t.closed += IS_CLOSED(f4);
+		if (!IS_PAIRED(f4))
+			continue;
+		if (!PAIR_IS_WHOLE(lab, 4, f4, a))
+			t.halves++;
+		else
+			t.copies += !COPIES_AGREE(lab, 4, f4, a);
 	}
 	FOR_EACH_RECORD(lab, 6, f6, a)
 	{
 		count_owner(&t, 1, f6->what >> MASQ_W_KIND,
 			    f6->what & MASQ_W_ROLE);
 		t.unfinished += !(f6->what & MASQ_W_LIVE);
-		t.halves += IS_PAIRED(f6) && !PAIR_IS_WHOLE(lab, 6, f6, a);
+		t.closed += IS_CLOSED(f6);
+		if (!IS_PAIRED(f6))
+			continue;
+		if (!PAIR_IS_WHOLE(lab, 6, f6, a))
+			t.halves++;
+		else
+			t.copies += !COPIES_AGREE(lab, 6, f6, a);
 	}
 	for (unsigned int i = 0; i < lab->pages; i++) {
-		uint64_t used = 0;
-		uint32_t hops = 0;
-
-		for (unsigned int j = 0; j < MASQ_PAGE_SLOTS; j++) {
-			used |= (uint64_t)!!lab->flows4[i].slot[j].what << j;
-			hops += __builtin_popcount(
-				lab->flows4[i].slot[j].hops &
-				(MASQ_HOP_ELSEWHERE - 1));
-		}
-		t.labels += used != lab->flows4[i].label.used ||
-			    hops != (uint32_t)__builtin_popcountll(used);
-		t.elsewhere += lab->flows4[i].label.elsewhere;
+		t.labels += !LABEL_IS_TRUE(&lab->flows4[i]) +
+			    !LABEL_IS_TRUE(&lab->flows6[i]);
+		t.elsewhere += lab->flows4[i].label.elsewhere +
+			       lab->flows6[i].label.elsewhere;
 	}
 	return t;
 }
@@ -657,9 +693,9 @@ void prog_expect_totals(struct prog_lab *lab, const char *file, int line)
 	struct masq_usage usage;
 	uint8_t key[64], next[64];
 	int fd = prog_map(lab, "masq_pods");
-	bool more, bad = t.halves || t.unfinished || t.labels;
+	bool more, bad = t.halves || t.copies || t.unfinished || t.labels;
 	uint32_t zero = 0;
-	long in_pods = 0;
+	long in_pods = 0, closed = 0;
 
 	bpf_map_lookup_elem(prog_map(lab, "masq_usage"), &zero, &usage);
 	for (int fam = 0; fam < 2; fam++)
@@ -669,11 +705,15 @@ void prog_expect_totals(struct prog_lab *lab, const char *file, int line)
 	for (more = !bpf_map_get_next_key(fd, NULL, next); more;) {
 		memcpy(key, next, sizeof(key));
 		more = !bpf_map_get_next_key(fd, key, next);
-		if (!bpf_map_lookup_elem(fd, key, &pod))
-			in_pods += pod.flows;
+		if (bpf_map_lookup_elem(fd, key, &pod))
+			continue;
+		in_pods += pod.flows;
+		closed += pod.closed;
+		bad |= pod.closed < 0 || pod.closed > pod.flows;
 	}
-	bad |= in_pods != t.flows[0][MASQ_B_MASQUERADE] +
-				  t.flows[1][MASQ_B_MASQUERADE];
+	bad |= in_pods !=
+	       t.flows[0][MASQ_B_MASQUERADE] + t.flows[1][MASQ_B_MASQUERADE];
+	bad |= closed != t.closed;
 	if (!bad)
 		return;
 	print_error("walk (counted): ");
@@ -681,9 +721,9 @@ void prog_expect_totals(struct prog_lab *lab, const char *file, int line)
 		for (int b = 0; b < MASQ_B_MAX; b++)
 			print_error("%ld (%ld) ", t.flows[fam][b],
 				    (long)usage.flows[fam][b]);
-	print_error("host %ld (%ld) pods (%ld); halves %u unfinished %u "
-		    "labels %u\n",
-		    t.host, (long)usage.host, in_pods, t.halves, t.unfinished,
-		    t.labels);
+	print_error("host %ld (%ld) pods (%ld) closed %ld (%ld); halves %u "
+		    "copies %u unfinished %u labels %u\n",
+		    t.host, (long)usage.host, in_pods, t.closed, closed,
+		    t.halves, t.copies, t.unfinished, t.labels);
 	_fail(file, line);
 }

@@ -115,7 +115,9 @@ uint32_t prog_ticks(struct prog_lab *lab, double seconds);
 struct prog_totals {
 	long flows[2][MASQ_B_MAX]; /* owners, by family and budget */
 	long host;
+	long closed; /* of the pods' masquerade flows */
 	unsigned int halves; /* records of pairs without their other one */
+	unsigned int copies; /* pairs that disagree about what was seen */
 	unsigned int unfinished; /* neither published nor free */
 	unsigned int labels; /* pages whose label says other than its slots */
 	unsigned int elsewhere; /* records outside their first page */
