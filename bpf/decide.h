@@ -19,6 +19,12 @@
  * end here (E2, E3) and the packet is to be treated as having none; *v names
  * the flow's owner.
  */
+#ifndef MASQ_ADVANCE
+#define MASQ_ADVANCE
+enum {
+	MASQ_TOUCH = 2 /* advance: nothing new, but a tick later */
+};
+#endif
 MASQ_NOINLINE int FN(advance)(const PKT *pkt, VIEW *v, __u32 now,
 			      enum masq_dir dir)
 {
@@ -105,7 +111,7 @@ MASQ_NOINLINE int FN(advance)(const PKT *pkt, VIEW *v, __u32 now,
 		if (last != now &&
 		    masq_flow_state(proto, v->out_seen, v->in_seen) !=
 			    MASQ_ST_CLOSED)
-			MASQ_DO(FN(flow_touch)(&pkt->key, v, now, dir));
+			return MASQ_TOUCH;
 		return 1;
 	}
 
@@ -351,9 +357,15 @@ MASQ_INLINE int FN(egress)(struct __sk_buff *skb, PKT *pkt, const __u32 l2_len,
 			if (v.last_seen != now)
 				MASQ_DO(FN(flow_touch)(&pkt->key, &v, now,
 						       MASQ_EGRESS));
-		} else if (!FN(advance)(pkt, &v, now, MASQ_EGRESS)) {
-			MASQ_DO(FN(flow_end)(v.slot, v.seq));
-			v.kind = 0;
+		} else {
+			r = FN(advance)(pkt, &v, now, MASQ_EGRESS);
+			if (!r) {
+				MASQ_DO(FN(flow_end)(v.slot, v.seq));
+				v.kind = 0;
+			} else if (r == MASQ_TOUCH) {
+				MASQ_DO(FN(flow_touch)(&pkt->key, &v, now,
+						       MASQ_EGRESS));
+			}
 		}
 		if (unlikely((v.last_seen ^ now) >> MASQ_ADDRESS_SHIFT) &&
 		    v.kind == MASQ_K_FWD && FN(address_gone)(skb, &v)) {
@@ -436,9 +448,15 @@ MASQ_INLINE int FN(ingress)(struct __sk_buff *skb, PKT *pkt, const __u32 l2_len,
 			if (v.last_seen != now)
 				MASQ_DO(FN(flow_touch)(&pkt->key, &v, now,
 						       MASQ_INGRESS));
-		} else if (made && !FN(advance)(pkt, &v, now, MASQ_INGRESS)) {
-			MASQ_DO(FN(flow_end)(v.slot, v.seq));
-			v.kind = 0;
+		} else if (made) {
+			r = FN(advance)(pkt, &v, now, MASQ_INGRESS);
+			if (!r) {
+				MASQ_DO(FN(flow_end)(v.slot, v.seq));
+				v.kind = 0;
+			} else if (r == MASQ_TOUCH) {
+				MASQ_DO(FN(flow_touch)(&pkt->key, &v, now,
+						       MASQ_INGRESS));
+			}
 		}
 	}
 	if (unlikely(!v.kind)) {
