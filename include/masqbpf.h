@@ -268,14 +268,14 @@ struct masq_flow4 {
 	__be32 in_addr[1];
 	__be32 rem_addr[1];
 	MASQ_FLOW_BODY(1);
-};
+} __attribute__((aligned(8))); /* the word from in_port to seq is one access */
 
 struct masq_flow6 {
 	__be32 in_addr[4];
 	__be32 rem_addr[4];
 	MASQ_FLOW_BODY(4);
 	__u32 spare[7];
-};
+} __attribute__((aligned(8)));
 
 /* What is needed of a record only now and then; same slot, a map apart. */
 struct masq_aside {
