@@ -182,7 +182,7 @@ agent() {
 	lab_spawn node "$MASQBPF" agent --fast-path \
 		--config "$LAB_DIR/config.yaml" eth0 2>"$LAB_DIR/log"
 	lab_wait 20 ready || fail "$(cat "$LAB_DIR/log")"
-	pins 4 || fail "$(ls "$MASQBPF_PIN_DIR")"
+	lab_wait 10 pins 4 || fail "$(ls "$MASQBPF_PIN_DIR")"
 }
 
 pod_comes_later() {

@@ -246,10 +246,10 @@ static void publish(struct masq_flow6 *slot, uint32_t n, uint8_t how)
 	struct masq_flow6 own = {
 		.in_port = n, .rem_port = n, .what = how, .seq = n
 	};
-	uint64_t word;
+	uint64_t *at = (void *)&slot->in_port, word;
 
 	memcpy(&word, &own.in_port, sizeof(word));
-	__atomic_store_n((uint64_t *)&slot->in_port, word, __ATOMIC_SEQ_CST);
+	__atomic_store_n(at, word, __ATOMIC_SEQ_CST);
 }
 
 /* Flow after flow in slot after slot: all of flow n says n. */
