@@ -6,6 +6,7 @@
  * where records lie, and one with the fast path.
  */
 #include <arpa/inet.h>
+#include <ctype.h>
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <stdio.h>
@@ -339,6 +340,7 @@ static void when_udp_is_established(void **state)
 		int state;
 	} rows[] = {
 		{ "oioioi", MASQ_ST_NEW },
+		{ "oioi1oi", MASQ_ST_NEW },
 		{ "oioi3o", MASQ_ST_ESTABLISHED },
 		{ "oioi3i", MASQ_ST_ESTABLISHED },
 		{ "oi3o", MASQ_ST_ESTABLISHED },
@@ -353,8 +355,8 @@ static void when_udp_is_established(void **state)
 
 		prog_lab_reset(state);
 		for (const char *c = rows[i].packets; *c; c++) {
-			if (*c == '3')
-				prog_age(lab, 3);
+			if (isdigit((unsigned char)*c))
+				prog_age(lab, *c - '0');
 			else if (*c == 'o')
 				udp_out(lab, POD4, 5000, FAR4, 7000);
 			else
@@ -448,6 +450,70 @@ static void a_slot_is_new_each_time(void **state)
 	assert_int_not_equal(again->seq, seq);
 	assert_int_equal(again->tally.packets, 1);
 	assert_int_equal(again->fast, 0);
+}
+
+/*
+ * Nobody who does not know the table's keys can choose keys that fall into one
+ * place: neither by laying them in a line, nor by what he has seen elsewhere.
+ */
+static unsigned int laid[4];
+
+static unsigned int slot_of(struct prog_lab *lab, const struct masq_flow4 *f)
+{
+	return ((const char *)f - (const char *)lab->flows4) / sizeof(*f);
+}
+
+static void keys_in_a_line_are_spread(void **state)
+{
+	struct prog_lab *lab = *state;
+
+	for (uint32_t n = 0; n < 16; n++) {
+		const uint32_t step = 1 + n / 4, back = 1 + n % 4;
+		unsigned int pages = 0;
+		bool seen[8192] = {};
+
+		prog_lab_reset(state);
+		for (uint32_t i = 0; i < 20; i++) {
+			uint16_t port = ntohs(0xf000 - back * i);
+			char far[32];
+
+			/* as words of memory: one grows, one shrinks */
+			snprintf(far, sizeof(far), "%u.51.100.7",
+				 130 + step * i);
+			if (130 + step * i == 172 || 130 + step * i == 169 ||
+			    130 + step * i > 223)
+				continue;
+			udp_out(lab, POD4, port, far, 53);
+			seen[slot_of(lab, must(record(lab, POD4, port, far, 53,
+						      IPPROTO_UDP))) /
+			     MASQ_PAGE_SLOTS] = true;
+		}
+		for (size_t i = 0; i < ROWS(seen); i++)
+			pages += seen[i];
+		assert_in_range(pages, 8, 20);
+	}
+}
+
+static void where_flows_lie(struct prog_lab *lab, unsigned int *at)
+{
+	for (uint32_t i = 0; i < ROWS(laid); i++) {
+		udp_out(lab, POD4, 5000 + i, FAR4, 53);
+		at[i] = slot_of(lab, must(record(lab, POD4, 5000 + i, FAR4, 53,
+						 IPPROTO_UDP)));
+	}
+}
+
+static void flows_lie_here(void **state)
+{
+	where_flows_lie(*state, laid);
+}
+
+static void flows_lie_elsewhere(void **state)
+{
+	unsigned int at[ROWS(laid)];
+
+	where_flows_lie(*state, at);
+	assert_memory_not_equal(at, laid, sizeof(at));
 }
 
 /* --- ports -------------------------------------------------------------------- */
@@ -1236,6 +1302,35 @@ static void neighbours_are_told_apart(void **state)
 	assert_int_equal(prog_stat(lab, MASQ_S_OVERFLOWED), 0);
 }
 
+static void ping_out(struct prog_lab *lab, const char *pod, const char *far)
+{
+	SEND(EGRESS, NEXT, PKT(ECHO_REQUEST, OUT(pod, 7, far, 1)),
+	     PKT(ECHO_REQUEST, OUT(NODE4, 7, far, 1)));
+}
+
+/* Who asked is part of the key: the same two hosts ping each other. */
+static void pings_of_both_sides_are_told_apart(void **state)
+{
+	struct prog_lab *lab = *state;
+	struct group g;
+
+	for (int round = 0; round < 100; round++) {
+		prog_lab_reset(state);
+		name(&g, round, false);
+		for (int i = 0; i < SOME; i++) {
+			struct packet in = { ECHO_REQUEST,
+					     OUT(g.far[i], 7, g.pod[i], 1) };
+
+			if (round & 1)
+				ping_out(lab, g.pod[i], g.far[i]);
+			SEND(INGRESS, NEXT, &in, &in);
+			if (!(round & 1))
+				ping_out(lab, g.pod[i], g.far[i]);
+		}
+		assert_int_equal(prog_records(lab), 3 * SOME);
+	}
+}
+
 static void fill_page(struct prog_lab *lab, unsigned int page, uint64_t used)
 {
 	lab->flows4[page].label.used = used;
@@ -1315,6 +1410,11 @@ static void records_that_overflow(void **state)
 	assert_int_equal(prog_records(lab), 0);
 }
 
+static void huge(struct masq_policy *policy)
+{
+	policy->max_flows = policy->max_flows_per_pod = 100000;
+}
+
 /* Another processor is making these very records: nobody else sees them, and
  * nobody makes a second one of that key, wherever the first lies. */
 static void a_record_that_is_being_made_is_its_makers(void **state)
@@ -1322,6 +1422,7 @@ static void a_record_that_is_being_made_is_its_makers(void **state)
 	struct prog_lab *lab = *state;
 	struct group g;
 
+	prog_policy_edit(lab, huge); /* there is room for others */
 	name(&g, 0, false);
 	fill_page(lab, 0, ~0ULL);
 	for (int i = 0; i < SOME; i++)
@@ -1548,6 +1649,14 @@ static void a_pod_makes_room_for_itself(void **state)
 	struct prog_lab *lab = *state;
 
 	prog_policy_edit(lab, three);
+	/* pages that have been read, and had none of this pod's */
+	for (int i = 0; i < 8; i++) {
+		char pod[32];
+
+		snprintf(pod, sizeof(pod), "10.44.14.%d", 50 + i);
+		make(lab, 'e', pod, 42000 + i);
+	}
+	reclaim(lab);
 	make(lab, 'a', POD4, 40000);
 	make(lab, 'a', POD4, 40001);
 	make(lab, 'a', POD4, 40002);
@@ -1599,11 +1708,6 @@ static void closed_flows_are_not_in_the_quota(void **state)
 	assert_int_equal(pod_of(lab, POD4).closed, 0);
 	assert_int_equal(pod_of(lab, POD4).flows, 3);
 	EXPECT_TOTALS();
-}
-
-static void huge(struct masq_policy *policy)
-{
-	policy->max_flows = policy->max_flows_per_pod = 100000;
 }
 
 /* IPv6's table is small where IPv6 is not translated; a budget knows. */
@@ -1843,6 +1947,8 @@ int main(void)
 		ROW(a_closed_flow_is_not_refreshed),
 		ROW(counts_carry),
 		ROW(a_slot_is_new_each_time),
+		ROW(keys_in_a_line_are_spread),
+		ROW(flows_lie_here),
 		ROW(who_gives_up_the_last_port),
 		ROW(no_flow_gets_a_node_port),
 		ROW(sockets_of_the_node_keep_their_ports),
@@ -1880,6 +1986,7 @@ int main(void)
 		ROW(a_claim_is_rolled_back),
 		ROW(a_record_that_is_being_made_is_its_makers),
 		ROW(neighbours_are_told_apart),
+		ROW(pings_of_both_sides_are_told_apart),
 		ROW(records_that_lie_in_the_second_page),
 		ROW(records_that_overflow),
 		ROW(labels_know_what_comes_next),
@@ -1894,6 +2001,7 @@ int main(void)
 		ROW(the_hand_goes_round),
 	};
 	const struct CMUnitTest fast[] = {
+		FAST(flows_lie_elsewhere), /* another lab, as large */
 		FAST(only_what_the_stack_has_sent_is_fast),
 		FAST(what_takes_the_stack_all_the_same),
 		FAST(answers_are_fast_when_the_pod_gets_them),
