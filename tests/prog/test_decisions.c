@@ -775,6 +775,22 @@ static void a_blind_fin_is_not_believed(void **state)
 	assert_int_equal(prog_state(f), MASQ_ST_CLOSING);
 }
 
+/* What the pod has had already may come again with a FIN, not with a RST. */
+static void a_reset_is_ahead_of_the_acknowledgment(void **state)
+{
+	struct prog_lab *lab = *state;
+	struct masq_flow4 *f;
+
+	tcp_open(lab, POD4, 40000);
+	f = must(record(lab, POD4, 40000, FAR4, 443, IPPROTO_TCP));
+	tcp(lab, INGRESS, POD4, 40000, RST, 5001 - 1000, 0);
+	assert_int_equal(prog_state(f), MASQ_ST_ESTABLISHED);
+	tcp(lab, INGRESS, POD4, 40000, FIN | ACK, 5001 - 1000, 1001);
+	assert_int_equal(prog_state(f), MASQ_ST_CLOSING);
+	tcp(lab, INGRESS, POD4, 40000, RST, 5001 + 1000, 0);
+	assert_int_equal(prog_state(f), MASQ_ST_CLOSED);
+}
+
 static void addresses_of_the_node_are_no_pods(void **state)
 {
 	static const struct packet rows[] = {
@@ -1959,6 +1975,7 @@ int main(void)
 		ROW(a_flow_of_the_node_is_no_pods),
 		ROW(an_outsiders_syn_ends_nothing),
 		ROW(a_blind_fin_is_not_believed),
+		ROW(a_reset_is_ahead_of_the_acknowledgment),
 		ROW(addresses_of_the_node_are_no_pods),
 		ROW(link_local_sources_stay),
 		ROW(the_list_of_local_addresses),

@@ -663,6 +663,9 @@ static void test_settings(void **state)
 				    sizeof(is->head.timeout));
 		assert_int_equal(is->head.port_min, policy->head.port_min);
 		assert_int_equal(is->head.flags, policy->head.flags);
+		/* the prefixes are as old as they were */
+		for (size_t k = 0; k < is->count; k++)
+			assert_int_equal(is->entries[k].since, 1);
 		policy_free(is);
 		policy_free(policy);
 	}
