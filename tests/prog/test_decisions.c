@@ -468,7 +468,7 @@ static void keys_in_a_line_are_spread(void **state)
 	struct prog_lab *lab = *state;
 
 	for (uint32_t n = 0; n < 16; n++) {
-		const uint32_t step = 1 + n / 4, back = 1 + n % 4;
+		const uint32_t step = n / 4, back = 1 + n % 4;
 		unsigned int pages = 0;
 		bool seen[8192] = {};
 
