@@ -884,6 +884,62 @@ static void a_redirect_is_no_error(void **state)
 	SEND(INGRESS, NEXT, &p, &p);
 }
 
+/* What an error quotes has to name a flow, and one that is there. */
+static void what_a_quote_names(void **state)
+{
+	static const uint8_t ports[] = { 5000 >> 8, 5000 & 255, 0, 53,
+					 0,	    40,		0, 0 };
+	struct prog_lab *lab = *state;
+	struct packet later = { UDP,
+				.src = NODE4,
+				.dst = FAR4,
+				.frag_off = 100,
+				.payload = ports,
+				.length = sizeof(ports) };
+	struct packet whole = { UDP, OUT(NODE4, 5000, FAR4, 53) };
+	struct packet error = { .proto = IPPROTO_ICMP,
+				.flags = 3,
+				.code = 1,
+				.src = FAR4,
+				.dst = NODE4 };
+	struct packet ping = { ECHO_REQUEST, OUT(FAR4, 9, POD4, 1) };
+
+	udp_out(lab, POD4, 5000, FAR4, 53);
+	/* a later fragment has no ports: these bytes are somebody's data */
+	error.quoted = &later;
+	SEND(INGRESS, NEXT, &error, &error);
+	prog_age(lab, 300);
+	error.quoted = &whole;
+	SEND(INGRESS, NEXT, &error, &error);
+	assert_int_equal(prog_prefix(lab, 0).ingress.packets, 0);
+	/* a ping that came in, and what the pod says about it */
+	SEND(INGRESS, NEXT, &ping, &ping);
+	error.src = POD4;
+	error.dst = FAR4;
+	error.quoted = &ping;
+	SEND(EGRESS, NEXT, &error, &error);
+}
+
+/* As a bridge carries them: nobody has routed these. */
+static void discovery_on_its_link_passes(void **state)
+{
+	static const uint8_t types[] = { 130, 131, 132, 133, 134,
+					 135, 136, 137, 143 };
+	struct prog_lab *lab = *state;
+
+	for (size_t i = 0; i < ROWS(types); i++) {
+		struct packet p = { .proto = IPPROTO_ICMPV6,
+				    .flags = types[i],
+				    .length = 16,
+				    .ttl = 255,
+				    .src = POD6,
+				    .dst = FAR6 };
+
+		SEND(EGRESS, NEXT, &p, &p);
+	}
+	assert_int_equal(REASON(DISCOVERY), ROWS(types));
+}
+
 static void seeded_flows_have_their_time_and_state(void **state)
 {
 	static const int states[] = { MASQ_ST_NEW, MASQ_ST_ESTABLISHED,
@@ -1698,10 +1754,10 @@ static void closed_flows_are_not_in_the_quota(void **state)
 	struct prog_lab *lab = *state;
 
 	prog_policy_edit(lab, three);
-	for (int i = 0; i < 5; i++)
+	for (int i = 0; i < 8; i++)
 		make(lab, 'c', POD4, 40000 + i);
-	assert_int_equal(pod_of(lab, POD4).flows, 5);
-	assert_int_equal(pod_of(lab, POD4).closed, 5);
+	assert_int_equal(pod_of(lab, POD4).flows, 8);
+	assert_int_equal(pod_of(lab, POD4).closed, 8);
 	make(lab, 'u', POD4, 41000);
 	prog_age(lab, 3);
 	make(lab, 'e', POD4, 41001);
@@ -1709,16 +1765,16 @@ static void closed_flows_are_not_in_the_quota(void **state)
 	assert_int_equal(prog_stat(lab, MASQ_S_RECLAIMED), 0);
 	make(lab, 'e', POD4, 41003);
 	assert_false(there(lab, POD4, 41000));
-	for (int i = 0; i < 5; i++)
+	for (int i = 0; i < 8; i++)
 		assert_true(there(lab, POD4, 40000 + i));
 	SEND(EGRESS, DROP, PKT(TCP, OUT(POD4, 41004, FAR4, 443), .flags = SYN),
 	     NULL);
 	assert_int_equal(REASON(POD_QUOTA), 1);
 	/* a RST that is taken back, and ends, are counted as well */
 	tcp(lab, EGRESS, POD4, 41001, RST, 1001, 0);
-	assert_int_equal(pod_of(lab, POD4).closed, 6);
+	assert_int_equal(pod_of(lab, POD4).closed, 9);
 	tcp(lab, EGRESS, POD4, 41001, ACK, 1001, 5001);
-	assert_int_equal(pod_of(lab, POD4).closed, 5);
+	assert_int_equal(pod_of(lab, POD4).closed, 8);
 	prog_age(lab, 300);
 	reclaim(lab);
 	assert_int_equal(pod_of(lab, POD4).closed, 0);
@@ -1982,6 +2038,8 @@ int main(void)
 		ROW(packets_to_the_pods_address_are_no_answers),
 		ROW(answers_from_outside_begin_nothing),
 		ROW(a_redirect_is_no_error),
+		ROW(what_a_quote_names),
+		ROW(discovery_on_its_link_passes),
 		ROW(seeded_flows_have_their_time_and_state),
 		ROW(some_sources_are_kept),
 		ROW(only_pods_are_translated),
