@@ -234,7 +234,9 @@ class Results:
     def key(mutant):
         digest = hashlib.sha256(mutant.text().encode())
         files = ["Makefile"] + [Test(t).source for t in mutant.tests]
-        for folder in {os.path.dirname(mutant.path), "include", "tests/lib"}:
+        sides = {"bpf": ["bpf"], "user": ["user"]}
+        folders = sides.get(os.path.dirname(mutant.path), ["bpf", "user"])
+        for folder in [*folders, "include", "tests/lib"]:
             files += [f"{folder}/{name}" for name in os.listdir(folder)
                       if name.endswith((".c", ".h"))]
         for path in sorted(files):
