@@ -19,8 +19,8 @@ import threading
 import time
 
 LISTS = "tests/mutants"
-COPIED = ["Makefile", "bpf", "user", "include", "tests/lib", "tests/unit",
-          "tests/prog"]
+# What is no source, and not needed to build from.
+NOT_COPIED = {"build", "build/asan", "build/mutants", "build/torture"}
 # What has no decisions of its own; every other room must be on a list.
 NO_ROOM = {"bpf/maps.h", "bpf/family.h"}
 ROW = re.compile(r"^not ok \d+ (?:- )?(.*)")
@@ -234,7 +234,9 @@ class Results:
     def key(mutant):
         digest = hashlib.sha256(mutant.text().encode())
         files = ["Makefile"] + [Test(t).source for t in mutant.tests]
-        for folder in {os.path.dirname(mutant.path), "include", "tests/lib"}:
+        sides = {"bpf": ["bpf"], "user": ["user"]}
+        folders = sides.get(os.path.dirname(mutant.path), ["bpf", "user"])
+        for folder in [*folders, "include", "tests/lib"]:
             files += [f"{folder}/{name}" for name in os.listdir(folder)
                       if name.endswith((".c", ".h"))]
         for path in sorted(files):
@@ -250,12 +252,14 @@ class Results:
 
 
 def copy_tree(to):
-    for path in COPIED + ["build"]:
-        if not os.path.exists(path):
-            continue
-        os.makedirs(os.path.dirname(f"{to}/{path}"), exist_ok=True)
-        subprocess.run(["cp", "-a", "--reflink=auto", path, f"{to}/{path}"],
-                       check=True)
+    """The tree, and what is built of it already."""
+    os.makedirs(f"{to}/build")
+    paths = [name for name in os.listdir(".") if not name.startswith(".")]
+    if os.path.exists("build"):
+        paths += [f"build/{name}" for name in os.listdir("build")]
+    for path in paths:
+        if path not in NOT_COPIED:
+            subprocess.run(["cp", "-a", path, f"{to}/{path}"], check=True)
 
 
 class Hunt:
@@ -360,7 +364,6 @@ class Hunt:
     def hunt(self, top, mutants, todo):
         tests = list(dict.fromkeys(t for m in mutants for t in m.tests))
         first = f"{top}/0"
-        os.mkdir(first)
         copy_tree(first)
         self.baseline(first, map(Test, tests))
         trees = [first]

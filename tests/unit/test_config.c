@@ -155,6 +155,11 @@ static const struct {
 	  "\"x\":\"\\ud83d\\ude00 \\u007f \x7f \xe2\x80\xa8 \xc2\x85\"}",
 	  "keep 10.0.0.0/8; ",
 	  { ":1:38: unknown key \"x\" is ignored" } },
+	/* columns are of characters, however many bytes these have */
+	{ "{\"nonMasqueradeCIDRs\":[\"10.0.0.0/8\"],"
+	  "\"\xc3\xa9\xe2\x82\xac\":1,\"x\":1}",
+	  "keep 10.0.0.0/8; ",
+	  { ":1:38: unknown key", ":1:45: unknown key \"x\"" } },
 	{ "{\"nonMasqueradeCIDRs\":[\"10.0.0.0/8\"],\"cidrLimit\":3,"
 	  "\"cidrLimit\":2}",
 	  "keep 10.0.0.0/8; limit 2; ",
@@ -947,6 +952,43 @@ static void limit_of_64(void **state)
 }
 
 /* 100,000 prefixes: linear, both formats, far below a second. */
+/* One slot of the dataplane's is its own. */
+static void limit_of_addresses(void **state)
+{
+	struct config *config;
+	char err[256];
+
+	(void)state;
+	for (int many = MASQ_MAX_SNAT - 1; many <= MASQ_MAX_SNAT; many++) {
+		char *text = NULL;
+		size_t length;
+		FILE *f = open_memstream(&text, &length);
+		int ret;
+
+		fputs("nonMasqueradeCIDRs: [10.0.0.0/8]\n"
+		      "snat:\n  addresses:\n",
+		      f);
+		/* each of them twice: different ones count */
+		for (int i = 0; i < 2 * many; i++)
+			fprintf(f,
+				"  - {destination: 198.%d.%d.0/24,"
+				" address: 192.0.%d.7}\n",
+				18 + i / 256, i % 256, i / 2);
+		fclose(f);
+		ret = config_parse(text, length, "f", NULL, &config, err,
+				   sizeof(err));
+		free(text);
+		assert_int_equal(ret, many < MASQ_MAX_SNAT ? 0 : -EINVAL);
+		if (!ret)
+			config_free(config);
+		else
+			assert_string_equal(err,
+					    "f:1:1: snat.addresses: 256"
+					    " different addresses, at most 255"
+					    " are possible");
+	}
+}
+
 static void many_prefixes(void **state)
 {
 	static const char *const shapes[][4] = {
@@ -1236,6 +1278,7 @@ int main(void)
 		cmocka_unit_test(duration_table),
 		cmocka_unit_test(preset_table),
 		cmocka_unit_test(limit_of_64),
+		cmocka_unit_test(limit_of_addresses),
 		cmocka_unit_test(many_prefixes),
 		cmocka_unit_test(hostile_texts),
 		cmocka_unit_test(alias_bomb),

@@ -12,6 +12,7 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ptrace.h>
@@ -485,8 +486,12 @@ static void test_slots(void **state)
 	policy = policy_of("1.0.0.0/8 2.0.0.0/8 3.0.0.0/8 4.0.0.0/8 5.0.0.0/8");
 	log_level = -2;
 	assert_int_equal(policy_apply(instance, policy, &change), -ENOSPC);
-	log_level = 0;
 	policy_free(policy);
+	/* nor do others fit, as long as those that run are in force */
+	policy = policy_of("5.0.0.0/8");
+	assert_int_equal(policy_apply(instance, policy, &change), -ENOSPC);
+	policy_free(policy);
+	log_level = 0;
 	policy = policy_of("1.0.0.0/8 2.0.0.0/8 3.0.0.0/8 4.0.0.0/8");
 	check_in_force(instance, policy);
 	policy_free(policy);
@@ -597,6 +602,24 @@ static void test_from_config(void **state)
 		    "172.30.0.0/16 masquerade (config /etc/x.yaml:6)",
 		    "::/0 masquerade (built-in)",
 		    "fe80::/10 keep (built-in)" } },
+		/* an address makes nothing masqueraded that was not */
+		{ "nonMasqueradeCIDRs: [ 10.0.0.0/8 ]\n"
+		  "masqueradeCIDRs: [ 10.1.0.0/16 ]\n"
+		  "snat:\n"
+		  "  addresses:\n"
+		  "  - {destination: 10.2.0.0/16, address: 192.0.2.1}\n"
+		  "  - {destination: 10.1.7.0/24, address: 192.0.2.2}\n"
+		  "  - {destination: 11.0.0.0/8, address: 192.0.2.3}\n",
+		  { "0.0.0.0/0 masquerade (built-in)",
+		    "10.0.0.0/8 keep (config /etc/x.yaml:1)",
+		    "10.1.0.0/16 masquerade (config /etc/x.yaml:2)",
+		    "10.1.7.0/24 masquerade (config /etc/x.yaml:6)"
+		    " as 192.0.2.2",
+		    "11.0.0.0/8 masquerade (config /etc/x.yaml:7)"
+		    " as 192.0.2.3",
+		    "169.254.0.0/16 keep (built-in)",
+		    "::/0 masquerade (built-in)",
+		    "fe80::/10 keep (built-in)" } },
 	};
 	struct instance *instance = bare_instance(64);
 
@@ -606,6 +629,119 @@ static void test_from_config(void **state)
 
 		check_destinations(policy, rows[i].want);
 		apply(instance, policy);
+		policy_free(policy);
+	}
+	bare_free(instance);
+}
+
+/* No prefix changes, and all the same it is another policy. */
+static void test_settings(void **state)
+{
+	static const struct {
+		const char *yaml;
+		uint32_t generation;
+	} rows[] = {
+		{ "masqLinkLocal: false\n", 1 },
+		{ "masqLinkLocal: false\n", 1 },
+		{ "timeouts:\n  udp: 100s\n", 2 },
+		{ "snat:\n  portRange: 20000-30000\n", 3 },
+		{ "maxFlowsPerPod: 7\n", 4 },
+		{ "dropForeignSources: true\n", 5 },
+		{ "dropForeignSources: true\n", 5 },
+	};
+	struct instance *instance = bare_instance(64);
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		struct policy *policy = from_yaml(instance, rows[i].yaml), *is;
+		struct policy_change change = apply(instance, policy);
+
+		check_change(change, rows[i].generation, i ? 0 : policy->count,
+			     0, 0);
+		assert_int_equal(policy_read(instance, &is), 0);
+		assert_memory_equal(is->head.timeout, policy->head.timeout,
+				    sizeof(is->head.timeout));
+		assert_int_equal(is->head.port_min, policy->head.port_min);
+		assert_int_equal(is->head.flags, policy->head.flags);
+		/* the prefixes are as old as they were */
+		for (size_t k = 0; k < is->count; k++)
+			assert_int_equal(is->entries[k].since, 1);
+		policy_free(is);
+		policy_free(policy);
+	}
+	bare_free(instance);
+}
+
+/* What the system reserves is never chosen; in a namespace of its own. */
+static void test_reserved_ports(void **state)
+{
+	static const char path[] = "/proc/sys/net/ipv4/ip_local_reserved_ports";
+	static const struct {
+		uint16_t port;
+		bool taken;
+	} rows[] = {
+		{ 29999, false }, { 30000, true },  { 32767, true },
+		{ 32768, false }, { 39999, false }, { 40000, true },
+		{ 40001, false }, { 50010, true },  { 50019, true },
+		{ 50020, false },
+	};
+	struct instance *instance;
+	struct policy *policy;
+	FILE *f;
+
+	(void)state;
+	assert_int_equal(unshare(CLONE_NEWNET), 0);
+	f = fopen(path, "we");
+	assert_non_null(f);
+	fputs("40000,50010-50019", f);
+	assert_int_equal(fclose(f), 0);
+	instance = bare_instance(64);
+	policy = from_yaml(instance, "masqLinkLocal: false\n");
+	apply(instance, policy);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		uint32_t key = active_half(instance) * MASQ_PORT_WORDS +
+			       rows[i].port / 64;
+		uint64_t word = 0;
+
+		bpf_map_lookup_elem(instance->map[MAP_masq_ports], &key, &word);
+		if ((word >> rows[i].port % 64 & 1) != rows[i].taken)
+			fail_msg("port %u", rows[i].port);
+	}
+	policy_free(policy);
+	bare_free(instance);
+}
+
+/* Which lists a packet is looked up in, and what else it has to know. */
+static void test_flags(void **state)
+{
+	static const struct {
+		const char *yaml;
+		uint32_t flags;
+	} rows[] = {
+		{ "resyncInterval: 5s\n", 0 },
+		{ "enableIPv6: true\n", MASQ_P_IPV6 },
+		{ "podCIDRs: [10.44.0.0/16]\n", MASQ_P_PODS4 },
+		{ "podCIDRs: [fd00:44::/32]\nenableIPv6: false\n",
+		  MASQ_P_PODS6 },
+		{ "podCIDRs: [10.44.0.0/16, fd00:44::/32]\n",
+		  MASQ_P_PODS4 | MASQ_P_PODS6 | MASQ_P_IPV6 },
+		{ "podCIDRs: [10.44.0.0/16]\ndropForeignSources: true\n",
+		  MASQ_P_PODS4 | MASQ_P_DROP_FOREIGN },
+		{ "nonMasqueradeSrcCIDRs: [10.44.0.0/16]\n",
+		  MASQ_P_KEEP_SOURCES },
+		{ "snat:\n  rejectTCP: true\n", MASQ_P_REJECT_TCP },
+	};
+	struct instance *instance = bare_instance(64);
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		struct policy *policy = from_yaml(instance, rows[i].yaml);
+
+		/* this one the kernel decides */
+		if ((policy->head.flags & ~MASQ_P_FAST_TCP) != rows[i].flags)
+			fail_msg("row \"%s\": flags 0x%x, want 0x%x",
+				 rows[i].yaml, policy->head.flags,
+				 rows[i].flags);
 		policy_free(policy);
 	}
 	bare_free(instance);
@@ -859,11 +995,14 @@ int main(void)
 		cmocka_unit_test(test_slots),
 		cmocka_unit_test(test_live_flow_keeps_slot),
 		cmocka_unit_test(test_from_config),
+		cmocka_unit_test(test_flags),
+		cmocka_unit_test(test_settings),
 		cmocka_unit_test(test_choices),
 		cmocka_unit_test(test_random),
 		cmocka_unit_test(test_killed),
 		cmocka_unit_test(test_killed_late),
 		cmocka_unit_test(test_speed),
+		cmocka_unit_test(test_reserved_ports), /* has a namespace */
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
