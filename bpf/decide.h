@@ -36,7 +36,7 @@ MASQ_NOINLINE int FN(advance)(const PKT *pkt, VIEW *v, __u32 now,
 	struct masq_lock *lock;
 	struct masq_decision d;
 	PAGE *p;
-	__u32 last = v->last_seen;
+	__u32 last = v->last_seen, role = MASQ_ROLE_FLOW;
 	FLOW *own = v->at;
 
 	pol = masq_policy_of(masq_half());
@@ -162,23 +162,22 @@ MASQ_NOINLINE int FN(advance)(const PKT *pkt, VIEW *v, __u32 now,
 		v->in_seen = in;
 		v->expires = own->expires;
 		changed |= 2;
+		role = own->what & MASQ_W_ROLE;
 		if (closed != (masq_flow_state(proto, out, in) ==
-			       MASQ_ST_CLOSED) &&
-		    FN(has_quota)(kind, own->what & MASQ_W_ROLE))
+			       MASQ_ST_CLOSED))
 			changed |= closed ? 8 : 4;
 	}
 	bpf_spin_unlock(&lock->lock);
 	if (!changed || kind != MASQ_K_FWD)
 		return 1;
 	/* the slot may be another flow's by now: the pod is the packet's */
-	if (changed & (4 | 8))
-		MASQ_DO(FN(pod_account)(
-			v->kind == MASQ_K_REV ? v->xlat_addr : pkt->key.in_addr,
-			0, changed & 4 ? 1 : -1));
-	if (v->kind == MASQ_K_REV)
-		MASQ_DO(FN(flow_copy)(v->slot, v->seq, slot, seq));
-	else
-		MASQ_DO(FN(flow_copy)(a->peer, a->peer_seq, slot, seq));
+	if (changed & (4 | 8) && FN(has_quota)(kind, role))
+		MASQ_DO(FN(pod_closed)(
+			MASQ_ADDR_WORDS(v->kind == MASQ_K_REV ?
+						v->xlat_addr :
+						pkt->key.in_addr),
+			changed & 4 ? 1 : -1));
+	MASQ_DO(FN(flow_copy)(slot, seq));
 	return 1;
 end:
 	v->slot = slot;

@@ -192,6 +192,36 @@ MASQ_INLINE int FN(pod_account)(const __be32 *addr, __s32 flows, __s32 closed)
 	return 0;
 }
 
+/* A flow of this pod has closed (1), or is open again (-1). The address comes
+ * in words, as a key does in table.h. */
+#undef MASQ_ADDR_ARGS
+#undef MASQ_ADDR_WORDS
+#if FAM == 4
+#define MASQ_ADDR_ARGS __u32 word
+#define MASQ_ADDR_WORDS(addr) (addr)[0]
+#else
+#define MASQ_ADDR_ARGS __u64 high, __u64 low
+#define MASQ_ADDR_WORDS(addr) \
+	*(const __u64 *)(addr), *(const __u64 *)&(addr)[2]
+#endif
+
+MASQ_GLOBAL int FN(pod_closed)(MASQ_ADDR_ARGS, __u32 n)
+{
+	struct masq_pod_usage *u;
+	struct masq_addr pod = {};
+
+#if FAM == 4
+	pod.a[0] = word;
+#else
+	*(__u64 *)pod.a = high;
+	*(__u64 *)&pod.a[2] = low;
+#endif
+	u = bpf_map_lookup_elem(&masq_pods, &pod);
+	if (u)
+		__sync_fetch_and_add(&u->closed, (__s32)n);
+	return 0;
+}
+
 /*
  * Has this address flows as a pod? Then it has been found not to be the
  * node's own, and the FIB is not asked again as long as there are any.
@@ -302,26 +332,32 @@ MASQ_GLOBAL int FN(flow_end_any)(__u32 slot, __u32 seq, __u32 kind)
 /* --- what a packet changes -------------------------------------------------- */
 
 /*
- * Brings a REV record's copies up to date with its owner: with what the owner
+ * Brings the copies in the owner's REV record up to date: with what the owner
  * says now, not with what a packet made of it a moment ago. Two processors may
  * get here in another order than they changed the owner in, and whoever is last
  * has to write what both have seen.
  */
-MASQ_GLOBAL int FN(flow_copy)(__u32 slot, __u32 seq, __u32 owner,
-			      __u32 owner_seq)
+MASQ_GLOBAL int FN(flow_copy)(__u32 owner, __u32 owner_seq)
 {
-	__u32 page = slot >> MASQ_PAGE_SHIFT;
-	struct masq_lock *lock = FN(page_lock)(page);
+	const struct masq_aside *a = FN(aside)(owner);
 	const volatile FLOW *own = FN(slot)(owner);
-	PAGE *p = FN(page)(page);
+	struct masq_lock *lock;
+	__u32 slot, seq;
 	FLOW *f;
+	PAGE *p;
 
-	if (!p || !lock || !own)
+	if (!a || !own)
+		return 0;
+	slot = a->peer;
+	seq = a->peer_seq;
+	p = FN(page)(slot >> MASQ_PAGE_SHIFT);
+	lock = FN(page_lock)(slot >> MASQ_PAGE_SHIFT);
+	if (!p || !lock)
 		return 0;
 	f = &p->slot[slot & (MASQ_PAGE_SLOTS - 1)];
 	bpf_spin_lock(&lock->lock);
-	if (f->seq == (__u16)seq && f->what & MASQ_W_LIVE &&
-	    own->seq == (__u16)owner_seq) {
+	if (own->seq == (__u16)owner_seq && f->seq == (__u16)seq &&
+	    f->what & MASQ_W_LIVE) {
 		f->out_seen = own->out_seen;
 		f->in_seen = own->in_seen;
 		f->expires = own->expires;
@@ -386,10 +422,8 @@ MASQ_NOINLINE int FN(flow_touch)(const KEY *key, VIEW *v, __u32 now,
 		owner_seq = a->peer_seq;
 	}
 	MASQ_DO(FN(flow_renew)(owner, owner_seq, expires, late));
-	if (v->kind == MASQ_K_REV)
-		MASQ_DO(FN(flow_copy)(v->slot, v->seq, owner, owner_seq));
-	else if (v->kind == MASQ_K_FWD)
-		MASQ_DO(FN(flow_copy)(a->peer, a->peer_seq, owner, owner_seq));
+	if (v->kind == MASQ_K_FWD || v->kind == MASQ_K_REV)
+		MASQ_DO(FN(flow_copy)(owner, owner_seq));
 	return 1;
 }
 

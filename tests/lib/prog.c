@@ -365,8 +365,10 @@ void prog_run_raw(struct prog_lab *lab, const char *name, bool forwarded,
 {
 	struct bpf_program *prog =
 		bpf_object__find_program_by_name(lab->obj, name);
+	/* one a direction */
+	uint32_t seal = strstr(name, "ingress") ? ~PROG_SEAL : PROG_SEAL;
 	struct __sk_buff out = {}, ctx = {
-		.cb = { lab->seal_next ? PROG_SEAL : 0 },
+		.cb = { lab->seal_next ? seal : 0 },
 		.ifindex = lab->up,
 		.ingress_ifindex = forwarded ? lab->pod : 0,
 		.gso_size = gso_size,
@@ -394,7 +396,7 @@ void prog_run_raw(struct prog_lab *lab, const char *name, bool forwarded,
 			 name, packet_text(frame, length));
 	if (ret)
 		fail_msg("%s: test run: %s", name, strerror(-ret));
-	lab->sealed = out.cb[0] == PROG_SEAL;
+	lab->sealed = out.cb[0] == seal;
 	lab->verdict = (int)opts.retval;
 	lab->length = opts.data_size_out;
 	lab->duration = opts.duration;
