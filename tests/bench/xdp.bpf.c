@@ -52,21 +52,13 @@ static __always_inline __u16 replace(__u16 check, __u32 from, __u32 into,
 /* What the handshake changes; egress would else find the flow unanswered. */
 static __noinline int answered(VIEW *rev)
 {
+	const __u32 in = MASQ_SEEN_ONE | MASQ_SEEN_TWO | MASQ_SEEN_ACK;
 	struct masq_aside *a = aside_v4(rev->slot);
-	__u32 in = rev->in_seen, seen, peer, peer_seq;
-	struct masq_flow4 *fwd;
 
 	if (!a)
 		return 0;
-	peer = a->peer;
-	peer_seq = a->peer_seq;
-	fwd = slot_v4(peer);
-	if (!fwd || fwd->seq != (__u16)peer_seq)
-		return 0;
-	in |= MASQ_SEEN_ONE | MASQ_SEEN_TWO | MASQ_SEEN_ACK;
-	seen = fwd->out_seen | in << 8;
-	flow_set_v4(rev->slot, rev->seq, seen, rev->expires);
-	return flow_set_v4(peer, peer_seq, seen, rev->expires);
+	flow_renew_v4(a->peer, a->peer_seq, rev->expires, in << 8);
+	return flow_copy_v4(rev->slot, rev->seq, a->peer, a->peer_seq);
 }
 
 static __always_inline int into_pod(struct ethhdr *eth, struct iphdr *ip)
