@@ -20,6 +20,7 @@ usage() {
 		--report  only write the tables and plots from the last results
 		stages:   ${STAGES[*]}
 		environment: REPEAT=$REPEAT OUT=$OUT
+		          WAYS='${WAYS[*]}'
 	EOF
 }
 
@@ -42,8 +43,9 @@ declare -A OWN=([bare]='bare lookup' [line]='one cache line')
 # "old" is masqbpf with its flows in the kernel's hash map
 OLD_REVISION=2bd5a44
 OLD=$LAB_ROOT/build/bench/old/masqbpf-$OLD_REVISION
-WAYS=(plain conntrack iptables nft old masqbpf masqbpf+conntrack old+fast
-	masqbpf+fast masqbpf+fast+conntrack)
+WAYS=${WAYS:-plain conntrack iptables nft old masqbpf masqbpf+conntrack old+fast \
+masqbpf+fast masqbpf+fast+conntrack}
+read -ra WAYS <<<"$WAYS"
 
 # --- labs ------------------------------------------------------------------
 
