@@ -145,7 +145,7 @@ $(O)/tests/bench/%: tests/bench/%.c $(USER_LIB) $(O)/bench.skel.h $(O)/bench_xdp
 	$(call say,CC,$@)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(USER_CFLAGS) -Itests/bench -MMD -MP -MF $@.d -o $@ $< $(USER_LIB) $(USER_LDFLAGS) $(PKG_LIBS)
-bench: $(O)/masqbpf $(O)/tests/bench/bench $(O)/tests/bench/stall ## measure (scripts/bench.sh; takes long)
+bench: $(O)/masqbpf $(O)/tests/bench/bench $(O)/tests/bench/stall $(O)/tests/bench/walk ## measure (scripts/bench.sh; takes long)
 	$(Q)scripts/bench.sh
 
 mutants: ## one decision taken out at a time: does a test notice? (scripts/mutants.py)

@@ -20,14 +20,15 @@ usage() {
 		--report  only write the tables and plots from the last results
 		stages:   ${STAGES[*]}
 		environment: REPEAT=$REPEAT OUT=$OUT
+		          WAYS='${WAYS[*]}'
 	EOF
 }
 
 # shellcheck source=tests/lib/lab.sh
 . tests/lib/lab.sh
 
-STAGES=(packets programs newflows ports connect bulk latency policy memory
-	xdp)
+STAGES=(packets programs newflows cost connect memory listing load fill ports
+	bulk latency policy xdp)
 REPEAT=${REPEAT:-7}
 OUT=${OUT:-build/bench/results.tsv}
 BENCH=$LAB_ROOT/build/tests/bench/bench
@@ -39,7 +40,12 @@ PREFIXES=(10.0.0.0/8 172.16.0.0/12 192.168.0.0/16 100.64.0.0/10 192.0.0.0/24
 POD_ADDR=10.44.14.15
 CPU=$(($(nproc --all) - 1))
 declare -A OWN=([bare]='bare lookup' [line]='one cache line')
-WAYS=(plain conntrack iptables nft masqbpf masqbpf+conntrack)
+# "old" is masqbpf with its flows in the kernel's hash map
+OLD_REVISION=2bd5a44
+OLD=$LAB_ROOT/build/bench/old/masqbpf-$OLD_REVISION
+WAYS=${WAYS:-plain conntrack iptables nft old masqbpf masqbpf+conntrack old+fast \
+masqbpf+fast masqbpf+fast+conntrack}
+read -ra WAYS <<<"$WAYS"
 
 # --- labs ------------------------------------------------------------------
 
@@ -79,7 +85,25 @@ pins() {
 
 # masq LAB ARGS...
 masq() {
-	lab_in "$1-node" "$MASQBPF" -q --pin-dir "$(pins "$1")" "${@:2}"
+	local program=$MASQBPF
+	case $1 in old*) program=$OLD ;; esac
+	lab_in "$1-node" "$program" -q --pin-dir "$(pins "$1")" "${@:2}"
+}
+
+# The old program, from the repository's history.
+old_program() {
+	local src=${OLD%/*}/src
+	[ ! -x "$OLD" ] || return 0
+	rm -rf "$src"
+	mkdir -p "$src"
+	git archive "$OLD_REVISION" | tar -x -C "$src" ||
+		{
+			echo "bench: no revision $OLD_REVISION: a clone with history is needed" >&2
+			return 1
+		}
+	make -s -C "$src" build/masqbpf
+	cp "$src/build/masqbpf" "$OLD"
+	rm -rf "$src"
 }
 
 masq_config() {
@@ -88,7 +112,7 @@ masq_config() {
 	cat <<-EOF
 		nonMasqueradeCIDRs: [${list:2}]
 		maxFlows: $MAX_FLOWS
-		maxFlowsPerPod: $MAX_FLOWS
+		maxFlowsPerPod: ${MAX_PER_POD:-$MAX_FLOWS}
 		timeouts: {udp: 1h, udpUnreplied: 1h}
 	EOF
 }
@@ -135,12 +159,12 @@ column() {
 			}
 		EOF
 		;;
-	masqbpf | xdp) with_masqbpf "$1" ;;
+	masqbpf | old | xdp | masqbpf-* | old-*) with_masqbpf "$1" ;;
 	masqbpf+conntrack)
 		with_conntrack "$1"
 		with_masqbpf "$1"
 		;;
-	masqbpf+fast) with_masqbpf "$1" --fast-path ;;
+	masqbpf+fast | old+fast) with_masqbpf "$1" --fast-path ;;
 	masqbpf+fast+conntrack)
 		with_conntrack "$1"
 		with_masqbpf "$1" --fast-path
@@ -223,27 +247,46 @@ all_arrived() {
 	fi
 }
 
-# establish LAB FLOWS: two packets each way for every flow
+# establish FLOWS LAB...: packets each way for every flow, and more of them two
+# seconds later, before which a UDP flow is not established
 establish() {
-	local dir line
-	for dir in out in out in; do
-		line=$(flood "$1" $dir flows="$2" count="$2")
-		all_arrived "$line"
+	local dir line name flows=$1
+	shift
+	for dir in out in wait out in out in; do
+		if [ $dir = wait ]; then
+			sleep 2.1
+			continue
+		fi
+		for name; do
+			line=$(flood "$name" $dir flows="$flows" count="$flows")
+			all_arrived "$line"
+		done
 	done
 }
 
 # --- stages ----------------------------------------------------------------
 
+# frames LAB FLOWS: of one measurement. The stack's consent to the fast path
+# lasts a second, so there a measurement is longer than that, and the packets
+# that ask for it again are in it as they are with any traffic; with more flows
+# than have a packet each in that second it makes no difference.
+frames() {
+	case $1-$2 in
+	*+fast*-1000000) echo 300000 ;;
+	*+fast*) echo 1500000 ;;
+	*) echo 300000 ;;
+	esac
+}
+
 # packets: ns of the whole way per established packet
 packets_of() {
 	local flows=$1 name order i line
-	for name in "${WAYS[@]}"; do
-		establish "$name" "$flows"
-	done
+	establish "$flows" "${WAYS[@]}"
 	for ((i = 0; i < REPEAT; i++)); do
 		for order in random seq; do
 			for name in "${WAYS[@]}"; do
-				line=$(flood "$name" out flows="$flows" order=$order)
+				line=$(flood "$name" out flows="$flows" order=$order \
+					count="$(frames "$name" "$flows")")
 				all_arrived "$line"
 				result packets "$name" "$flows $order" ns "$(value ns "$line")"
 			done
@@ -278,10 +321,10 @@ stage_packets() {
 program() {
 	local what=$1 dir=$2 flows=$3 line
 	case $what-$dir in
-	masqbpf-out) line=$(flood masqbpf out flows="$flows" order=random \
-		prog="$(pins masqbpf)/masq_egress") ;;
-	masqbpf-in) line=$(flood masqbpf in flows="$flows" order=random \
-		prog="$(pins masqbpf)/masq_ingress") ;;
+	masqbpf-out | old-out) line=$(flood "$what" out flows="$flows" \
+		order=random prog="$(pins "$what")/masq_egress") ;;
+	masqbpf-in | old-in) line=$(flood "$what" in flows="$flows" \
+		order=random prog="$(pins "$what")/masq_ingress") ;;
 	*) line=$(flood plain "$dir" flows="$flows" order=random own="$what" \
 		table=$((2 * MAX_FLOWS)) node_addr=$NODE_ADDR) ;;
 	esac
@@ -294,17 +337,33 @@ program() {
 }
 
 stage_programs() {
-	local flows i dir what
-	labs plain masqbpf
+	local flows i dir what line
+	labs plain masqbpf old
 	for flows in 64 65536; do
-		establish plain "$flows"
-		establish masqbpf "$flows"
+		establish "$flows" plain masqbpf old
 		for ((i = 0; i < REPEAT; i++)); do
 			for dir in out in; do
-				for what in empty bare masqbpf; do
+				for what in empty bare old masqbpf; do
 					program $what $dir $flows
 				done
+				# one line a flow, by how large the array is that
+				# the lines lie in
+				for what in 8 32 128; do
+					line=$(flood plain "$dir" flows="$flows" \
+						order=random own=line \
+						lines=$((what << 14)))
+					all_arrived "$line"
+					result programs "line $what" "$flows $dir" ns \
+						"$(value prog_ns "$line")"
+				done
 			done
+		done
+	done
+	for what in masq_egress masq_ingress; do
+		for dir in old masqbpf; do
+			result programs $dir "$what" insns \
+				"$(bpftool -j prog show pinned "$(pins $dir)/$what" |
+					jq .bytes_xlated/8)"
 		done
 	done
 }
@@ -328,9 +387,7 @@ stage_newflows() {
 	MAX_FLOWS=524288 labs "${WAYS[@]}"
 	newflows_at 0
 	MAX_FLOWS=524288 labs "${WAYS[@]}"
-	for name in "${WAYS[@]}"; do
-		establish "$name" 60000
-	done
+	establish 60000 "${WAYS[@]}"
 	newflows_at 60000
 	conntrack_size "$CT_MAX" "$CT_BUCKETS"
 }
@@ -340,8 +397,8 @@ stage_newflows() {
 stage_ports() {
 	local name i line first one="dsts=1 spill=1 port=1024 ports=64512"
 	for ((i = 0; i < 3; i++)); do
-		labs iptables nft masqbpf
-		for name in iptables nft masqbpf; do
+		labs iptables nft old masqbpf
+		for name in iptables nft old masqbpf; do
 			# shellcheck disable=SC2086 # several words
 			{
 				# half of all ports, as the pods have them
@@ -375,9 +432,7 @@ stage_connect() {
 	for live in 0 60000; do
 		labs "${WAYS[@]}"
 		if [ $live -gt 0 ]; then
-			for name in "${WAYS[@]}"; do
-				establish "$name" $live
-			done
+			establish $live "${WAYS[@]}"
 		fi
 		for ((i = 0; i < REPEAT; i++)); do
 			for name in "${WAYS[@]}"; do
@@ -471,7 +526,7 @@ stage_policy() {
 	for n in 12 1000 10000 100000; do
 		lab "p$n"
 		masq "p$n" attach eth0 --config "$dir/$n.yaml" 2>/dev/null
-		establish "p$n" 64
+		establish 64 "p$n"
 		sum=0
 		for map in trie_a trie_b prefixes counters; do
 			sum=$((sum + $(memlock "$(pins "p$n")/masq_$map")))
@@ -519,17 +574,187 @@ stage_policy() {
 	done
 }
 
-# memory: of the tables, per flow at full use
+# memory: of every map, and what of it is a flow's
 stage_memory() {
-	local map sum=0 bytes
-	labs masqbpf
-	for map in flows4 ring4 flows6 ring6 pods; do
-		bytes=$(memlock "$(pins masqbpf)/masq_$map")
-		result memory masqbpf "masq_$map" bytes "$bytes"
-		case $map in *4) sum=$((sum + bytes)) ;; esac
+	local pin bytes name sum table
+	labs masqbpf old
+	for name in old masqbpf; do
+		sum=0
+		table=0
+		for pin in "$(pins $name)"/masq_*; do
+			bytes=$(bpftool -j map show pinned "$pin" 2>/dev/null |
+				jq '.bytes_memlock // empty') || continue
+			[ -n "$bytes" ] || continue # a program
+			sum=$((sum + bytes))
+			case ${pin##*/} in
+			*ring4 | *flows4 | *aside4 | *locks) table=$((table + bytes)) ;;
+			esac
+			[ "$bytes" -lt 1000000 ] ||
+				result memory $name "${pin##*/}" bytes "$bytes"
+		done
+		result memory $name 'all maps' bytes "$sum"
+		result memory $name 'all maps, per maxFlows' bytes \
+			"$(awk -v b=$sum -v n=$MAX_FLOWS 'BEGIN { printf "%.1f", b / n }')"
+		# four records for each of maxFlows fill the new table as far as it
+		# is made to be filled: two of a masqueraded flow, one of a kept
+		# and one of an inbound one. The old table was one of pairs.
+		result memory $name 'masqueraded flow' bytes \
+			"$(awk -v b=$table -v n=$MAX_FLOWS -v part="$([ $name = old ] && echo 1 || echo 2)" \
+				'BEGIN { printf "%.1f", b / n / part }')"
 	done
-	result memory masqbpf 'IPv4 flow' bytes \
-		"$(awk -v b=$sum -v n=$MAX_FLOWS 'BEGIN { printf "%.1f", b / n }')"
+}
+
+# listing: processor seconds of `flows`, a full table of the default size
+stage_listing() {
+	local i name program
+	labs old masqbpf
+	establish $MAX_FLOWS old masqbpf
+	for ((i = 0; i < REPEAT; i++)); do
+		for name in old masqbpf; do
+			program=$MASQBPF
+			[ $name = masqbpf ] || program=$OLD
+			result listing $name "$(masq $name status --json | jq .flows)" s "$(
+				TIMEFORMAT='%U %S'
+				{ time lab_in $name-node "$program" \
+					--pin-dir "$(pins $name)" flows >/dev/null; } 2>&1 |
+					awk '{ print $1 + $2 }'
+			)"
+		done
+	done
+}
+
+# load: where records lie, in a table filled further and further. Masqueraded
+# flows alone fill a third; then kept and inbound ones come.
+stage_load() {
+	local max=65536 step line x
+	local -a way
+	MAX_FLOWS=$max labs masqbpf
+	for step in '16384 0' '32768 0' '65536 0' '65536 kept 32768' \
+		'65536 kept 65536' '65536 inbound 32768' '65536 inbound 65536'; do
+		read -ra way <<<"$step"
+		case ${way[1]} in
+		kept) flow_frames out dst=172.30.0.1 flows="${way[2]}" ;;
+		inbound) flow_frames in src=$POD_ADDR dst=11.9.0.1 \
+			flows="${way[2]}" ;;
+		*) flow_frames out flows="${way[0]}" ;;
+		esac >/dev/null
+		line=$("${BENCH%/*}/walk" "$(pins masqbpf)")
+		x="$(value records "$line")/$(value slots "$line")"
+		for name in home lines_hit lines_most lines_miss spilled overflowed; do
+			result load masqbpf "$x" $name "$(value $name "$line")"
+		done
+	done
+}
+
+# flow_frames out|in KEY=VALUE... flows=N: one packet of each flow, of lab masqbpf
+# or of $LAB; nobody looks at the address that it arrives with
+flow_frames() {
+	local lab=${LAB:-masqbpf} dir=$1 count=${*: -1}
+	shift
+	case $dir in
+	out) set -- "$@" src=$POD_ADDR dev=pod0 sink="$LAB_ID-$lab-far" ;;
+	in) set -- "$@" dev=eth0 sink="$LAB_ID-$lab-pod" ;;
+	esac
+	"$BENCH" flood "$@" count="${count#flows=}" node="$LAB_ID-$lab-node" \
+		dir=$dir sink_dev=eth0 hook_dev=eth0 cpu="$CPU"
+}
+
+# cost: of a record, of making room for one and of refusing one: the kernel's
+# time of the program, as the mean over a flood of a thousand
+cost_row() {
+	local what=$1 line lab=$2 prog=$3
+	shift 3
+	line=$(LAB=$lab flow_frames "$@" \
+		prog="$(pins "$lab")/masq_$prog" flows=1000)
+	result cost "${lab%%-*}" "$what" ns "$(value prog_ns "$line")"
+	result cost "${lab%%-*}" "$what" seen "$(value seen "$line")"
+}
+
+# cost_pods LAB N: so many pods with 65,536 established flows each
+cost_pods() {
+	local dir pod
+	for dir in out in wait out in out in; do
+		[ $dir != wait ] || sleep 2.1
+		for ((pod = 0; pod < $2; pod++)); do
+			set -- "$1" "$2" port=$((33000 + pod * 1024)) ports=1024
+			case $dir in
+			out) LAB=$1 flow_frames out src=10.44.14.$((15 + pod)) \
+				"${@:3}" flows=65536 ;;
+			in) LAB=$1 flow_frames in src=$NODE_ADDR "${@:3}" flows=65536 ;;
+			esac
+		done
+	done >/dev/null
+}
+
+stage_cost() {
+	local i name port
+	# -quota: one pod has all that it may; -full: four pods, and all others
+	# too; -open: of nobody's flows anybody has answered; -inbound: the same
+	# of flows from outside
+	labs
+	for name in old masqbpf; do
+		for i in quota full open inbound; do
+			MAX_PER_POD=65536 column "$name-$i"
+		done
+		cost_pods $name-quota 1
+		cost_pods $name-full 4
+		for ((i = 0; i < 4; i++)); do
+			LAB=$name-open flow_frames out src=10.44.14.$((15 + i)) \
+				port=$((33000 + i * 1024)) ports=1024 flows=65536
+			LAB=$name-inbound flow_frames in src=10.44.14.$((15 + i)) \
+				ports=1024 flows=65536
+		done >/dev/null
+	done
+	for ((i = 0; i < REPEAT; i++)); do
+		port=$((50000 + i * 16))
+		for name in old masqbpf; do
+			cost_row 'a record' $name-quota egress out \
+				src=10.44.15.15 port=$port
+			cost_row 'refused: the pod has its quota' $name-quota \
+				egress out src=$POD_ADDR port=$port
+			cost_row 'refused: the table is full of established flows' \
+				$name-full egress out src=10.44.15.15 port=$port
+			cost_row 'room made: an unanswered flow goes' $name-open \
+				egress out src=10.44.15.15 port=$port
+			cost_row 'inbound, its budget full of unanswered flows' \
+				$name-inbound ingress in src=10.44.14.40 port=$port
+		done
+	done
+}
+
+# fill: eight million flows
+stage_fill() {
+	local name i line dir max=8000000 start
+	labs plain
+	for name in old masqbpf; do
+		lab $name
+		MAX_FLOWS=$max masq_config >"$LAB_DIR/config.yaml"
+		start=$EPOCHREALTIME
+		masq $name attach eth0 --config "$LAB_DIR/config.yaml"
+		result fill $name attach s \
+			"$(awk -v a="$start" -v b="$EPOCHREALTIME" 'BEGIN { print b - a }')"
+	done
+	for dir in out in; do
+		for name in plain old masqbpf; do
+			line=$(flood $name $dir flows=$max count=$max)
+			all_arrived "$line"
+			result fill $name "fill $dir" ns "$(value ns "$line")"
+		done
+	done
+	result fill old flows count "$(masq old status --json | jq .flows)"
+	result fill masqbpf flows count "$(masq masqbpf status --json | jq .flows)"
+	for ((i = 0; i < REPEAT; i++)); do
+		for name in plain old masqbpf; do
+			line=$(flood $name out flows=$max order=random)
+			all_arrived "$line"
+			result fill $name random ns "$(value ns "$line")"
+		done
+		for name in old masqbpf; do
+			line=$(flood $name out flows=$max order=random \
+				prog="$(pins $name)/masq_egress")
+			result fill $name program ns "$(value prog_ns "$line")"
+		done
+	done
 }
 
 # xdp_way WAY: what hangs at the uplink's ingress of lab xdp from now on;
@@ -669,12 +894,11 @@ about() {
 
 measure() {
 	local stage
-	make -s build/masqbpf build/tests/bench/bench build/tests/bench/stall
+	make -s build/masqbpf build/tests/bench/bench build/tests/bench/stall \
+		build/tests/bench/walk
 	mkdir -p "$(dirname "$OUT")"
 	touch "$OUT"
-	if "$MASQBPF" attach --help 2>&1 | grep -q -e --fast-path; then
-		WAYS+=(masqbpf+fast masqbpf+fast+conntrack)
-	fi
+	old_program
 	start
 	for stage; do
 		sed -i "/^$stage\t/d;/^about\t/d" "$OUT"

@@ -49,7 +49,7 @@ listing() {
 # flows: a full table of the default size
 bench_flows() {
 	labs masqbpf
-	establish masqbpf "$MAX_FLOWS"
+	establish "$MAX_FLOWS" masqbpf
 	echo "$(masq masqbpf status --json | jq .flows) live flows:"
 	listing flows flows
 	listing 'flows --json' flows --json
@@ -100,7 +100,7 @@ bench_watch() {
 	local i way line name
 	local -A new=() old=()
 	labs masqbpf
-	establish masqbpf 64
+	establish 64 masqbpf
 	for ((i = 0; i < REPEAT; i++)); do
 		for way in 0 1 4 stopped; do
 			case $way in
@@ -115,7 +115,7 @@ bench_watch() {
 			all_arrived "$line"
 			new[$way]+=" $(value ns "$line")"
 			masq masqbpf flush --port 7777 --dest 11.0.0.0/8
-			establish masqbpf 64
+			establish 64 masqbpf
 			line=$(flood masqbpf out flows=64 order=random \
 				count=1000000)
 			old[$way]+=" $(value ns "$line")"

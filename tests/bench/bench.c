@@ -192,7 +192,7 @@ static void read_job(struct bench_job *job)
 		die("frame=%u: no such frames", job->frame);
 }
 
-/* The keys that masq_flows4 holds for the same flows: FWD and REV. */
+/* The keys of both records of the same flows: FWD and REV. */
 static void fill_bare(struct bench_skel *skel, const struct bench_job *job,
 		      uint32_t node)
 {
@@ -200,7 +200,7 @@ static void fill_bare(struct bench_skel *skel, const struct bench_job *job,
 		CHUNK = 4096
 	};
 	struct masq_key4 *keys = calloc(CHUNK, sizeof(*keys));
-	struct masq_flow4 *values = calloc(CHUNK, sizeof(*values));
+	struct bench_record *values = calloc(CHUNK, sizeof(*values));
 	LIBBPF_OPTS(bpf_map_batch_opts, opts);
 	int fd = bpf_map__fd(skel->maps.bare_flows);
 	uint32_t n = 0;
@@ -255,6 +255,8 @@ static int flood(void)
 	struct timespec t0, t1, c0, c1;
 	struct rusage r0, r1;
 	int stats = -1, watched = -1;
+	uint32_t lines = own && !strcmp(own, "line") ? number("lines", 1 << 17)
+						     : 1;
 
 	if (!skel)
 		die("cannot open the programs");
@@ -277,6 +279,8 @@ static int flood(void)
 	skel->rodata->ingress = job.inwards;
 	bpf_map__set_max_entries(skel->maps.bare_flows,
 				 own ? number("table", 524288) : 1);
+	skel->rodata->lines_mask = lines - 1;
+	bpf_map__set_max_entries(skel->maps.lines, lines);
 	if (bench_skel__load(skel))
 		die("cannot load the programs");
 	if (own) {
@@ -349,16 +353,35 @@ static int flood(void)
 
 /* --- where the programs hang ---------------------------------------------- */
 
-static void pinned_map(struct bpf_map *map)
+static int open_pin(const char *name)
 {
 	char path[512];
 	int fd;
 
-	snprintf(path, sizeof(path), "%s/%s", need("pin_dir"),
-		 bpf_map__name(map));
+	snprintf(path, sizeof(path), "%s/%s", need("pin_dir"), name);
 	fd = bpf_obj_get(path);
-	if (fd < 0 || bpf_map__reuse_fd(map, fd))
+	if (fd < 0)
 		die("%s: %s", path, strerror(errno));
+	return fd;
+}
+
+static void pinned_map(struct bpf_map *map)
+{
+	int fd = open_pin(bpf_map__name(map));
+
+	if (bpf_map__reuse_fd(map, fd))
+		die("%s: %s", bpf_map__name(map), strerror(errno));
+	close(fd);
+}
+
+/* What an instance says of itself. */
+static void read_meta(struct masq_meta *meta)
+{
+	uint32_t zero = 0;
+	int fd = open_pin("masq_meta");
+
+	if (bpf_map_lookup_elem(fd, &zero, meta))
+		die("masq_meta: %s", strerror(errno));
 	close(fd);
 }
 
@@ -368,9 +391,14 @@ static int load_xdp(void)
 	struct bench_xdp *skel = bench_xdp__open();
 	const char *into = text("into", NULL);
 	struct bench_redirect to = {};
+	struct masq_meta meta;
 
 	if (!skel)
 		die("cannot open the XDP program");
+	read_meta(&meta);
+	skel->rodata->masq_shape_v4 = meta.shape[0];
+	memcpy((void *)&skel->rodata->masq_hash_key, meta.hash_key,
+	       sizeof(meta.hash_key));
 	if (into) {
 		to.ifindex = device(into, to.src_mac);
 		if (sscanf(need("into_mac"), "%hhx:%hhx:%hhx:%hhx:%hhx:%hhx",
@@ -380,6 +408,10 @@ static int load_xdp(void)
 	}
 	memcpy((void *)&skel->rodata->to, &to, sizeof(to));
 	pinned_map(skel->maps.masq_flows4);
+	pinned_map(skel->maps.masq_aside4);
+	pinned_map(skel->maps.masq_locks);
+	pinned_map(skel->maps.masq_policy);
+	pinned_map(skel->maps.masq_active);
 	pinned_map(skel->maps.masq_counters);
 	if (bench_xdp__load(skel))
 		die("cannot load the XDP program");

@@ -38,6 +38,11 @@ struct bench_job {
 	__u8 src_mac[6];
 };
 
+/* What is looked up by `bare`: as large as the old program's record. */
+struct bench_record {
+	__u64 words[8];
+};
+
 /* Where the XDP experiment (xdp.bpf.c) sends packets past the stack. */
 struct bench_redirect {
 	__u32 ifindex; /* 0: it does not */

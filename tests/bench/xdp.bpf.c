@@ -6,34 +6,31 @@
  * or VLAN, no policy, no timeouts, no events, and no second program behind it
  * for all that it leaves out. docs/performance.md has what came out.
  */
-#include <linux/bpf.h>
-#include <linux/if_ether.h>
-#include <linux/in.h>
-#include <linux/ip.h>
-#include <linux/tcp.h>
-#include <linux/udp.h>
-#include <bpf/bpf_endian.h>
-#include <bpf/bpf_helpers.h>
-#include "masqbpf.h"
+#include "common.h"
+
+/* the rooms of the dataplane that find a record and change one; all their maps
+ * that matter are those of the instance: bpf_map__reuse_fd() */
+#define FAM	   4
+#define FN(name)   MASQ_PASTE(name##_v, FAM)
+#define KEY	   struct masq_key4
+#define FLOW	   struct masq_flow4
+#define PAGE	   struct masq_page4
+#define TABLE	   masq_flows4
+#define ASIDE	   masq_aside4
+#define PKT	   struct FN(masq_pkt)
+#define VIEW	   struct FN(masq_view)
+#define MASQ_SHAPE FN(masq_shape)
+#define WORDS	   1
+#define L3_HLEN	   20
+#define PROTO_ICMP IPPROTO_ICMP
+#include "parse.h"
+#include "event.h"
+#include "table.h"
+#include "flow.h"
 #include "bench.h"
 
 #define TCP_SYN_FIN_RST_ACK 0x17
 #define TCP_ACK		    0x10
-
-/* Both are those of the instance: bpf_map__reuse_fd(). */
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__type(key, struct masq_key4);
-	__type(value, struct masq_flow4);
-	__uint(max_entries, 1);
-} masq_flows4 SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__type(key, __u32);
-	__type(value, struct masq_prefix_count);
-	__uint(max_entries, 1);
-} masq_counters SEC(".maps");
 
 /* Past the stack, into the pod; with .ifindex 0 into the stack. */
 const volatile struct bench_redirect to = {};
@@ -53,22 +50,15 @@ static __always_inline __u16 replace(__u16 check, __u32 from, __u32 into,
 }
 
 /* What the handshake changes; egress would else find the flow unanswered. */
-static __noinline int answered(struct masq_key4 *key, struct masq_flow4 *rev)
+static __noinline int answered(VIEW *rev)
 {
-	struct masq_key4 owner = *key;
-	struct masq_flow4 *fwd;
+	const __u32 in = MASQ_SEEN_ONE | MASQ_SEEN_TWO | MASQ_SEEN_ACK;
+	struct masq_aside *a = aside_v4(rev->slot);
 
-	owner.in_addr[0] = rev->xlat_addr[0];
-	owner.in_port = rev->xlat_port;
-	fwd = bpf_map_lookup_elem(&masq_flows4, &owner);
-	if (!fwd || fwd->kind != MASQ_K_FWD)
+	if (!a)
 		return 0;
-	rev->in_seen |= MASQ_SEEN_ONE | MASQ_SEEN_TWO | MASQ_SEEN_ACK;
-	rev->out_seen = fwd->out_seen;
-	fwd->in_seen = rev->in_seen;
-	if (fwd->out_seen & MASQ_SEEN_ACK)
-		rev->state = fwd->state = MASQ_ST_ESTABLISHED;
-	return 0;
+	flow_renew_v4(a->peer, a->peer_seq, rev->expires, in << 8);
+	return flow_copy_v4(rev->slot, rev->seq, a->peer, a->peer_seq);
 }
 
 static __always_inline int into_pod(struct ethhdr *eth, struct iphdr *ip)
@@ -96,10 +86,9 @@ int xdp_ingress(struct xdp_md *ctx)
 	struct iphdr *ip = data + ETH_HLEN;
 	struct udphdr *udp = (void *)(ip + 1);
 	struct tcphdr *tcp = (void *)(ip + 1);
-	struct masq_prefix_count *count;
 	struct masq_key4 key = {};
-	struct masq_flow4 *f;
-	__u32 now, prefix;
+	__u32 now, bytes;
+	VIEW v;
 
 	if ((void *)(udp + 1) > end || eth->h_proto != bpf_htons(ETH_P_IP) ||
 	    *(__u8 *)ip != 0x45 || (ip->frag_off & bpf_htons(0x3fff)))
@@ -111,41 +100,36 @@ int xdp_ingress(struct xdp_md *ctx)
 	key.in_port = udp->dest;
 	key.rem_port = udp->source;
 	key.proto = ip->protocol;
-	f = bpf_map_lookup_elem(&masq_flows4, &key);
-	now = bpf_jiffies64() >> MASQ_TICK_SHIFT;
-	if (!f || f->kind != MASQ_K_REV || (__s32)(now - f->expires) >= 0)
+	now = masq_now();
+	if (!see_v4(&key, &v) || v.kind != MASQ_K_REV || !live_v4(&v, now))
 		return XDP_PASS;
 	if (ip->protocol == IPPROTO_TCP) {
 		if ((void *)(tcp + 1) > end)
 			return XDP_PASS;
 		if (((__u8 *)tcp)[13] & TCP_SYN_FIN_RST_ACK & ~TCP_ACK ||
-		    f->state != MASQ_ST_ESTABLISHED)
-			answered(&key, f);
-		tcp->check = replace(tcp->check, ip->daddr, f->xlat_addr[0],
-				     tcp->dest, f->xlat_port);
-		tcp->dest = f->xlat_port;
+		    masq_flow_state(key.proto, v.out_seen, v.in_seen) !=
+			    MASQ_ST_ESTABLISHED)
+			answered(&v);
+		tcp->check = replace(tcp->check, ip->daddr, v.xlat_addr[0],
+				     tcp->dest, v.xlat_port);
+		tcp->dest = v.xlat_port;
 	} else {
 		if (udp->check) {
 			udp->check = replace(udp->check, ip->daddr,
-					     f->xlat_addr[0], udp->dest,
-					     f->xlat_port);
+					     v.xlat_addr[0], udp->dest,
+					     v.xlat_port);
 			if (!udp->check)
 				udp->check = 0xffff;
 		}
-		udp->dest = f->xlat_port;
+		udp->dest = v.xlat_port;
 	}
-	ip->check = replace(ip->check, ip->daddr, f->xlat_addr[0], 0, 0);
-	ip->daddr = f->xlat_addr[0];
-	if (f->last_seen != now)
-		f->last_seen = now;
-	f->ingress.packets++;
-	f->ingress.bytes += bpf_ntohs(ip->tot_len);
-	prefix = f->prefix;
-	count = bpf_map_lookup_elem(&masq_counters, &prefix);
-	if (count) {
-		count->ingress.packets++;
-		count->ingress.bytes += bpf_ntohs(ip->tot_len);
-	}
+	ip->check = replace(ip->check, ip->daddr, v.xlat_addr[0], 0, 0);
+	ip->daddr = v.xlat_addr[0];
+	if (v.last_seen != now)
+		v.at->last_seen = now;
+	bytes = bpf_ntohs(ip->tot_len);
+	masq_tally_add(&v.at->tally, 1, bytes);
+	masq_count_prefix(v.prefix, MASQ_INGRESS, 1, bytes, 0);
 	return to.ifindex ? into_pod(eth, ip) : XDP_PASS;
 }
 
