@@ -116,7 +116,7 @@ enum {
  * has to go, pages until so many records have been read, or a few pages once
  * there is somebody who is closed or was never answered. After
  * MASQ_LOOKS_BARREN looks in one tick that found nothing, that tick's further
- * ones are not made.
+ * ones are not made; of each kind by itself.
  */
 #ifdef MASQ_MODERN
 #define MASQ_LOOK_LABELS 512
@@ -127,7 +127,7 @@ enum {
 #endif
 #define MASQ_LOOK_DUE	   32
 #define MASQ_LOOK_RECORDS  256
-#define MASQ_LOOK_ENOUGH   4
+#define MASQ_LOOK_ENOUGH   2
 #define MASQ_LOOKS_BARREN  8
 /* Pages that one request of user space opens at most. */
 #define MASQ_RECLAIM_PAGES 512
@@ -135,8 +135,9 @@ enum {
 #define MASQ_LOOK_ENDS	   8
 /* Ticks after which an empty page may be looked at. */
 #define MASQ_FAR_AHEAD	   (1 << 30)
-/* Labels that each new flow passes by: twice as many as flows can fill. */
-#define MASQ_HAND_LABELS   2
+/* New flows for each of which the hand passes by a label: maxFlows of them move
+ * it round the table more than twice. */
+#define MASQ_HAND_FLOWS	   4
 
 /* Which flow goes first when room is needed (contract, "Limits"). */
 enum masq_rank {

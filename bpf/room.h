@@ -244,10 +244,12 @@ MASQ_INLINE bool FN(pass_label)(struct masq_scratch *s)
 	s->at_page = page + 1;
 	if (!p || !p->label.used)
 		return false;
-	if (s->of_pod && !(p->label.pods & s->pod_bit))
+	if (!s->pressure) {
+		if (!masq_passed(s->now, p->label.soonest))
+			return false;
+	} else if (s->of_pod && !(p->label.pods & s->pod_bit)) {
 		return false;
-	if (!s->pressure && !masq_passed(s->now, p->label.soonest))
-		return false;
+	}
 	s->page = page;
 	return true;
 }
@@ -305,15 +307,23 @@ MASQ_INLINE __u32 FN(look)(struct masq_scratch *s, struct masq_usage *u,
 	s->pod_bit = FN(pod_bit)(((KEY *)&s->owner)->in_addr);
 	s->freed = 0;
 	s->pressure = 0;
-	FN(hand_start)(s, u, MASQ_LOOK_LABELS);
-	for (int i = 0; i < MASQ_LOOK_DUE && !s->freed; i++) {
-		if (!FN(next_page)(slot))
-			break;
-		MASQ_DO(FN(open_page)(s->page, slot));
+	s->best_rank = MASQ_RANK_NEVER;
+	if (u->dry != s->now || u->dry_looks < MASQ_LOOKS_BARREN) {
+		s->records = 0;
+		FN(hand_start)(s, u, MASQ_LOOK_LABELS);
+		for (int i = 0; i < MASQ_LOOK_DUE && !s->freed; i++) {
+			if (!FN(next_page)(slot))
+				break;
+			MASQ_DO(FN(open_page)(s->page, slot));
+		}
+		u->hand[FAM == 6] = s->at_page;
+		if (s->freed)
+			return s->freed;
+		if (!s->records) {
+			u->dry_looks = u->dry == s->now ? u->dry_looks + 1 : 1;
+			u->dry = s->now;
+		}
 	}
-	u->hand[FAM == 6] = s->at_page;
-	if (s->freed)
-		return s->freed;
 	s->pressure = 1;
 	s->best_rank = MASQ_RANK_NEVER;
 	s->best_idle = 0;
@@ -371,13 +381,13 @@ MASQ_GLOBAL int FN(make_room)(__u32 slot)
 	s->budget = MASQ_B_MAX;
 	s->of_pod = 0;
 	s->pressure = 0;
-	FN(hand_start)(s, u, MASQ_HAND_LABELS);
-	for (int i = 0; i < MASQ_HAND_LABELS; i++) {
-		if (!FN(next_page)(slot))
-			break;
-		MASQ_DO(FN(open_page)(s->page, slot));
+	/* a label is a cache line and a page of its own: not with each flow */
+	if (!(bpf_get_prandom_u32() % MASQ_HAND_FLOWS)) {
+		FN(hand_start)(s, u, 1);
+		if (FN(next_page)(slot))
+			MASQ_DO(FN(open_page)(s->page, slot));
+		u->hand[FAM == 6] = s->at_page;
 	}
-	u->hand[FAM == 6] = s->at_page;
 	if (unlikely(!FN(has_room)(u, pol, budget))) {
 		if (u->barren[budget] == s->now &&
 		    u->looks[budget] >= MASQ_LOOKS_BARREN)

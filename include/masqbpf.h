@@ -606,6 +606,8 @@ struct masq_usage {
 	__u32 hand[2]; /* page that the clock hand looks at next */
 	__u32 barren[MASQ_B_MAX]; /* tick of looks for room that found none */
 	__u32 looks[MASQ_B_MAX]; /* that many of them in that tick */
+	__u32 dry; /* the same of looks that met no page with what may have expired */
+	__u32 dry_looks;
 };
 
 /*

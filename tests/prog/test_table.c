@@ -588,11 +588,17 @@ static void expired_is_absent_and_its_memory_comes_back(void **state)
 	/* a reply to an expired flow is the node's business */
 	SEND(INGRESS, NEXT, PKT(UDP, OUT(FAR4, 53, NODE4, 5000)),
 	     PKT(UDP, OUT(FAR4, 53, NODE4, 5000)));
-	/* each new flow moves the hand on by two pages */
-	for (unsigned int i = 0; i <= lab->pages / 2; i++)
-		SEND(EGRESS, NEXT, PKT(UDP, OUT(POD4B, 6000 + i, FAR4, 53)),
+	/* new flows move the hand on, one page with every fourth by chance */
+	for (unsigned int i = 0; i < 8 * lab->pages; i++)
+		SEND(EGRESS, NEXT,
+		     PKT(UDP, OUT(POD4B, 6000 + i % 1000, FAR4, 53 + i / 1000)),
 		     NULL);
-	assert_int_equal(prog_records(lab), 2 * (lab->pages / 2 + 1));
+	for (int i = 0; i < 100; i++) {
+		struct masq_flow4 flow;
+
+		assert_false(prog_flow4(lab, POD4, 5000 + i, FAR4, 53,
+					IPPROTO_UDP, &flow));
+	}
 	EXPECT_TOTALS();
 }
 
