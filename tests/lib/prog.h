@@ -57,6 +57,7 @@ struct prog_lab {
 	uint32_t duration;
 	bool sealed; /* the packet carries the instance's seal */
 	bool seal_next; /* the next one goes in with it */
+	bool seal_other; /* or with the other direction's */
 	bool checksum_complete; /* packets come with CHECKSUM_COMPLETE */
 };
 
