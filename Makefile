@@ -76,7 +76,7 @@ UNIT_BIN := $(patsubst tests/unit/%.c,$(O)/tests/unit/%,$(wildcard tests/unit/te
 PROG_BIN := $(patsubst tests/prog/%.c,$(O)/tests/prog/%,$(wildcard tests/prog/test_*.c))
 PROG_LIB := $(patsubst tests/lib/%.c,$(O)/tests/lib/%.o,$(wildcard tests/lib/*.c))
 
-.PHONY: all tests bench bench-tools fuzz mutants torture kernels check check-unit check-prog check-net lint install uninstall clean help
+.PHONY: all tests bench bench-tools fuzz model mutants torture kernels check check-unit check-prog check-net lint install uninstall clean help
 all: $(O)/masqbpf
 
 $(O)/masqbpf: $(USER_OBJ)
@@ -148,6 +148,8 @@ $(O)/tests/bench/%: tests/bench/%.c $(USER_LIB) $(O)/bench.skel.h $(O)/bench_xdp
 bench: $(O)/masqbpf $(O)/tests/bench/bench $(O)/tests/bench/stall $(O)/tests/bench/walk ## measure (scripts/bench.sh; takes long)
 	$(Q)scripts/bench.sh
 
+model: ## every order of the flow table's steps, in full (tests/model; many minutes)
+	$(Q)MODEL=full tests/model/test_table.sh
 mutants: ## one decision taken out at a time: does a test notice? (scripts/mutants.py)
 	$(Q)scripts/mutants.py
 torture: all ## an hour of churn, long fault runs, valgrind, bare machines (scripts/torture.sh)

@@ -44,12 +44,12 @@ MASQ_NOINLINE int FN(advance)(const PKT *pkt, VIEW *v, __u32 now,
 		return 1;
 	v->at->last_seen = now;
 	if (kind == MASQ_K_REV) {
-		slot = a->peer;
-		seq = a->peer_seq;
+		/* gone in this moment: what is in hand is as good as it was */
+		if (!FN(peer_of)(v->slot, v->seq, &slot, &seq))
+			return 1;
 		kind = MASQ_K_FWD;
 		own = FN(slot)(slot);
 		a = FN(aside)(slot);
-		/* gone in this moment: what is in hand is as good as it was */
 		if (!own || !a || own->seq != (__u16)seq)
 			return 1;
 	}
@@ -79,7 +79,7 @@ MASQ_NOINLINE int FN(advance)(const PKT *pkt, VIEW *v, __u32 now,
 					 (kind == MASQ_K_FWD)) {
 				goto end;
 			}
-			a->generation = pol->generation;
+			MASQ_DO(FN(approve)(slot, seq, pol->generation));
 		}
 	}
 
@@ -652,6 +652,7 @@ MASQ_GLOBAL int FN(ctl_seed)(__u32 slot)
 	struct masq_ctl *ctl;
 	FLOW *flow;
 	KEY *key;
+	int ret;
 
 	if (!s)
 		return -22;
@@ -691,7 +692,8 @@ MASQ_GLOBAL int FN(ctl_seed)(__u32 slot)
 		flow->out_seen |= MASQ_SEEN_FIN;
 		flow->in_seen |= MASQ_SEEN_FIN;
 	}
-	return FN(make_owner)(slot) ? -28 : 0;
+	ret = FN(make_owner)(slot);
+	return ret == MASQ_THERE ? -17 : ret ? -28 : 0;
 }
 
 /* Ends the flow whose owner has this key; -ENOENT (2). */

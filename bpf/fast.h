@@ -131,7 +131,7 @@ MASQ_INLINE void FN(fast_seen)(struct __sk_buff *skb)
 {
 	struct masq_policy *pol;
 	__u32 now = masq_now(), mtu = 0, until;
-	struct masq_aside *a;
+	__u32 peer, peer_seq;
 	FLOW *rev;
 	PKT pkt;
 	VIEW v;
@@ -142,10 +142,10 @@ MASQ_INLINE void FN(fast_seen)(struct __sk_buff *skb)
 	if (!FN(see)(&pkt.key, &v) || v.kind != MASQ_K_FWD ||
 	    !FN(live)(&v, now) || !v.fast)
 		return; /* never seen to qualify on its way out */
-	a = FN(aside)(v.slot);
-	rev = a ? FN(slot)(a->peer) : NULL;
+	rev = FN(peer_of)(v.slot, v.seq, &peer, &peer_seq) ? FN(slot)(peer)
+							   : NULL;
 	pol = masq_policy_of(masq_half());
-	if (!rev || !pol || rev->seq != a->peer_seq ||
+	if (!rev || !pol || rev->seq != peer_seq ||
 	    rev->what >> MASQ_W_KIND != MASQ_K_REV)
 		return;
 #ifdef MASQ_MODERN /* bpf_check_mtu is of 5.12 */
@@ -154,7 +154,7 @@ MASQ_INLINE void FN(fast_seen)(struct __sk_buff *skb)
 	until = now + (pol->fast < MASQ_FAST_MAX ? pol->fast : MASQ_FAST_MAX);
 	if (rev->fast != MASQ_FAST(1, until) || rev->pod_mtu != mtu ||
 	    rev->pod_device != skb->ifindex)
-		MASQ_DO(FN(fast_grant)(a->peer, a->peer_seq,
+		MASQ_DO(FN(fast_grant)(peer, peer_seq,
 				       MASQ_FAST(1, until), skb->ifindex, mtu));
 }
 

@@ -37,10 +37,16 @@ MASQ_INLINE bool FN(view)(const KEY *key, FLOW *at, VIEW *v)
 {
 	const volatile FLOW *f = at;
 	__u64 word = MASQ_WORD(f);
-	__u64 wrong = (word ^ FN(word_of)(key)) & MASQ_WORD_MASK;
+	__u64 wrong;
 	__u32 all;
 
 	MASQ_AFTER(f, word);
+	/* since it was found, one with the same ports may have got the slot */
+	wrong = ((word ^ FN(word_of)(key)) & MASQ_WORD_MASK) |
+		FN(addrs_differ)((const FLOW *)f, key);
+	MASQ_AFTER(f, wrong);
+	if (unlikely(wrong))
+		return false;
 	v->at = at;
 	v->seq = word >> MASQ_WORD_SEQ;
 	v->kind = word >> (MASQ_WORD_WHAT + MASQ_W_KIND) & 15;
@@ -70,7 +76,7 @@ MASQ_INLINE bool FN(view)(const KEY *key, FLOW *at, VIEW *v)
 	all = 0;
 #endif
 	MASQ_AFTER(f, all);
-	return !(wrong | (MASQ_WORD(f) ^ word));
+	return MASQ_WORD(f) == word;
 }
 
 /* Not expired: an expired record behaves as absent everywhere. */
@@ -272,6 +278,28 @@ MASQ_INLINE void FN(key_at)(KEY *key, const FLOW *f)
 }
 
 /*
+ * The pair's other record. False: the slot is not this record's any more, and
+ * what lies aside may be the next one's. The record was seen published.
+ */
+MASQ_INLINE bool FN(peer_of)(__u32 slot, __u32 seq, __u32 *peer,
+			     __u32 *peer_seq)
+{
+	struct masq_aside *a = FN(aside)(slot);
+	FLOW *f = FN(slot)(slot);
+	__u64 word, all;
+
+	if (!a || !f)
+		return false;
+	word = MASQ_WORD(f);
+	MASQ_AFTER(a, word);
+	*peer = *(volatile __u32 *)&a->peer;
+	*peer_seq = *(volatile __u16 *)&a->peer_seq;
+	all = *peer ^ *peer_seq;
+	MASQ_AFTER(f, all);
+	return MASQ_WORD(f) >> MASQ_WORD_SEQ == (__u16)seq;
+}
+
+/*
  * Ends the flow whose owner is the record with this seq in the slot: FWD first,
  * so that no packet finds a FWD record whose port is no longer held, then REV.
  * Whoever wins the first does the rest; 1: it was us.
@@ -281,11 +309,19 @@ MASQ_GLOBAL int FN(flow_end)(__u32 slot, __u32 seq)
 	struct masq_aside *a = FN(aside)(slot);
 	__u32 peer, peer_seq, kind, last;
 	FLOW *f = FN(slot)(slot), *rev;
+	__u64 word;
 	KEY key;
 
-	if (!f || !a || f->seq != (__u16)seq || !(f->what & MASQ_W_LIVE))
+	if (!f || !a)
 		return 0;
-	kind = f->what >> MASQ_W_KIND;
+	word = MASQ_WORD(f);
+	if (word >> MASQ_WORD_SEQ != (__u16)seq ||
+	    !(word >> MASQ_WORD_WHAT & MASQ_W_LIVE))
+		return 0;
+	/* all that follows is this record's, if remove() finds it still there */
+	MASQ_AFTER(f, word);
+	MASQ_AFTER(a, word);
+	kind = word >> (MASQ_WORD_WHAT + MASQ_W_KIND) & 15;
 	FN(key_at)(&key, f);
 	peer = a->peer;
 	peer_seq = a->peer_seq;
@@ -313,18 +349,17 @@ MASQ_GLOBAL int FN(flow_end)(__u32 slot, __u32 seq)
  */
 MASQ_GLOBAL int FN(flow_end_any)(__u32 slot, __u32 seq, __u32 kind)
 {
-	struct masq_aside *a;
+	__u32 peer, peer_seq;
 	FLOW *owner;
 
 	if (kind != MASQ_K_REV)
 		return FN(flow_end)(slot, seq);
-	a = FN(aside)(slot);
-	if (!a)
+	if (!FN(peer_of)(slot, seq, &peer, &peer_seq))
 		return 0;
-	if (FN(flow_end)(a->peer, a->peer_seq))
+	if (FN(flow_end)(peer, peer_seq))
 		return 1;
-	owner = FN(slot)(a->peer);
-	if (owner && owner->seq != a->peer_seq)
+	owner = FN(slot)(peer);
+	if (owner && MASQ_WORD(owner) >> MASQ_WORD_SEQ != peer_seq)
 		MASQ_DO(FN(remove)(slot, seq));
 	return 0;
 }
@@ -366,6 +401,22 @@ MASQ_GLOBAL int FN(flow_copy)(__u32 owner, __u32 owner_seq)
 			p->label.changes++;
 		}
 	}
+	bpf_spin_unlock(&lock->lock);
+	return 0;
+}
+
+/* E3: today's policy would decide as this owner's did. */
+MASQ_GLOBAL int FN(approve)(__u32 slot, __u32 seq, __u32 generation)
+{
+	struct masq_lock *lock = FN(page_lock)(slot >> MASQ_PAGE_SHIFT);
+	struct masq_aside *a = FN(aside)(slot);
+	FLOW *f = FN(slot)(slot);
+
+	if (!f || !a || !lock)
+		return 0;
+	bpf_spin_lock(&lock->lock);
+	if (f->seq == (__u16)seq && f->what & MASQ_W_LIVE)
+		a->generation = generation;
 	bpf_spin_unlock(&lock->lock);
 	return 0;
 }
@@ -417,10 +468,9 @@ MASQ_NOINLINE int FN(flow_touch)(const KEY *key, VIEW *v, __u32 now,
 	if (!late && !masq_passed(now + timeout, v->expires))
 		return 0;
 	expires = now + masq_lasting(timeout);
-	if (v->kind == MASQ_K_REV) {
-		owner = a->peer;
-		owner_seq = a->peer_seq;
-	}
+	if (v->kind == MASQ_K_REV &&
+	    !FN(peer_of)(v->slot, v->seq, &owner, &owner_seq))
+		return 0;
 	MASQ_DO(FN(flow_renew)(owner, owner_seq, expires, late));
 	if (v->kind == MASQ_K_FWD || v->kind == MASQ_K_REV)
 		MASQ_DO(FN(flow_copy)(owner, owner_seq));

@@ -500,7 +500,8 @@ MASQ_GLOBAL int FN(claim)(struct __sk_buff *skb, __u32 slot)
 	return ret == MASQ_THERE ? MASQ_R_NO_PORT : MASQ_NO_PLACE_YET;
 }
 
-/* The owner's record; then the flow is there. MASQ_R_NONE or a reason. */
+/* The owner's record; then the flow is there. MASQ_R_NONE, MASQ_THERE (another
+ * processor was first) or a reason. */
 MASQ_GLOBAL int FN(make_owner)(__u32 slot)
 {
 	struct masq_scratch *s = masq_scratch_get(slot & 1);
@@ -535,7 +536,7 @@ MASQ_GLOBAL int FN(make_owner)(__u32 slot)
 		if (s->kind == MASQ_K_FWD)
 			MASQ_DO(FN(remove)(s->rev_slot, s->aside.peer_seq));
 		s->full = MASQ_OWNER;
-		return ret == MASQ_THERE       ? MASQ_R_NONE
+		return ret == MASQ_THERE       ? MASQ_THERE
 		       : ret == MASQ_NO_PLACE ? MASQ_NO_PLACE_YET
 					      : MASQ_R_BUSY;
 	}
@@ -575,6 +576,8 @@ MASQ_GLOBAL int FN(make_flow)(struct __sk_buff *skb, __u32 slot)
 		FN(flow_init)(s, pol, s->kind);
 	}
 	ret = FN(make_owner)(slot);
+	if (ret == MASQ_THERE)
+		return MASQ_R_NONE; /* whoever made it has told of it */
 	if (ret)
 		return ret;
 	masq_count_prefix(s->prefix, MASQ_EGRESS, 0, 0, 1);

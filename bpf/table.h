@@ -2,7 +2,7 @@
 /*
  * table.h - the flow table: slots, their keys, their locks. It knows no state
  * of flows and writes no packet. Included once per family by family.h;
- * docs/design.md has the picture, docs/model/table.pml the proof.
+ * docs/design.md has the picture, tests/model/table.pml the proof.
  *
  * A key's hash names two pages of one stripe and one place (home) that is the
  * same in both. A record lies in its home or in one of the MASQ_HOPS - 1 slots

@@ -33,7 +33,7 @@ test=(
 	buildah chromium-headless-shell containernetworking-plugins curl
 	ethtool fish hping3 iptables iputils-ping iputils-tracepath kmod mandoc
 	mtr-tiny podman prometheus python3-scapy python3-yaml runc shellcheck
-	strace systemd tcpdump tmux traceroute wireguard-tools yamllint zsh
+	spin strace systemd tcpdump tmux traceroute wireguard-tools yamllint zsh
 )
 # scripts/lint.sh judges by this one, which Debian 13 has not
 [ "$codename" != bookworm ] || test+=(clang-format-14)

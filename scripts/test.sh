@@ -5,12 +5,13 @@ set -euo pipefail
 usage() {
 	cat <<-EOF
 		usage: ${0##*/} [--no-deps] [-j N] [-k PATTERN]
-		       ${0##*/} --list [unit|prog|net]
+		       ${0##*/} --list [unit|prog|net|model]
 
 		Installs the packages it needs, builds, and runs: unit (pure C), prog
 		(the BPF programs in the kernel, packet by packet), net (traffic through
-		network namespaces), sanitizers (unit tests and fuzzers), lint, packages
-		(are those that it installs enough? in a new Debian root).
+		network namespaces), model (every order of the flow table's steps),
+		sanitizers (unit tests and fuzzers), lint, packages (are those that it
+		installs enough? in a new Debian root).
 		Needs root. What cannot be built fails by itself, the rest is run. The
 		last line is the sum.
 
@@ -39,9 +40,9 @@ while [ $# -gt 0 ]; do
 		shift
 		;;
 	--list)
-		list='unit|prog|net|sanitizers|lint|packages'
+		list='unit|prog|net|model|sanitizers|lint|packages'
 		case ${2-} in
-		unit | prog | net)
+		unit | prog | net | model)
 			list=$2
 			shift
 			;;
@@ -65,7 +66,7 @@ unset MASQBPF MASQBPF_PIN_DIR LAB_NAT
 names() {
 	local file
 	for file in tests/unit/test_*.c tests/prog/test_*.c \
-		tests/net/test_*.sh; do
+		tests/net/test_*.sh tests/model/test_*.sh; do
 		[ -e "$file" ] || continue
 		file=${file#tests/}
 		echo "${file%.*}"
@@ -133,6 +134,7 @@ start() {
 		command=(bash "tests/$name.sh")
 		target=build/masqbpf
 		;;
+	model/*) command=(nice bash "tests/$name.sh") limit=900 ;;
 	sanitizers/*) command=(scripts/sanitize.sh) ;;
 	lint/*) command=(scripts/lint.sh) ;;
 	packages/*)

@@ -6,9 +6,9 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-STAGES=(soak faults memory mutants rebuild bare)
+STAGES=(soak faults memory model mutants rebuild bare)
 declare -A TITLES=([soak]="Soak" [faults]="Every system call" [memory]="Memory"
-	[mutants]="Mutants" [rebuild]="Two builds" [bare]="Bare machines")
+	[model]="Model" [mutants]="Mutants" [rebuild]="Two builds" [bare]="Bare machines")
 OUT=${OUT:-build/torture}
 usage() {
 	cat <<-EOT
@@ -26,6 +26,7 @@ usage() {
 		           most FAULT_SECONDS=${FAULT_SECONDS:-600} a row
 		  memory   the unit tests and the commands with sanitizers and under
 		           valgrind, the agent with sanitizers
+		  model    every order of the flow table's steps (tests/model), in full
 		  mutants  one decision taken out or turned round at a time: does a test
 		           notice? MUTANTS (all): those whose name or file matches
 		  rebuild  two clones in different folders: is it the same binary?
@@ -154,6 +155,17 @@ memory() {
 	return $status
 }
 
+model() {
+	local status=0
+	MODEL=full tests/model/test_table.sh >"$WORK/model" 2>&1 || status=1
+	{
+		section model
+		sed 's/^/    /' "$WORK/model"
+	} >"$OUT/model.md"
+	cat "$OUT/model.md"
+	return $status
+}
+
 mutants() {
 	local status=0
 	# the whole list goes into the log, the document gets what is not as it
@@ -161,7 +173,7 @@ mutants() {
 	scripts/mutants.py -o "$OUT/mutants" -k "${MUTANTS:-.}" \
 		>"$OUT/mutants.log" 2>&1 || status=1
 	{
-		section "Mutants"
+		section mutants
 		sed -E '/^(#|noticed )/d; s/^/    /' "$OUT/mutants.log"
 	} >"$OUT/mutants.md"
 	cat "$OUT/mutants.md"
@@ -237,6 +249,7 @@ for stage; do
 	soak) soak || failed=1 ;;
 	faults) faults || failed=1 ;;
 	memory) memory || failed=1 ;;
+	model) model || failed=1 ;;
 	mutants) mutants || failed=1 ;;
 	rebuild) rebuild || failed=1 ;;
 	bare) bare || failed=1 ;;
