@@ -57,25 +57,19 @@ class Test:
         self.text = text
         self.env = dict(v.split("=", 1) for v in variables)
         self.source = f"tests/{self.name}.c"
-        self.target = f"build/tests/{self.name}"
-
-    def make_args(self):
-        """Only one BPF object is mutated and used, and it is not the one that
-        the control program has inside."""
-        if not self.name.startswith("prog/"):
-            return []
-        legacy = self.env.get("MASQ_TEST_OBJECT") == "legacy"
-        other = "masq_modern" if legacy else "masq"
-        old = [f"build/{other}.bpf.o", f"build/{other}.skel.h",
-               "build/user/instance.o"]
-        return [arg for path in old for arg in ("-o", path)]
+        self.program = f"build/tests/{self.name}"
+        self.object = None
+        if self.name.startswith("prog/"):
+            which = self.env.setdefault("MASQ_TEST_OBJECT", "modern")
+            self.object = ("build/masq.bpf.o" if which == "legacy"
+                           else "build/masq_modern.bpf.o")
 
     def environment(self):
         env = {k: v for k, v in os.environ.items()
                if not k.startswith("MASQ")}
         env["CMOCKA_MESSAGE_OUTPUT"] = "TAP"
-        if self.name.startswith("prog/"):
-            env["MASQ_TEST_OBJECT"] = "modern"
+        if self.object:  # not the one that the test has inside
+            env["MASQ_TEST_BPF"] = self.object
         env.update(self.env)
         return env
 
@@ -178,10 +172,9 @@ class Runner:
                 except ProcessLookupError:
                     pass
 
-    def make(self, tree, test, jobs=1):
+    def make(self, tree, target, jobs=1):
         """None, or what make said when it failed."""
-        child = self.start(["make", "-s", f"-j{jobs}", *test.make_args(),
-                            test.target], cwd=tree)
+        child = self.start(["make", "-s", f"-j{jobs}", target], cwd=tree)
         said = child.stdout.read().decode(errors="replace")
         failed = child.wait()
         self.end(child)
@@ -189,7 +182,7 @@ class Runner:
 
     def run(self, tree, test, seconds):
         """What the test says until its first failed row: (noticed, text)."""
-        child = self.start([f"./{test.target}"], cwd=tree,
+        child = self.start([f"./{test.program}"], cwd=tree,
                            env=test.environment())
         selector = selectors.DefaultSelector()
         selector.register(child.stdout, selectors.EVENT_READ)
@@ -291,7 +284,7 @@ class Hunt:
             file.write(mutant.apply(source))
         try:
             for test in map(Test, mutant.tests):
-                said = self.runner.make(tree, test)
+                said = self.runner.make(tree, test.object or test.program)
                 if said is not None:
                     return "no build", said.strip().replace("\n", " | ")[:600]
                 noticed, what, said = self.runner.run(
@@ -327,7 +320,7 @@ class Hunt:
     def baseline(self, tree, tests):
         """Every test has to pass before anything is changed."""
         for test in tests:
-            said = self.runner.make(tree, test, self.args.jobs)
+            said = self.runner.make(tree, test.program, self.args.jobs)
             if said is not None:
                 raise SystemExit(f"mutants: {test.name} does not build:\n"
                                  f"{said}")

@@ -123,10 +123,30 @@ static void map_forget(struct prog_lab *lab, void *at, size_t size)
 	munmap(at, size * lab->pages);
 }
 
+/* What the object's constants begin with; NULL unless they are so many. */
+static void *constants(struct bpf_object *obj, size_t size)
+{
+	struct bpf_map *map;
+
+	if (!obj)
+		return NULL;
+	bpf_object__for_each_map(map, obj)
+	{
+		size_t has = 0;
+		const void *at = bpf_map__initial_value(map, &has);
+
+		if (at && strstr(bpf_map__name(map), ".rodata"))
+			return has >= size ? (void *)at : NULL;
+	}
+	return NULL;
+}
+
 /* Runs in this process's own network namespace: nothing to clean up. */
 int prog_lab_up(void **state)
 {
 	const char *which = getenv("MASQ_TEST_OBJECT");
+	/* another build of it than the one in here: scripts/mutants.py */
+	const char *file = getenv("MASQ_TEST_BPF");
 	struct prog_lab *lab = calloc(1, sizeof(*lab));
 	struct masq_shape shape = masq_shape_for(prog_max_flows);
 	uint64_t keys[MASQ_HASH_KEYS];
@@ -147,18 +167,25 @@ int prog_lab_up(void **state)
 		features |= MASQ_FEAT_FAST;
 	if (getrandom(keys, sizeof(keys), 0) != sizeof(keys))
 		return -1;
-#define OPEN(name)                                                       \
-	do {                                                             \
-		struct name *skel = name##__open();                      \
-                                                                         \
-		if (!skel)                                               \
-			return -1;                                       \
-		skel->rodata->masq_features = features;                  \
-		skel->rodata->masq_seal = PROG_SEAL;                     \
-		skel->rodata->masq_shape_v4 = shape;                     \
-		skel->rodata->masq_shape_v6 = shape;                     \
-		memcpy(skel->rodata->masq_hash_key, keys, sizeof(keys)); \
-		lab->obj = skel->obj;                                    \
+#define OPEN(name)                                                         \
+	do {                                                               \
+		struct name##__rodata *rodata = NULL;                      \
+		struct name *skel = file ? NULL : name##__open();          \
+                                                                           \
+		if (skel) {                                                \
+			lab->obj = skel->obj;                              \
+			rodata = skel->rodata;                             \
+		} else if (file) {                                         \
+			lab->obj = bpf_object__open_file(file, NULL);      \
+			rodata = constants(lab->obj, sizeof(*rodata));     \
+		}                                                          \
+		if (!rodata)                                               \
+			return -1;                                         \
+		rodata->masq_features = features;                          \
+		rodata->masq_seal = PROG_SEAL;                             \
+		rodata->masq_shape_v4 = shape;                             \
+		rodata->masq_shape_v6 = shape;                             \
+		memcpy((void *)rodata->masq_hash_key, keys, sizeof(keys)); \
 	} while (0)
 	if (lab->modern)
 		OPEN(masq_modern);
@@ -190,6 +217,8 @@ int prog_lab_down(void **state)
 {
 	struct prog_lab *lab = *state;
 
+	if (!lab) /* it never came up */
+		return -1;
 	map_forget(lab, lab->flows4, sizeof(*lab->flows4));
 	map_forget(lab, lab->flows6, sizeof(*lab->flows6));
 	map_forget(lab, lab->aside4, sizeof(*lab->aside4));
