@@ -128,6 +128,10 @@ MASQ_GLOBAL int FN(open_slot)(__u32 record, __u32 slot)
 	wanted = FN(is_wanted)(s, f, kind);
 	/* a tick of grace: nobody may still be using it */
 	if (masq_passed(s->now, f->expires + 1)) {
+		/* a closed one has not counted for the quota */
+		if (s->of_pod && masq_flow_state(f->proto, f->out_seen,
+						 f->in_seen) == MASQ_ST_CLOSED)
+			wanted = false;
 		if (FN(flow_end)(record, seq)) {
 			if (kind != MASQ_K_EIM)
 				masq_stat(MASQ_S_EXPIRED, 1);
@@ -328,7 +332,10 @@ MASQ_INLINE __u32 FN(look)(struct masq_scratch *s, struct masq_usage *u,
 	s->best_rank = MASQ_RANK_NEVER;
 	s->best_idle = 0;
 	s->records = 0;
+	/* a hand of its own: after the first one's strides of hundreds it would
+	 * come by the same few pages again and again */
 	FN(hand_start)(s, u, MASQ_LOOK_LABELS);
+	s->at_page = u->reader[FAM == 6];
 	for (int i = 0; i < MASQ_LOOK_PAGES && !s->freed; i++) {
 		if (s->records >= MASQ_LOOK_RECORDS ||
 		    (i >= MASQ_LOOK_ENOUGH &&
@@ -337,7 +344,7 @@ MASQ_INLINE __u32 FN(look)(struct masq_scratch *s, struct masq_usage *u,
 			break;
 		MASQ_DO(FN(open_page)(s->page, slot));
 	}
-	u->hand[FAM == 6] = s->at_page;
+	u->reader[FAM == 6] = s->at_page;
 	return s->freed ?: FN(make_way)(slot);
 }
 

@@ -604,6 +604,7 @@ struct masq_usage {
 	__s64 flows[2][MASQ_B_MAX];
 	__s64 host; /* flows of role HOST: none, and nobody looks for one */
 	__u32 hand[2]; /* page that the clock hand looks at next */
+	__u32 reader[2]; /* page that a look under pressure reads next */
 	__u32 barren[MASQ_B_MAX]; /* tick of looks for room that found none */
 	__u32 looks[MASQ_B_MAX]; /* that many of them in that tick */
 	__u32 dry; /* the same of looks that met no page with what may have expired */

@@ -565,29 +565,55 @@ unsigned int prog_state(const struct masq_flow4 *flow)
 	return masq_flow_state(flow->proto, flow->out_seen, flow->in_seen);
 }
 
+#define AGE_PAGE(page, away, ticks)                              \
+	do {                                                     \
+		(page)->label.soonest -= ticks;                  \
+		for (uint64_t used_ = (page)->label.used; used_; \
+		     used_ &= used_ - 1) {                       \
+			int at_ = __builtin_ctzll(used_);        \
+                                                                 \
+			(page)->slot[at_].last_seen -= ticks;    \
+			(page)->slot[at_].expires -= ticks;      \
+			(away)->slot[at_].created -= ticks;      \
+		}                                                \
+	} while (0)
+
+/* Ticks of looks for room that found none. */
+static void age_looks(struct prog_lab *lab, uint32_t ticks)
+{
+	int fd = prog_map(lab, "masq_pods");
+	struct masq_pod_usage pod;
+	struct masq_usage usage;
+	uint8_t key[64], next[64];
+	uint32_t zero = 0;
+	bool more;
+
+	bpf_map_lookup_elem(prog_map(lab, "masq_usage"), &zero, &usage);
+	for (int b = 0; b < MASQ_B_MAX; b++)
+		usage.barren[b] -= ticks;
+	put(lab, "masq_usage", 0, &usage);
+	for (more = !bpf_map_get_next_key(fd, NULL, next); more;) {
+		memcpy(key, next, sizeof(key));
+		more = !bpf_map_get_next_key(fd, key, next);
+		if (bpf_map_lookup_elem(fd, key, &pod))
+			continue;
+		pod.barren -= ticks;
+		bpf_map_update_elem(fd, key, &pod, BPF_EXIST);
+	}
+}
+
+void prog_age_ticks(struct prog_lab *lab, uint32_t ticks)
+{
+	age_looks(lab, ticks);
+	for (unsigned int i = 0; i < lab->pages; i++) {
+		AGE_PAGE(&lab->flows4[i], &lab->aside4[i], ticks);
+		AGE_PAGE(&lab->flows6[i], &lab->aside6[i], ticks);
+	}
+}
+
 void prog_age(struct prog_lab *lab, unsigned int seconds)
 {
-	uint32_t ticks = prog_ticks(lab, seconds);
-	struct masq_aside *a;
-	struct masq_flow4 *f4;
-	struct masq_flow6 *f6;
-
-	FOR_EACH_RECORD(lab, 4, f4, a)
-	{
-		f4->last_seen -= ticks;
-		f4->expires -= ticks;
-		a->created -= ticks;
-	}
-	FOR_EACH_RECORD(lab, 6, f6, a)
-	{
-		f6->last_seen -= ticks;
-		f6->expires -= ticks;
-		a->created -= ticks;
-	}
-	for (unsigned int i = 0; i < lab->pages; i++) {
-		lab->flows4[i].label.soonest -= ticks;
-		lab->flows6[i].label.soonest -= ticks;
-	}
+	prog_age_ticks(lab, prog_ticks(lab, seconds));
 }
 
 /* --- what a walk says ---------------------------------------------------- */
