@@ -724,36 +724,31 @@ stage_cost() {
 
 # fill: eight million flows
 stage_fill() {
-	local name i line dir max=8000000 start
+	local i line dir max=8000000 start name
 	labs plain
-	for name in old masqbpf; do
-		lab $name
-		MAX_FLOWS=$max masq_config >"$LAB_DIR/config.yaml"
-		start=$EPOCHREALTIME
-		masq $name attach eth0 --config "$LAB_DIR/config.yaml"
-		result fill $name attach s \
-			"$(awk -v a="$start" -v b="$EPOCHREALTIME" 'BEGIN { print b - a }')"
-	done
+	lab masqbpf
+	MAX_FLOWS=$max masq_config >"$LAB_DIR/config.yaml"
+	start=$EPOCHREALTIME
+	masq masqbpf attach eth0 --config "$LAB_DIR/config.yaml"
+	result fill masqbpf attach s \
+		"$(awk -v a="$start" -v b="$EPOCHREALTIME" 'BEGIN { print b - a }')"
 	for dir in out in; do
-		for name in plain old masqbpf; do
+		for name in plain masqbpf; do
 			line=$(flood $name $dir flows=$max count=$max)
 			all_arrived "$line"
 			result fill $name "fill $dir" ns "$(value ns "$line")"
 		done
 	done
-	result fill old flows count "$(masq old status --json | jq .flows)"
 	result fill masqbpf flows count "$(masq masqbpf status --json | jq .flows)"
 	for ((i = 0; i < REPEAT; i++)); do
-		for name in plain old masqbpf; do
+		for name in plain masqbpf; do
 			line=$(flood $name out flows=$max order=random)
 			all_arrived "$line"
 			result fill $name random ns "$(value ns "$line")"
 		done
-		for name in old masqbpf; do
-			line=$(flood $name out flows=$max order=random \
-				prog="$(pins $name)/masq_egress")
-			result fill $name program ns "$(value prog_ns "$line")"
-		done
+		line=$(flood masqbpf out flows=$max order=random \
+			prog="$(pins masqbpf)/masq_egress")
+		result fill masqbpf program ns "$(value prog_ns "$line")"
 	done
 }
 
