@@ -656,7 +656,7 @@ flow_frames() {
 	in) set -- "$@" dev=eth0 sink="$LAB_ID-$lab-pod" ;;
 	esac
 	"$BENCH" flood "$@" count="${count#flows=}" node="$LAB_ID-$lab-node" \
-		dir=$dir sink_dev=eth0 hook_dev=eth0 cpu="$CPU"
+		dir="$dir" sink_dev=eth0 hook_dev=eth0 cpu="$CPU"
 }
 
 # cost: of a record, of making room for one and of refusing one: the kernel's
