@@ -67,8 +67,7 @@ static bool is(const struct masq_flow4 *f, const struct masq_key4 *key)
 	return f->what & MASQ_W_LIVE && f->in_addr[0] == key->in_addr[0] &&
 	       f->rem_addr[0] == key->rem_addr[0] &&
 	       f->in_port == key->in_port && f->rem_port == key->rem_port &&
-	       f->proto == key->proto &&
-	       (f->what & MASQ_W_ROLE) == key->role;
+	       f->proto == key->proto && (f->what & MASQ_W_ROLE) == key->role;
 }
 
 static struct lookup look_up(const struct masq_key4 *key)
@@ -145,7 +144,8 @@ int main(int argc, char **argv)
 			continue;
 		l = look_up(&key);
 		if (l.slot != i)
-			die("masq_flows4", "a record is not where it should be");
+			die("masq_flows4",
+			    "a record is not where it should be");
 		records++;
 		home += l.lines == 1;
 		spilled += l.pages > 1;
@@ -172,8 +172,7 @@ int main(int argc, char **argv)
 		       MASQ_PAGE_SLOTS,
 	       (unsigned long)records, records ? (double)home / records : 0,
 	       records ? (double)lines / records : 0, (unsigned long)most,
-	       (double)absent / ABSENT,
-	       records ? (double)spilled / records : 0,
+	       (double)absent / ABSENT, records ? (double)spilled / records : 0,
 	       records ? (double)over / records : 0);
 	return 0;
 }
