@@ -488,6 +488,50 @@ static void test_stop(void **state)
 	bare_free(instance);
 }
 
+/* Each family and kind by itself, the node's own flows in none of them. */
+static void test_budgets(void **state)
+{
+	struct instance *instance = bare_instance(64);
+	static const struct {
+		uint8_t family, kind, role;
+		uint32_t times;
+	} rows[] = {
+		{ 4, MASQ_K_FWD, MASQ_ROLE_FLOW, 1000 },
+		{ 4, MASQ_K_KEEP, MASQ_ROLE_FLOW, 900 },
+		{ 4, MASQ_K_INBOUND, MASQ_ROLE_QUERY, 800 },
+		{ 6, MASQ_K_FWD, MASQ_ROLE_FLOW, 70 },
+		{ 6, MASQ_K_KEEP, MASQ_ROLE_FLOW, 768 },
+		{ 4, MASQ_K_FWD, MASQ_ROLE_HOST, 5000 },
+	};
+	struct flow_tally tally = {};
+	char text[FLOW_TALLY_LEN];
+	uint32_t percent = 7;
+
+	(void)state;
+	/* made while IPv6 was not translated */
+	instance->meta.shape[1] = masq_shape_for(BARE_MAX_FLOWS / 16);
+	assert_int_equal(instance_flows_max(instance, 4), BARE_MAX_FLOWS);
+	assert_int_equal(instance_flows_max(instance, 6), BARE_MAX_FLOWS / 16);
+	flow_tally_fullest(instance, &tally, &percent);
+	assert_int_equal(percent, 0);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		struct flow flow = { .kind = rows[i].kind,
+				     .role = rows[i].role,
+				     .in.family = rows[i].family };
+
+		for (uint32_t n = 0; n < rows[i].times; n++)
+			flow_tally_add(&tally, &flow);
+	}
+	assert_int_equal(tally.all, 8538);
+	assert_int_equal(flow_tally_fullest(instance, &tally, &percent), 4);
+	assert_int_equal(percent, 75);
+	assert_string_equal(
+		flow_tally_text(instance, &tally, text, sizeof(text)),
+		"1000 masquerade, 900 keep, 800 inbound, of 16384 each; "
+		"IPv6: 70, 768, 0, of 1024 each");
+	bare_free(instance);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -500,6 +544,7 @@ int main(void)
 		cmocka_unit_test(test_filters),
 		cmocka_unit_test(test_ipv6_icmp),
 		cmocka_unit_test(test_stop),
+		cmocka_unit_test(test_budgets),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
