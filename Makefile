@@ -152,7 +152,7 @@ model: ## every order of the flow table's steps, in full (tests/model; many minu
 	$(Q)MODEL=full tests/model/test_table.sh
 mutants: ## one decision taken out at a time: does a test notice? (scripts/mutants.py)
 	$(Q)scripts/mutants.py
-torture: all ## an hour of churn, long fault runs, valgrind, bare machines (scripts/torture.sh)
+torture: all tests ## an hour of churn, long fault runs, valgrind, bare machines (scripts/torture.sh)
 	$(Q)scripts/torture.sh
 kernels: ## the tests on Debian's kernels in qemu, into docs/kernels.md (hours; scripts/kernels.sh)
 	$(Q)scripts/kernels.sh

@@ -92,6 +92,14 @@ MASQ_NOINLINE int FN(refuse)(struct __sk_buff *skb, const PKT *pkt,
 	FN(addr_copy)(r.ip.daddr.in6_u.u6_addr32, pkt->key.in_addr);
 	r.icmp.type = 1; /* destination unreachable */
 	r.icmp.code = 1; /* administratively prohibited */
+	/* The sender may have left its UDP checksum to a device, which then
+	 * sums up our message from its first byte on and puts the result where
+	 * that was: in bytes 6 and 7, which nobody reads. What it finds there,
+	 * and writes there again, has to be the pseudo-header's sum. */
+	r.icmp.sequence =
+		~masq_csum_fold(bpf_csum_diff(NULL, 0, (__be32 *)&r.ip.saddr,
+					      32, bpf_htonl(length)) +
+				bpf_htonl(IPPROTO_ICMPV6));
 	/* pseudo-header: both addresses, length, next header */
 	r.icmp.checksum =
 		masq_csum_fold(bpf_csum_diff(NULL, 0, (__be32 *)&r.ip.saddr,

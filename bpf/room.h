@@ -27,11 +27,14 @@ MASQ_GLOBAL __u32 FN(rank)(__u32 record, __u32 slot)
 	FN(key_at)(&key, f);
 	kind = f->what >> MASQ_W_KIND;
 	s->idle = s->now - f->last_seen;
+	state = masq_flow_state(key.proto, f->out_seen, f->in_seen);
+	/* expired or not, it has not counted for the quota */
+	if (s->of_pod && state == MASQ_ST_CLOSED)
+		return MASQ_RANK_NEVER;
 	if (masq_passed(s->now, f->expires))
 		return MASQ_RANK_EXPIRED;
 	if (kind == MASQ_K_EIM)
 		return MASQ_RANK_BRIEF;
-	state = masq_flow_state(key.proto, f->out_seen, f->in_seen);
 	if (state == MASQ_ST_CLOSED)
 		return MASQ_RANK_CLOSED;
 	answered = kind == MASQ_K_INBOUND ? f->out_seen : f->in_seen;
@@ -111,7 +114,6 @@ MASQ_GLOBAL int FN(open_slot)(__u32 record, __u32 slot)
 
 	if (!s || !(s->used >> (record & (MASQ_PAGE_SLOTS - 1)) & 1))
 		return 0;
-	s->records++;
 	f = FN(slot)(record);
 	if (!f)
 		return 0;
@@ -145,11 +147,12 @@ MASQ_GLOBAL int FN(open_slot)(__u32 record, __u32 slot)
 		s->soonest = f->expires + 1;
 	if (kind == MASQ_K_FWD)
 		s->pods |= FN(pod_bit)(f->in_addr);
-	if (!s->pressure || !wanted)
+	if (!s->pressure)
+		return 0;
+	s->records++;
+	if (!wanted)
 		return 0;
 	rank = FN(rank)(record, slot);
-	if (s->of_pod && rank == MASQ_RANK_CLOSED)
-		return 0; /* does not count for the quota */
 	if (rank < s->best_rank ||
 	    (rank == s->best_rank && s->idle > s->best_idle)) {
 		s->best_rank = rank;
@@ -205,7 +208,6 @@ MASQ_GLOBAL int FN(way_slot)(__u32 record, __u32 slot)
 	rank = FN(rank)(record, slot);
 	/* of those that are in use now and then, the older half */
 	if (rank > s->best_rank || 2 * s->idle < s->best_idle ||
-	    (s->of_pod && rank == MASQ_RANK_CLOSED) ||
 	    (rank == MASQ_RANK_KEPT && !FN(still_kept)(record)))
 		return 0;
 	if (FN(flow_end)(record, seq)) {

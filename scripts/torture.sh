@@ -6,9 +6,10 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-STAGES=(soak faults memory model mutants rebuild bare)
-declare -A TITLES=([soak]="Soak" [faults]="Every system call" [memory]="Memory"
-	[model]="Model" [mutants]="Mutants" [rebuild]="Two builds" [bare]="Bare machines")
+STAGES=(soak stress faults memory model mutants rebuild bare)
+declare -A TITLES=([soak]="Soak" [stress]="Stress" [faults]="Every system call"
+	[memory]="Memory" [model]="Model" [mutants]="Mutants"
+	[rebuild]="Two builds" [bare]="Bare machines")
 OUT=${OUT:-build/torture}
 usage() {
 	cat <<-EOT
@@ -21,6 +22,10 @@ usage() {
 		  soak     two labs side by side with the same traffic, one of them with
 		           policy edits, storms and an agent that is killed;
 		           SOAK_SECONDS=${SOAK_SECONDS:-3600}, SOAK_RATE=${SOAK_RATE:-40} openers a second in each
+		  stress   both processors make and end STRESS_EVENTS=${STRESS_EVENTS:-100000000}
+		           flows in a table of 64, of 4,096 and of the default size; races of
+		           RACE_SECONDS=${RACE_SECONDS:-5} each; the contract's ordinary load, ten
+		           minutes' worth of it
 		  faults   attach, attach again, reload and detach killed and refused at
 		           every system call, in an order that FAULT_SEED (random) gives, for at
 		           most FAULT_SECONDS=${FAULT_SECONDS:-600} a row
@@ -114,6 +119,24 @@ soak() {
 			"$OUT/faults.json" || status=1
 	} >"$OUT/soak.md"
 	cat "$OUT/soak.md"
+	return $status
+}
+
+# By counts: how long it takes is the machine's affair.
+stress() {
+	local status=0
+	{
+		MASQ_RACE_SECONDS=${RACE_SECONDS:-5} \
+			build/tests/prog/test_race || status=1
+		MASQ_STRESS_EVENTS=${STRESS_EVENTS:-100000000} \
+			MASQ_LOAD_SCALE=1 build/tests/prog/test_stress ||
+			status=1
+	} >"$WORK/stress" 2>&1
+	{
+		section stress
+		grep -v RUN "$WORK/stress" | sed 's/^/    /'
+	} >"$OUT/stress.md"
+	cat "$OUT/stress.md"
 	return $status
 }
 
@@ -247,6 +270,7 @@ for stage; do
 	echo "--- $stage"
 	case $stage in
 	soak) soak || failed=1 ;;
+	stress) stress || failed=1 ;;
 	faults) faults || failed=1 ;;
 	memory) memory || failed=1 ;;
 	model) model || failed=1 ;;

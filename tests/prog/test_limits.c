@@ -40,6 +40,12 @@ static int family6(void **state)
 	return prog_lab_reset(state);
 }
 
+static void put16(uint8_t *at, uint16_t v)
+{
+	at[0] = v >> 8;
+	at[1] = v & 0xff;
+}
+
 /* --- flows, as far as they get ---------------------------------------------- */
 
 enum stage {
@@ -768,6 +774,40 @@ static void what_is_translated_is_sealed(void **state)
 	EXPECT_TOTALS();
 }
 
+/*
+ * The refused packet's sender left its UDP checksum to a device. Whoever does
+ * that work at last sums up what begins where UDP began, and writes the result
+ * where UDP has it: the ICMP message must be right then, and without it.
+ */
+static void a_refusal_bears_a_checksum_left_to_a_device(void **state)
+{
+	struct prog_lab *lab = *state;
+	size_t l3 = 14, header = fam == families ? 20 : 40, n;
+	uint32_t pseudo = 0;
+	uint8_t *icmp;
+	uint16_t sum;
+
+	prog_policy_edit(lab, apart);
+	fill(lab, MASQ_K_FWD, IPPROTO_TCP, fam->pod, SHARE, ESTABLISHED);
+	for (uint16_t payload = 0; payload < 3; payload++) {
+		prog_run(lab, EGRESS,
+			 PKT(.proto = IPPROTO_UDP,
+			     OUT(fam->pod, 41000 + payload, fam->far, 53),
+			     .length = 40 + payload));
+		assert_int_equal(lab->verdict, REDIRECT);
+		icmp = lab->frame + l3 + header;
+		n = lab->length - l3 - header;
+		if (fam != families)
+			pseudo = (uint16_t)~packet_checksum(
+				lab->frame + l3 + 8, 32,
+				(uint32_t)n + IPPROTO_ICMPV6);
+		assert_int_equal(packet_checksum(icmp, n, pseudo), 0);
+		sum = packet_checksum(icmp, n, 0);
+		put16(icmp + 6, sum ? sum : 0xffff);
+		assert_int_equal(packet_checksum(icmp, n, pseudo), 0);
+	}
+}
+
 static int up(void **state)
 {
 	/* the table has the size that the budgets ask for */
@@ -798,6 +838,7 @@ int main(int argc, char **argv)
 		BOTH(two_hooks_count_a_packet_once),
 		BOTH(what_comes_to_the_pods_own_address_leaves_its_flow_alone),
 		BOTH(what_is_translated_is_sealed),
+		BOTH(a_refusal_bears_a_checksum_left_to_a_device),
 	};
 
 	if (argc > 1)

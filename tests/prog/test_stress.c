@@ -137,11 +137,12 @@ static void churn_side(struct churn *c, int side)
 
 	while (!storm_over) {
 		const struct shape *s = &shapes[storm_draw(seed) % n_shapes];
-		/* every second packet meets the other side's in a few keys */
+		/* every eighth packet meets the other side's in a few keys */
 		uint32_t r = storm_draw(seed);
+		bool few = !(r & 7);
 		uint32_t port =
-			10240 + (r & 1 ? r >> 8 & 7 : (r >> 8) % c->ports);
-		uint8_t pod = 15 + (r >> 1 & (r & 1 ? 1 : 7));
+			10240 + (few ? r >> 8 & 7 : (r >> 8) % c->ports);
+		uint8_t pod = 15 + (r >> 3 & (few ? 1 : 7));
 		unsigned int at = s->fam->port + 2 * s->to_pod;
 
 		memcpy(frame, s->frame, s->length);
@@ -307,10 +308,10 @@ static void say(struct load *l, struct talk *t, bool from_pod, uint8_t flags)
 	t->seen_port = out[34] << 8 | out[35];
 }
 
-/* Any port of a pod's own choice. */
+/* As Linux chooses them. */
 static uint16_t some_port(struct load *l)
 {
-	return 1024 + storm_draw(&l->seed) % (65536 - 1024);
+	return 32768 + storm_draw(&l->seed) % (61000 - 32768);
 }
 
 static enum treatment one_of(struct load *l, enum treatment t)
