@@ -856,12 +856,12 @@ static void the_list_of_local_addresses(void **state)
 	struct masq_addr addr = {};
 	uint32_t one = 1;
 
-	assert_int_equal(write(fd, "0", 1), 1);
+	assert_int_equal(pwrite(fd, "0", 1, 0), 1);
 	inet_pton(AF_INET, "10.142.0.99", addr.a);
 	bpf_map_update_elem(prog_map(lab, "masq_local"), &addr, &one, 0);
 	prog_run(lab, INGRESS, PKT(UDP, OUT(FAR4, 53, "10.142.0.99", 5000)));
 	prog_run(lab, INGRESS, PKT(UDP, OUT(FAR4, 53, "10.142.0.98", 5000)));
-	assert_int_equal(write(fd, "1", 1), 1);
+	assert_int_equal(pwrite(fd, "1", 1, 0), 1);
 	close(fd);
 	bpf_map_delete_elem(prog_map(lab, "masq_local"), &addr);
 	assert_int_equal(REASON(HOST), 1);
@@ -1579,23 +1579,26 @@ static void labels_know_what_comes_next(void **state)
 	struct prog_lab *lab = *state;
 	int32_t ahead;
 
-	prog_policy_edit(lab, no_quota);
-	for (int i = 0; i < 8; i++)
-		make(lab, 'e', POD4, 40000 + i);
-	reclaim(lab);
-	for (unsigned int i = 0; i < 2; i++) {
-		ahead = lab->flows4[i].label.soonest - now(lab);
-		assert_true(ahead > (int32_t)prog_ticks(lab, 7000));
+	for (int closing = 0; closing < 2; closing++) {
+		prog_lab_reset(state);
+		prog_policy_edit(lab, no_quota);
+		for (int i = 0; i < 8; i++)
+			make(lab, 'e', POD4, 40000 + i);
+		reclaim(lab);
+		for (unsigned int i = 0; i < 2; i++) {
+			ahead = lab->flows4[i].label.soonest - now(lab);
+			assert_true(ahead > (int32_t)prog_ticks(lab, 7000));
+		}
+		expect_labels(lab, "established");
+		for (int i = 0; i < 8; i++)
+			if (closing)
+				tcp_close(lab, POD4, 40000 + i);
+			else if (i < 4)
+				make(lab, 'u', POD4B, 41000 + i);
+		expect_labels(lab, closing ? "closed" : "unanswered");
+		reclaim(lab);
+		expect_labels(lab, "opened");
 	}
-	expect_labels(lab, "established");
-	for (int i = 0; i < 4; i++)
-		make(lab, 'u', POD4B, 41000 + i);
-	expect_labels(lab, "unanswered");
-	reclaim(lab);
-	expect_labels(lab, "opened");
-	for (int i = 0; i < 8; i++)
-		tcp_close(lab, POD4, 40000 + i);
-	expect_labels(lab, "closed");
 }
 
 /* --- three pages: who makes room ---------------------------------------------------- */
