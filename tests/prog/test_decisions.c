@@ -846,6 +846,42 @@ static void addresses_of_the_node_are_no_pods(void **state)
 	assert_int_equal(prog_records(lab), 0);
 }
 
+/* What came in by no interface is the node's, whatever address it has: that of
+ * a transparent proxy, say. */
+static void the_node_may_have_any_source(void **state)
+{
+	struct prog_lab *lab = *state;
+	static const struct packet p = { UDP, OUT(POD4, 5000, FAR4, 53) };
+	uint8_t frame[PACKET_MAX];
+	size_t length = packet_build(&p, frame);
+
+	prog_run_raw(lab, "masq_egress", false, frame, length, 0, 0);
+	prog_expect(lab, NEXT, &p, __FILE__, __LINE__);
+	assert_int_equal(REASON(HOST), 1);
+	assert_int_equal(prog_records(lab), 0);
+}
+
+/* Its error about a translated packet keeps the address that it chose. */
+static void an_error_of_the_node_keeps_its_source(void **state)
+{
+	struct prog_lab *lab = *state;
+	const struct packet error = { .proto = IPPROTO_ICMP,
+				      .flags = 3,
+				      .code = 1,
+				      .src = GATE4,
+				      .dst = FAR4,
+				      .quoted = PKT(UDP, OUT(FAR4, 53, POD4,
+							     5000)) };
+	uint8_t frame[PACKET_MAX];
+	size_t length = packet_build(&error, frame);
+	struct packet want = error;
+
+	udp_out(lab, POD4, 5000, FAR4, 53);
+	prog_run_raw(lab, "masq_egress", false, frame, length, 0, 0);
+	want.quoted = PKT(UDP, OUT(FAR4, 53, NODE4, 5000));
+	prog_expect(lab, NEXT, &want, __FILE__, __LINE__);
+}
+
 static void link_local_sources_stay(void **state)
 {
 	static const struct packet p = { UDP,
@@ -1170,6 +1206,21 @@ static void a_note_gets_old(void **state)
 	     PKT(UDP, .src = NODE4, .dst = FAR4, LATER));
 	age_fragments(lab, "masq_frags", offsetof(struct masq_frag, expires));
 	SEND(EGRESS, DROP, PKT(UDP, .src = POD4, .dst = FAR4, LATER), NULL);
+}
+
+/* RFC 1858, RFC 3128: with its note there, too. */
+static void no_fragment_replaces_a_header(void **state)
+{
+	struct prog_lab *lab = *state;
+
+	SEND(EGRESS, NEXT,
+	     PKT(TCP, OUT(POD4, 40000, FAR4, 443), .flags = SYN, FIRST), NULL);
+	for (uint16_t off = 1; off <= 3; off++)
+		SEND(EGRESS, off * 8 < 20 ? DROP : NEXT,
+		     PKT(TCP, .src = POD4, .dst = FAR4, .id = 7,
+			 .frag_off = off, .length = 64),
+		     NULL);
+	assert_int_equal(REASON(FRAGMENT), 2);
 }
 
 static void an_early_fragment_gets_old(void **state)
@@ -2084,6 +2135,8 @@ int main(void)
 		ROW(a_blind_fin_is_not_believed),
 		ROW(a_reset_is_ahead_of_the_acknowledgment),
 		ROW(addresses_of_the_node_are_no_pods),
+		ROW(the_node_may_have_any_source),
+		ROW(an_error_of_the_node_keeps_its_source),
 		ROW(link_local_sources_stay),
 		ROW(the_list_of_local_addresses),
 		ROW(packets_to_the_pods_address_are_no_answers),
@@ -2100,6 +2153,7 @@ int main(void)
 		ROW(two_tags_in_the_payload),
 		ROW(a_seal_counts_for_one_way),
 		ROW(a_note_gets_old),
+		ROW(no_fragment_replaces_a_header),
 		ROW(an_early_fragment_gets_old),
 		ROW(a_note_counts_for_one_way),
 		ROW(refusals_have_a_rate),
