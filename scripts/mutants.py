@@ -172,12 +172,19 @@ class Runner:
                 except ProcessLookupError:
                     pass
 
+    def still_going(self):
+        """What ended because everything was stopped has noticed nothing."""
+        with self.lock:
+            if self.stopped:
+                raise Stopped
+
     def make(self, tree, target, jobs=1):
         """None, or what make said when it failed."""
         child = self.start(["make", "-s", f"-j{jobs}", target], cwd=tree)
         said = child.stdout.read().decode(errors="replace")
         failed = child.wait()
         self.end(child)
+        self.still_going()
         return said if failed else None
 
     def run(self, tree, test, seconds):
@@ -208,6 +215,7 @@ class Runner:
         finally:
             selector.close()
             self.end(child)
+            self.still_going()
 
 
 class Results:

@@ -225,6 +225,16 @@ static void make(struct prog_lab *lab, char state, const char *pod,
 	}
 }
 
+static void kept_open(struct prog_lab *lab, uint16_t port, const char *far)
+{
+	SEND(EGRESS, NEXT, PKT(TCP, OUT(POD4, port, far, 443), .flags = SYN),
+	     NULL);
+	SEND(INGRESS, NEXT,
+	     PKT(TCP, OUT(far, 443, POD4, port), .flags = SYN | ACK), NULL);
+	SEND(EGRESS, NEXT, PKT(TCP, OUT(POD4, port, far, 443), .flags = ACK),
+	     NULL);
+}
+
 static bool there(struct prog_lab *lab, const char *pod, uint16_t port)
 {
 	return record(lab, pod, port, FAR4, 443, IPPROTO_TCP);
@@ -836,6 +846,42 @@ static void addresses_of_the_node_are_no_pods(void **state)
 	assert_int_equal(prog_records(lab), 0);
 }
 
+/* What came in by no interface is the node's, whatever address it has: that of
+ * a transparent proxy, say. */
+static void the_node_may_have_any_source(void **state)
+{
+	struct prog_lab *lab = *state;
+	static const struct packet p = { UDP, OUT(POD4, 5000, FAR4, 53) };
+	uint8_t frame[PACKET_MAX];
+	size_t length = packet_build(&p, frame);
+
+	prog_run_raw(lab, "masq_egress", false, frame, length, 0, 0);
+	prog_expect(lab, NEXT, &p, __FILE__, __LINE__);
+	assert_int_equal(REASON(HOST), 1);
+	assert_int_equal(prog_records(lab), 0);
+}
+
+/* Its error about a translated packet keeps the address that it chose. */
+static void an_error_of_the_node_keeps_its_source(void **state)
+{
+	struct prog_lab *lab = *state;
+	const struct packet error = { .proto = IPPROTO_ICMP,
+				      .flags = 3,
+				      .code = 1,
+				      .src = GATE4,
+				      .dst = FAR4,
+				      .quoted = PKT(UDP, OUT(FAR4, 53, POD4,
+							     5000)) };
+	uint8_t frame[PACKET_MAX];
+	size_t length = packet_build(&error, frame);
+	struct packet want = error;
+
+	udp_out(lab, POD4, 5000, FAR4, 53);
+	prog_run_raw(lab, "masq_egress", false, frame, length, 0, 0);
+	want.quoted = PKT(UDP, OUT(FAR4, 53, NODE4, 5000));
+	prog_expect(lab, NEXT, &want, __FILE__, __LINE__);
+}
+
 static void link_local_sources_stay(void **state)
 {
 	static const struct packet p = { UDP,
@@ -856,12 +902,12 @@ static void the_list_of_local_addresses(void **state)
 	struct masq_addr addr = {};
 	uint32_t one = 1;
 
-	assert_int_equal(write(fd, "0", 1), 1);
+	assert_int_equal(pwrite(fd, "0", 1, 0), 1);
 	inet_pton(AF_INET, "10.142.0.99", addr.a);
 	bpf_map_update_elem(prog_map(lab, "masq_local"), &addr, &one, 0);
 	prog_run(lab, INGRESS, PKT(UDP, OUT(FAR4, 53, "10.142.0.99", 5000)));
 	prog_run(lab, INGRESS, PKT(UDP, OUT(FAR4, 53, "10.142.0.98", 5000)));
-	assert_int_equal(write(fd, "1", 1), 1);
+	assert_int_equal(pwrite(fd, "1", 1, 0), 1);
 	close(fd);
 	bpf_map_delete_elem(prog_map(lab, "masq_local"), &addr);
 	assert_int_equal(REASON(HOST), 1);
@@ -1160,6 +1206,21 @@ static void a_note_gets_old(void **state)
 	     PKT(UDP, .src = NODE4, .dst = FAR4, LATER));
 	age_fragments(lab, "masq_frags", offsetof(struct masq_frag, expires));
 	SEND(EGRESS, DROP, PKT(UDP, .src = POD4, .dst = FAR4, LATER), NULL);
+}
+
+/* RFC 1858, RFC 3128: with its note there, too. */
+static void no_fragment_replaces_a_header(void **state)
+{
+	struct prog_lab *lab = *state;
+
+	SEND(EGRESS, NEXT,
+	     PKT(TCP, OUT(POD4, 40000, FAR4, 443), .flags = SYN, FIRST), NULL);
+	for (uint16_t off = 1; off <= 3; off++)
+		SEND(EGRESS, off * 8 < 20 ? DROP : NEXT,
+		     PKT(TCP, .src = POD4, .dst = FAR4, .id = 7,
+			 .frag_off = off, .length = 64),
+		     NULL);
+	assert_int_equal(REASON(FRAGMENT), 2);
 }
 
 static void an_early_fragment_gets_old(void **state)
@@ -1576,26 +1637,42 @@ static void expect_labels(struct prog_lab *lab, const char *when)
 
 static void labels_know_what_comes_next(void **state)
 {
+	static const uint8_t fin = FIN | ACK;
 	struct prog_lab *lab = *state;
-	int32_t ahead;
 
-	prog_policy_edit(lab, no_quota);
-	for (int i = 0; i < 8; i++)
-		make(lab, 'e', POD4, 40000 + i);
-	reclaim(lab);
-	for (unsigned int i = 0; i < 2; i++) {
-		ahead = lab->flows4[i].label.soonest - now(lab);
-		assert_true(ahead > (int32_t)prog_ticks(lab, 7000));
+	for (int closing = 0; closing < 2; closing++) {
+		prog_lab_reset(state);
+		prog_policy_edit(lab, no_quota);
+		/* of one record each, so that no other one's page is told */
+		for (int i = 0; i < 8; i++)
+			kept_open(lab, 40000 + i, KEPT4);
+		reclaim(lab);
+		for (unsigned int i = 0; i < 2; i++) {
+			int32_t ahead = lab->flows4[i].label.soonest - now(lab);
+
+			if (lab->flows4[i].label.used)
+				assert_true(ahead >
+					    (int32_t)prog_ticks(lab, 7000));
+		}
+		expect_labels(lab, "established");
+		for (int i = 0; i < 4; i++) {
+			if (!closing) {
+				make(lab, 'u', POD4B, 41000 + i);
+				continue;
+			}
+			SEND(EGRESS, NEXT,
+			     PKT(TCP, OUT(POD4, 40000 + i, KEPT4, 443),
+				 .flags = fin),
+			     NULL);
+			SEND(INGRESS, NEXT,
+			     PKT(TCP, OUT(KEPT4, 443, POD4, 40000 + i),
+				 .flags = fin),
+			     NULL);
+		}
+		expect_labels(lab, closing ? "closed" : "unanswered");
+		reclaim(lab);
+		expect_labels(lab, "opened");
 	}
-	expect_labels(lab, "established");
-	for (int i = 0; i < 4; i++)
-		make(lab, 'u', POD4B, 41000 + i);
-	expect_labels(lab, "unanswered");
-	reclaim(lab);
-	expect_labels(lab, "opened");
-	for (int i = 0; i < 8; i++)
-		tcp_close(lab, POD4, 40000 + i);
-	expect_labels(lab, "closed");
 }
 
 /* --- three pages: who makes room ---------------------------------------------------- */
@@ -1677,16 +1754,6 @@ static void the_younger_stay(void **state)
 	for (int i = SOME / 2; i < SOME; i++)
 		assert_true(there(lab, POD4, 40000 + i));
 	EXPECT_TOTALS();
-}
-
-static void kept_open(struct prog_lab *lab, uint16_t port, const char *far)
-{
-	SEND(EGRESS, NEXT, PKT(TCP, OUT(POD4, port, far, 443), .flags = SYN),
-	     NULL);
-	SEND(INGRESS, NEXT,
-	     PKT(TCP, OUT(far, 443, POD4, port), .flags = SYN | ACK), NULL);
-	SEND(EGRESS, NEXT, PKT(TCP, OUT(POD4, port, far, 443), .flags = ACK),
-	     NULL);
 }
 
 /* A kept flow loses nothing with its record, as long as it would be kept
@@ -1838,13 +1905,13 @@ static void the_hand_goes_round(void **state)
 	for (int i = 0; i < 8; i++)
 		make(lab, 'u', POD4, 40000 + i);
 	prog_age(lab, 300);
-	/* a page with every fourth flow, by chance: 60 of them pass by all
-	 * three pages */
-	for (int i = 0; i < 60; i++) {
-		udp_out(lab, POD4, 5000 + i, KEPT4, 53);
-		udp_out(lab, POD4, 5000 + i, KEPT4, 53);
+	/* a draw says which of them moves the hand on; without pressure */
+	for (int i = 0; i < 2000 && prog_stat(lab, MASQ_S_EXPIRED) < 8; i++) {
+		udp_out(lab, POD4, 5000, KEPT4, 53);
+		delete_flow(lab, POD4, 5000, KEPT4, 53);
 	}
 	assert_int_equal(prog_stat(lab, MASQ_S_EXPIRED), 8);
+	assert_int_equal(prog_records(lab), 0);
 	EXPECT_TOTALS();
 }
 
@@ -2068,6 +2135,8 @@ int main(void)
 		ROW(a_blind_fin_is_not_believed),
 		ROW(a_reset_is_ahead_of_the_acknowledgment),
 		ROW(addresses_of_the_node_are_no_pods),
+		ROW(the_node_may_have_any_source),
+		ROW(an_error_of_the_node_keeps_its_source),
 		ROW(link_local_sources_stay),
 		ROW(the_list_of_local_addresses),
 		ROW(packets_to_the_pods_address_are_no_answers),
@@ -2084,6 +2153,7 @@ int main(void)
 		ROW(two_tags_in_the_payload),
 		ROW(a_seal_counts_for_one_way),
 		ROW(a_note_gets_old),
+		ROW(no_fragment_replaces_a_header),
 		ROW(an_early_fragment_gets_old),
 		ROW(a_note_counts_for_one_way),
 		ROW(refusals_have_a_rate),
