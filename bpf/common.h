@@ -125,19 +125,19 @@ enum {
 #define MASQ_LOOK_LABELS 64
 #define MASQ_LOOK_PAGES	 32
 #endif
-#define MASQ_LOOK_DUE	   32
-#define MASQ_LOOK_RECORDS  256
-#define MASQ_LOOK_ENOUGH   2
-#define MASQ_LOOKS_BARREN  8
+#define MASQ_LOOK_DUE	  32
+#define MASQ_LOOK_RECORDS 256
+#define MASQ_LOOK_ENOUGH  2
+#define MASQ_LOOKS_BARREN 8
 /* Pages that one request of user space opens at most. */
 #define MASQ_RECLAIM_PAGES 512
 /* Flows that one look ends, at most, beside the expired ones. */
-#define MASQ_LOOK_ENDS	   8
+#define MASQ_LOOK_ENDS 8
 /* Ticks after which an empty page may be looked at. */
-#define MASQ_FAR_AHEAD	   (1 << 30)
+#define MASQ_FAR_AHEAD (1 << 30)
 /* New flows for each of which the hand passes by a label: maxFlows of them move
  * it round the table more than twice. */
-#define MASQ_HAND_FLOWS	   4
+#define MASQ_HAND_FLOWS 4
 
 /* Which flow goes first when room is needed (contract, "Limits"). */
 enum masq_rank {
@@ -155,16 +155,16 @@ enum masq_rank {
 #define MASQ_PROBES	   640
 #define MASQ_PROBES_LEGACY 32
 /* Searches for one flow: a port that was free may be another's a moment later. */
-#define MASQ_SEARCHES	   3
+#define MASQ_SEARCHES 3
 /* A flow's node address is looked at once in 2^6 ticks: 1 s at HZ=1000, 4 s at
  * HZ=250. An expiry is too rare for it: hours of a dead address. */
 #define MASQ_ADDRESS_SHIFT 6
 /* How far from the inside's acknowledgment a RST or FIN is believed, in bytes. */
 #define MASQ_RST_WINDOW (1 << 20)
-#define MASQ_TCP_FIN	  0x01
-#define MASQ_TCP_SYN	  0x02
-#define MASQ_TCP_RST	  0x04
-#define MASQ_TCP_ACK	  0x10
+#define MASQ_TCP_FIN	0x01
+#define MASQ_TCP_SYN	0x02
+#define MASQ_TCP_RST	0x04
+#define MASQ_TCP_ACK	0x10
 
 /* kernel: jiffies64 since 5.6; 1 ns, where ktime costs 35 on some machines */
 MASQ_INLINE __u32 masq_now(void)
@@ -322,9 +322,9 @@ MASQ_INLINE struct masq_count masq_tally_read(const struct masq_tally *t)
 	struct masq_count c = {
 		.packets = t->packets |
 			   (__u64)(t->high >> MASQ_TALLY_BYTES_BITS) << 32,
-		.bytes = t->bytes | (__u64)(t->high &
-					    ((1 << MASQ_TALLY_BYTES_BITS) - 1))
-					    << 32,
+		.bytes = t->bytes |
+			 (__u64)(t->high & ((1 << MASQ_TALLY_BYTES_BITS) - 1))
+				 << 32,
 	};
 
 	return c;

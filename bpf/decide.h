@@ -94,10 +94,9 @@ MASQ_NOINLINE int FN(advance)(const PKT *pkt, VIEW *v, __u32 now,
 		__u32 ack = own->pod_ack, ahead = pkt->tcp_seq - ack;
 
 		/* a FIN may come with data that the pod has had */
-		if (ack && (seen & MASQ_SEEN_RST
-				    ? ahead + 1 > MASQ_RST_WINDOW
-				    : ahead + MASQ_RST_WINDOW >
-					      2 * MASQ_RST_WINDOW))
+		if (ack && (seen & MASQ_SEEN_RST ? ahead + 1 > MASQ_RST_WINDOW
+						 : ahead + MASQ_RST_WINDOW >
+							   2 * MASQ_RST_WINDOW))
 			seen = MASQ_SEEN_ONE;
 	}
 	if (proto != IPPROTO_TCP && now - a->created >= masq_two_seconds(pol))
@@ -163,8 +162,8 @@ MASQ_NOINLINE int FN(advance)(const PKT *pkt, VIEW *v, __u32 now,
 		v->expires = own->expires;
 		changed |= 2;
 		role = own->what & MASQ_W_ROLE;
-		if (closed != (masq_flow_state(proto, out, in) ==
-			       MASQ_ST_CLOSED))
+		if (closed !=
+		    (masq_flow_state(proto, out, in) == MASQ_ST_CLOSED))
 			changed |= closed ? 8 : 4;
 	}
 	bpf_spin_unlock(&lock->lock);
@@ -172,11 +171,11 @@ MASQ_NOINLINE int FN(advance)(const PKT *pkt, VIEW *v, __u32 now,
 		return 1;
 	/* the slot may be another flow's by now: the pod is the packet's */
 	if (changed & (4 | 8) && FN(has_quota)(kind, role))
-		MASQ_DO(FN(pod_closed)(
-			MASQ_ADDR_WORDS(v->kind == MASQ_K_REV ?
-						v->xlat_addr :
-						pkt->key.in_addr),
-			changed & 4 ? 1 : -1));
+		MASQ_DO(FN(
+			pod_closed)(MASQ_ADDR_WORDS(v->kind == MASQ_K_REV
+							    ? v->xlat_addr
+							    : pkt->key.in_addr),
+				    changed & 4 ? 1 : -1));
 	MASQ_DO(FN(flow_copy)(slot, seq));
 	return 1;
 end:
@@ -374,9 +373,9 @@ MASQ_INLINE int FN(egress)(struct __sk_buff *skb, PKT *pkt, const __u32 l2_len,
 		}
 	}
 	if (unlikely(!v.kind)) {
-		new : return likely(made) ? FN(egress_new)(skb, pkt, now)
-					  : FN(egress_refused)(skb, pkt,
-							       MASQ_R_BUSY);
+		new : return likely(made)
+		      ? FN(egress_new)(skb, pkt, now)
+		      : FN(egress_refused)(skb, pkt, MASQ_R_BUSY);
 	}
 	FN(flow_count)(skb, pkt, &v, MASQ_EGRESS);
 	v.at->pod_ack = pkt->tcp_ack;

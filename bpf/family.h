@@ -4,14 +4,14 @@
  * keys and records of both families have the same field names, addresses are
  * arrays of WORDS words, so one source serves both; FN() names the functions.
  */
-#define FN(name) MASQ_PASTE(name##_v, FAM)
-#define KEY	 struct MASQ_PASTE(masq_key, FAM)
-#define FLOW	 struct MASQ_PASTE(masq_flow, FAM)
-#define PAGE	 struct MASQ_PASTE(masq_page, FAM)
-#define TABLE	 MASQ_PASTE(masq_flows, FAM)
-#define ASIDE	 MASQ_PASTE(masq_aside, FAM)
-#define PKT	 struct FN(masq_pkt)
-#define VIEW	 struct FN(masq_view)
+#define FN(name)   MASQ_PASTE(name##_v, FAM)
+#define KEY	   struct MASQ_PASTE(masq_key, FAM)
+#define FLOW	   struct MASQ_PASTE(masq_flow, FAM)
+#define PAGE	   struct MASQ_PASTE(masq_page, FAM)
+#define TABLE	   MASQ_PASTE(masq_flows, FAM)
+#define ASIDE	   MASQ_PASTE(masq_aside, FAM)
+#define PKT	   struct FN(masq_pkt)
+#define VIEW	   struct FN(masq_view)
 
 #define MASQ_SHAPE FN(masq_shape)
 

@@ -154,8 +154,8 @@ MASQ_INLINE void FN(fast_seen)(struct __sk_buff *skb)
 	until = now + (pol->fast < MASQ_FAST_MAX ? pol->fast : MASQ_FAST_MAX);
 	if (rev->fast != MASQ_FAST(1, until) || rev->pod_mtu != mtu ||
 	    rev->pod_device != skb->ifindex)
-		MASQ_DO(FN(fast_grant)(peer, peer_seq,
-				       MASQ_FAST(1, until), skb->ifindex, mtu));
+		MASQ_DO(FN(fast_grant)(peer, peer_seq, MASQ_FAST(1, until),
+				       skb->ifindex, mtu));
 }
 
 /* RFC 1812 section 5.3.1. False: it would expire here. */

@@ -203,12 +203,11 @@ MASQ_INLINE int FN(pod_account)(const __be32 *addr, __s32 flows, __s32 closed)
 #undef MASQ_ADDR_ARGS
 #undef MASQ_ADDR_WORDS
 #if FAM == 4
-#define MASQ_ADDR_ARGS __u32 word
+#define MASQ_ADDR_ARGS	      __u32 word
 #define MASQ_ADDR_WORDS(addr) (addr)[0]
 #else
-#define MASQ_ADDR_ARGS __u64 high, __u64 low
-#define MASQ_ADDR_WORDS(addr) \
-	*(const __u64 *)(addr), *(const __u64 *)&(addr)[2]
+#define MASQ_ADDR_ARGS	      __u64 high, __u64 low
+#define MASQ_ADDR_WORDS(addr) *(const __u64 *)(addr), *(const __u64 *)&(addr)[2]
 #endif
 
 MASQ_GLOBAL int FN(pod_closed)(MASQ_ADDR_ARGS, __u32 n)

@@ -119,8 +119,8 @@ struct FN(quote_fields) {
  * negative when half of it may have been written.
  */
 MASQ_NOINLINE int FN(rewrite_quote)(struct __sk_buff *skb, const PKT *pkt,
-				  const struct FN(quote) * q, const VIEW *f,
-				  enum masq_dir dir)
+				    const struct FN(quote) * q, const VIEW *f,
+				    enum masq_dir dir)
 {
 	__u8 proto = q->key.proto;
 	bool icmp = proto == PROTO_ICMP;

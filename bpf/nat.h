@@ -93,11 +93,11 @@ MASQ_GLOBAL int FN(look_at_port)(struct __sk_buff *skb, __u32 slot, __u32 force)
 		bool weak = v.kind == MASQ_K_INBOUND && !v.out_seen;
 
 		if (force && v.kind == MASQ_K_REV)
-			weak = force == 1 ? masq_flow_state(rev->proto,
-							    v.out_seen,
-							    v.in_seen) ==
-						    MASQ_ST_CLOSED
-					  : !v.in_seen;
+			weak = force == 1
+				       ? masq_flow_state(rev->proto, v.out_seen,
+							 v.in_seen) ==
+						 MASQ_ST_CLOSED
+				       : !v.in_seen;
 		if (FN(live)(&v, s->now) && !weak) {
 			FN(note_holder)(s, rev, &v);
 			return MASQ_THERE;
@@ -380,8 +380,7 @@ MASQ_GLOBAL int FN(eim_recall)(__u32 slot)
 	hint = (KEY *)&s->hint;
 	FN(eim_key)(hint, (KEY *)&s->owner);
 	if (!FN(see)(hint, &v) || v.kind != MASQ_K_EIM ||
-	    !FN(live)(&v, s->now) ||
-	    !FN(addr_equal)(v.xlat_addr, rev->in_addr))
+	    !FN(live)(&v, s->now) || !FN(addr_equal)(v.xlat_addr, rev->in_addr))
 		return 0;
 	rev->in_port = v.xlat_port;
 	return 1;
@@ -536,7 +535,7 @@ MASQ_GLOBAL int FN(make_owner)(__u32 slot)
 		if (s->kind == MASQ_K_FWD)
 			MASQ_DO(FN(remove)(s->rev_slot, s->aside.peer_seq));
 		s->full = MASQ_OWNER;
-		return ret == MASQ_THERE       ? MASQ_THERE
+		return ret == MASQ_THERE      ? MASQ_THERE
 		       : ret == MASQ_NO_PLACE ? MASQ_NO_PLACE_YET
 					      : MASQ_R_BUSY;
 	}

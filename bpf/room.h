@@ -81,7 +81,7 @@ MASQ_GLOBAL int FN(still_kept)(__u32 slot)
 
 /* After a page was read from end to end: its label as it is now. */
 MASQ_GLOBAL int FN(write_label)(__u32 page, __u32 changes, __u32 soonest,
-				  __u64 pods, __u32 flagged)
+				__u64 pods, __u32 flagged)
 {
 	struct masq_lock *lock = FN(page_lock)(page);
 	PAGE *p = FN(page)(page);
@@ -357,8 +357,8 @@ MASQ_INLINE __u32 FN(look)(struct masq_scratch *s, struct masq_usage *u,
 MASQ_INLINE bool FN(has_room)(const struct masq_usage *u,
 			      const struct masq_policy *pol, __u32 budget)
 {
-	const __u64 slots = (__u64)MASQ_SHAPE.stripes * MASQ_SHAPE.ways *
-			    MASQ_PAGE_SLOTS;
+	const __u64 slots =
+		(__u64)MASQ_SHAPE.stripes * MASQ_SHAPE.ways * MASQ_PAGE_SLOTS;
 	__s64 max = masq_budget_max(pol, budget);
 
 	if (max > (__s64)(slots / MASQ_SLOTS_PER_FLOW))
@@ -436,8 +436,8 @@ MASQ_GLOBAL int FN(open_around)(__u32 slot)
 
 	if (!s)
 		return 0;
-	FN(place)(s->full == MASQ_OWNER ? (KEY *)&s->owner : (KEY *)&s->rev,
-		  &at);
+	FN(place)
+	(s->full == MASQ_OWNER ? (KEY *)&s->owner : (KEY *)&s->rev, &at);
 	s->budget = MASQ_B_MAX;
 	s->of_pod = 0;
 	s->pressure = 0;

@@ -27,15 +27,14 @@ struct FN(place) {
 };
 
 /* The word of a record, or as a key asks for it, without kind and seq. */
-#define MASQ_WORD(p)	(*(volatile __u64 *)&(p)->in_port)
-#define MASQ_WORD_SEQ	48
-#define MASQ_WORD_WHAT	40
-#define MASQ_WORD_MASK                                                   \
-	(((1ULL << MASQ_WORD_WHAT) - 1) |                                \
-	 (__u64)(MASQ_W_ROLE | MASQ_W_LIVE) << MASQ_WORD_WHAT)
-#define MASQ_WORD_TAKEN_MASK                                             \
-	(((1ULL << MASQ_WORD_WHAT) - 1) |                                \
-	 (__u64)MASQ_W_ROLE << MASQ_WORD_WHAT)
+#define MASQ_WORD(p)   (*(volatile __u64 *)&(p)->in_port)
+#define MASQ_WORD_SEQ  48
+#define MASQ_WORD_WHAT 40
+#define MASQ_WORD_MASK                                                       \
+	(((1ULL << MASQ_WORD_WHAT) - 1) | (__u64)(MASQ_W_ROLE | MASQ_W_LIVE) \
+						  << MASQ_WORD_WHAT)
+#define MASQ_WORD_TAKEN_MASK \
+	(((1ULL << MASQ_WORD_WHAT) - 1) | (__u64)MASQ_W_ROLE << MASQ_WORD_WHAT)
 
 /*
  * What is read through *p comes after the load of `value`, on weakly ordered
@@ -44,13 +43,13 @@ struct FN(place) {
 #ifdef __TARGET_ARCH_x86
 #define MASQ_AFTER(p, value) asm volatile("" : : "r"((__u64)(value)) : "memory")
 #else
-#define MASQ_AFTER(p, value)                             \
-	do {                                             \
-		__u64 zero_ = (value);                   \
-		asm volatile("%0 &= 0\n%1 += %0"         \
-			     : "+r"(zero_), "+r"(p)      \
-			     :                           \
-			     : "memory");                \
+#define MASQ_AFTER(p, value)                        \
+	do {                                        \
+		__u64 zero_ = (value);              \
+		asm volatile("%0 &= 0\n%1 += %0"    \
+			     : "+r"(zero_), "+r"(p) \
+			     :                      \
+			     : "memory");           \
 	} while (0)
 #endif
 
@@ -64,7 +63,8 @@ const volatile __u64 masq_hash_key[MASQ_HASH_KEYS] = {};
 enum {
 	MASQ_MADE,
 	MASQ_THERE = -17, /* EEXIST: the key has a live record */
-	MASQ_UNDER_WAY = -16, /* EBUSY: another processor is making or ending it */
+	MASQ_UNDER_WAY =
+		-16, /* EBUSY: another processor is making or ending it */
 	MASQ_NO_PLACE = -28, /* ENOSPC: all its places are taken */
 	MASQ_FAR = 1, /* the first page does not do */
 };
@@ -141,8 +141,8 @@ MASQ_INLINE void FN(place)(const KEY *key, struct FN(place) * at)
 /* The word that a published record of this key has. */
 MASQ_INLINE __u64 FN(word_of)(const KEY *key)
 {
-	return *(const __u64 *)&key->in_port |
-	       (__u64)MASQ_W_LIVE << MASQ_WORD_WHAT;
+	return *(const __u64 *)&key->in_port | (__u64)MASQ_W_LIVE
+						       << MASQ_WORD_WHAT;
 }
 
 /* How a record's addresses differ from the key's; 0: not at all. */
@@ -236,14 +236,14 @@ MASQ_INLINE __u32 FN(around)(PAGE *p, __u32 home, __u32 hops, const KEY *key)
 #undef MASQ_KEY_WORDS
 #undef MASQ_KEY_WORD
 #if FAM == 4
-#define MASQ_KEY_ARGS __u64 addrs, __u64 word
+#define MASQ_KEY_ARGS	    __u64 addrs, __u64 word
 #define MASQ_KEY_WORDS(key) *(const __u64 *)(key)->in_addr, MASQ_KEY_WORD(key)
 #else
 #define MASQ_KEY_ARGS \
 	__u64 in_high, __u64 in_low, __u64 rem_high, __u64 rem_low, __u64 word
-#define MASQ_KEY_WORDS(key)                                                \
+#define MASQ_KEY_WORDS(key)                                                 \
 	*(const __u64 *)(key)->in_addr, *(const __u64 *)&(key)->in_addr[2], \
-		*(const __u64 *)(key)->rem_addr,                           \
+		*(const __u64 *)(key)->rem_addr,                            \
 		*(const __u64 *)&(key)->rem_addr[2], MASQ_KEY_WORD(key)
 #endif
 #define MASQ_KEY_WORD(key) (*(const __u64 *)&(key)->in_port)

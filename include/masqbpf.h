@@ -150,12 +150,12 @@ enum masq_state {
 };
 
 /* What one direction of a flow has shown so far; each byte has one writer. */
-#define MASQ_SEEN_ONE 0x01 /* a packet */
-#define MASQ_SEEN_TWO 0x02 /* a second packet */
-#define MASQ_SEEN_SYN 0x04
-#define MASQ_SEEN_ACK 0x08
-#define MASQ_SEEN_FIN 0x10
-#define MASQ_SEEN_RST 0x20
+#define MASQ_SEEN_ONE  0x01 /* a packet */
+#define MASQ_SEEN_TWO  0x02 /* a second packet */
+#define MASQ_SEEN_SYN  0x04
+#define MASQ_SEEN_ACK  0x08
+#define MASQ_SEEN_FIN  0x10
+#define MASQ_SEEN_RST  0x20
 #define MASQ_SEEN_LATE 0x40 /* one two seconds or more after the flow began */
 
 /*
@@ -226,42 +226,42 @@ struct masq_tally {
  * the record's stripe alone; last_seen, pod_ack and the tallies are written
  * without one, by whoever has a packet.
  */
-#define MASQ_W_ROLE 0x03 /* bits of `what` */
-#define MASQ_W_LIVE 0x04 /* readers see it */
-#define MASQ_W_MADE 0x08 /* being made or ended: nobody's but its maker's */
-#define MASQ_W_KIND 4 /* shift: enum masq_kind */
-#define MASQ_HOPS   15 /* slots of the neighbourhood */
+#define MASQ_W_ROLE	   0x03 /* bits of `what` */
+#define MASQ_W_LIVE	   0x04 /* readers see it */
+#define MASQ_W_MADE	   0x08 /* being made or ended: nobody's but its maker's */
+#define MASQ_W_KIND	   4 /* shift: enum masq_kind */
+#define MASQ_HOPS	   15 /* slots of the neighbourhood */
 #define MASQ_HOP_ELSEWHERE (1 << MASQ_HOPS)
 
-#define MASQ_FLOW_BODY(words)                                                   \
-	__be16 in_port;                                                         \
-	__be16 rem_port;                                                        \
-	__u8 proto;                                                             \
-	__u8 what; /* MASQ_W_*, role, kind */                                   \
-	__u16 seq;                                                              \
-	__u32 last_seen; /* tick */                                             \
-	__u32 expires; /* tick */                                               \
-	__u8 out_seen; /* MASQ_SEEN_* of the pod's packets */                   \
-	__u8 in_seen; /* MASQ_SEEN_* of the far side's */                       \
-	__u16 hops; /* of the slot, see above */                                \
-	__u32 prefix; /* slot in masq_prefixes */                               \
-	union {                                                                 \
-		struct { /* FWD, REV, EIM */                                    \
-			/* FWD: node address; REV: the pod's */                 \
-			__be32 xlat_addr[words];                                \
-			__be16 xlat_port; /* or id */                           \
-			__u16 fast; /* MASQ_FAST_*; 0: the stack has it */      \
-			union {                                                 \
-				__u32 device; /* FWD: ifindex it leaves by */   \
-				__u32 pod_mtu; /* REV: fast path, to the pod */ \
-			};                                                      \
-		};                                                              \
-		struct masq_tally back; /* KEEP, INBOUND: ingress */            \
-	};                                                                      \
+#define MASQ_FLOW_BODY(words)                                                    \
+	__be16 in_port;                                                          \
+	__be16 rem_port;                                                         \
+	__u8 proto;                                                              \
+	__u8 what; /* MASQ_W_*, role, kind */                                    \
+	__u16 seq;                                                               \
+	__u32 last_seen; /* tick */                                              \
+	__u32 expires; /* tick */                                                \
+	__u8 out_seen; /* MASQ_SEEN_* of the pod's packets */                    \
+	__u8 in_seen; /* MASQ_SEEN_* of the far side's */                        \
+	__u16 hops; /* of the slot, see above */                                 \
+	__u32 prefix; /* slot in masq_prefixes */                                \
+	union {                                                                  \
+		struct { /* FWD, REV, EIM */                                     \
+			/* FWD: node address; REV: the pod's */                  \
+			__be32 xlat_addr[words];                                 \
+			__be16 xlat_port; /* or id */                            \
+			__u16 fast; /* MASQ_FAST_*; 0: the stack has it */       \
+			union {                                                  \
+				__u32 device; /* FWD: ifindex it leaves by */    \
+				__u32 pod_mtu; /* REV: fast path, to the pod */  \
+			};                                                       \
+		};                                                               \
+		struct masq_tally back; /* KEEP, INBOUND: ingress */             \
+	};                                                                       \
 	/* the pod's last TCP acknowledgment, host order: what a RST or a FIN  \
-	 * from outside is measured by */                                       \
-	__u32 pod_ack;                                                          \
-	struct masq_tally tally; /* REV: ingress; all others: egress */         \
+	 * from outside is measured by */ \
+	__u32 pod_ack;                                                           \
+	struct masq_tally tally; /* REV: ingress; all others: egress */          \
 	__u32 pod_device /* ifindex that the pod's packets come in by */
 
 struct masq_flow4 {
@@ -379,15 +379,15 @@ static inline __attribute__((always_inline)) __u8
 masq_flow_state(__u8 proto, __u8 out, __u8 in)
 {
 	if (proto != 6 /* TCP */)
-		return out && in && (out | in) & MASQ_SEEN_LATE ?
-			       MASQ_ST_ESTABLISHED :
-			       MASQ_ST_NEW;
+		return out && in && (out | in) & MASQ_SEEN_LATE
+			       ? MASQ_ST_ESTABLISHED
+			       : MASQ_ST_NEW;
 	if ((out | in) & MASQ_SEEN_RST || out & in & MASQ_SEEN_FIN)
 		return MASQ_ST_CLOSED;
 	if (!(out & in & MASQ_SEEN_ACK))
 		return MASQ_ST_NEW;
-	return (out | in) & MASQ_SEEN_FIN ? MASQ_ST_CLOSING :
-					    MASQ_ST_ESTABLISHED;
+	return (out | in) & MASQ_SEEN_FIN ? MASQ_ST_CLOSING
+					  : MASQ_ST_ESTABLISHED;
 }
 
 /* Timeouts of a policy, in ticks. */
@@ -534,11 +534,11 @@ struct masq_addr {
  * for a FWD record the slot in masq_next_hops. It says nothing of a flow whose
  * last packet is MASQ_FAST_MAX ticks old, so the 8 bits are enough.
  */
-#define MASQ_FAST_MAX	    64 /* ticks that a consent may last */
-#define MASQ_FAST_SLOT(f)   ((f)&0xff) /* never 0 */
-#define MASQ_FAST_UNTIL(f)  ((f) >> 8)
+#define MASQ_FAST_MAX	       64 /* ticks that a consent may last */
+#define MASQ_FAST_SLOT(f)      ((f)&0xff) /* never 0 */
+#define MASQ_FAST_UNTIL(f)     ((f) >> 8)
 #define MASQ_FAST(slot, until) ((__u16)((until) << 8 | (slot)))
-#define MASQ_MAX_NEXT_HOPS  256
+#define MASQ_MAX_NEXT_HOPS     256
 
 struct masq_next_hop {
 	__u32 used; /* tick; a slot is given away two seconds after */

@@ -14,7 +14,9 @@ static const char *const names[] = {
 #define N(name) #name,
 	MASQ_MAPS(N) MASQ_PROGS(N)
 #undef N
-		"masq_events", "masq_ring4", "masq_ring6",
+		"masq_events",
+	"masq_ring4",
+	"masq_ring6",
 };
 
 /* With the number of an interface behind. */

@@ -397,7 +397,9 @@ void prog_run_raw(struct prog_lab *lab, const char *name, bool forwarded,
 	/* one a direction */
 	uint32_t seal = strstr(name, "ingress") ? ~PROG_SEAL : PROG_SEAL;
 	struct __sk_buff out = {}, ctx = {
-		.cb = { lab->seal_next ? seal : lab->seal_other ? ~seal : 0 },
+		.cb = { lab->seal_next	  ? seal
+			: lab->seal_other ? ~seal
+					  : 0 },
 		.ifindex = lab->up,
 		.ingress_ifindex = forwarded ? lab->pod : 0,
 		.gso_size = gso_size,

@@ -141,8 +141,7 @@ static void E3_new_generation_without_a_flip_keeps_the_record(void **state)
 	uint32_t created;
 
 	SEND(EGRESS, NEXT, PKT(UDP, OUT(POD4, 5000, FAR4, 53)), NULL);
-	assert_true(
-		prog_flow4(lab, POD4, 5000, FAR4, 53, IPPROTO_UDP, &flow));
+	assert_true(prog_flow4(lab, POD4, 5000, FAR4, 53, IPPROTO_UDP, &flow));
 	created = lab->aside.created;
 	prog_policy_edit(lab, NULL);
 	SEND(EGRESS, NEXT, PKT(UDP, OUT(POD4, 5000, FAR4, 53)),
@@ -401,10 +400,10 @@ static void E4_a_forgotten_pod_owes_nothing(void **state)
 			 0);
 	prog_age(lab, 200);
 	/* the hand ends them */
-	assert_int_equal(
-		prog_ctl(lab, &(struct masq_ctl){ .op = MASQ_CTL_RECLAIM,
-						  .count = lab->pages }),
-		0);
+	assert_int_equal(prog_ctl(lab,
+				  &(struct masq_ctl){ .op = MASQ_CTL_RECLAIM,
+						      .count = lab->pages }),
+			 0);
 	assert_int_equal(prog_stat(lab, MASQ_S_EXPIRED), 3);
 	for (int i = 0; i < 3; i++)
 		udp_established(lab, POD4, 7000 + i);
