@@ -1286,15 +1286,29 @@ static void a_v6_refusal_is_exact(void **state)
 	struct prog_lab *lab = *state;
 	static const struct packet refused = { UDP, OUT("fd00:44::16", 30100,
 							FAR6, 53) };
+	uint8_t want[PACKET_MAX], *icmp = want + 54;
+	uint32_t sum;
+	size_t length;
 
 	prog_policy_edit(lab, one_port);
 	SEND(EGRESS, NEXT, PKT(UDP, OUT(POD6, 30100, FAR6, 53)),
 	     PKT(UDP, OUT(NODE6, 20000, FAR6, 53)));
 	SEND(INGRESS, NEXT, PKT(UDP, OUT(FAR6, 53, NODE6, 20000)), NULL);
-	SEND(EGRESS, REDIRECT, &refused,
-	     PKT(.proto = IPPROTO_ICMPV6, .flags = 1, .code = 1, .src = NODE6,
-		 .dst = "fd00:44::16", .quoted = &refused,
-		 .quoted_length = 48));
+	SEND(EGRESS, REDIRECT, &refused, NULL);
+	length = packet_build(PKT(.proto = IPPROTO_ICMPV6, .flags = 1,
+				  .code = 1, .src = NODE6, .dst = "fd00:44::16",
+				  .quoted = &refused, .quoted_length = 48),
+			      want);
+	/* what a device may need in the unused bytes (bpf/refuse.h), and the
+	 * checksum that comes of it (RFC 1624) */
+	memcpy(icmp + 6, lab->frame + 54 + 6, 2);
+	sum = (uint16_t) ~(icmp[2] << 8 | icmp[3]);
+	sum += icmp[6] << 8 | icmp[7];
+	sum = (sum & 0xffff) + (sum >> 16);
+	icmp[2] = ~sum >> 8 & 0xff;
+	icmp[3] = ~sum & 0xff;
+	assert_int_equal(lab->length, length);
+	assert_memory_equal(lab->frame, want, length);
 }
 
 /* --- events ---------------------------------------------------------------------- */
