@@ -242,7 +242,10 @@ MASQ_GLOBAL __u32 FN(make_way)(__u32 slot)
 /* One label; true: its page is worth opening. */
 MASQ_INLINE bool FN(pass_label)(struct masq_scratch *s)
 {
-	const __u32 pages = MASQ_SHAPE.stripes * (MASQ_SHAPE.ways + 1);
+	/* who has to go is not looked for in overflow pages, which are empty as
+	 * good as always: a look would spend all its labels on them */
+	const __u32 ways = MASQ_SHAPE.ways + !s->pressure;
+	const __u32 pages = MASQ_SHAPE.stripes * ways;
 	__u32 page = s->at_page < pages ? s->at_page : 0;
 	PAGE *p = FN(page)(page);
 
