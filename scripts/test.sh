@@ -128,7 +128,7 @@ built() {
 
 # start INDEX: that file of tests in the background; they all speak TAP
 start() {
-	local name=${tests[$1]} command target='' limit=300
+	local name=${tests[$1]} command target='' limit=900
 	case $name in
 	net/*)
 		command=(bash "tests/$name.sh")
