@@ -293,6 +293,19 @@ MASQ_INLINE __u32 masq_budget_max(const struct masq_policy *pol, __u32 budget)
 	return budget == MASQ_B_EIM ? pol->max_flows / 4 : pol->max_flows;
 }
 
+/* One more look of this tick found nothing. */
+MASQ_INLINE void masq_in_vain(struct masq_looks *looks, __u32 now)
+{
+	looks->count = looks->tick == now ? looks->count + 1 : 1;
+	looks->tick = now;
+}
+
+/* Has this tick seen enough of them? */
+MASQ_INLINE bool masq_no_more_looks(const struct masq_looks *looks, __u32 now)
+{
+	return looks->tick == now && looks->count >= MASQ_LOOKS_BARREN;
+}
+
 /* What counts for a pod's quota. */
 MASQ_INLINE __s32 masq_open_flows(const struct masq_pod_usage *p)
 {

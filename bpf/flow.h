@@ -378,27 +378,21 @@ MASQ_GLOBAL int FN(flow_copy)(__u32 owner, __u32 owner_seq)
 	struct masq_lock *lock;
 	__u32 slot, seq;
 	FLOW *f;
-	PAGE *p;
 
 	if (!a || !own)
 		return 0;
 	slot = a->peer;
 	seq = a->peer_seq;
-	p = FN(page)(slot >> MASQ_PAGE_SHIFT);
+	f = FN(slot)(slot);
 	lock = FN(page_lock)(slot >> MASQ_PAGE_SHIFT);
-	if (!p || !lock)
+	if (!f || !lock)
 		return 0;
-	f = &p->slot[slot & (MASQ_PAGE_SLOTS - 1)];
 	bpf_spin_lock(&lock->lock);
 	if (own->seq == (__u16)owner_seq && f->seq == (__u16)seq &&
 	    f->what & MASQ_W_LIVE) {
 		f->out_seen = own->out_seen;
 		f->in_seen = own->in_seen;
 		f->expires = own->expires;
-		if ((__s32)(p->label.soonest - f->expires) > 0) {
-			p->label.soonest = f->expires;
-			p->label.changes++;
-		}
 	}
 	bpf_spin_unlock(&lock->lock);
 	return 0;

@@ -103,6 +103,14 @@ MASQ_GLOBAL int FN(write_label)(__u32 page, __u32 changes, __u32 soonest,
 	return 0;
 }
 
+/* The record in a slot of the page that is open; NULL: the slot is free. */
+MASQ_INLINE FLOW *FN(opened)(const struct masq_scratch *s, __u32 record)
+{
+	return s->used >> (record & (MASQ_PAGE_SLOTS - 1)) & 1
+		       ? FN(slot)(record)
+		       : NULL;
+}
+
 /* One record of a page that is being read; see open_page. */
 MASQ_GLOBAL int FN(open_slot)(__u32 record, __u32 slot)
 {
@@ -112,9 +120,9 @@ MASQ_GLOBAL int FN(open_slot)(__u32 record, __u32 slot)
 	__u8 what;
 	FLOW *f;
 
-	if (!s || !(s->used >> (record & (MASQ_PAGE_SLOTS - 1)) & 1))
+	if (!s)
 		return 0;
-	f = FN(slot)(record);
+	f = FN(opened)(s, record);
 	if (!f)
 		return 0;
 	seq = f->seq;
@@ -194,9 +202,9 @@ MASQ_GLOBAL int FN(way_slot)(__u32 record, __u32 slot)
 	__u8 what;
 	FLOW *f;
 
-	if (!s || !(s->used >> (record & (MASQ_PAGE_SLOTS - 1)) & 1))
+	if (!s)
 		return 0;
-	f = FN(slot)(record);
+	f = FN(opened)(s, record);
 	if (!f)
 		return 0;
 	seq = f->seq;
@@ -317,10 +325,11 @@ MASQ_INLINE __u32 FN(look)(struct masq_scratch *s, struct masq_usage *u,
 	s->freed = 0;
 	s->pressure = 0;
 	s->best_rank = MASQ_RANK_NEVER;
-	if (u->dry != s->now || u->dry_looks < MASQ_LOOKS_BARREN) {
-		s->records = 0;
+	if (!masq_no_more_looks(&u->dry[FAM == 6], s->now)) {
+		int i;
+
 		FN(hand_start)(s, u, MASQ_LOOK_LABELS);
-		for (int i = 0; i < MASQ_LOOK_DUE && !s->freed; i++) {
+		for (i = 0; i < MASQ_LOOK_DUE && !s->freed; i++) {
 			if (!FN(next_page)(slot))
 				break;
 			MASQ_DO(FN(open_page)(s->page, slot));
@@ -328,10 +337,8 @@ MASQ_INLINE __u32 FN(look)(struct masq_scratch *s, struct masq_usage *u,
 		u->hand[FAM == 6] = s->at_page;
 		if (s->freed)
 			return s->freed;
-		if (!s->records) {
-			u->dry_looks = u->dry == s->now ? u->dry_looks + 1 : 1;
-			u->dry = s->now;
-		}
+		if (!i)
+			masq_in_vain(&u->dry[FAM == 6], s->now);
 	}
 	s->pressure = 1;
 	s->best_rank = MASQ_RANK_NEVER;
@@ -401,16 +408,13 @@ MASQ_GLOBAL int FN(make_room)(__u32 slot)
 		u->hand[FAM == 6] = s->at_page;
 	}
 	if (unlikely(!FN(has_room)(u, pol, budget))) {
-		if (u->barren[budget] == s->now &&
-		    u->looks[budget] >= MASQ_LOOKS_BARREN)
+		struct masq_looks *barren = &u->barren[FAM == 6][budget];
+
+		if (masq_no_more_looks(barren, s->now))
 			return MASQ_R_TABLE_FULL;
 		if (!FN(look)(s, u, slot, budget, 0) &&
-		    s->best_rank >= MASQ_RANK_NEVER) {
-			u->looks[budget] = u->barren[budget] == s->now
-						   ? u->looks[budget] + 1
-						   : 1;
-			u->barren[budget] = s->now;
-		}
+		    s->best_rank >= MASQ_RANK_NEVER)
+			masq_in_vain(barren, s->now);
 		if (!FN(has_room)(u, pol, budget))
 			return MASQ_R_TABLE_FULL;
 	}
@@ -419,13 +423,10 @@ MASQ_GLOBAL int FN(make_room)(__u32 slot)
 	p = FN(pod_find)(owner->in_addr, &s->pod);
 	if (likely(!p || masq_open_flows(p) < (__s32)pol->max_flows_per_pod))
 		return MASQ_R_NONE;
-	if (p->barren == s->now && p->looks >= MASQ_LOOKS_BARREN)
+	if (masq_no_more_looks(&p->barren, s->now))
 		return MASQ_R_POD_QUOTA;
-	if (!FN(look)(s, u, slot, budget, 1) &&
-	    s->best_rank >= MASQ_RANK_NEVER) {
-		p->looks = p->barren == s->now ? p->looks + 1 : 1;
-		p->barren = s->now;
-	}
+	if (!FN(look)(s, u, slot, budget, 1) && s->best_rank >= MASQ_RANK_NEVER)
+		masq_in_vain(&p->barren, s->now);
 	return masq_open_flows(p) < (__s32)pol->max_flows_per_pod
 		       ? MASQ_R_NONE
 		       : MASQ_R_POD_QUOTA;

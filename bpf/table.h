@@ -210,9 +210,10 @@ MASQ_INLINE struct masq_lock *FN(page_lock)(__u32 page)
 	return bpf_map_lookup_elem(&masq_locks, &lock);
 }
 
-/* Place in the page of the published record of this key, among those whose bit
- * is set in `hops`; MASQ_NO_SLOT: none. */
-MASQ_INLINE __u32 FN(around)(PAGE *p, __u32 home, __u32 hops, const KEY *key)
+/* Place in the page of this key's record, among those whose bit is set in
+ * `hops`; MASQ_NO_SLOT: none. `taken`, under the lock: published or not. */
+MASQ_INLINE __u32 FN(around)(PAGE *p, __u32 home, __u32 hops, const KEY *key,
+			     const bool taken)
 {
 	hops &= MASQ_HOP_ELSEWHERE - 1;
 	for (int i = 0; i < MASQ_HOPS; i++) {
@@ -222,7 +223,8 @@ MASQ_INLINE __u32 FN(around)(PAGE *p, __u32 home, __u32 hops, const KEY *key)
 			break;
 		at = (home + masq_lowest(hops)) & (MASQ_PAGE_SLOTS - 1);
 		hops &= hops - 1;
-		if (FN(is)(&p->slot[at], key))
+		if (taken ? FN(has)(&p->slot[at], key)
+			  : FN(is)(&p->slot[at], key))
 			return at;
 	}
 	return MASQ_NO_SLOT;
@@ -275,7 +277,7 @@ MASQ_GLOBAL __u32 FN(find_far)(MASQ_KEY_ARGS)
 		hops = *(volatile __u16 *)&p
 				->slot[at.home & (MASQ_PAGE_SLOTS - 1)]
 				.hops;
-		found = FN(around)(p, at.home, hops, &key);
+		found = FN(around)(p, at.home, hops, &key, false);
 		if (found != MASQ_NO_SLOT)
 			return page << MASQ_PAGE_SHIFT | found;
 		if (likely(!(hops & MASQ_HOP_ELSEWHERE)))
@@ -334,20 +336,8 @@ MASQ_INLINE void FN(fill)(FLOW *f, const KEY *key, const FLOW *body)
 /* Under the lock: place in the page of this key, published or not. */
 MASQ_INLINE __u32 FN(taken_around)(PAGE *p, __u32 home, const KEY *key)
 {
-	__u32 hops = p->slot[home & (MASQ_PAGE_SLOTS - 1)].hops &
-		     (MASQ_HOP_ELSEWHERE - 1);
-
-	for (int i = 0; i < MASQ_HOPS; i++) {
-		__u32 at;
-
-		if (!hops)
-			break;
-		at = (home + masq_lowest(hops)) & (MASQ_PAGE_SLOTS - 1);
-		hops &= hops - 1;
-		if (FN(has)(&p->slot[at], key))
-			return at;
-	}
-	return MASQ_NO_SLOT;
+	return FN(around)(p, home, p->slot[home & (MASQ_PAGE_SLOTS - 1)].hops,
+			  key, true);
 }
 
 /* Under the lock: how far from home the next free slot is; MASQ_HOPS: none. */
@@ -363,18 +353,34 @@ MASQ_INLINE __u32 FN(nearest)(const PAGE *p, __u32 home)
 	return free ? masq_lowest(free) : MASQ_HOPS;
 }
 
+/* What a new record adds to its page's label: nothing for a REV record, which
+ * its owner ends. */
+struct FN(news) {
+	__u64 pods;
+	__u32 soonest;
+};
+
+MASQ_INLINE void FN(news)(const KEY *key, const FLOW *body,
+			  struct FN(news) * news)
+{
+	bool owner = body->what >> MASQ_W_KIND != MASQ_K_REV;
+
+	news->pods = owner ? FN(pod_bit)(key->in_addr) : 0;
+	news->soonest = body->expires + (owner ? 0 : MASQ_FAR_AHEAD);
+}
+
 /* Under the lock: takes the slot at this distance from home. */
 MASQ_INLINE __u32 FN(take)(PAGE *p, __u32 home, __u32 distance, const KEY *key,
-			   const FLOW *body, __u64 pod_bit)
+			   const FLOW *body, const struct FN(news) * news)
 {
 	__u32 at = (home + distance) & (MASQ_PAGE_SLOTS - 1);
 
 	FN(fill)(&p->slot[at], key, body);
 	p->slot[home & (MASQ_PAGE_SLOTS - 1)].hops |= 1 << (distance & 15);
 	p->label.used |= 1ULL << at;
-	p->label.pods |= pod_bit;
-	if ((__s32)(p->label.soonest - body->expires) > 0)
-		p->label.soonest = body->expires;
+	p->label.pods |= news->pods;
+	if ((__s32)(p->label.soonest - news->soonest) > 0)
+		p->label.soonest = news->soonest;
 	p->label.changes++;
 	return at;
 }
@@ -391,13 +397,14 @@ MASQ_INLINE int FN(there)(const FLOW *f)
  */
 MASQ_NOINLINE int FN(make_near)(const KEY *key, const FLOW *body, __u32 *slot)
 {
-	__u64 pod_bit = FN(pod_bit)(key->in_addr);
 	__u32 found, distance;
 	struct masq_lock *lock;
 	struct FN(place) at;
+	struct FN(news) news;
 	int ret = MASQ_MADE;
 	PAGE *p;
 
+	FN(news)(key, body, &news);
 	FN(place)(key, &at);
 	p = FN(page)(at.first);
 	lock = bpf_map_lookup_elem(&masq_locks, &at.lock);
@@ -415,7 +422,7 @@ MASQ_NOINLINE int FN(make_near)(const KEY *key, const FLOW *body, __u32 *slot)
 			ret = MASQ_FAR;
 		else
 			found = FN(take)(p, at.home, distance, key, body,
-					 pod_bit);
+					 &news);
 	}
 	bpf_spin_unlock(&lock->lock);
 	*slot = at.first << MASQ_PAGE_SHIFT | found;
@@ -425,13 +432,14 @@ MASQ_NOINLINE int FN(make_near)(const KEY *key, const FLOW *body, __u32 *slot)
 /* All three pages. */
 MASQ_NOINLINE int FN(make_far)(const KEY *key, const FLOW *body, __u32 *slot)
 {
-	__u64 pod_bit = FN(pod_bit)(key->in_addr);
 	__u32 found, distance, page = 0;
 	struct masq_lock *lock;
 	PAGE *p1, *p2, *p3;
 	struct FN(place) at;
+	struct FN(news) news;
 	int ret = MASQ_MADE;
 
+	FN(news)(key, body, &news);
 	FN(place)(key, &at);
 	p1 = FN(page)(at.first);
 	p2 = FN(page)(at.second);
@@ -457,13 +465,13 @@ MASQ_NOINLINE int FN(make_far)(const KEY *key, const FLOW *body, __u32 *slot)
 	}
 	distance = FN(nearest)(p1, at.home);
 	if (distance < MASQ_HOPS) {
-		found = FN(take)(p1, at.home, distance, key, body, pod_bit);
+		found = FN(take)(p1, at.home, distance, key, body, &news);
 		page = at.first;
 		goto out;
 	}
 	distance = FN(nearest)(p2, at.home);
 	if (distance < MASQ_HOPS) {
-		found = FN(take)(p2, at.home, distance, key, body, pod_bit);
+		found = FN(take)(p2, at.home, distance, key, body, &news);
 		page = at.second;
 	} else {
 		distance = FN(nearest)(p3, at.home);
@@ -471,7 +479,7 @@ MASQ_NOINLINE int FN(make_far)(const KEY *key, const FLOW *body, __u32 *slot)
 			ret = MASQ_NO_PLACE;
 			goto out;
 		}
-		found = FN(take)(p3, at.home, distance, key, body, pod_bit);
+		found = FN(take)(p3, at.home, distance, key, body, &news);
 		page = at.overflow;
 		p2->label.elsewhere++;
 		p2->label.flagged = 1;

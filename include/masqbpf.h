@@ -546,11 +546,16 @@ struct masq_next_hop {
 	__u8 mac[6]; /* that the stack sends it to */
 };
 
+/* Looks for room that were in vain: so many in that tick. */
+struct masq_looks {
+	__u32 tick;
+	__u32 count;
+};
+
 struct masq_pod_usage {
 	__s32 flows; /* its masquerade flows, closed and expired ones too */
 	__s32 closed; /* of these: closed */
-	__u32 barren; /* tick of looks for room that found none */
-	__u32 looks; /* that many of them in that tick */
+	struct masq_looks barren; /* found none of its own that may go */
 };
 
 /* Fragments: what the first one leaves for the others (masq_frags). */
@@ -605,10 +610,8 @@ struct masq_usage {
 	__s64 host; /* flows of role HOST: none, and nobody looks for one */
 	__u32 hand[2]; /* page that the clock hand looks at next */
 	__u32 reader[2]; /* page that a look under pressure reads next */
-	__u32 barren[MASQ_B_MAX]; /* tick of looks for room that found none */
-	__u32 looks[MASQ_B_MAX]; /* that many of them in that tick */
-	__u32 dry; /* the same of looks that met no page with what may have expired */
-	__u32 dry_looks;
+	struct masq_looks barren[2][MASQ_B_MAX]; /* found no room */
+	struct masq_looks dry[2]; /* met no page with what may have expired */
 };
 
 /*

@@ -591,15 +591,18 @@ static void age_looks(struct prog_lab *lab, uint32_t ticks)
 	bool more;
 
 	bpf_map_lookup_elem(prog_map(lab, "masq_usage"), &zero, &usage);
-	for (int b = 0; b < MASQ_B_MAX; b++)
-		usage.barren[b] -= ticks;
+	for (int fam = 0; fam < 2; fam++) {
+		usage.dry[fam].tick -= ticks;
+		for (int b = 0; b < MASQ_B_MAX; b++)
+			usage.barren[fam][b].tick -= ticks;
+	}
 	put(lab, "masq_usage", 0, &usage);
 	for (more = !bpf_map_get_next_key(fd, NULL, next); more;) {
 		memcpy(key, next, sizeof(key));
 		more = !bpf_map_get_next_key(fd, key, next);
 		if (bpf_map_lookup_elem(fd, key, &pod))
 			continue;
-		pod.barren -= ticks;
+		pod.barren.tick -= ticks;
 		bpf_map_update_elem(fd, key, &pod, BPF_EXIST);
 	}
 }

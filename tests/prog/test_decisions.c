@@ -1756,18 +1756,22 @@ static void the_younger_stay(void **state)
 {
 	struct prog_lab *lab = *state;
 
-	prog_policy_edit(lab, no_quota);
-	for (int i = 0; i < SOME; i++) {
-		make(lab, 'u', POD4, 40000 + i);
-		if (i == SOME / 2 - 1)
-			prog_age(lab, 30);
+	/* where they lie is drawn anew each time, and so is who is met first */
+	for (int port = 40000; port < 48000; port += 1000) {
+		prog_lab_reset(state);
+		prog_policy_edit(lab, no_quota);
+		for (int i = 0; i < SOME; i++) {
+			make(lab, 'u', POD4, port + i);
+			if (i == SOME / 2 - 1)
+				prog_age(lab, 30);
+		}
+		prog_age(lab, 3);
+		make(lab, 'u', POD4B, 50000);
+		assert_false(REASON(TABLE_FULL));
+		for (int i = SOME / 2; i < SOME; i++)
+			assert_true(there(lab, POD4, port + i));
+		EXPECT_TOTALS();
 	}
-	prog_age(lab, 3);
-	make(lab, 'u', POD4B, 50000);
-	assert_false(REASON(TABLE_FULL));
-	for (int i = SOME / 2; i < SOME; i++)
-		assert_true(there(lab, POD4, 40000 + i));
-	EXPECT_TOTALS();
 }
 
 /* A kept flow loses nothing with its record, as long as it would be kept

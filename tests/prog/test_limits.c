@@ -808,6 +808,34 @@ static void a_refusal_bears_a_checksum_left_to_a_device(void **state)
 	}
 }
 
+/*
+ * Looks for room that find nothing are not made for ever, but that one family's
+ * were in vain says nothing of the other's table.
+ */
+static void looks_in_vain_are_a_familys_own(void **state)
+{
+	const struct family *mine = fam;
+	struct prog_lab *lab = *state;
+	struct flow f;
+
+	prog_policy_edit(lab, no_quota);
+	fill(lab, MASQ_K_FWD, IPPROTO_TCP, fam->pod, FLOWS - 1, ESTABLISHED);
+	f = nth(MASQ_K_FWD, IPPROTO_TCP, fam->pod, FLOWS - 1);
+	assert_true(flow(lab, &f, UNANSWERED));
+	fam = &families[mine == families];
+	fill(lab, MASQ_K_FWD, IPPROTO_TCP, fam->pod, FLOWS, ESTABLISHED);
+	for (unsigned int i = 0; i < 4 * FLOWS; i++) {
+		f = nth(MASQ_K_FWD, IPPROTO_TCP, fam->other, i);
+		assert_false(begin(lab, &f));
+	}
+	fam = mine;
+	f = nth(MASQ_K_FWD, IPPROTO_TCP, fam->other, 0);
+	assert_true(flow(lab, &f, UNANSWERED));
+	assert_int_equal(alive(lab, MASQ_K_FWD, IPPROTO_TCP, fam->pod, FLOWS),
+			 FLOWS - 1);
+	EXPECT_TOTALS();
+}
+
 static int up(void **state)
 {
 	/* the table has the size that the budgets ask for */
@@ -829,6 +857,7 @@ int main(int argc, char **argv)
 		BOTH(quota_counts_a_flow_that_is_open_again),
 		BOTH(budgets_make_room_among_their_own),
 		BOTH(room_is_made_in_the_order_of_the_contract),
+		BOTH(looks_in_vain_are_a_familys_own),
 		BOTH(a_kept_flow_of_an_older_policy_stays),
 		BOTH(a_pod_takes_no_destination_from_others),
 		BOTH(an_answer_of_a_known_service_ends_its_flow_soon),

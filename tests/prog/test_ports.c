@@ -68,10 +68,11 @@ static bool sent(struct prog_lab *lab, struct flow flow)
 	return lab->verdict == NEXT;
 }
 
-static void end(struct prog_lab *lab, struct flow flow)
+/* What masq_ctl is asked about this flow; the answer. */
+static struct masq_ctl ask(struct prog_lab *lab, uint32_t op, struct flow flow)
 {
 	struct masq_ctl ctl = {
-		.op = MASQ_CTL_DELETE,
+		.op = op,
 		.family = 4,
 		.proto = IPPROTO_UDP,
 		.in_port = htons(flow.port),
@@ -81,22 +82,17 @@ static void end(struct prog_lab *lab, struct flow flow)
 
 	inet_pton(AF_INET, FAR4, ctl.rem_addr);
 	assert_int_equal(prog_ctl(lab, &ctl), 0);
+	return ctl;
+}
+
+static void end(struct prog_lab *lab, struct flow flow)
+{
+	ask(lab, MASQ_CTL_DELETE, flow);
 }
 
 static bool known(struct prog_lab *lab, struct flow flow)
 {
-	struct masq_ctl ctl = {
-		.op = MASQ_CTL_FIND,
-		.family = 4,
-		.proto = IPPROTO_UDP,
-		.in_port = htons(flow.port),
-		.rem_port = htons(53),
-		.in_addr = { htonl(0x0a2c0e64 + flow.pod) },
-	};
-
-	inet_pton(AF_INET, FAR4, ctl.rem_addr);
-	assert_int_equal(prog_ctl(lab, &ctl), 0);
-	return ctl.kind;
+	return ask(lab, MASQ_CTL_FIND, flow).kind;
 }
 
 static void answer(struct prog_lab *lab);
