@@ -14,6 +14,10 @@
 
 volatile bool storm_over;
 
+/* Packets and requests of each side, so that a storm waits for both. */
+static volatile unsigned long moves[2];
+static __thread unsigned int own_side;
+
 double storm_seconds(double usual)
 {
 	const char *text = getenv("MASQ_RACE_SECONDS");
@@ -66,6 +70,7 @@ int storm_send(struct prog_lab *lab, enum storm_hook hook, const uint8_t *frame,
 				     &opts);
 	if (ret)
 		give_up("packet", -ret);
+	moves[own_side]++;
 	return (int)opts.retval;
 }
 
@@ -83,6 +88,7 @@ int storm_ctl(struct prog_lab *lab, struct masq_ctl *request)
 	ret = bpf_prog_test_run_opts(program(lab, "masq_ctl"), &opts);
 	if (ret)
 		give_up("masq_ctl", -ret);
+	moves[own_side]++;
 	memcpy(request, data + MASQ_CTL_OFFSET, sizeof(*request));
 	return request->error;
 }
@@ -104,10 +110,13 @@ struct masq_ctl storm_request(unsigned int op, const char *in, uint16_t in_port,
 	return ctl;
 }
 
+#define STORM_PATIENCE 3000 /* times 10 ms */
+
 struct side {
 	void (*run)(void *);
 	void *arg;
 	int cpu;
+	unsigned int number;
 };
 
 static void *on_its_processor(void *arg)
@@ -115,6 +124,7 @@ static void *on_its_processor(void *arg)
 	struct side *side = arg;
 	cpu_set_t set;
 
+	own_side = side->number;
 	CPU_ZERO(&set);
 	CPU_SET(side->cpu, &set);
 	pthread_setaffinity_np(pthread_self(), sizeof(set), &set);
@@ -126,7 +136,8 @@ void storm_both(double seconds, void (*one)(void *), void (*two)(void *),
 		void *arg)
 {
 	int cpus = (int)sysconf(_SC_NPROCESSORS_ONLN);
-	struct side sides[2] = { { one, arg, 0 }, { two, arg, cpus > 1 } };
+	struct side sides[2] = { { one, arg, 0, 0 },
+				 { two, arg, cpus > 1, 1 } };
 	struct timespec rest = {
 		.tv_sec = (time_t)seconds,
 		.tv_nsec = (long)((seconds - (double)(time_t)seconds) * 1e9),
@@ -134,16 +145,23 @@ void storm_both(double seconds, void (*one)(void *), void (*two)(void *),
 	pthread_t threads[2];
 
 	storm_over = false;
+	moves[0] = moves[1] = 0;
 	for (int i = 0; i < 2; i++)
 		if (pthread_create(&threads[i], NULL, on_its_processor,
 				   &sides[i]))
 			fail_msg("no thread");
 	if (seconds > 0) {
 		nanosleep(&rest, NULL);
+		/* on a busy machine one of them may not have had a turn */
+		for (int i = 0; i < STORM_PATIENCE && !(moves[0] && moves[1]);
+		     i++)
+			usleep(10000);
 		storm_over = true;
 	}
 	for (int i = 0; i < 2; i++)
 		pthread_join(threads[i], NULL);
+	if (!moves[0] || !moves[1])
+		fail_msg("one of the two sides had no turn");
 }
 
 uint32_t storm_draw(uint32_t *seed)

@@ -31,8 +31,8 @@ struct masq_ctl storm_request(unsigned int op, const char *in, uint16_t in_port,
 
 /*
  * Two sides at once, each on a processor of its own as far as there are two,
- * until `seconds` have gone by (0: until both return by themselves). A side
- * looks at storm_over between packets.
+ * until `seconds` have gone by and both have sent something (0: until both return
+ * by themselves). A side looks at storm_over between packets.
  */
 extern volatile bool storm_over;
 void storm_both(double seconds, void (*one)(void *), void (*two)(void *),
