@@ -352,7 +352,7 @@ write_doc() {
 		| missing | instead |
 		|---|---|
 		| TCX (6.6) | a clsact filter of our own handle and priority; others can remove it, so the agent looks after it |
-		| `bpf_loop` (5.17) | loops of fixed length: 32 ports are tried for a new flow in place of 512, and 16 records looked at when the table is full in place of 64 |
+		| `bpf_loop` (5.17) | loops of fixed length: 32 ports are tried for a new flow in place of 640, and 64 pages of the flow table looked at for room in place of 512 |
 		| source address from the FIB (6.7) | the uplink's address as masqbpf last read it; the agent follows changes |
 
 		## Tests
