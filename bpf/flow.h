@@ -17,17 +17,24 @@
 VIEW
 {
 	FLOW *at;
-	__u32 slot; /* MASQ_NO_SLOT: no record */
-	__u16 seq;
+	/*
+	 * First in its eight bytes: before 6.4 the verifier forgets that it was 0
+	 * when something that is spilled lies in front of it, and then follows
+	 * packets without a record as if they had one.
+	 */
 	__u8 kind; /* enum masq_kind; 0: no record */
 	__u8 out_seen;
 	__u8 in_seen;
+	__u8 pad;
+	__u16 seq;
+	__u16 fast;
+	__u32 slot; /* MASQ_NO_SLOT: no record */
 	__u32 last_seen;
 	__u32 expires;
 	__u32 prefix;
 	__be32 xlat_addr[WORDS];
 	__be16 xlat_port;
-	__u16 fast;
+	__u16 pad2;
 	__u32 device;
 	__u32 pod_device;
 };
