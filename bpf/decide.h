@@ -184,6 +184,27 @@ end:
 	return 0;
 }
 
+/* What a packet does to the flow whose record it has met. Where that ends the
+ * flow, *v is without a record afterwards. */
+MASQ_INLINE void FN(use)(const PKT *pkt, VIEW *v, __u32 now,
+			 const enum masq_dir dir)
+{
+	int r = MASQ_TOUCH;
+
+	if (likely(FN(is_routine)(pkt, v, dir))) {
+		if (v->last_seen == now)
+			return;
+	} else {
+		r = FN(advance)(pkt, v, now, dir);
+	}
+	if (r == MASQ_TOUCH) {
+		MASQ_DO(FN(flow_touch)(&pkt->key, v, now, dir));
+	} else if (!r) {
+		MASQ_DO(FN(flow_end)(v->slot, v->seq));
+		v->kind = 0;
+	}
+}
+
 /*
  * Is it a discovery message on its own link, as a bridge carries it? A routed
  * one has lost its hop limit of 255: nobody believes it (RFC 4861 section 6.1,
@@ -351,20 +372,7 @@ MASQ_INLINE int FN(egress)(struct __sk_buff *skb, PKT *pkt, const __u32 l2_len,
 			return r;
 	}
 	if (v.kind && likely(made)) {
-		if (likely(FN(is_routine)(pkt, &v, MASQ_EGRESS))) {
-			if (v.last_seen != now)
-				MASQ_DO(FN(flow_touch)(&pkt->key, &v, now,
-						       MASQ_EGRESS));
-		} else {
-			r = FN(advance)(pkt, &v, now, MASQ_EGRESS);
-			if (!r) {
-				MASQ_DO(FN(flow_end)(v.slot, v.seq));
-				v.kind = 0;
-			} else if (r == MASQ_TOUCH) {
-				MASQ_DO(FN(flow_touch)(&pkt->key, &v, now,
-						       MASQ_EGRESS));
-			}
-		}
+		FN(use)(pkt, &v, now, MASQ_EGRESS);
 		if (unlikely((v.last_seen ^ now) >> MASQ_ADDRESS_SHIFT) &&
 		    v.kind == MASQ_K_FWD && FN(address_gone)(skb, &v)) {
 			/* E1 */
@@ -442,20 +450,8 @@ MASQ_INLINE int FN(ingress)(struct __sk_buff *skb, PKT *pkt, const __u32 l2_len,
 		 * somebody who knows it; either way no answer to the flow */
 		if (unlikely(v.kind == MASQ_K_FWD))
 			return MASQ_R_NONE;
-		if (likely(FN(is_routine)(pkt, &v, MASQ_INGRESS))) {
-			if (v.last_seen != now)
-				MASQ_DO(FN(flow_touch)(&pkt->key, &v, now,
-						       MASQ_INGRESS));
-		} else if (made) {
-			r = FN(advance)(pkt, &v, now, MASQ_INGRESS);
-			if (!r) {
-				MASQ_DO(FN(flow_end)(v.slot, v.seq));
-				v.kind = 0;
-			} else if (r == MASQ_TOUCH) {
-				MASQ_DO(FN(flow_touch)(&pkt->key, &v, now,
-						       MASQ_INGRESS));
-			}
-		}
+		if (likely(made))
+			FN(use)(pkt, &v, now, MASQ_INGRESS);
 	}
 	if (unlikely(!v.kind)) {
 		new : return likely(made) ? FN(ingress_new)(skb, pkt, now)

@@ -179,6 +179,14 @@ MASQ_INLINE bool FN(has)(const FLOW *f, const KEY *key)
 	       word >> MASQ_WORD_WHAT & (MASQ_W_LIVE | MASQ_W_MADE);
 }
 
+/*
+ * After a check of *p for NULL: compilers (clang 15 and later) would add an
+ * offset first and check afterwards, which the verifier refuses.
+ */
+#ifndef MASQ_NOT_BEFORE
+#define MASQ_NOT_BEFORE(p) asm volatile("" : "+r"(p))
+#endif
+
 MASQ_INLINE PAGE *FN(page)(__u32 page)
 {
 	return bpf_map_lookup_elem(&TABLE, &page);
@@ -188,7 +196,10 @@ MASQ_INLINE FLOW *FN(slot)(__u32 slot)
 {
 	PAGE *p = FN(page)(slot >> MASQ_PAGE_SHIFT);
 
-	return p ? &p->slot[slot & (MASQ_PAGE_SLOTS - 1)] : NULL;
+	if (!p)
+		return NULL;
+	MASQ_NOT_BEFORE(p);
+	return &p->slot[slot & (MASQ_PAGE_SLOTS - 1)];
 }
 
 MASQ_INLINE struct masq_aside *FN(aside)(__u32 slot)
@@ -196,7 +207,10 @@ MASQ_INLINE struct masq_aside *FN(aside)(__u32 slot)
 	__u32 page = slot >> MASQ_PAGE_SHIFT;
 	struct masq_aside_page *p = bpf_map_lookup_elem(&ASIDE, &page);
 
-	return p ? &p->slot[slot & (MASQ_PAGE_SLOTS - 1)] : NULL;
+	if (!p)
+		return NULL;
+	MASQ_NOT_BEFORE(p);
+	return &p->slot[slot & (MASQ_PAGE_SLOTS - 1)];
 }
 
 /* The lock of the stripe that a page belongs to. */

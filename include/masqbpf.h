@@ -174,6 +174,7 @@ enum masq_role {
 	MASQ_ROLE_QUERY, /* an ICMP query that was asked from outside */
 };
 
+/* Keys are read in words of eight bytes. */
 struct masq_key4 {
 	__be32 in_addr[1];
 	__be32 rem_addr[1];
@@ -182,7 +183,7 @@ struct masq_key4 {
 	__u8 proto;
 	__u8 role; /* enum masq_role */
 	__u16 pad;
-};
+} __attribute__((aligned(8)));
 
 struct masq_key6 {
 	__be32 in_addr[4];
@@ -192,7 +193,7 @@ struct masq_key6 {
 	__u8 proto;
 	__u8 role;
 	__u16 pad;
-};
+} __attribute__((aligned(8)));
 
 /* L3 bytes and wire packets (a GSO packet counts as what it becomes). */
 struct masq_count {
@@ -527,7 +528,7 @@ struct masq_uplink {
 /* Addresses of the node (masq_local, key below; the value is a use count). */
 struct masq_addr {
 	__be32 a[4]; /* IPv4: a[0], the rest 0 */
-};
+} __attribute__((aligned(8)));
 
 /*
  * The fast path's consent in a record: until which tick (its low 8 bits), and
