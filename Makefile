@@ -59,10 +59,10 @@ BPF_CFLAGS := -target bpf -mcpu=v2 -O2 -g -std=gnu11 -Wall -Wextra -Wshadow \
 	-D__TARGET_ARCH_$(ARCH) -Iinclude -Ibpf $(PREFIX_MAP) \
 	-idirafter /usr/include/$(MULTIARCH)
 
-USER_SRC := $(wildcard user/*.c)
+USER_SRC := $(wildcard user/*/*.c)
 USER_OBJ := $(USER_SRC:user/%.c=$(O)/user/%.o)
 # everything but the commands, for the tests to link with
-USER_LIB := $(filter-out $(O)/user/main.o $(O)/user/cmd_%.o,$(USER_OBJ))
+USER_LIB := $(filter-out $(O)/user/cli/main.o $(O)/user/cli/cmd_%.o,$(USER_OBJ))
 # name:extra clang flags, one BPF object each
 BPF_OBJS := masq masq_modern
 BPF_FLAGS_masq :=
@@ -118,7 +118,7 @@ FUZZ_BIN := $(patsubst tests/fuzz/%.c,$(O)/tests/fuzz/%,$(wildcard tests/fuzz/fu
 fuzzers: $(FUZZ_BIN)
 # what the fuzzed code would do to the machine is done by stand-ins: their
 # definitions win over those of the archive and of the shared libraries
-$(O)/libmasqbpf.a: $(filter-out $(O)/user/main.o,$(USER_OBJ))
+$(O)/libmasqbpf.a: $(filter-out $(O)/user/cli/main.o,$(USER_OBJ))
 	$(call say,AR,$@)
 	$(Q)rm -f $@ && $(AR) rcs $@ $^
 $(O)/tests/fuzz/%: tests/fuzz/%.c $(O)/libmasqbpf.a | $(SKELS)
@@ -192,5 +192,5 @@ clean:
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
 
--include $(wildcard $(O)/user/*.d $(O)/*.bpf.d $(O)/tests/*/*.d)
+-include $(wildcard $(O)/user/*/*.d $(O)/*.bpf.d $(O)/tests/*/*.d)
 .DELETE_ON_ERROR:

@@ -617,7 +617,7 @@ struct masq_usage {
 
 /*
  * The last policies (masq_history), which only user space reads and writes:
- * each a text of bytes in chunks; see user/history.c.
+ * each a text of bytes in chunks; see user/policy/history.c.
  */
 #define MASQ_HISTORY_CHUNKS 16384
 struct masq_history_key {
@@ -651,7 +651,7 @@ struct masq_meta {
 	char version[32];
 	__u64 netns; /* inode of the network namespace that it is hooked in */
 
-	__u32 dirty; /* bit i: half i is being edited; see user/policy_apply.c */
+	__u32 dirty; /* bit i: half i is being edited; see user/policy/apply.c */
 	__u32 pad;
 	__u64 flipped_ns; /* CLOCK_MONOTONIC of the last flip of masq_active */
 	struct masq_source source[2]; /* by half */
@@ -757,7 +757,7 @@ _Static_assert(sizeof(struct masq_ctl) == 112, "masq_ctl");
 
 /*
  * Has an uplink taken over the flows that were there before it? (masq_seeded,
- * by ifindex; user/takeover.c.) Index 0: of the instance, done from its first
+ * by ifindex; user/takeover/takeover.c.) Index 0: of the instance, done from its first
  * egress hook on: packets may have been translated since. Only user space
  * reads and writes this.
  */

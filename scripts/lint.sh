@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Style of the C sources, the shell scripts and the man page, and whether the
-# lists of mutants still fit; a row each.
+# Style of the C sources, the shell scripts and the man page, whether the layers
+# of user/ are kept and the lists of mutants still fit; a row each.
 set -euo pipefail
 [ $# -eq 0 ] || {
-	echo "usage: ${0##*/}    (C style, shell scripts, man page, mutants' lists)"
+	echo "usage: ${0##*/}    (C style, shell scripts, man page, layers, mutants' lists)"
 	[ "$1" = -h ] || [ "$1" = --help ]
 	exit
 }
@@ -40,6 +40,43 @@ man_page() {
 	[ -z "$found" ] || fail "$found"
 }
 
+layers_kept() {
+	local said
+	said=$(scripts/layers.py) || fail "$said"
+}
+
+# One tree in which every arrow is wrong, but for the first.
+layers_that_are_not() {
+	local tree said
+	tree=$(mktemp -d)
+	trap 'rm -rf "$tree"' RETURN
+	mkdir "$tree"/{base,kernel,plane,policy,attic}
+	file() { # PATH INCLUDE...
+		printf '#include "%s"\n' "${@:2}" >"$tree/$1"
+	}
+	file policy/good.c plane/hook.h stdio.h
+	file plane/hook.h base/up.h
+	file base/up.h policy/policy.h
+	file policy/policy.h base/none.h
+	file kernel/link.c kernel/link.h
+	file kernel/link.h kernel/dump.h
+	file kernel/dump.c kernel/link.h
+	touch "$tree/kernel/dump.h"
+	file attic/old.c base/up.h
+	file plane/near.c hook.h
+	if said=$(scripts/layers.py "$tree"); then
+		fail "wrong arrows pass"
+	fi
+	for row in "base/up.h:1: -> policy/policy.h: policy is above base" \
+		"policy/policy.h:1: -> base/none.h: is not there" \
+		"attic/old.c: is in no layer" \
+		"plane/near.c:1: -> hook.h: is not there" \
+		"a circle: kernel/dump -> kernel/link -> kernel/dump"; do
+		[[ $said = *"$row"* ]] || fail "no word of '$row': $said"
+	done
+	[ "$(wc -l <<<"$said")" -eq 5 ] || fail "$said"
+}
+
 mutants_fit() {
 	local said
 	said=$(scripts/mutants.py --check 2>&1) || fail "$said"
@@ -72,6 +109,8 @@ mutants_that_do_not() {
 
 row "C style (clang-format)" c_style
 row "shell scripts (shellcheck)" shell_scripts
+row "layers of user/" layers_kept
+row "layers that are broken" layers_that_are_not
 row "lists of mutants" mutants_fit
 row "lists of mutants that do not fit" mutants_that_do_not
 if [ -e docs/masqbpf.8 ]; then

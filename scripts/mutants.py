@@ -235,11 +235,11 @@ class Results:
     def key(mutant):
         digest = hashlib.sha256(mutant.text().encode())
         files = ["Makefile"] + [Test(t).source for t in mutant.tests]
-        sides = {"bpf": ["bpf"], "user": ["user"]}
-        folders = sides.get(os.path.dirname(mutant.path), ["bpf", "user"])
+        side = mutant.path.split("/")[0]
+        folders = [side] if side in ("bpf", "user") else ["bpf", "user"]
         for folder in [*folders, "include", "tests/lib"]:
-            files += [f"{folder}/{name}" for name in os.listdir(folder)
-                      if name.endswith((".c", ".h"))]
+            files += [f"{where}/{name}" for where, _, names in os.walk(folder)
+                      for name in names if name.endswith((".c", ".h"))]
         for path in sorted(files):
             digest.update(path.encode())
             with open(path, "rb") as file:

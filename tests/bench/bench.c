@@ -44,9 +44,9 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include "masqbpf.h"
-#include "config.h"
-#include "instance.h"
-#include "policy.h"
+#include "config/config.h"
+#include "plane/instance.h"
+#include "policy/policy.h"
 #include "bench.h"
 #include "bench.skel.h"
 #include "bench_xdp.skel.h"

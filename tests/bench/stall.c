@@ -27,9 +27,9 @@
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
-#include "config.h"
-#include "instance.h"
-#include "policy.h"
+#include "config/config.h"
+#include "plane/instance.h"
+#include "policy/policy.h"
 
 #define PERIOD_NS 500000
 #define LOST_NS	  1000000000ULL

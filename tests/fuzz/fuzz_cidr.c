@@ -8,8 +8,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include "cidr.h"
-#include "config.h"
+#include "base/cidr.h"
+#include "config/config.h"
 #include "fuzz.h"
 
 /* The X of "did you mean X?" in *out; false: nothing is suggested. */

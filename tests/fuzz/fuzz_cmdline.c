@@ -6,11 +6,11 @@
  */
 int masqbpf_main(int argc, char **argv);
 #define main masqbpf_main
-#include "../../user/main.c"
+#include "cli/main.c"
 #undef main
-#include "cmd_flows.h"
+#include "cli/cmd_flows.h"
 #include "fuzz.h"
-#include "http.h"
+#include "base/http.h"
 
 #define MAX_WORDS 24
 

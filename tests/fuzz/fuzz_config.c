@@ -9,8 +9,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include "config.h"
-#include "doc.h"
+#include "config/config.h"
+#include "config/doc.h"
 #include "fuzz.h"
 
 static void one_line(const char *text)

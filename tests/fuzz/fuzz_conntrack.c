@@ -5,7 +5,7 @@
  */
 #include <fcntl.h>
 #include <sys/stat.h>
-#include "conntrack.h"
+#include "kernel/conntrack.h"
 #include "netlink.h"
 
 /* The module is there, whatever this machine has. */

@@ -7,8 +7,8 @@
 #include <errno.h>
 #include <bpf/bpf.h>
 #include "fuzz.h"
-#include "history.h"
-#include "out.h"
+#include "policy/history.h"
+#include "base/out.h"
 
 static const uint8_t *map;
 static size_t map_size;

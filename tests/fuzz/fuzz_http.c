@@ -12,8 +12,8 @@
 #include <netinet/in.h>
 #include <sys/ioctl.h>
 #include "fuzz.h"
-#include "http.h"
-#include "out.h"
+#include "base/http.h"
+#include "base/out.h"
 
 static struct http *http;
 static struct sockaddr_in where = { .sin_family = AF_INET };

@@ -3,9 +3,9 @@
  * fuzz_netdev.c - libFuzzer on what the kernel says of links, addresses and
  * routes. Whatever it says, what we make of it holds together.
  */
-#include "netdev.h"
+#include "kernel/netdev.h"
 #include "netlink.h"
-#include "out.h"
+#include "base/out.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

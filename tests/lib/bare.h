@@ -6,7 +6,7 @@
 #ifndef TEST_BARE_H
 #define TEST_BARE_H
 
-#include "instance.h"
+#include "plane/instance.h"
 
 #define BARE_MAX_FLOWS 16384
 

@@ -3,7 +3,7 @@
 #ifndef TEST_POLICIES_H
 #define TEST_POLICIES_H
 
-#include "policy.h"
+#include "policy/policy.h"
 
 /*
  * Adds "10.0.0.0/8 -172.30.0.0/16 @10.44.0.0/16 =10.1.0.0/16" (keep,

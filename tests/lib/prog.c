@@ -14,7 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include "rows.h"
-#include "cidr.h"
+#include "base/cidr.h"
 #include "prog.h"
 #include "masq.skel.h"
 #include "masq_modern.skel.h"

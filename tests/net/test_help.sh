@@ -54,7 +54,7 @@ every_key() {
 		grep -qw "${key##*.}" "$TAP_DIR/section" ||
 			fail "$PAGE: config key $key is missing"
 	done < <(grep -oE '\b(KEY|CIDRS|DURATION|TIMEOUT|GROUP)\("[^"]+"' \
-		user/config_keys.c | cut -d'"' -f2)
+		user/config/keys.c | cut -d'"' -f2)
 }
 
 every_reason() {
@@ -74,7 +74,7 @@ every_field() {
 			grep -qw -- "$field" "$TAP_DIR/section" ||
 				fail "$PAGE: $command: field $field is missing"
 		done < <(grep -hoE 'json_[a-z0-9]+\(&?j, "[a-z_]+"' \
-			"user/cmd_$command.c" | cut -d'"' -f2 | sort -u |
+			"user/cli/cmd_$command.c" | cut -d'"' -f2 | sort -u |
 			grep -vxE 'src|sport|dst|dport|packets|bytes')
 	done
 }

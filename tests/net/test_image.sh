@@ -60,9 +60,8 @@ images() {
 	cp -a "$LAB_ROOT/build/user" "$LAB_ROOT"/build/*.skel.h \
 		"$LAB_ROOT"/build/*.bpf.* "$out/"
 	while read -r file; do
-		file=${file##*/}
-		rm "$out/user/${file%.c}.o"
-	done < <(grep -l MASQ_VERSION "$LAB_ROOT"/user/*.c)
+		rm "$out/${file%.c}.o"
+	done < <(cd "$LAB_ROOT" && grep -l MASQ_VERSION user/*/*.c)
 	make -sC "$LAB_ROOT" O="$out" VERSION=$OTHER all
 	cp "$MASQBPF" "$LAB_DIR/this/"
 	BUILDER=podman O=$LAB_DIR/this "$LAB_ROOT/scripts/image.sh" \

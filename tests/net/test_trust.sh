@@ -114,7 +114,7 @@ textfile() {
 # object, in folders of different length.
 same_objects() {
 	local folder objects="build/masq.bpf.o build/masq_modern.bpf.o
-		build/user/hook.o"
+		build/user/plane/hook.o"
 	for folder in a another/one; do
 		mkdir -p $folder
 		cp -r "$LAB_ROOT"/{Makefile,bpf,include,user} $folder

@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <time.h>
 #include "rows.h"
-#include "cidr.h"
+#include "base/cidr.h"
 #include "prog.h"
 #include "refnat.h"
 

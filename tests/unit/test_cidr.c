@@ -4,7 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include "rows.h"
-#include "cidr.h"
+#include "base/cidr.h"
 
 /* text, canonical form (NULL: the same) */
 static const struct {

@@ -14,7 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 #include "rows.h"
-#include "config.h"
+#include "config/config.h"
 
 #define SECOND 1000000000ULL
 /* time limits are for a plain build: sanitizers and valgrind take longer;

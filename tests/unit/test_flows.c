@@ -15,7 +15,7 @@
 #include <sys/mman.h>
 #include <cmocka.h>
 #include "bare.h"
-#include "flows.h"
+#include "plane/flows.h"
 
 static uint8_t what(uint8_t kind, uint8_t role)
 {

@@ -14,8 +14,8 @@
 #include <string.h>
 #include <cmocka.h>
 #include "bare.h"
-#include "history.h"
-#include "out.h"
+#include "policy/history.h"
+#include "base/out.h"
 
 /* `count` kept /32s that no other `number` has, and the built-ins. */
 static struct policy *make_policy(uint32_t count, uint32_t number)

@@ -3,8 +3,8 @@
 #include <asm/byteorder.h>
 #include <stdlib.h>
 #include "rows.h"
-#include "http.h"
-#include "metrics.h"
+#include "base/http.h"
+#include "report/metrics.h"
 
 static struct metrics_prefix prefixes[] = {
 	{ .cidr = { .addr = { 4, { __constant_htonl(0x0a000000) } },

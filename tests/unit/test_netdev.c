@@ -8,7 +8,7 @@
 #include <net/if_arp.h>
 #include <linux/if_addr.h>
 #include <linux/rtnetlink.h>
-#include "netdev.h"
+#include "kernel/netdev.h"
 
 #define UPLINK 2
 

@@ -3,7 +3,7 @@
 #include "rows.h"
 #include <math.h>
 #include <stdlib.h>
-#include "out.h"
+#include "base/out.h"
 
 static const struct {
 	const char *name, *text, *json;

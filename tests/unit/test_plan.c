@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
-#include "plan.h"
+#include "policy/plan.h"
 #include "policies.h"
 
 /* Prefixes reach down to this length, so that many addresses are one. */

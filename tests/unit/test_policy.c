@@ -21,10 +21,10 @@
 #include <unistd.h>
 #include <cmocka.h>
 #include "bare.h"
-#include "config.h"
-#include "out.h"
+#include "config/config.h"
+#include "base/out.h"
 #include "policies.h"
-#include "prefix.h"
+#include "base/prefix.h"
 
 /* --- policies ---------------------------------------------------------- */
 

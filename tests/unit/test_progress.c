@@ -11,8 +11,8 @@
 #include <time.h>
 #include <unistd.h>
 #include <cmocka.h>
-#include "out.h"
-#include "progress.h"
+#include "base/out.h"
+#include "base/progress.h"
 #include "rows.h"
 
 static uint64_t clock_ms = 1000000;

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
-#include "rank.h"
+#include "base/rank.h"
 
 #define COUNT 20000
 

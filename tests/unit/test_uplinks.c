@@ -8,10 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include "rows.h"
-#include "cidr.h"
-#include "netdev.h"
-#include "policy.h"
-#include "uplinks.h"
+#include "base/cidr.h"
+#include "kernel/netdev.h"
+#include "policy/policy.h"
+#include "policy/uplinks.h"
 
 struct link {
 	const char *name, *kind, *master, *lower;

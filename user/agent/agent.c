@@ -1,0 +1,535 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * agent.c - sets up with privileges, gives them up, attaches, and then waits
+ * for what may happen: a signal, the config, the kernel's interfaces, a scrape.
+ * The dataplane does not need it: when the agent ends, traffic goes on. But
+ * nobody else attaches: so nothing that attaching can do without ends it.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <sys/file.h>
+#include "agent/agent.h"
+#include "agent/notify.h"
+#include "base/lock.h"
+#include "base/out.h"
+#include "cli/cmd.h"
+#include "plane/fastpath.h"
+#include "plane/guard.h"
+#include "policy/policy.h"
+#include "report/due.h"
+
+/* Who has waited so long for the lock looks after other things first. */
+#define LOCK_MS 2000
+/* A start waits this long for a config that is being written. */
+#define AWAIT_MS 4000
+/* What was asked for by SIGHUP may take so long before it is left to events. */
+#define FORCED_MS 4000
+/* Between attempts to listen, to start the helper. */
+#define LISTEN_MS 3000
+#define HELPER_S  2
+/* While the helper works the service manager is told to wait. */
+#define PATIENCE_MS 10000
+
+int agent_lock(struct agent *a)
+{
+	return lock_take(a->instance->lock_fd, LOCK_MS);
+}
+
+void agent_unlock(struct agent *a)
+{
+	flock(a->instance->lock_fd, LOCK_UN);
+}
+
+const char *agent_why(const struct agent *a, int err, char *buf, size_t len)
+{
+	char holder[64];
+
+	if (err == -EBUSY)
+		snprintf(buf, len, "locked by %s",
+			 lock_holder(a->instance->lock_fd, holder,
+				     sizeof(holder)));
+	else
+		snprintf(buf, len, "%s", strerror(-err));
+	return buf;
+}
+
+/* --- signals ----------------------------------------------------------- */
+
+/* They come in while it waits, and only then: see wait_for. */
+static volatile sig_atomic_t hangup, ending;
+static sigset_t waiting;
+
+static void on_signal(int sig)
+{
+	if (sig == SIGHUP)
+		hangup = 1;
+	else
+		ending = 1;
+}
+
+static void catch_signals(void)
+{
+	const struct sigaction action = { .sa_handler = on_signal };
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGHUP);
+	sigprocmask(SIG_BLOCK, &set, &waiting);
+	sigdelset(&waiting, SIGINT);
+	sigdelset(&waiting, SIGTERM);
+	sigdelset(&waiting, SIGHUP);
+	sigaction(SIGINT, &action, NULL);
+	sigaction(SIGTERM, &action, NULL);
+	sigaction(SIGHUP, &action, NULL);
+}
+
+/* Until one of these is readable, a signal comes, or the time is over. */
+static void wait_for(struct pollfd *fds, size_t count, uint64_t ms)
+{
+	const struct timespec t = { ms / 1000, ms % 1000 * 1000000 };
+
+	if (ppoll(fds, count, &t, &waiting) >= 0)
+		return;
+	for (size_t i = 0; i < count; i++)
+		fds[i].revents = 0;
+	if (errno != EINTR) /* no memory: not in a circle */
+		usleep(100000);
+}
+
+/* --- the config at the start ------------------------------------------- */
+
+/*
+ * The size of a table that is to be made stands in the file. `at_rest`: not
+ * while somebody writes it.
+ */
+static void read_sizes(const struct agent *a, bool at_rest,
+		       struct instance_options *options)
+{
+	struct config *config;
+	char err[512];
+
+	/* what is wrong with it is said when it is read for good */
+	if (!a->options.config || !at_rest ||
+	    config_load(a->options.config, NULL, &config, err, sizeof(err)))
+		return;
+	options->max_flows = config->max_flows;
+	options->ipv6 = config->ipv6;
+	options->no_flow_counts = !config->flow_counters;
+	options->max_prefixes = config->keep.count + config->masquerade.count +
+				config->pods.count + config->keep_sources.count;
+	config_free(config);
+}
+
+/* --- listening --------------------------------------------------------- */
+
+/* Whoever has the port now may not have it later. */
+static void listen_again(struct agent *a)
+{
+	char address[80];
+	int err = http_listen(a->http);
+
+	a->listen_at = err ? follow_now_ms() + LISTEN_MS : 0;
+	if (!err) {
+		agent_done(a, MASQ_DUE_LISTEN);
+		return;
+	}
+	http_address_text(&a->options.listen, address, sizeof(address));
+	if (agent_due(a, MASQ_DUE_LISTEN, "%s: cannot listen: %s", address,
+		      strerror(-err)))
+		log_error("%s: cannot listen: %s: tried again every %d s; "
+			  "until then there are no metrics",
+			  address, strerror(-err), LISTEN_MS / 1000);
+}
+
+/* With privileges: a port may need them. */
+static void listen_first(struct agent *a)
+{
+	int err = http_new(&a->options.listen, agent_answer, a, &a->http);
+
+	if (!err) {
+		listen_again(a);
+		return;
+	}
+	agent_due(a, MASQ_DUE_LISTEN, "http: cannot start: %s", strerror(-err));
+	log_error("http: cannot start: %s: there are no metrics until the "
+		  "agent is started again",
+		  strerror(-err));
+}
+
+static void serve(struct agent *a)
+{
+	http_run(a->http);
+	if (a->listen_at && follow_now_ms() >= a->listen_at)
+		listen_again(a);
+}
+
+static void feed_watchdog(struct agent *a)
+{
+	if (!a->watchdog_ms || follow_now_ms() < a->watchdog_at)
+		return;
+	notify(a->notify_fd, "WATCHDOG=1");
+	a->watchdog_at = follow_now_ms() + a->watchdog_ms;
+}
+
+/* --- the helper -------------------------------------------------------- */
+
+/*
+ * Taking over very many flows on a busy node takes minutes. Whoever wants to
+ * know how things are is answered meanwhile; what changes has to wait.
+ */
+static int await_helper(void *data)
+{
+	struct agent *a = data;
+	uint64_t patience_at = follow_now_ms() + PATIENCE_MS;
+
+	while (!ending) {
+		struct pollfd fds[] = {
+			{ .fd = a->helper.fd, .events = POLLIN },
+			{ .fd = http_fd(a->http), .events = POLLIN },
+		};
+
+		wait_for(fds, 2, 1000);
+		if (fds[0].revents)
+			return 0;
+		serve(a);
+		feed_watchdog(a);
+		if (follow_now_ms() >= patience_at) {
+			notify(a->notify_fd, "EXTEND_TIMEOUT_USEC=60000000");
+			patience_at = follow_now_ms() + PATIENCE_MS;
+		}
+	}
+	a->stop = true;
+	return -ECANCELED;
+}
+
+/* Nothing can be attached without it. */
+static int start_helper(struct agent *a)
+{
+	int err;
+
+	while ((err = helper_start(a->instance, &a->helper)) == -EAGAIN ||
+	       err == -ENOMEM || err == -EMFILE || err == -ENFILE)
+		sleep(HELPER_S);
+	a->helper.wait = await_helper;
+	a->helper.data = a;
+	return err;
+}
+
+/* --- set-up ------------------------------------------------------------ */
+
+static int open_instance(struct agent *a, struct instance_options *sizes)
+{
+	int err;
+
+	sizes->fast_path = a->options.fast_path;
+	sizes->ipv6 |= a->options.enable_ipv6;
+	sizes->patient = true;
+	if (sizes->fast_path) {
+		err = fastpath_possible();
+		if (err)
+			return err;
+	}
+	err = instance_open(a->options.pin_dir, INSTANCE_MAKE, sizes,
+			    &a->instance);
+	if (err)
+		return err;
+	if (instance_is_elsewhere(a->instance))
+		return instance_say_elsewhere(a->instance);
+	if (sizes->fast_path && !fastpath_is_on(a->instance)) {
+		log_error("agent: --fast-path: this instance was made without "
+			  "it: detach --all first");
+		return -EEXIST;
+	}
+	return sizes->fast_path && fastpath_allow_tcp() ? -EPERM : 0;
+}
+
+/*
+ * All that needs privileges, and then none are left. Only what the agent
+ * cannot be without ends it.
+ */
+static int set_up(struct agent *a)
+{
+	struct instance_options sizes = {};
+	struct follow_id known = {};
+	bool at_rest = true;
+	int err;
+
+	/* now, while root may ask the kernel for writers of root's file */
+	if (a->has_config)
+		at_rest = follow_await(a->options.config, AWAIT_MS, &known);
+	read_sizes(a, at_rest, &sizes);
+	err = open_instance(a, &sizes);
+	if (err)
+		return err;
+	agent_unlock(a);
+	/*
+	 * Before anything else is open: it outlives a killed agent by a moment,
+	 * in which the next one must find guard and port free.
+	 */
+	err = start_helper(a);
+	if (err)
+		return err;
+	a->guard_fd = guard_take(a->instance);
+	if (a->guard_fd == -EBUSY)
+		return a->guard_fd;
+	catch_signals();
+	for (enum masq_due_kind kind = 0; kind < MASQ_DUE_MAX; kind++)
+		due_write(a->instance, kind, NULL); /* of the one before */
+	listen_first(a);
+	a->notify_fd = notify_open();
+	a->watchdog_ms = notify_watchdog_ms();
+	err = sandbox_agent(a->instance, &a->options.user);
+	if (!err && a->has_config)
+		follow_start(&a->follower, a->options.config,
+			     at_rest ? &known : NULL);
+	return err;
+}
+
+/* --- the loop ---------------------------------------------------------- */
+
+static void notify_status(struct agent *a, bool ready)
+{
+	struct agent_health health;
+
+	agent_health(a, &health);
+	health.text[strcspn(health.text, "\n")] = '\0';
+	notify(a->notify_fd, "%sSTATUS=%s", ready ? "READY=1\n" : "",
+	       *health.text ? health.text : "all is well");
+}
+
+static void finish_reload(struct agent *a)
+{
+	bool awaited = a->forced_ms;
+
+	a->forced = false;
+	a->forced_ms = 0;
+	agent_policy_update(a, true);
+	agent_links_update(a);
+	agent_foreign_update(a);
+	notify_status(a, awaited);
+}
+
+static void reload(struct agent *a)
+{
+	notify_reloading(a->notify_fd);
+	a->forced = true;
+	a->forced_ms = follow_now_ms() + FORCED_MS;
+	if (!a->has_config)
+		finish_reload(a);
+}
+
+/* Events may be refused us, or be told again. */
+static void look_at_follower(struct agent *a)
+{
+	const struct follower *f = &a->follower;
+
+	if (!f->blind) {
+		if (agent_done(a, MASQ_DUE_FOLLOW))
+			log_info("%s: changes are told again", f->path);
+	} else if (agent_due(a, MASQ_DUE_FOLLOW,
+			     "%s: changes are not told (inotify: %s; see "
+			     "fs.inotify.max_user_instances and _watches): "
+			     "looked at every few seconds",
+			     f->path, strerror(f->blind))) {
+		log_warn("%s", a->due[MASQ_DUE_FOLLOW]);
+	}
+}
+
+/* The config, when it has come to rest: by itself, or because of SIGHUP. */
+static void look_at_config(struct agent *a)
+{
+	bool news = follow_look(&a->follower);
+
+	look_at_follower(a);
+	if (a->forced && (news || follow_take(&a->follower))) {
+		finish_reload(a);
+	} else if (news) {
+		agent_policy_update(a, a->again_forced);
+		/* another policy, other uplinks, other pods */
+		a->links_due_ms = 0;
+		a->foreign_due_ms = 0;
+	} else if (a->forced_ms && follow_now_ms() >= a->forced_ms) {
+		/* its writer takes his time: it stays asked for */
+		a->forced_ms = 0;
+		agent_policy_unfinished(a);
+		notify_status(a, true);
+	}
+}
+
+/* Milliseconds from now to then, at least, but no more than `wait`. */
+static uint64_t sooner(uint64_t wait, uint64_t then)
+{
+	uint64_t now = follow_now_ms();
+	uint64_t left = then > now ? then - now : 0;
+
+	return left < wait ? left : wait;
+}
+
+static uint64_t least_wait_ms(const struct agent *a)
+{
+	uint64_t wait =
+		sooner(sooner(60000, a->links_due_ms), a->foreign_due_ms);
+
+	if (a->has_config && follow_wait_ms(&a->follower) < wait)
+		wait = follow_wait_ms(&a->follower);
+	if (a->forced_ms)
+		wait = sooner(wait, a->forced_ms);
+	if (a->again != AGAIN_NOTHING)
+		wait = sooner(wait, a->again_ms);
+	if (a->listen_at)
+		wait = sooner(wait, a->listen_at);
+	if (http_timeout(a->http) >= 0 &&
+	    (uint64_t)http_timeout(a->http) < wait)
+		wait = http_timeout(a->http);
+	if (a->watchdog_ms)
+		wait = sooner(wait, a->watchdog_at);
+	return wait;
+}
+
+/* What is due now, whatever has woken us. */
+static void do_what_is_due(struct agent *a)
+{
+	serve(a);
+	if (hangup) {
+		hangup = 0;
+		reload(a);
+	}
+	if (a->has_config)
+		look_at_config(a);
+	agent_policy_again(a);
+	if (follow_now_ms() >= a->foreign_due_ms)
+		agent_foreign_update(a);
+	if (follow_now_ms() >= a->links_due_ms && !a->stop) {
+		agent_links_update(a);
+		notify_status(a, false);
+	}
+}
+
+static void loop(struct agent *a)
+{
+	while (!ending && !a->stop && !a->failed) {
+		/* one that is -1 is not looked at */
+		struct pollfd fds[] = {
+			{ .fd = a->helper.fd, .events = POLLIN },
+			{ .fd = http_fd(a->http), .events = POLLIN },
+			{ .fd = a->netlink_fd, .events = POLLIN },
+			{ .fd = a->has_config ? a->follower.fd : -1,
+			  .events = POLLIN },
+		};
+
+		feed_watchdog(a);
+		wait_for(fds, 4, least_wait_ms(a));
+		if (ending)
+			break;
+		if (fds[0].revents) {
+			a->failed = -EPIPE; /* it speaks only when asked */
+			break;
+		}
+		if (fds[2].revents)
+			agent_links_events(a);
+		if (fds[3].revents)
+			follow_events(&a->follower);
+		do_what_is_due(a);
+	}
+	if (a->failed == -EPIPE)
+		log_error("agent: its helper is gone: ending; a service "
+			  "manager starts the agent anew");
+}
+
+/* --- health ------------------------------------------------------------ */
+
+static void __attribute__((format(printf, 2, 3)))
+add_text(struct agent_health *health, const char *fmt, ...)
+{
+	size_t used = strlen(health->text);
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(health->text + used, sizeof(health->text) - used, fmt, ap);
+	va_end(ap);
+}
+
+void agent_health(const struct agent *a, struct agent_health *out)
+{
+	size_t attached = 0, missing = 0;
+
+	*out = (struct agent_health){};
+	if (!a->has_policy)
+		add_text(out, "no policy is in force\n");
+	if (*a->config_problem)
+		add_text(out, "%s%s\n", a->config_problem,
+			 a->stale ? "; the policy in force is older" : "");
+	for (size_t i = 0; i < a->link_count; i++) {
+		const struct agent_link *link = &a->links[i];
+
+		attached += link->whole;
+		missing += link->ifindex && !link->whole;
+		if (!link->whole)
+			add_text(out, "%s: %s\n", link->name,
+				 !link->ifindex ? "no such interface"
+				 : link->busy ? "is being attached: live flows "
+						"are taken over"
+					      : "is not attached");
+	}
+	if (a->has_policy && !attached)
+		add_text(out, "no interface is attached\n");
+	for (int kind = 0; kind < MASQ_DUE_MAX; kind++)
+		if (*a->due[kind])
+			add_text(out, "due: %s\n", a->due[kind]);
+	add_text(out, "%s", a->foreign);
+	out->ready = a->has_policy && attached && !missing;
+}
+
+/* --- all of it --------------------------------------------------------- */
+
+static void close_fd(int fd)
+{
+	if (fd >= 0)
+		close(fd);
+}
+
+int agent_run(const struct agent_options *options)
+{
+	struct agent a = { .options = *options,
+			   .helper = { .fd = -1 },
+			   .netlink_fd = -1,
+			   .notify_fd = -1,
+			   .guard_fd = -1,
+			   .follower = { .fd = -1 },
+			   .foreign_count = -1,
+			   .has_config = options->config };
+	int err;
+
+	for (int i = 0; i < options->iface_count; i++)
+		a.auto_ifaces |= !strcmp(options->ifaces[i], "auto");
+	err = set_up(&a);
+	if (!err) {
+		agent_policy_begin(&a);
+		agent_links_update(&a);
+		if (!a.stop && !a.failed)
+			agent_foreign_update(&a);
+		notify_status(&a, true);
+		loop(&a);
+		err = a.failed;
+		notify(a.notify_fd, "STOPPING=1");
+		if (!err)
+			log_info("agent: ending; the dataplane stays in "
+				 "force (masqbpf detach --all removes it)");
+	}
+	http_stop(a.http);
+	close_fd(a.helper.fd);
+	close_fd(a.netlink_fd);
+	close_fd(a.notify_fd);
+	close_fd(a.guard_fd);
+	close_fd(a.follower.fd);
+	instance_close(a.instance);
+	metrics_free(&a.metrics);
+	free(a.links);
+	return err ? CMD_FAILED : CMD_OK;
+}

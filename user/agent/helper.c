@@ -1,0 +1,254 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * helper.c - both ends of the socket between the agent and its
+ * privileged process. A request has one size and a number that says what to
+ * do; a link is named by what the kernel told the agent about it.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include "agent/helper.h"
+#include "agent/sandbox.h"
+#include "base/out.h"
+#include "takeover/takeover.h"
+
+/* Of others that translate; one is enough for the alarm. */
+#define RULES_MAX 256
+
+enum verb {
+	VERB_LOOK = 1,
+	VERB_ATTACH,
+	VERB_ATTACH_POD,
+	VERB_PRUNE,
+	VERB_FOREIGN,
+};
+
+struct request {
+	uint32_t verb;
+	uint32_t kind; /* enum hook_kind */
+	uint32_t seed; /* enum seed_keep */
+	struct netdev_link link;
+};
+
+struct answer {
+	int32_t error;
+	uint32_t kind;
+	uint32_t whole;
+	uint32_t seeded;
+	int32_t unreadable;
+	uint32_t rule_count; /* only so many are sent */
+	struct foreign_rule rules[RULES_MAX];
+};
+
+static size_t answer_size(const struct answer *answer)
+{
+	return offsetof(struct answer, rules[answer->rule_count]);
+}
+
+/* --- the privileged end ------------------------------------------------ */
+
+static int look(const struct instance *instance, const struct request *request,
+		struct answer *answer)
+{
+	struct hook_set set;
+	int err = hook_find(instance, &request->link, &set);
+
+	if (err)
+		return err;
+	answer->kind = hook_set_kind(&set);
+	answer->whole = hook_set_whole(&set);
+	return 0;
+}
+
+/* While flows are taken over: has the agent ended? */
+static bool is_gone(void *fd)
+{
+	struct pollfd asker = { .fd = *(int *)fd, .events = POLLRDHUP };
+
+	return poll(&asker, 1, 0) > 0;
+}
+
+static int attach(struct instance *instance, const struct request *request,
+		  struct answer *answer, int fd)
+{
+	enum hook_kind kind = request->kind;
+	int err, turn = hook_turn();
+	struct hook_set added;
+	bool seeded = false;
+
+	err = hook_prune(instance) ?:
+	      hook_check(instance, &request->link, &kind) ?:
+	      takeover_attach(instance, &request->link, kind, request->seed,
+			      &added, &seeded, is_gone, &fd);
+	if (turn >= 0)
+		close(turn);
+	answer->kind = kind;
+	answer->whole = !err;
+	answer->seeded = seeded;
+	return err;
+}
+
+static int find_foreign(struct answer *answer)
+{
+	struct foreign_nat nat;
+	int err = foreign_nat_find(&nat);
+
+	for (size_t i = 0; i < nat.count; i++)
+		if (nat.rules[i].reached && answer->rule_count < RULES_MAX)
+			answer->rules[answer->rule_count++] = nat.rules[i];
+	answer->unreadable = nat.unreadable;
+	if (answer->rule_count == RULES_MAX && !nat.unreadable)
+		answer->unreadable = -E2BIG;
+	foreign_nat_free(&nat);
+	return err;
+}
+
+static void serve(struct instance *instance, int fd)
+{
+	struct request request;
+
+	while (recv(fd, &request, sizeof(request), 0) == sizeof(request)) {
+		struct answer answer = {};
+
+		request.link.name[sizeof(request.link.name) - 1] = '\0';
+		if (request.kind > HOOK_AUTO || request.seed > SEED_KEEP_ALL)
+			answer.error = -EINVAL;
+		else if (request.verb == VERB_LOOK)
+			answer.error = look(instance, &request, &answer);
+		else if (request.verb == VERB_ATTACH)
+			answer.error = attach(instance, &request, &answer, fd);
+		else if (request.verb == VERB_ATTACH_POD)
+			answer.error = hook_attach_pod(instance, &request.link);
+		else if (request.verb == VERB_PRUNE)
+			answer.error = hook_prune(instance);
+		else if (request.verb == VERB_FOREIGN)
+			answer.error = find_foreign(&answer);
+		else
+			answer.error = -EINVAL;
+		if (send(fd, &answer, answer_size(&answer), 0) < 0)
+			break;
+	}
+}
+
+int helper_start(struct instance *instance, struct helper *out)
+{
+	int fds[2], err;
+	pid_t pid;
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds)) {
+		err = -errno;
+		goto fail;
+	}
+	pid = fork();
+	if (pid < 0) {
+		err = -errno;
+		close(fds[0]);
+		close(fds[1]);
+		goto fail;
+	}
+	if (!pid) {
+		/* it goes with the agent, and not by a signal to the group */
+		signal(SIGTERM, SIG_IGN);
+		signal(SIGINT, SIG_IGN);
+		signal(SIGHUP, SIG_IGN);
+		prctl(PR_SET_NAME, "masqbpf-helper");
+		close(fds[0]);
+		if (!sandbox_helper())
+			serve(instance, fds[1]);
+		_exit(0);
+	}
+	close(fds[1]);
+	*out = (struct helper){ .fd = fds[0], .pid = pid };
+	return 0;
+fail:
+	log_error("agent: cannot start the helper: %s", strerror(-err));
+	return err;
+}
+
+/* --- the agent's end --------------------------------------------------- */
+
+static int ask(const struct helper *helper, const struct request *request,
+	       struct answer *answer)
+{
+	int err;
+
+	if (send(helper->fd, request, sizeof(*request), MSG_NOSIGNAL) !=
+	    sizeof(*request))
+		return -EPIPE;
+	err = helper->wait ? helper->wait(helper->data) : 0;
+	if (err)
+		return err;
+	if (recv(helper->fd, answer, sizeof(*answer), 0) <
+	    (ssize_t)offsetof(struct answer, rules))
+		return -EPIPE;
+	return answer->error;
+}
+
+int helper_look(const struct helper *helper, const struct netdev_link *link,
+		enum hook_kind *kind, bool *whole)
+{
+	struct request request = { .verb = VERB_LOOK, .link = *link };
+	struct answer answer = {};
+	int err = ask(helper, &request, &answer);
+
+	*kind = err ? HOOK_AUTO : answer.kind;
+	*whole = !err && answer.whole;
+	return err;
+}
+
+int helper_attach(const struct helper *helper, const struct netdev_link *link,
+		  enum hook_kind *kind, enum seed_keep seed_what, bool *seeded)
+{
+	struct request request = { .verb = VERB_ATTACH,
+				   .kind = *kind,
+				   .seed = seed_what,
+				   .link = *link };
+	struct answer answer = {};
+	int err = ask(helper, &request, &answer);
+
+	if (!err)
+		*kind = answer.kind;
+	*seeded = !err && answer.seeded;
+	return err;
+}
+
+int helper_attach_pod(const struct helper *helper,
+		      const struct netdev_link *link)
+{
+	struct request request = { .verb = VERB_ATTACH_POD, .link = *link };
+	struct answer answer = {};
+
+	return ask(helper, &request, &answer);
+}
+
+int helper_prune(const struct helper *helper)
+{
+	struct request request = { .verb = VERB_PRUNE };
+	struct answer answer = {};
+
+	return ask(helper, &request, &answer);
+}
+
+int helper_foreign(const struct helper *helper, struct foreign_nat *out)
+{
+	struct request request = { .verb = VERB_FOREIGN };
+	struct answer answer = {};
+	int err = ask(helper, &request, &answer);
+
+	*out = (struct foreign_nat){ .unreadable = answer.unreadable };
+	if (err || !answer.rule_count)
+		return err;
+	out->rules = calloc(answer.rule_count, sizeof(*out->rules));
+	if (!out->rules)
+		return -ENOMEM;
+	out->count = answer.rule_count;
+	memcpy(out->rules, answer.rules, out->count * sizeof(*out->rules));
+	return 0;
+}

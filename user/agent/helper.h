@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * helper.h - the one part of the agent that keeps privileges: a process
+ * that does a few things when it is asked by number, and reads nothing that
+ * comes from a user's file or a network.
+ */
+#ifndef MASQ_AGENT_HELPER_H
+#define MASQ_AGENT_HELPER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include "kernel/foreign.h"
+#include "kernel/netdev.h"
+#include "plane/hook.h"
+#include "plane/instance.h"
+#include "plane/seed.h"
+
+struct helper {
+	int fd;
+	pid_t pid;
+	/*
+	 * Called when it was asked; returns when fd is readable, be it minutes,
+	 * with 0, or with -errno, which is what the asker gets then and from
+	 * then on. NULL: nobody has anything else to do meanwhile.
+	 */
+	int (*wait)(void *data);
+	void *data;
+};
+
+/* Forks it; it ends when the descriptor is closed. 0 or -errno, printed. */
+int helper_start(struct instance *instance, struct helper *out);
+
+/* What is hooked on a link. 0 or -errno. */
+int helper_look(const struct helper *helper, const struct netdev_link *link,
+		enum hook_kind *kind, bool *whole);
+/*
+ * Hooks what is missing; *kind: what was asked for, then what it is. `seed`:
+ * which flows it takes over from conntrack, however long that takes; *seeded:
+ * it has.
+ */
+int helper_attach(const struct helper *helper, const struct netdev_link *link,
+		  enum hook_kind *kind, enum seed_keep seed, bool *seeded);
+/*
+ * Rules of others that write sources, as foreign_nat_find, but for those that
+ * no packet gets to. Free it in either case.
+ */
+int helper_foreign(const struct helper *helper, struct foreign_nat *out);
+/* The fast path's hooks on a pod's interface; then those of devices gone. */
+int helper_attach_pod(const struct helper *helper,
+		      const struct netdev_link *link);
+int helper_prune(const struct helper *helper);
+
+#endif

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* sandbox.h - giving up privileges. */
+#ifndef MASQ_AGENT_SANDBOX_H
+#define MASQ_AGENT_SANDBOX_H
+
+#include <sys/types.h>
+#include "plane/instance.h"
+
+struct sandbox_user {
+	uid_t uid;
+	gid_t gid;
+};
+
+/* "NAME" or a number. 0, or -EINVAL and a clause in err. */
+int sandbox_user_parse(const char *text, struct sandbox_user *out, char *err,
+		       size_t errlen);
+
+/*
+ * The agent: that user, no capability (CAP_BPF where the kernel refuses map
+ * access without it), no_new_privs, a filter of system calls. 0 or -errno,
+ * printed.
+ */
+int sandbox_agent(const struct instance *instance,
+		  const struct sandbox_user *user);
+/* The helper: CAP_BPF and CAP_NET_ADMIN, no_new_privs, a filter. */
+int sandbox_helper(void);
+
+#endif

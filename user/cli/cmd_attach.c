@@ -1,0 +1,368 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * cmd_attach.c - loads or joins the instance and hooks interfaces. All that
+ * can be known to be wrong is found before the first change; what fails later
+ * is taken back.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include "base/out.h"
+#include "cli/cmd.h"
+#include "cli/status.h"
+#include "config/config.h"
+#include "kernel/netdev.h"
+#include "plane/fastpath.h"
+#include "plane/hook.h"
+#include "plane/instance.h"
+#include "plane/node.h"
+#include "plane/seed.h"
+#include "policy/policy.h"
+#include "takeover/takeover.h"
+
+#define DEFAULT_PRESET "ip-masq-agent"
+
+struct uplink {
+	const struct netdev_link *link;
+	enum hook_kind kind;
+	struct hook_set added;
+	bool is_new; /* was not in masq_ifaces */
+	enum seed_keep keep;
+};
+
+struct attach {
+	const struct cmd_line *line;
+	struct config *config; /* NULL: keep the policy */
+	struct netdev *netdev;
+	struct instance *instance;
+	struct uplink *uplinks;
+	size_t count;
+	struct policy *policy; /* that was applied */
+	struct policy_change change;
+	bool has_policy; /* one runs already */
+	bool applied;
+	size_t pods; /* interfaces with the fast path */
+};
+
+static int parse_hook(const struct cmd_line *line, enum hook_kind *kind)
+{
+	const char *text = cmd_value(line, "hook");
+
+	*kind = HOOK_AUTO;
+	for (enum hook_kind k = 0; text && k <= HOOK_AUTO; k++) {
+		if (!strcmp(text, hook_kind_name(k))) {
+			*kind = k;
+			return CMD_OK;
+		}
+	}
+	return text ? cmd_usage(line, "--hook %s: not auto, tcx or tc", text)
+		    : CMD_OK;
+}
+
+/* A file that would replace a policy has to set something. */
+static int check_config(const struct attach *a)
+{
+	char err[512];
+
+	if (!a->has_policy || !a->config ||
+	    !config_may_replace(a->config, err, sizeof(err)))
+		return CMD_OK;
+	log_error("%s", err);
+	return CMD_USAGE;
+}
+
+/* The policy that the command line asks for, if it does. */
+static int load_config(struct attach *a)
+{
+	const char *file = cmd_value(a->line, "config");
+	const char *preset = cmd_value(a->line, "preset");
+	char err[512];
+
+	if (file && preset)
+		return cmd_usage(a->line,
+				 "--config and --preset exclude each other");
+	if ((file && config_load(file, NULL, &a->config, err, sizeof(err))) ||
+	    (preset && config_preset(preset, &a->config, err, sizeof(err)))) {
+		log_error("%s", err);
+		return CMD_USAGE;
+	}
+	for (size_t i = 0; a->config && i < a->config->warning_count; i++)
+		log_warn("%s", a->config->warnings[i]);
+	return CMD_OK;
+}
+
+static int find_uplinks(struct attach *a, enum hook_kind kind)
+{
+	if (netdev_read(&a->netdev))
+		return -EIO;
+	a->uplinks = calloc(a->line->argc, sizeof(*a->uplinks));
+	if (!a->uplinks) {
+		log_error("attach: out of memory");
+		return -ENOMEM;
+	}
+	for (int i = 0; i < a->line->argc; i++) {
+		const char *name = a->line->argv[i];
+		const struct netdev_link *link =
+			netdev_by_name(a->netdev, name);
+		bool again = false;
+
+		if (!link) {
+			log_error(
+				"%s: attach: no such interface; ip link lists those of this network namespace",
+				name);
+			return -ENODEV;
+		}
+		for (size_t j = 0; j < a->count; j++)
+			again |= a->uplinks[j].link == link;
+		if (!again)
+			a->uplinks[a->count++] = (struct uplink){
+				.link = link,
+				.kind = kind,
+			};
+	}
+	return 0;
+}
+
+static int apply(struct attach *a)
+{
+	int err = policy_from_config(a->instance, a->config, &a->policy);
+
+	if (err)
+		return err;
+	err = policy_apply(a->instance, a->policy, &a->change);
+	a->applied = !err;
+	return err;
+}
+
+/* Of all uplinks, before the first of them translates anything. */
+static int note_uplinks(struct attach *a)
+{
+	int err = 0;
+
+	for (size_t i = 0; i < a->count && !err; i++) {
+		struct uplink *uplink = &a->uplinks[i];
+		uint32_t ifindex = uplink->link->ifindex;
+		struct masq_iface old;
+
+		err = node_uplink(a->instance, ifindex, &old);
+		if (err < 0)
+			return err;
+		uplink->is_new = !err;
+		err = takeover_wanted(a->instance, ifindex, &uplink->keep);
+	}
+	return err;
+}
+
+static int attach_uplink(struct attach *a, struct uplink *uplink)
+{
+	bool seeded;
+	int err = node_add_uplink(a->instance, a->netdev, uplink->link);
+
+	err = err
+		      ?: takeover_attach(a->instance, uplink->link,
+					 uplink->kind, uplink->keep,
+					 &uplink->added, &seeded, NULL, NULL);
+	return err ?: takeover_done(a->instance, uplink->link->ifindex, seeded);
+}
+
+static void undo(struct attach *a)
+{
+	for (size_t i = 0; i < a->count; i++) {
+		struct uplink *uplink = &a->uplinks[i];
+
+		hook_detach(a->instance, uplink->link, &uplink->added);
+		if (uplink->is_new)
+			node_del_uplink(a->instance, uplink->link->ifindex);
+	}
+	if (instance_is_new(a->instance))
+		instance_remove(a->instance);
+}
+
+static int attach_pod(void *data, const struct netdev_link *link)
+{
+	return hook_attach_pod(data, link);
+}
+
+/* Everything that changes the kernel; all of it or nothing. */
+static int change(struct attach *a)
+{
+	int err = hook_prune(a->instance);
+
+	if (!err)
+		err = node_sync(a->instance, a->netdev);
+	/* packets never meet a dataplane without a policy ... */
+	if (!err && !a->has_policy)
+		err = apply(a);
+	if (!err)
+		err = note_uplinks(a);
+	for (size_t i = 0; i < a->count && !err; i++)
+		err = attach_uplink(a, &a->uplinks[i]);
+	/* ... and one that runs is not replaced before all else is done */
+	if (!err && a->has_policy && a->config)
+		err = apply(a);
+	if (!err)
+		err = fastpath_sync(a->instance, a->netdev, attach_pod,
+				    a->instance, &a->pods);
+	if (err)
+		undo(a);
+	return err;
+}
+
+/* A policy is needed; when neither the user nor the pins have one: this. */
+static int choose_default(struct attach *a)
+{
+	char text[512];
+	int err;
+
+	if (a->config || a->has_policy)
+		return 0;
+	err = config_preset(DEFAULT_PRESET, &a->config, text, sizeof(text));
+	if (err)
+		log_error("%s", text);
+	else
+		log_warn(
+			"attach: neither --config nor --preset given: preset " DEFAULT_PRESET
+			" (keeps 10.0.0.0/8, 172.16.0.0/12 "
+			"and 192.168.0.0/16)");
+	return err;
+}
+
+static int check_hooks(struct attach *a)
+{
+	int err = 0;
+
+	for (size_t i = 0; i < a->count && !err; i++)
+		err = hook_check(a->instance, a->uplinks[i].link,
+				 &a->uplinks[i].kind);
+	return err;
+}
+
+static int find_policy(struct attach *a)
+{
+	struct policy *policy;
+	int err = policy_read(a->instance, &policy);
+
+	if (err == -ENODATA) /* new, or a killed attach made it */
+		return 0;
+	if (err)
+		return err;
+	policy_free(policy);
+	a->has_policy = true;
+	return 0;
+}
+
+static void summary(const struct attach *a)
+{
+	char names[256] = "", policy[160];
+	size_t used = 0;
+
+	for (size_t i = 0; i < a->count && used < sizeof(names) - 32; i++)
+		used += snprintf(names + used, sizeof(names) - used,
+				 "%s%s (%s)", i ? ", " : "",
+				 a->uplinks[i].link->name,
+				 hook_kind_name(a->uplinks[i].kind));
+	if (a->applied)
+		snprintf(policy, sizeof(policy),
+			 "generation %u: %zu prefixes added, %zu removed, %zu "
+			 "changed",
+			 a->change.generation, a->change.added,
+			 a->change.removed, a->change.changed);
+	else
+		snprintf(policy, sizeof(policy), "policy as it was");
+	log_info("%s: attached; %s", names, policy);
+	if (fastpath_is_on(a->instance))
+		log_info("fast path: %zu pod interfaces", a->pods);
+}
+
+static int run(const struct cmd_line *line)
+{
+	struct instance_options options = {};
+	struct attach a = { .line = line };
+	enum hook_kind kind;
+	int result, turn = -1;
+
+	result = parse_hook(line, &kind);
+	if (!result)
+		result = load_config(&a);
+	if (result)
+		goto out;
+	result = CMD_FAILED;
+	if (find_uplinks(&a, kind))
+		goto out;
+	if (a.config) {
+		options.max_flows = a.config->max_flows;
+		options.ipv6 = a.config->ipv6;
+		options.no_flow_counts = !a.config->flow_counters;
+		options.max_prefixes =
+			a.config->keep.count + a.config->masquerade.count +
+			a.config->pods.count + a.config->keep_sources.count;
+	}
+	options.fast_path = cmd_flag(line, "fast-path");
+	if (options.fast_path && fastpath_possible())
+		goto out;
+	cmd_uninterrupted();
+	if (instance_open(line->pin_dir, INSTANCE_MAKE, &options, &a.instance))
+		goto out;
+	if (instance_is_elsewhere(a.instance)) {
+		instance_say_elsewhere(a.instance);
+		goto out;
+	}
+	if (options.fast_path && !fastpath_is_on(a.instance)) {
+		log_error("attach: --fast-path: this instance was made without "
+			  "it: detach --all first");
+		goto out;
+	}
+	turn = hook_turn();
+	if (check_hooks(&a) || (options.fast_path && fastpath_allow_tcp()) ||
+	    find_policy(&a) || choose_default(&a)) {
+		undo(&a);
+		goto out;
+	}
+	result = check_config(&a);
+	if (result)
+		goto out; /* it has a policy, so there is nothing to undo */
+	result = CMD_FAILED;
+	if (change(&a))
+		goto out;
+	if (turn >= 0)
+		close(turn);
+	turn = -1;
+	summary(&a);
+	result = CMD_OK;
+	if (line->json)
+		result = status_print(a.instance, true);
+	if (a.applied)
+		policy_settle(a.instance, a.policy, &a.change);
+out:
+	if (turn >= 0)
+		close(turn);
+	policy_free(a.policy);
+	instance_close(a.instance);
+	netdev_free(a.netdev);
+	config_free(a.config);
+	free(a.uplinks);
+	return result;
+}
+
+static const struct cmd_option options[] = {
+	{ "config", "FILE", "the policy; a reload when one runs already" },
+	{ "preset", "NAME",
+	  "a built-in policy: ip-masq-agent (the default), "
+	  "reserved, gke-before-1.14" },
+	{ "hook", "KIND", "auto (the default), tcx or tc" },
+	{ "fast-path", NULL,
+	  "established flows skip the node's stack; chosen when the "
+	  "instance is made" },
+	{},
+};
+
+const struct cmd cmd_attach = {
+	.name = "attach",
+	.args = "IFACE...",
+	.help = "load the dataplane and hook interfaces",
+	.min = 1,
+	.max = CMD_ANY,
+	.options = options,
+	.run = run,
+};

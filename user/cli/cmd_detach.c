@@ -1,0 +1,247 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * cmd_detach.c - removes our hooks, and with the last one the instance.
+ */
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include "base/out.h"
+#include "cli/cmd.h"
+#include "kernel/caps.h"
+#include "kernel/netdev.h"
+#include "plane/hook.h"
+#include "plane/instance.h"
+#include "plane/node.h"
+#include "plane/pindir.h"
+#include "plane/seed.h"
+
+/*
+ * Filters of another network namespace cannot be reached from here. Pinned
+ * links can, and when the namespace is gone its filters are too.
+ */
+static int check_namespace(const struct instance *instance)
+{
+	char path[PATH_MAX];
+
+	if (!netns_self()) {
+		log_error("%s: detach: cannot know in which network namespace "
+			  "this is: /proc/self/ns/net: %s",
+			  instance->pin_dir, strerror(errno));
+		return -ENOENT;
+	}
+	if (!instance->meta.netns || !instance_is_elsewhere(instance) ||
+	    !netns_path(instance->meta.netns, path, sizeof(path)))
+		return 0;
+	return instance_say_elsewhere(instance);
+}
+
+/* The uplinks; none where another layout, or a lost pin, does not tell. */
+static int list_uplinks(const struct instance *instance, uint32_t **out,
+			size_t *count)
+{
+	*count = 0;
+	return instance->map[MAP_masq_ifaces] < 0
+		       ? 0
+		       : node_uplinks(instance, out, count);
+}
+
+/* When the hooks are gone. (Before, what refuses us refuses the hooks too.) */
+static void forget(struct instance *instance, const uint32_t *uplinks,
+		   size_t count)
+{
+	int err = seed_forget(instance, uplinks, count);
+
+	if (err)
+		log_warn("conntrack: still has the flows that were translated "
+			 "here: %s",
+			 caps_strerror(err, CAPS_NET_ADMIN));
+}
+
+static int detach_all(const struct cmd_line *line)
+{
+	struct instance *instance = NULL;
+	struct netdev *netdev = NULL;
+	uint32_t *uplinks = NULL;
+	size_t count = 0;
+	int err = cmd_open(line, INSTANCE_REMOVE, &instance);
+
+	if (!err)
+		err = check_namespace(instance);
+	if (!err)
+		err = netdev_read(&netdev)
+			      ?: list_uplinks(instance, &uplinks, &count);
+	if (!err) {
+		if (instance_is_elsewhere(instance))
+			count = 0; /* conntrack is another one here */
+		seed_forget(instance, uplinks, count);
+		err = hook_detach_all(instance, netdev);
+	}
+	if (!err)
+		forget(instance, uplinks, count);
+	if (!err)
+		err = instance_remove(instance);
+	if (!err)
+		log_info("detached; the instance is removed");
+	free(uplinks);
+	netdev_free(netdev);
+	instance_close(instance);
+	return err ? CMD_FAILED : CMD_OK;
+}
+
+struct target {
+	const struct netdev_link *link; /* NULL: the device is gone */
+	struct hook_set set;
+};
+
+/* Was an uplink of this name attached whose device is gone? */
+static bool was_uplink(const struct instance *instance,
+		       const struct netdev *netdev, const char *name)
+{
+	uint32_t *uplinks = NULL;
+	struct masq_iface iface;
+	size_t count = 0;
+	bool found = false;
+
+	if (node_uplinks(instance, &uplinks, &count))
+		return false;
+	for (size_t i = 0; i < count && !found; i++)
+		found = !netdev_by_index(netdev, uplinks[i]) &&
+			node_uplink(instance, uplinks[i], &iface) > 0 &&
+			!strncmp(iface.name, name, sizeof(iface.name));
+	free(uplinks);
+	return found;
+}
+
+/* All names are checked before the first hook goes. */
+static int find_targets(const struct cmd_line *line,
+			const struct instance *instance,
+			const struct netdev *netdev, struct target *targets)
+{
+	for (int i = 0; i < line->argc; i++) {
+		const char *name = line->argv[i];
+		struct target *t = &targets[i];
+		struct masq_iface iface;
+		int err, is_uplink = 0;
+
+		t->link = netdev_by_name(netdev, name);
+		err = t->link ? hook_find(instance, t->link, &t->set) : 0;
+		if (!err && t->link) {
+			is_uplink =
+				node_uplink(instance, t->link->ifindex, &iface);
+			err = is_uplink < 0 ? is_uplink : 0;
+		}
+		if (err)
+			return err;
+		if (t->link &&
+		    (hook_set_kind(&t->set) != HOOK_AUTO || is_uplink))
+			continue;
+		if (!was_uplink(instance, netdev, name)) {
+			log_error(
+				"%s: detach: %s", name,
+				t->link ? "not attached"
+					: "no such interface; masqbpf status lists the uplinks");
+			return t->link ? -ENOENT : -ENODEV;
+		}
+		t->link = NULL;
+	}
+	return 0;
+}
+
+/* Is there no uplink but these? Those whose device is gone do not count. */
+static bool is_all(const struct netdev *netdev, const uint32_t *uplinks,
+		   size_t count, const struct target *targets, int n)
+{
+	for (size_t i = 0; i < count; i++) {
+		bool found = !netdev_by_index(netdev, uplinks[i]);
+
+		for (int t = 0; t < n && !found; t++)
+			found = targets[t].link &&
+				targets[t].link->ifindex == uplinks[i];
+		if (!found)
+			return false;
+	}
+	return true;
+}
+
+static int detach_some(const struct cmd_line *line)
+{
+	struct target *targets = calloc(line->argc, sizeof(*targets));
+	struct instance *instance = NULL;
+	struct netdev *netdev = NULL;
+	uint32_t *uplinks = NULL, *before = NULL;
+	size_t left = 0, count = 0;
+	int err;
+
+	if (!targets) {
+		log_error("detach: out of memory");
+		return CMD_FAILED;
+	}
+	err = cmd_open(line, INSTANCE_WRITE, &instance);
+	if (!err && instance_is_elsewhere(instance))
+		err = instance_say_elsewhere(instance);
+	if (!err)
+		err = netdev_read(&netdev);
+	if (!err)
+		err = find_targets(line, instance, netdev, targets)
+			      ?: list_uplinks(instance, &before, &count);
+	if (!err && is_all(netdev, before, count, targets, line->argc))
+		seed_forget(instance, before, count);
+	for (int i = 0; i < line->argc && !err; i++) {
+		const struct netdev_link *link = targets[i].link;
+
+		if (!link) {
+			log_info("%s: forgotten; its device is gone",
+				 line->argv[i]);
+			continue; /* node_sync does it */
+		}
+		/* anew: the same name may be given twice */
+		err = hook_find(instance, link, &targets[i].set) ?:
+		      hook_detach(instance, link, &targets[i].set) ?:
+		      node_del_uplink(instance, link->ifindex);
+		if (!err)
+			log_info("%s: detached", link->name);
+	}
+	/* uplinks whose device is gone do not keep the instance */
+	if (!err)
+		err = hook_prune(instance) ?: node_sync(instance, netdev) ?:
+		      node_uplinks(instance, &uplinks, &left);
+	if (!err && !left) {
+		forget(instance, before, count);
+		err = instance_remove(instance);
+		if (!err)
+			log_info("the instance is removed");
+	}
+	free(before);
+	free(uplinks);
+	free(targets);
+	netdev_free(netdev);
+	instance_close(instance);
+	return err ? CMD_FAILED : CMD_OK;
+}
+
+static int run(const struct cmd_line *line)
+{
+	bool all = cmd_flag(line, "all");
+
+	if (all && line->argc)
+		return cmd_usage(line, "--all excludes interfaces");
+	if (!all && !line->argc)
+		return cmd_usage(line, "needs IFACE... or --all");
+	cmd_uninterrupted();
+	return all ? detach_all(line) : detach_some(line);
+}
+
+static const struct cmd_option options[] = {
+	{ "all", NULL, "every interface, whatever version attached it" },
+	{},
+};
+
+const struct cmd cmd_detach = {
+	.name = "detach",
+	.args = "IFACE... | --all",
+	.help = "remove our hooks; the last one removes the instance",
+	.max = CMD_ANY,
+	.options = options,
+	.run = run,
+};

@@ -1,0 +1,276 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * cmd_history.c - `masqbpf history` and `masqbpf rollback GENERATION`: the
+ * last policies, who made them, and back to one of them.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include "base/out.h"
+#include "base/prefix.h"
+#include "cli/cmd.h"
+#include "policy/history.h"
+
+#define NS_PER_SEC 1000000000ULL
+
+static const char *when(uint64_t ns, char *buf, size_t len)
+{
+	time_t seconds = ns / NS_PER_SEC;
+	struct tm tm;
+
+	localtime_r(&seconds, &tm);
+	strftime(buf, len, "%F %T", &tm);
+	return buf;
+}
+
+static const char *config_text(const struct policy *policy, char *buf,
+			       size_t len)
+{
+	if (*policy->source.config_path)
+		snprintf(buf, len, "%s", policy->source.config_path);
+	else if (*policy->source.preset)
+		snprintf(buf, len, "preset %s", policy->source.preset);
+	else
+		snprintf(buf, len, "-");
+	return buf;
+}
+
+static int parse_generation(const struct cmd_line *line, uint32_t *out)
+{
+	uint64_t number;
+	char err[256];
+
+	if (number_parse(line->argv[0], 1, UINT32_MAX, &number, err,
+			 sizeof(err)))
+		return cmd_usage(line, "%s: not a generation: %s",
+				 line->argv[0], err);
+	*out = number;
+	return CMD_OK;
+}
+
+/* CMD_OK, or CMD_FAILED with what is kept instead. */
+static int load(const struct instance *instance, const struct cmd_line *line,
+		uint32_t generation, uint32_t newest, struct policy **policy,
+		struct history_note *note)
+{
+	char kept[HISTORY_KEPT * 12] = "";
+	int err = history_load(instance, generation, policy, note);
+
+	if (!err)
+		return CMD_OK;
+	if (err != -ENOENT) {
+		log_error("%s: generation %u: %s", line->cmd->name, generation,
+			  strerror(-err));
+		return CMD_FAILED;
+	}
+	while ((newest = history_newest(instance, newest))) {
+		size_t used = strlen(kept);
+
+		snprintf(kept + used, sizeof(kept) - used, "%s%u",
+			 used ? ", " : "", newest--);
+	}
+	log_error("%s: generation %u: not kept; there are: %s", line->cmd->name,
+		  generation, *kept ? kept : "none");
+	return CMD_FAILED;
+}
+
+/* --- history ----------------------------------------------------------- */
+
+static void json_note(struct json *j, const struct policy *policy,
+		      const struct history_note *note, bool running)
+{
+	char text[300];
+
+	json_u64(j, "generation", policy->head.generation);
+	json_double(j, "applied", policy->head.applied_ns / 1e9);
+	json_bool(j, "running", running);
+	json_string(j, "who", note->who);
+	json_string(j, "command", note->command);
+	json_string(j, "config", config_text(policy, text, sizeof(text)));
+	json_u64(j, "added", note->change.added);
+	json_u64(j, "removed", note->change.removed);
+	json_u64(j, "changed", note->change.changed);
+}
+
+static int list(struct instance *instance, const struct cmd_line *line,
+		uint32_t running)
+{
+	static const char *const headers[] = { ">GENERATION", "WHEN",
+					       "CHANGE",      "WHO",
+					       "COMMAND",     "CONFIG",
+					       NULL };
+	struct table *t = NULL;
+	char text[300];
+	struct json j;
+
+	if (line->json) {
+		json_begin(&j, stdout);
+		json_array(&j, NULL);
+	} else {
+		t = table_new(headers);
+	}
+	for (uint32_t g = running; (g = history_newest(instance, g)); g--) {
+		struct history_note note;
+		struct policy *policy;
+
+		/* a writer may remove the oldest one just now */
+		if (history_load(instance, g, &policy, &note))
+			continue;
+		if (line->json) {
+			json_object(&j, NULL);
+			json_note(&j, policy, &note, g == running);
+			json_object_end(&j);
+		} else {
+			table_cell(t, "%s%u", g == running ? "* " : "", g);
+			table_cell(t, "%s",
+				   when(policy->head.applied_ns, text,
+					sizeof(text)));
+			table_cell(t, "+%zu -%zu ~%zu", note.change.added,
+				   note.change.removed, note.change.changed);
+			table_cell(t, "%s", note.who);
+			table_cell(t, "%s", note.command);
+			table_cell(t, "%s",
+				   config_text(policy, text, sizeof(text)));
+			table_row_end(t);
+		}
+		policy_free(policy);
+	}
+	if (line->json) {
+		json_array_end(&j);
+		json_end(&j);
+	} else {
+		table_print(t, stdout);
+	}
+	return CMD_OK;
+}
+
+static const char *list_text(const struct policy_entry *entry)
+{
+	if (entry->list == MASQ_L_POD)
+		return "pods";
+	if (entry->list == MASQ_L_KEEP_SOURCE)
+		return "keep source";
+	return action_name(entry->action);
+}
+
+static int show(struct instance *instance, const struct cmd_line *line,
+		uint32_t running)
+{
+	struct history_note note;
+	struct policy *policy;
+	uint32_t generation;
+	char text[320];
+	struct json j;
+	int result = parse_generation(line, &generation)
+			     ?: load(instance, line, generation, running,
+				     &policy, &note);
+
+	if (result)
+		return result;
+	if (line->json) {
+		json_begin(&j, stdout);
+		json_object(&j, NULL);
+		json_note(&j, policy, &note, generation == running);
+		json_array(&j, "prefixes");
+	} else {
+		printf("generation %u, %s, by %s: %s\n\n", generation,
+		       when(policy->head.applied_ns, text, sizeof(text)),
+		       note.who, note.command);
+	}
+	for (size_t i = 0; i < policy->count; i++) {
+		const struct policy_entry *entry = &policy->entries[i];
+		char cidr[CIDR_STRLEN];
+
+		cidr_format(&entry->cidr, cidr, sizeof(cidr));
+		policy_origin(policy, entry, text, sizeof(text));
+		if (line->json) {
+			json_object(&j, NULL);
+			json_string(&j, "prefix", cidr);
+			json_string(&j, "action", list_text(entry));
+			json_string(&j, "origin", text);
+			json_object_end(&j);
+		} else {
+			printf("%-11s %-20s %s\n", list_text(entry), cidr,
+			       text);
+		}
+	}
+	if (line->json) {
+		json_array_end(&j);
+		json_object_end(&j);
+		json_end(&j);
+	}
+	policy_free(policy);
+	return CMD_OK;
+}
+
+static int run_history(const struct cmd_line *line)
+{
+	struct instance *instance = NULL;
+	struct policy *policy = NULL;
+	int result = cmd_open_policy(line, INSTANCE_READ, &instance, &policy);
+
+	if (!result)
+		result =
+			line->argc
+				? show(instance, line, policy->head.generation)
+				: list(instance, line, policy->head.generation);
+	policy_free(policy);
+	instance_close(instance);
+	return result;
+}
+
+const struct cmd cmd_history = {
+	.name = "history",
+	.args = "[GENERATION]",
+	.help = "the last policies, who made them and when; or one of them",
+	.max = 1,
+	.run = run_history,
+};
+
+/* --- rollback ---------------------------------------------------------- */
+
+static int run_rollback(const struct cmd_line *line)
+{
+	struct policy *running = NULL, *old = NULL;
+	struct instance *instance = NULL;
+	struct policy_change change;
+	uint32_t generation;
+	int result = parse_generation(line, &generation);
+
+	if (result)
+		return result;
+	result = cmd_open_policy(line, INSTANCE_WRITE, &instance, &running);
+	if (!result)
+		result = load(instance, line, generation,
+			      running->head.generation, &old, NULL);
+	if (result)
+		goto out;
+	/*
+	 * The file's content that was last acted upon stays what it is:
+	 * otherwise an agent would take the file for changed, and the
+	 * rollback back.
+	 */
+	old->source.config_hash = running->source.config_hash;
+	old->source.options = running->source.options;
+	if (policy_apply(instance, old, &change)) {
+		result = CMD_FAILED;
+	} else {
+		policy_report(&change, line->json);
+		policy_settle(instance, old, &change);
+	}
+out:
+	policy_free(old);
+	policy_free(running);
+	instance_close(instance);
+	return result;
+}
+
+const struct cmd cmd_rollback = {
+	.name = "rollback",
+	.args = "GENERATION",
+	.help = "make one of the last policies the running one again",
+	.min = 1,
+	.max = 1,
+	.run = run_rollback,
+};

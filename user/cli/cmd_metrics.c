@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * cmd_metrics.c - `masqbpf metrics`: the Prometheus text (or its samples as
+ * JSON) once, in a file for node_exporter's textfile collector, or over HTTP. The agent has it all
+ * without privileges; this is for a node that runs none.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include "base/http.h"
+#include "base/out.h"
+#include "cli/cmd.h"
+#include "report/metrics.h"
+
+/* The instance is closed again at once: its lock must not be held up. */
+static int write_metrics(const struct cmd_line *line, FILE *file)
+{
+	struct metrics_state state = {};
+	struct metrics metrics = {};
+	struct instance *instance = NULL;
+	int result = cmd_open(line, INSTANCE_READ, &instance);
+
+	if (!result && (metrics_look(instance, &state) ||
+			metrics_read(instance, &metrics)))
+		result = CMD_FAILED;
+	if (!result)
+		metrics_write(file, &metrics, &state);
+	metrics_free(&metrics);
+	free((void *)state.uplinks);
+	instance_close(instance);
+	return result;
+}
+
+/* Whoever reads FILE meets the old text or the new one, both whole. */
+static int write_textfile(const struct cmd_line *line, const char *path)
+{
+	int result = CMD_FAILED, fd = -1, err;
+	FILE *file = NULL;
+	char *temp = NULL;
+
+	if (asprintf(&temp, "%s.XXXXXX", path) < 0)
+		return CMD_FAILED;
+	fd = mkostemp(temp, O_CLOEXEC);
+	if (fd < 0 || fchmod(fd, 0644) || !(file = fdopen(fd, "w"))) {
+		err = errno;
+		log_error("%s: cannot write: %s", path, strerror(err));
+		goto out;
+	}
+	result = write_metrics(line, file);
+	if (!result && (fflush(file) || ferror(file) || rename(temp, path))) {
+		err = errno;
+		log_error("%s: cannot write: %s", path, strerror(err));
+		result = CMD_FAILED;
+	}
+out:
+	if (fd >= 0 && result)
+		unlink(temp);
+	if (file)
+		fclose(file);
+	else if (fd >= 0)
+		close(fd);
+	free(temp);
+	return result;
+}
+
+static void answer(void *data, const char *path, struct http_reply *reply)
+{
+	const struct cmd_line *line = data;
+	FILE *file;
+
+	if (strcmp(path, "/metrics"))
+		return;
+	file = open_memstream(&reply->body, &reply->length);
+	if (!file)
+		return;
+	reply->status = write_metrics(line, file) ? 503 : 200;
+	reply->type = METRICS_CONTENT_TYPE;
+	if (fclose(file))
+		reply->status = 503;
+}
+
+static int serve(const struct cmd_line *line, const char *listen)
+{
+	struct http_address address;
+	struct http *http;
+	sigset_t set;
+	char err[128];
+	int fd;
+
+	if (http_address_parse(listen, &address, err, sizeof(err)))
+		return cmd_usage(line, "--listen %s: %s", listen, err);
+	sigemptyset(&set);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGTERM);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	fd = signalfd(-1, &set, SFD_CLOEXEC);
+	if (fd < 0 || http_start(&address, answer, (void *)line, &http))
+		return CMD_FAILED;
+	for (;;) {
+		struct pollfd fds[2] = { { .fd = fd, .events = POLLIN },
+					 { .fd = http_fd(http),
+					   .events = POLLIN } };
+
+		if (poll(fds, 2, http_timeout(http)) < 0 && errno != EINTR)
+			break;
+		if (fds[0].revents)
+			break;
+		http_run(http);
+	}
+	http_stop(http);
+	close(fd);
+	return CMD_OK;
+}
+
+/*
+ * A sample of the text, NAME VALUE or NAME{LABEL="TEXT",...} VALUE, as an
+ * object. Label texts are escaped as in JSON.
+ */
+static void print_sample(char *sample)
+{
+	char *value = strrchr(sample, ' '), *labels;
+	bool between = true;
+
+	if (!value)
+		return;
+	*value++ = '\0';
+	value[strcspn(value, "\n")] = '\0';
+	labels = strchr(sample, '{');
+	printf("    {\"name\": \"%.*s\", \"labels\": {",
+	       (int)strcspn(sample, "{"), sample);
+	for (char *at = labels; at && *++at && *at != '}'; between = false) {
+		char *text = strchr(at, '"'), *end = text;
+
+		while (*++end != '"')
+			end += *end == '\\';
+		printf("%s\"%.*s\": %.*s", between ? "" : ", ",
+		       (int)(text - at - 1), at, (int)(end - text + 1), text);
+		at = end[1] == ',' ? end + 1 : end;
+	}
+	printf("}, \"value\": %s}", value);
+}
+
+static int print_json(const struct cmd_line *line)
+{
+	char *text = NULL, *at, *sample;
+	const char *before = "";
+	size_t length;
+	FILE *file = open_memstream(&text, &length);
+	int result;
+
+	if (!file)
+		return CMD_FAILED;
+	result = write_metrics(line, file);
+	if (fclose(file) || result) {
+		free(text);
+		return CMD_FAILED;
+	}
+	printf("{\n  \"metrics\": [\n");
+	at = text;
+	while ((sample = strsep(&at, "\n"))) {
+		if (!*sample || *sample == '#')
+			continue;
+		printf("%s", before);
+		print_sample(sample);
+		before = ",\n";
+	}
+	printf("\n  ]\n}\n");
+	free(text);
+	return CMD_OK;
+}
+
+static int run(const struct cmd_line *line)
+{
+	const char *listen = cmd_value(line, "listen");
+	const char *textfile = cmd_value(line, "textfile");
+
+	if (listen && textfile)
+		return cmd_usage(line,
+				 "--listen and --textfile exclude each other");
+	if (line->json && (listen || textfile))
+		return cmd_usage(line, "--json goes to standard output");
+	if (listen)
+		return serve(line, listen);
+	if (textfile)
+		return write_textfile(line, textfile);
+	return line->json ? print_json(line) : write_metrics(line, stdout);
+}
+
+static const struct cmd_option options[] = {
+	{ "listen", "ADDR:PORT", "serve them at http://ADDR:PORT/metrics" },
+	{ "textfile", "FILE", "write them to FILE, whole at any moment" },
+	{},
+};
+
+const struct cmd cmd_metrics = {
+	.name = "metrics",
+	.args = "",
+	.help = "Prometheus text: on stdout, over HTTP, into a file",
+	.options = options,
+	.run = run,
+};

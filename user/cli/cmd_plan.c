@@ -1,0 +1,422 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * cmd_plan.c - `masqbpf plan FILE`: what applying FILE would change. With
+ * --against FILE it is two files side by side, without privileges or a node.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include "base/out.h"
+#include "base/prefix.h"
+#include "cli/cmd.h"
+#include "config/config.h"
+#include "policy/plan.h"
+
+/* Pods that a line names before it only counts them. */
+#define NAMED_PODS 3
+/* Ranges without live flows that a person is shown; --json has them all. */
+#define SHOWN_DESTS   64
+#define SHOWN_SOURCES 4
+
+struct comparison {
+	const char *file;
+	const char *against; /* NULL: what runs */
+	struct config *config;
+	struct instance *instance; /* of what runs */
+	struct policy *from, *to;
+	struct plan *plan;
+};
+
+/* --- gathering --------------------------------------------------------- */
+
+static int load_config(const char *file, struct config **out)
+{
+	const struct config_options options = {};
+	char text[1024];
+	int err = config_load(file, &options, out, text, sizeof(text));
+
+	if (!err)
+		return CMD_OK;
+	log_error("%s", text);
+	return err == -ENOMEM ? CMD_FAILED : CMD_USAGE;
+}
+
+/* No node is asked: a clock that every kernel's ticks can be told in. */
+static const struct instance *no_instance(const struct config *config)
+{
+	static struct instance nowhere = { .meta.hz = 1000 };
+
+	nowhere.meta.max_flows = config->max_flows;
+	return &nowhere;
+}
+
+static int read_file_policy(const char *file, struct policy **out)
+{
+	struct config *config;
+	int result = load_config(file, &config);
+
+	if (result)
+		return result;
+	if (policy_from_config(no_instance(config), config, out))
+		result = CMD_FAILED;
+	config_free(config);
+	return result;
+}
+
+static int read_running(const struct cmd_line *line, struct comparison *c)
+{
+	int err =
+		instance_open(line->pin_dir, INSTANCE_READ, NULL, &c->instance);
+
+	if (err == -ENOENT)
+		log_error(
+			"%s: plan: not attached; --against FILE compares two files",
+			line->pin_dir);
+	if (err)
+		return CMD_FAILED;
+	err = policy_read(c->instance, &c->from);
+	if (err == -ENODATA)
+		log_error(
+			"%s: plan: no policy: an attach was interrupted; run it again",
+			line->pin_dir);
+	return err ? CMD_FAILED : CMD_OK;
+}
+
+/* What reload would refuse. */
+static int check_replaces(const struct comparison *c)
+{
+	char text[1024];
+
+	if (!c->instance || !config_may_replace(c->config, text, sizeof(text)))
+		return CMD_OK;
+	log_error("%s", text);
+	return CMD_USAGE;
+}
+
+static int add_flow(void *data, const struct flow *flow)
+{
+	return plan_add_flow(data, flow);
+}
+
+static int compare(struct comparison *c)
+{
+	const struct instance *clock = c->instance ?: no_instance(c->config);
+	int err = plan_make(clock, c->from, c->to, &c->plan);
+
+	for (size_t i = 0; i < c->config->warning_count && !err; i++)
+		err = plan_warn(c->plan, "%s", c->config->warnings[i]);
+	if (!err && c->instance &&
+	    c->config->max_flows != c->instance->meta.max_flows)
+		err = plan_warn(
+			c->plan,
+			"maxFlows %u takes effect when everything is detached and attached again; until then it is %u",
+			c->config->max_flows, c->instance->meta.max_flows);
+	if (!err && c->instance &&
+	    (c->plan->dests.count || c->plan->sources.count))
+		err = flows_walk_owners(c->instance, add_flow, c->plan);
+	err = err ?: plan_judge(c->plan);
+	if (err)
+		log_error("plan: %s: %s", c->file, strerror(-err));
+	return err ? CMD_FAILED : CMD_OK;
+}
+
+/* --- as JSON ----------------------------------------------------------- */
+
+/* What an entry is for; a contract word for destinations. */
+static const char *list_action(const struct policy_entry *entry)
+{
+	return entry->list == MASQ_L_POD ? "pod" : action_name(entry->action);
+}
+
+static const char *list_name(uint8_t list)
+{
+	static const char *const names[] = {
+		[MASQ_L_DST] = "destination",
+		[MASQ_L_POD] = "podCIDRs",
+		[MASQ_L_KEEP_SOURCE] = "nonMasqueradeSrcCIDRs",
+	};
+
+	return names[list];
+}
+
+static void json_entry(struct json *j, const char *key,
+		       const struct policy_entry *entry)
+{
+	if (entry)
+		json_string(j, key, list_action(entry));
+	else
+		json_null(j, key);
+}
+
+static void json_source(struct json *j, const char *key,
+			const struct plan_treatment *treatment)
+{
+	char text[CIDR_STRLEN];
+
+	if (treatment->snat.family)
+		json_string(j, key,
+			    addr_format(&treatment->snat, text, sizeof(text)));
+}
+
+static void json_flips(struct json *j, const char *key,
+		       const struct plan_flips *flips, bool live)
+{
+	char text[CIDR_STRLEN];
+
+	json_array(j, key);
+	for (size_t i = 0; i < flips->count; i++) {
+		const struct plan_flip *flip = &flips->items[i];
+
+		json_object(j, NULL);
+		json_string(j, "range",
+			    cidr_format(&flip->range, text, sizeof(text)));
+		json_string(j, "from", plan_action_name(flip->from.action));
+		json_source(j, "from_source", &flip->from);
+		json_string(j, "to", plan_action_name(flip->to.action));
+		json_source(j, "to_source", &flip->to);
+		if (live)
+			json_u64(j, "live_flows", flip->live_flows);
+		else
+			json_null(j, "live_flows");
+		json_array(j, "pods");
+		for (size_t k = 0; k < flip->pod_count; k++)
+			json_string(j, NULL,
+				    addr_format(&flip->pods[k].pod, text,
+						sizeof(text)));
+		json_array_end(j);
+		json_object_end(j);
+	}
+	json_array_end(j);
+}
+
+static void print_json(const struct comparison *c)
+{
+	const struct plan *plan = c->plan;
+	char text[CIDR_STRLEN];
+	struct json j;
+
+	json_begin(&j, stdout);
+	json_object(&j, NULL);
+	json_array(&j, "changes");
+	for (size_t i = 0; i < plan->change_count; i++) {
+		const struct plan_change *change = &plan->changes[i];
+		const struct policy_entry *any = change->to ?: change->from;
+
+		json_object(&j, NULL);
+		json_string(&j, "prefix",
+			    cidr_format(&any->cidr, text, sizeof(text)));
+		json_entry(&j, "from", change->from);
+		json_source(&j, "from_source", &change->was);
+		json_entry(&j, "to", change->to);
+		json_source(&j, "to_source", &change->becomes);
+		json_string(&j, "list", list_name(any->list));
+		json_object_end(&j);
+	}
+	json_array_end(&j);
+	json_flips(&j, "flips", &plan->dests, c->instance);
+	json_flips(&j, "source_flips", &plan->sources, c->instance);
+	json_array(&j, "settings");
+	for (size_t i = 0; i < plan->setting_count; i++) {
+		json_object(&j, NULL);
+		json_string(&j, "name", plan->settings[i].name);
+		json_string(&j, "from", plan->settings[i].from);
+		json_string(&j, "to", plan->settings[i].to);
+		json_object_end(&j);
+	}
+	json_array_end(&j);
+	json_array(&j, "warnings");
+	for (size_t i = 0; i < plan->warning_count; i++)
+		json_string(&j, NULL, plan->warnings[i]);
+	json_array_end(&j);
+	json_object_end(&j);
+	json_end(&j);
+}
+
+/* --- as text ----------------------------------------------------------- */
+
+static void print_changes(const struct comparison *c)
+{
+	const struct plan *plan = c->plan;
+	char prefix[CIDR_STRLEN], from[CIDR_STRLEN + 16], to[CIDR_STRLEN + 16];
+	char origin[320];
+
+	for (size_t i = 0; i < plan->change_count; i++) {
+		const struct plan_change *change = &plan->changes[i];
+		const struct policy_entry *any = change->to ?: change->from;
+		const char *color = !change->from ? color_green(stdout)
+				    : !change->to ? color_red(stdout)
+						  : color_yellow(stdout);
+		const char *was =
+			plan_treatment_text(&change->was, from, sizeof(from));
+		const char *becomes =
+			plan_treatment_text(&change->becomes, to, sizeof(to));
+
+		if (any->list == MASQ_L_POD)
+			was = becomes = "pod";
+		printf("%s%c %-20s %s%s%s%s", color,
+		       !change->from ? '+'
+		       : !change->to ? '-'
+				     : '~',
+		       cidr_format(&any->cidr, prefix, sizeof(prefix)),
+		       change->from ? was : "",
+		       change->from && change->to ? " -> " : "",
+		       change->to ? becomes : "", color_off(stdout));
+		if (any->list == MASQ_L_KEEP_SOURCE)
+			printf(" as a source");
+		printf("  (%s)\n",
+		       policy_origin(change->to ? plan->to : plan->from, any,
+				     origin, sizeof(origin)));
+	}
+	for (size_t i = 0; i < plan->setting_count; i++)
+		printf("%s~ %-20s %s -> %s%s\n", color_yellow(stdout),
+		       plan->settings[i].name, plan->settings[i].from,
+		       plan->settings[i].to, color_off(stdout));
+}
+
+/* "1048576"; what has more than 9 digits as a power of two. */
+static void cell_addresses(struct table *t, const struct cidr *range)
+{
+	int bits = (range->addr.family == 4 ? 32 : 128) - range->plen;
+
+	if (bits < 30)
+		table_cell(t, "%u", 1U << bits);
+	else
+		table_cell(t, "2^%d", bits);
+}
+
+static void cell_pods(struct table *t, const struct plan_flip *flip)
+{
+	char text[(NAMED_PODS + 1) * CIDR_STRLEN] = "", addr[CIDR_STRLEN];
+	size_t used = 0, i = 0;
+
+	for (; i < flip->pod_count && i < NAMED_PODS; i++)
+		used += snprintf(
+			text + used, sizeof(text) - used, "%s%s", i ? ", " : "",
+			addr_format(&flip->pods[i].pod, addr, sizeof(addr)));
+	if (i < flip->pod_count)
+		snprintf(text + used, sizeof(text) - used, " and %zu more",
+			 flip->pod_count - i);
+	table_cell(t, "%s", text);
+}
+
+static void print_flips(const struct comparison *c,
+			const struct plan_flips *flips, const char *title,
+			size_t shown)
+{
+	const char *const headers[] = { title,
+					">ADDRESSES",
+					"FROM",
+					"TO",
+					c->instance ? ">LIVE" : NULL,
+					"PODS",
+					NULL };
+	char text[CIDR_STRLEN + 16];
+	struct table *t;
+	size_t more = 0;
+
+	if (!flips->count)
+		return;
+	t = table_new(headers);
+	for (size_t i = 0; i < flips->count; i++) {
+		const struct plan_flip *flip = &flips->items[i];
+
+		if (i >= shown && !flip->live_flows) {
+			more++;
+			continue;
+		}
+		table_cell(t, "  %s",
+			   cidr_format(&flip->range, text, sizeof(text)));
+		cell_addresses(t, &flip->range);
+		table_cell(t, "%s",
+			   plan_treatment_text(&flip->from, text,
+					       sizeof(text)));
+		table_cell(t, "%s",
+			   plan_treatment_text(&flip->to, text, sizeof(text)));
+		if (c->instance) {
+			table_cell(t, "%llu",
+				   (unsigned long long)flip->live_flows);
+			cell_pods(t, flip);
+		}
+		table_row_end(t);
+	}
+	putchar('\n');
+	table_print(t, stdout);
+	if (more)
+		printf("  ... and %zu more without live flows (--json lists them)\n",
+		       more);
+}
+
+static void print_text(const struct comparison *c)
+{
+	const struct plan *plan = c->plan;
+
+	if (plan_is_empty(plan))
+		printf("%s: nothing changes\n", c->file);
+	print_changes(c);
+	if (!plan_is_empty(plan) && !plan->dests.count && !plan->sources.count)
+		printf("\nNo address is treated differently.\n");
+	print_flips(c, &plan->dests, "  DESTINATIONS", SHOWN_DESTS);
+	print_flips(c, &plan->sources, "  SOURCES", SHOWN_SOURCES);
+	if (plan->warning_count)
+		putchar('\n');
+	for (size_t i = 0; i < plan->warning_count; i++)
+		printf("%swarning:%s %s\n", color_yellow(stdout),
+		       color_off(stdout), plan->warnings[i]);
+	if (c->instance && !plan_is_empty(plan))
+		printf("\nLive flows stay as they are; new connections change."
+		       " To apply: masqbpf reload --config %s\n",
+		       c->file);
+}
+
+static int run(const struct cmd_line *line)
+{
+	const char *against = cmd_value(line, "against");
+	struct comparison c = { .file = line->argv[0] };
+	int result;
+
+	if (against && strcmp(against, "running"))
+		c.against = against;
+	/* the files first: a bad one is told before anything about the node */
+	result = load_config(c.file, &c.config);
+	if (!result)
+		result = c.against ? read_file_policy(c.against, &c.from)
+				   : read_running(line, &c);
+	if (!result)
+		result = check_replaces(&c);
+	if (!result && policy_from_config(c.instance ?: no_instance(c.config),
+					  c.config, &c.to))
+		result = CMD_FAILED;
+	if (!result)
+		result = compare(&c);
+	if (result)
+		goto out;
+	if (line->json)
+		print_json(&c);
+	else
+		print_text(&c);
+	if (cmd_flag(line, "exit-code") && !plan_is_empty(c.plan))
+		result = CMD_CHANGES;
+out:
+	plan_free(c.plan);
+	policy_free(c.from);
+	policy_free(c.to);
+	config_free(c.config);
+	instance_close(c.instance);
+	return result;
+}
+
+static const struct cmd_option options[] = {
+	{ "against", "FILE|running", "compare with this (default: running)" },
+	{ "exit-code", NULL, "exit 3 when something changes" },
+	{},
+};
+
+const struct cmd cmd_plan = {
+	.name = "plan",
+	.args = "FILE",
+	.help = "what applying FILE would change, for whom",
+	.min = 1,
+	.max = 1,
+	.options = options,
+	.run = run,
+};

@@ -1,0 +1,530 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * top.c - two looks and the difference. What a flow had counted at the last
+ * look is kept by a 64-bit hash of its tuple; of the flows themselves only
+ * the first ones by the key asked for, so a full table costs little memory.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <bpf/bpf.h>
+#include "base/prefix.h"
+#include "cli/top.h"
+#include "plane/counters.h"
+#include "policy/policy.h"
+
+#define FLOW_ROWS 512
+
+/* What one flow had counted. */
+struct seen {
+	uint64_t hash; /* 0: free */
+	uint64_t out_bytes, in_bytes, packets;
+};
+
+struct seen_table {
+	struct seen *slots;
+	size_t mask, count;
+};
+
+struct top_past {
+	double time;
+	struct masq_prefix_count *prefixes; /* by slot */
+	uint64_t stats[MASQ_S_MAX];
+	struct seen_table flows;
+
+	/* of the look that is being taken */
+	struct seen_table next;
+	uint64_t *live, *unreplied; /* by slot */
+	uint32_t *pod_index; /* number + 1 into the pods, by hash */
+	size_t pod_mask;
+	size_t worst; /* of the flow rows */
+};
+
+/* --- keys -------------------------------------------------------------- */
+
+static const char *const key_names[TOP_KEYS] = {
+	[TOP_BY_RATE] = "rate",	  [TOP_BY_PACKETS] = "packets",
+	[TOP_BY_FLOWS] = "flows", [TOP_BY_UNREPLIED] = "unreplied",
+	[TOP_BY_NAME] = "name",
+};
+
+const char *top_key_name(enum top_key key)
+{
+	return key_names[key];
+}
+
+int top_key_parse(const char *text, enum top_key *out)
+{
+	for (enum top_key key = 0; key < TOP_KEYS; key++) {
+		if (!strcmp(key_names[key], text)) {
+			*out = key;
+			return 0;
+		}
+	}
+	return -EINVAL;
+}
+
+static double weight(const struct top *top, enum top_section section,
+		     const struct top_row *row)
+{
+	switch (top->key) {
+	case TOP_BY_PACKETS:
+		return row->rate.packets;
+	case TOP_BY_FLOWS:
+		return section == TOP_FLOWS   ? row->flow.age
+		       : section == TOP_DROPS ? row->total
+					      : row->live;
+	case TOP_BY_UNREPLIED:
+		return row->unreplied;
+	default:
+		return section == TOP_DROPS
+			       ? row->rate.packets
+			       : row->rate.out_bytes + row->rate.in_bytes;
+	}
+}
+
+/* By what was asked for, then by what is there, then by name. */
+static int compare_rows(const struct top *top, enum top_section section,
+			const struct top_row *a, const struct top_row *b)
+{
+	double x = weight(top, section, a), y = weight(top, section, b);
+	char p[160], q[160];
+
+	if (top->key != TOP_BY_NAME) {
+		if (x != y)
+			return x > y ? -1 : 1;
+		if (a->live != b->live)
+			return a->live > b->live ? -1 : 1;
+		if (a->total != b->total)
+			return a->total > b->total ? -1 : 1;
+	}
+	return strcmp(top_name(top, section, a, p, sizeof(p)),
+		      top_name(top, section, b, q, sizeof(q)));
+}
+
+/* qsort has no room for what the order depends on. */
+static const struct top *sorting;
+static enum top_section sorting_section;
+
+static int compare_sorting(const void *a, const void *b)
+{
+	int order = compare_rows(sorting, sorting_section, a, b);
+
+	return sorting->reverse ? -order : order;
+}
+
+void top_sort(struct top *top)
+{
+	sorting = top;
+	for (enum top_section s = 0; s < TOP_SECTIONS; s++) {
+		sorting_section = s;
+		if (top->lists[s].count)
+			qsort(top->lists[s].rows, top->lists[s].count,
+			      sizeof(struct top_row), compare_sorting);
+	}
+}
+
+const char *top_name(const struct top *top, enum top_section section,
+		     const struct top_row *row, char *buf, size_t len)
+{
+	char src[CIDR_STRLEN], dst[CIDR_STRLEN], proto[8];
+	struct flow_tuple orig;
+	struct cidr cidr;
+
+	switch (section) {
+	case TOP_PREFIXES:
+		cidr = prefix_cidr(&top->instance->prefixes[row->slot]);
+		return cidr_format(&cidr, buf, len);
+	case TOP_PODS:
+		return addr_format(&row->pod, buf, len);
+	case TOP_DROPS:
+		snprintf(buf, len, "%s", reasons[row->reason].name);
+		return buf;
+	default:
+		orig = flow_orig(&row->flow);
+		snprintf(buf, len, "%s %s:%u > %s:%u",
+			 proto_name(row->flow.proto, proto, sizeof(proto)),
+			 addr_format(orig.src, src, sizeof(src)), orig.sport,
+			 addr_format(orig.dst, dst, sizeof(dst)), orig.dport);
+		return buf;
+	}
+}
+
+/* --- flows ------------------------------------------------------------- */
+
+static uint64_t mix(uint64_t h, const void *data, size_t length)
+{
+	const unsigned char *p = data;
+
+	/* FNV-1a */
+	for (size_t i = 0; i < length; i++)
+		h = (h ^ p[i]) * 0x100000001b3;
+	return h;
+}
+
+static uint64_t hash_flow(const struct flow *flow)
+{
+	uint64_t h = 0xcbf29ce484222325;
+
+	h = mix(h, flow->in.a, sizeof(flow->in.a));
+	h = mix(h, flow->rem.a, sizeof(flow->rem.a));
+	h = mix(h, &flow->in_port, sizeof(flow->in_port));
+	h = mix(h, &flow->rem_port, sizeof(flow->rem_port));
+	h = mix(h, &flow->proto, sizeof(flow->proto));
+	h = mix(h, &flow->role, sizeof(flow->role));
+	return h ?: 1;
+}
+
+static struct seen *seen_find(const struct seen_table *table, uint64_t hash)
+{
+	size_t at = hash;
+
+	if (!table->slots)
+		return NULL;
+	while (table->slots[at & table->mask].hash &&
+	       table->slots[at & table->mask].hash != hash)
+		at++;
+	return &table->slots[at & table->mask];
+}
+
+static int seen_add(struct seen_table *table, const struct seen *seen)
+{
+	struct seen *slot;
+
+	if (!table->slots || 2 * table->count > table->mask) {
+		struct seen_table grown = {
+			.mask = table->slots ? 2 * table->mask + 1 : 1023,
+		};
+
+		grown.slots = calloc(grown.mask + 1, sizeof(*grown.slots));
+		if (!grown.slots)
+			return -ENOMEM;
+		for (size_t i = 0; table->slots && i <= table->mask; i++)
+			if (table->slots[i].hash)
+				*seen_find(&grown, table->slots[i].hash) =
+					table->slots[i];
+		grown.count = table->count;
+		free(table->slots);
+		*table = grown;
+	}
+	slot = seen_find(table, seen->hash);
+	table->count += !slot->hash;
+	*slot = *seen;
+	return 0;
+}
+
+/* What it has counted since the last look. */
+static struct top_rate flow_rate(const struct top *top, const struct seen *now)
+{
+	static const struct seen nothing;
+	struct top_rate rate = {};
+	const struct seen *then = seen_find(&top->past->flows, now->hash);
+
+	if (top->seconds <= 0)
+		return rate;
+	/* another flow of that tuple has ended since, or there was none */
+	if (!then || !then->hash || then->packets > now->packets ||
+	    then->out_bytes > now->out_bytes || then->in_bytes > now->in_bytes)
+		then = &nothing;
+	rate.out_bytes = (now->out_bytes - then->out_bytes) / top->seconds;
+	rate.in_bytes = (now->in_bytes - then->in_bytes) / top->seconds;
+	rate.packets = (now->packets - then->packets) / top->seconds;
+	rate.flows = !then->hash / top->seconds;
+	return rate;
+}
+
+static void add_rate(struct top_rate *sum, const struct top_rate *rate)
+{
+	sum->out_bytes += rate->out_bytes;
+	sum->in_bytes += rate->in_bytes;
+	sum->packets += rate->packets;
+	sum->flows += rate->flows;
+}
+
+/* Keeps the first FLOW_ROWS by the key. */
+static void keep_flow(struct top *top, const struct top_row *row)
+{
+	struct top_list *list = &top->lists[TOP_FLOWS];
+	struct top_past *past = top->past;
+
+	if (list->count < FLOW_ROWS) {
+		list->rows[list->count++] = *row;
+		if (list->count < FLOW_ROWS)
+			return;
+	} else if (top->key != TOP_BY_NAME &&
+		   weight(top, TOP_FLOWS, row) <=
+			   weight(top, TOP_FLOWS, &list->rows[past->worst])) {
+		/* most flows are idle: names would decide about nothing */
+		return;
+	} else if (compare_rows(top, TOP_FLOWS, row, &list->rows[past->worst]) <
+		   0) {
+		list->rows[past->worst] = *row;
+	} else {
+		return;
+	}
+	past->worst = 0;
+	for (size_t i = 1; i < FLOW_ROWS; i++)
+		if (compare_rows(top, TOP_FLOWS, &list->rows[past->worst],
+				 &list->rows[i]) < 0)
+			past->worst = i;
+}
+
+/* The row of a pod; made when it has none. NULL: out of memory. */
+static struct top_row *pod_row(struct top *top, const struct addr *pod)
+{
+	struct top_list *list = &top->lists[TOP_PODS];
+	struct top_past *past = top->past;
+	uint64_t hash = mix(0xcbf29ce484222325, pod->a, sizeof(pod->a));
+
+	if (!past->pod_index || 2 * list->count > past->pod_mask) {
+		size_t mask = past->pod_index ? 2 * past->pod_mask + 1 : 255;
+		uint32_t *index = calloc(mask + 1, sizeof(*index));
+		void *rows =
+			reallocarray(list->rows, mask + 1, sizeof(*list->rows));
+
+		if (rows)
+			list->rows = rows;
+		if (!index || !rows) {
+			free(index);
+			return NULL;
+		}
+		for (size_t i = 0; i < list->count; i++) {
+			uint64_t at = mix(0xcbf29ce484222325,
+					  list->rows[i].pod.a, sizeof(pod->a));
+
+			while (index[at & mask])
+				at++;
+			index[at & mask] = i + 1;
+		}
+		free(past->pod_index);
+		past->pod_index = index;
+		past->pod_mask = mask;
+	}
+	for (;; hash++) {
+		uint32_t *number = &past->pod_index[hash & past->pod_mask];
+
+		if (!*number) {
+			list->rows[list->count] =
+				(struct top_row){ .pod = *pod };
+			*number = ++list->count;
+		}
+		if (!memcmp(list->rows[*number - 1].pod.a, pod->a,
+			    sizeof(pod->a)))
+			return &list->rows[*number - 1];
+	}
+}
+
+static int look_at_flow(void *data, const struct flow *flow)
+{
+	struct top *top = data;
+	const struct seen now = {
+		.hash = hash_flow(flow),
+		.out_bytes = flow->egress.bytes,
+		.in_bytes = flow->ingress.bytes,
+		.packets = flow->egress.packets + flow->ingress.packets,
+	};
+	struct top_row row = {
+		.flow = *flow,
+		.rate = flow_rate(top, &now),
+		.live = 1,
+		.unreplied = !flow->replied,
+	};
+	struct top_row *pod;
+
+	flow_tally_add(&top->flows, flow);
+	top->unreplied += row.unreplied;
+	if (flow->prefix < top->instance->meta.max_prefixes) {
+		top->past->live[flow->prefix]++;
+		top->past->unreplied[flow->prefix] += row.unreplied;
+	}
+	keep_flow(top, &row);
+	if (flow->role != MASQ_ROLE_HOST) {
+		pod = pod_row(top, &flow->in);
+		if (!pod)
+			return -ENOMEM;
+		add_rate(&pod->rate, &row.rate);
+		pod->live++;
+		pod->unreplied += row.unreplied;
+	}
+	return seen_add(&top->past->next, &now);
+}
+
+static int look_at_flows(struct top *top)
+{
+	static const struct flow_filter all;
+	struct top_past *past = top->past;
+	size_t slots = top->instance->meta.max_prefixes;
+	int err;
+
+	top->flows = (struct flow_tally){};
+	top->unreplied = 0;
+	top->lists[TOP_FLOWS].count = 0;
+	top->lists[TOP_PODS].count = 0;
+	memset(past->live, 0, slots * sizeof(*past->live));
+	memset(past->unreplied, 0, slots * sizeof(*past->unreplied));
+	if (past->pod_index)
+		memset(past->pod_index, 0,
+		       (past->pod_mask + 1) * sizeof(*past->pod_index));
+	err = flows_walk(top->instance, &all, look_at_flow, top);
+	free(past->flows.slots);
+	past->flows = past->next;
+	past->next = (struct seen_table){};
+	return err;
+}
+
+/* --- prefixes and drops ------------------------------------------------ */
+
+static struct top_rate prefix_rate(const struct masq_prefix_count *now,
+				   const struct masq_prefix_count *then,
+				   double seconds)
+{
+	struct top_rate rate = {};
+
+	/* the slot was given to another prefix meanwhile */
+	if (seconds <= 0 || now->egress.packets < then->egress.packets ||
+	    now->ingress.packets < then->ingress.packets)
+		return rate;
+	rate.out_bytes = (now->egress.bytes - then->egress.bytes) / seconds;
+	rate.in_bytes = (now->ingress.bytes - then->ingress.bytes) / seconds;
+	rate.packets = (now->egress.packets - then->egress.packets +
+			now->ingress.packets - then->ingress.packets) /
+		       seconds;
+	rate.flows = (now->flows - then->flows) / seconds;
+	return rate;
+}
+
+static int look_at_prefixes(struct top *top, uint32_t half)
+{
+	struct top_list *list = &top->lists[TOP_PREFIXES];
+	struct top_past *past = top->past;
+	int err = 0;
+
+	list->count = 0;
+	top->sum = (struct top_rate){};
+	for (uint32_t slot = 0; slot < top->instance->meta.max_prefixes;
+	     slot++) {
+		const struct masq_prefix *prefix =
+			&top->instance->prefixes[slot];
+		struct masq_prefix_count now;
+		struct top_row row = { .slot = slot };
+
+		/* pods are a list of their own; nothing is counted there */
+		if (prefix->list == MASQ_L_FREE || prefix->list == MASQ_L_POD)
+			continue;
+		if (!(prefix->in_half >> half & 1) && !past->live[slot])
+			continue;
+		err = counters_prefix(top->instance, slot, &now);
+		if (err)
+			return err;
+		row.rate =
+			prefix_rate(&now, &past->prefixes[slot], top->seconds);
+		row.live = past->live[slot];
+		row.unreplied = past->unreplied[slot];
+		past->prefixes[slot] = now;
+		add_rate(&top->sum, &row.rate);
+		list->rows[list->count++] = row;
+	}
+	return err;
+}
+
+static int look_at_drops(struct top *top)
+{
+	struct top_list *list = &top->lists[TOP_DROPS];
+	uint64_t now[MASQ_S_MAX];
+	int err = counters_stats(top->instance, now);
+
+	if (err)
+		return err;
+	list->count = 0;
+	top->drops = 0;
+	for (uint32_t i = 0; i < MASQ_R_MAX; i++) {
+		struct top_row row = { .reason = i, .total = now[i] };
+
+		if (!reasons[i].drop || !now[i])
+			continue;
+		if (top->seconds > 0)
+			row.rate.packets =
+				(now[i] - top->past->stats[i]) / top->seconds;
+		top->drops += row.rate.packets;
+		list->rows[list->count++] = row;
+	}
+	memcpy(top->past->stats, now, sizeof(now));
+	return 0;
+}
+
+/* --- looking ----------------------------------------------------------- */
+
+static double clock_seconds(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec + t.tv_nsec / 1e9;
+}
+
+int top_look(struct top *top)
+{
+	struct top_past *past = top->past;
+	double now = clock_seconds();
+	struct masq_policy head;
+	uint32_t zero = 0, half;
+	int err;
+
+	if (bpf_map_lookup_elem(top->instance->map[MAP_masq_active], &zero,
+				&half))
+		return -errno;
+	half &= 1;
+	if (bpf_map_lookup_elem(top->instance->map[MAP_masq_policy], &half,
+				&head))
+		return -errno;
+	top->generation = head.generation;
+	top->flow_counts =
+		!(top->instance->meta.features & MASQ_FEAT_NO_FLOW_COUNT);
+	top->seconds = past->time ? now - past->time : 0;
+	past->time = now;
+	err = look_at_flows(top) ?: look_at_prefixes(top, half) ?:
+	      look_at_drops(top);
+	top->cost = clock_seconds() - now;
+	if (!err)
+		top_sort(top);
+	return err;
+}
+
+int top_open(struct top *top, struct instance *instance)
+{
+	size_t slots = instance->meta.max_prefixes;
+	struct top_past *past = calloc(1, sizeof(*past));
+
+	top->instance = instance;
+	top->past = past;
+	if (!past)
+		return -ENOMEM;
+	past->prefixes = calloc(slots, sizeof(*past->prefixes));
+	past->live = calloc(slots, sizeof(*past->live));
+	past->unreplied = calloc(slots, sizeof(*past->unreplied));
+	top->lists[TOP_PREFIXES].rows = calloc(slots, sizeof(struct top_row));
+	top->lists[TOP_FLOWS].rows = calloc(FLOW_ROWS, sizeof(struct top_row));
+	top->lists[TOP_DROPS].rows = calloc(MASQ_R_MAX, sizeof(struct top_row));
+	return past->prefixes && past->live && past->unreplied &&
+			       top->lists[TOP_PREFIXES].rows &&
+			       top->lists[TOP_FLOWS].rows &&
+			       top->lists[TOP_DROPS].rows
+		       ? 0
+		       : -ENOMEM;
+}
+
+void top_close(struct top *top)
+{
+	for (enum top_section s = 0; s < TOP_SECTIONS; s++)
+		free(top->lists[s].rows);
+	if (!top->past)
+		return;
+	free(top->past->prefixes);
+	free(top->past->live);
+	free(top->past->unreplied);
+	free(top->past->flows.slots);
+	free(top->past->next.slots);
+	free(top->past->pod_index);
+	free(top->past);
+}

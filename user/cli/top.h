@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * top.h - rates: what prefixes, pods and flows carry and what is dropped, by
+ * the difference of two looks at the counters.
+ */
+#ifndef MASQ_TOP_H
+#define MASQ_TOP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "plane/flows.h"
+#include "plane/instance.h"
+
+enum top_section {
+	TOP_PREFIXES,
+	TOP_PODS,
+	TOP_FLOWS,
+	TOP_DROPS,
+	TOP_SECTIONS
+};
+
+enum top_key {
+	TOP_BY_RATE, /* bytes a second, both ways; drops: packets */
+	TOP_BY_PACKETS,
+	TOP_BY_FLOWS, /* live ones; flows: the oldest */
+	TOP_BY_UNREPLIED,
+	TOP_BY_NAME,
+	TOP_KEYS
+};
+const char *top_key_name(enum top_key key);
+int top_key_parse(const char *text, enum top_key *out);
+
+/* A second. */
+struct top_rate {
+	double out_bytes, in_bytes, packets;
+	double flows; /* new ones */
+};
+
+struct top_row {
+	union {
+		uint32_t slot; /* prefix */
+		uint32_t reason; /* drop */
+		struct addr pod;
+		struct flow flow;
+	};
+	struct top_rate rate;
+	uint64_t live, unreplied;
+	uint64_t total; /* drops: since the instance was made */
+};
+
+struct top_list {
+	struct top_row *rows; /* sorted */
+	size_t count;
+};
+
+struct top {
+	struct instance *instance;
+	enum top_key key;
+	bool reverse;
+	struct top_list lists[TOP_SECTIONS];
+	uint32_t generation;
+	bool flow_counts; /* per-flow counts are switched on */
+	struct top_rate sum;
+	double drops; /* a second */
+	struct flow_tally flows;
+	uint64_t unreplied;
+	double seconds; /* between the two looks; 0: the first one */
+	double cost; /* seconds that looking took */
+	struct top_past *past;
+};
+
+int top_open(struct top *top, struct instance *instance);
+void top_close(struct top *top);
+/* A look; rates are those since the one before. 0 or -errno. */
+int top_look(struct top *top);
+void top_sort(struct top *top);
+/* What a row is called; returns buf. */
+const char *top_name(const struct top *top, enum top_section section,
+		     const struct top_row *row, char *buf, size_t len);
+
+#endif

@@ -1,0 +1,346 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * check.c - what only the config as a whole can tell: one prefix with
+ * two actions, duplicates, limits, pods that would be masqueraded to pods.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "base/rank.h"
+#include "config/load.h"
+
+/* All entries, sorted: equal prefixes stand together, in order of the file. */
+struct view {
+	const struct entry **entries;
+	size_t count;
+};
+
+static int place_cmp(struct place a, struct place b)
+{
+	if (a.line != b.line)
+		return a.line < b.line ? -1 : 1;
+	return (a.column > b.column) - (a.column < b.column);
+}
+
+static int entry_cmp(const void *a, const void *b)
+{
+	const struct entry *x = *(const struct entry *const *)a;
+	const struct entry *y = *(const struct entry *const *)b;
+	int order = cidr_cmp(&x->cidr, &y->cidr);
+
+	if (order)
+		return order;
+	if (x->list != y->list)
+		return x->list < y->list ? -1 : 1;
+	order = place_cmp(x->place, y->place);
+	/* two aliases of one anchor have one place */
+	return order ? order : (x > y) - (x < y);
+}
+
+/* False: no memory. */
+static bool make_view(const struct loader *l, struct view *view)
+{
+	size_t count = l->entry_count, end;
+	struct rank *ranks = reallocarray(NULL, count, sizeof(*ranks));
+
+	for (size_t i = 0; ranks && i < count; i++)
+		ranks[i] = (struct rank){ rank_key(0, &l->entries[i].cidr), i };
+	view->count = count;
+	view->entries = calloc(count, sizeof(*view->entries));
+	if (!ranks || !view->entries || !rank_sort(ranks, count)) {
+		free(ranks);
+		free(view->entries);
+		return false;
+	}
+	for (size_t i = 0; i < count; i++)
+		view->entries[i] = &l->entries[ranks[i].index];
+	/* what shares a key is in no order yet */
+	for (size_t i = 0; i < count; i = end) {
+		end = rank_run(ranks, count, i);
+		if (end - i > 1)
+			qsort(&view->entries[i], end - i,
+			      sizeof(*view->entries), entry_cmp);
+	}
+	free(ranks);
+	return true;
+}
+
+/* " (line 3)" or where else the entry comes from; returns buf. */
+static const char *entry_from(const struct loader *l, const struct entry *entry,
+			      char *buf, size_t len)
+{
+	if (entry->place.line)
+		snprintf(buf, len, "in line %u",
+			 config_place(l, entry->place).line);
+	else
+		snprintf(buf, len,
+			 "in the preset %s, which applies because"
+			 " nonMasqueradeCIDRs is not given",
+			 l->config->preset);
+	return buf;
+}
+
+/* Of several errors the first in the file is the one to report. */
+static bool is_first(struct place place, const struct entry *worst)
+{
+	return !worst || place_cmp(place, worst->place) < 0;
+}
+
+static int fail_both(struct loader *l, const struct entry *entry,
+		     const struct entry *other)
+{
+	char text[CIDR_STRLEN], from[128];
+
+	cidr_format(&entry->cidr, text, sizeof(text));
+	entry_from(l, other, from, sizeof(from));
+	if (entry->list == LIST_SNAT)
+		return config_fail(l, entry->place,
+				   "snat.addresses: \"%s\" has another address"
+				   " %s: a destination has one",
+				   text, from);
+	return config_fail(l, entry->place,
+			   "%s: \"%s\" is in %s too (%s): a prefix is either"
+			   " kept or masqueraded",
+			   config_list_name(entry->list), text,
+			   config_list_name(other->list), from);
+}
+
+/* Neighbours in the view: duplicates and contradictions. */
+static int check_neighbours(struct loader *l, const struct view *view)
+{
+	const struct entry *worst = NULL, *other = NULL;
+	char text[CIDR_STRLEN], from[128];
+
+	for (size_t i = 1; i < view->count; i++) {
+		const struct entry *a = view->entries[i - 1];
+		const struct entry *b = view->entries[i];
+		bool same = a->list == b->list;
+		int ret;
+
+		if (cidr_cmp(&a->cidr, &b->cidr))
+			continue;
+		if ((a->list == LIST_KEEP && b->list == LIST_MASQUERADE) ||
+		    (same && a->list == LIST_SNAT &&
+		     !addr_equal(&a->addr, &b->addr))) {
+			const struct entry *later =
+				place_cmp(a->place, b->place) > 0 ? a : b;
+
+			if (is_first(later->place, worst)) {
+				worst = later;
+				other = later == a ? b : a;
+			}
+		} else if (same) {
+			ret = config_warn(
+				l, b->place, "%s: \"%s\" is there already, %s",
+				config_list_name(b->list),
+				cidr_format(&b->cidr, text, sizeof(text)),
+				entry_from(l, a, from, sizeof(from)));
+			if (ret)
+				return ret;
+		}
+	}
+	return worst ? fail_both(l, worst, other) : 0;
+}
+
+/* The prefix that decides about packets to this network, or NULL. */
+static const struct entry *longest_match(const struct view *view,
+					 const struct cidr *network)
+{
+	for (int plen = network->plen; plen >= 0; plen--) {
+		struct cidr head = cidr_of(&network->addr, plen);
+		size_t low = 0, high = view->count;
+
+		while (low < high) {
+			size_t middle = low + (high - low) / 2;
+
+			if (cidr_cmp(&view->entries[middle]->cidr, &head) < 0)
+				low = middle + 1;
+			else
+				high = middle;
+		}
+		/* keep and masquerade sort before the other lists */
+		if (low < view->count &&
+		    !cidr_cmp(&view->entries[low]->cidr, &head) &&
+		    view->entries[low]->list <= LIST_MASQUERADE)
+			return view->entries[low];
+	}
+	return NULL;
+}
+
+/* Pods talking to pods of other nodes keep their addresses nearly always. */
+static int check_pods(struct loader *l, const struct view *view)
+{
+	char text[CIDR_STRLEN];
+	int ret = 0;
+
+	for (size_t i = 0; i < view->count && !ret; i++) {
+		const struct entry *pods = view->entries[i], *match;
+
+		if (pods->list != LIST_PODS ||
+		    (pods->cidr.addr.family == 6 && !l->config->ipv6))
+			continue;
+		match = longest_match(view, &pods->cidr);
+		if (!match || match->list != LIST_KEEP)
+			ret = config_warn(l, pods->place,
+					  "podCIDRs: \"%s\" is masqueraded as a"
+					  " destination: name it in"
+					  " nonMasqueradeCIDRs if pods talk to"
+					  " pods of other nodes",
+					  cidr_format(&pods->cidr, text,
+						      sizeof(text)));
+	}
+	return ret;
+}
+
+/* The flags keep link-local as if it were in the list. */
+static int check_link_local(struct loader *l)
+{
+	static const struct {
+		const char *text, *key;
+	} known[] = {
+		{ "169.254.0.0/16", "masqLinkLocal" },
+		{ "fe80::/10", "masqLinkLocalIPv6" },
+	};
+
+	for (size_t i = 0; i < l->entry_count; i++) {
+		const struct entry *entry = &l->entries[i];
+		bool six = entry->cidr.addr.family == 6;
+		char text[CIDR_STRLEN];
+
+		if (entry->list != LIST_MASQUERADE ||
+		    (six ? l->config->masq_link_local_ipv6
+			 : l->config->masq_link_local))
+			continue;
+		cidr_format(&entry->cidr, text, sizeof(text));
+		if (!strcmp(text, known[six].text))
+			return config_fail(l, entry->place,
+					   "masqueradeCIDRs: \"%s\" is kept as"
+					   " long as %s is false",
+					   text, known[six].key);
+	}
+	return 0;
+}
+
+static int check_limit(struct loader *l)
+{
+	const struct config *config = l->config;
+	struct place place = l->cidr_limit_place;
+	uint32_t left = config->cidr_limit;
+
+	if (config->keep.count <= left)
+		return 0;
+	/* the first one too many, or the limit when the list is a preset's */
+	for (size_t i = 0; i < l->entry_count; i++)
+		if (l->entries[i].list == LIST_KEEP && !left--) {
+			if (l->entries[i].place.line)
+				place = l->entries[i].place;
+			break;
+		}
+	return config_fail(l, place,
+			   "nonMasqueradeCIDRs: %zu prefixes, cidrLimit is %u",
+			   config->keep.count, config->cidr_limit);
+}
+
+static int compare_addrs(const void *a, const void *b)
+{
+	return addr_cmp(a, b);
+}
+
+/* The dataplane has so many slots for addresses, and slot 0 is its own. */
+static int check_snat_slots(struct loader *l)
+{
+	const struct config *config = l->config;
+	struct addr *addrs;
+	size_t distinct = 0;
+
+	if (config->snat_count < MASQ_MAX_SNAT)
+		return 0;
+	addrs = calloc(config->snat_count, sizeof(*addrs));
+	if (!addrs)
+		return config_nomem(l);
+	for (size_t i = 0; i < config->snat_count; i++)
+		addrs[i] = config->snat[i].addr;
+	qsort(addrs, config->snat_count, sizeof(*addrs), compare_addrs);
+	for (size_t i = 0; i < config->snat_count; i++)
+		distinct += !i || !addr_equal(&addrs[i - 1], &addrs[i]);
+	free(addrs);
+	if (distinct < MASQ_MAX_SNAT)
+		return 0;
+	return config_fail(l, (struct place){ 1, 1 },
+			   "snat.addresses: %zu different addresses, at most"
+			   " %d are possible",
+			   distinct, MASQ_MAX_SNAT - 1);
+}
+
+static int check_family(struct loader *l)
+{
+	const struct entry *six = NULL;
+
+	for (size_t i = 0; i < l->entry_count && !six; i++)
+		if (l->entries[i].cidr.addr.family == 6)
+			six = &l->entries[i];
+	if (!six)
+		return 0;
+	if (!l->ipv6_given) {
+		l->config->ipv6 = true;
+		return 0;
+	}
+	if (l->config->ipv6)
+		return 0;
+	return config_warn(l, six->place,
+			   "an IPv6 prefix, but enableIPv6 is false: IPv6"
+			   " passes untouched");
+}
+
+static int check_settings(struct loader *l)
+{
+	const struct config *config = l->config;
+	const struct place top = { 1, 1 };
+	int ret = 0;
+
+	if (config->node_port_min &&
+	    config->node_port_min <= config->port_min &&
+	    config->node_port_max >= config->port_max)
+		return config_fail(l, top,
+				   "snat.portRange: %u-%u lies within"
+				   " snat.nodePortRange %u-%u: no port is left",
+				   config->port_min, config->port_max,
+				   config->node_port_min,
+				   config->node_port_max);
+	if (config->max_flows_per_pod > config->max_flows)
+		ret = config_warn(l, top,
+				  "maxFlowsPerPod %u is above maxFlows %u",
+				  config->max_flows_per_pod, config->max_flows);
+	if (!ret && config->drop_foreign_sources && !config->pods.count)
+		ret = config_warn(l, top,
+				  "dropForeignSources has no effect without"
+				  " podCIDRs");
+	return ret;
+}
+
+int config_check(struct loader *l)
+{
+	struct view view;
+	int ret;
+
+	ret = check_limit(l);
+	if (!ret)
+		ret = check_link_local(l);
+	if (!ret)
+		ret = check_snat_slots(l);
+	if (!ret)
+		ret = check_family(l);
+	if (!ret)
+		ret = check_settings(l);
+	if (ret || !l->entry_count)
+		return ret;
+
+	if (!make_view(l, &view))
+		return config_nomem(l);
+	ret = check_neighbours(l, &view);
+	if (!ret)
+		ret = check_pods(l, &view);
+	free(view.entries);
+	return ret;
+}

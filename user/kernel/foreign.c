@@ -1,0 +1,513 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* foreign.c - rules that write sources, of nf_tables and of legacy iptables. */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+/* before linux/if.h, which then leaves out what is the same */
+#include <net/if.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <linux/netfilter.h>
+#include <linux/netfilter/nf_tables.h>
+#include <linux/netfilter/nf_tables_compat.h>
+#include <linux/netfilter/nfnetlink.h>
+#include <linux/netfilter_ipv4/ip_tables.h>
+#include <linux/netfilter_ipv6/ip6_tables.h>
+#include "kernel/foreign.h"
+#include "kernel/netlink.h"
+
+/* A dump that rules changed under is begun anew so many times. */
+#define DUMP_TRIES 16
+
+static void set(char *out, size_t len, const char *text)
+{
+	snprintf(out, len, "%s", text);
+}
+
+static struct foreign_rule *add_rule(struct foreign_nat *nat)
+{
+	struct foreign_rule *grown =
+		reallocarray(nat->rules, nat->count + 1, sizeof(*grown));
+
+	if (!grown)
+		return NULL;
+	nat->rules = grown;
+	grown += nat->count++;
+	*grown = (struct foreign_rule){};
+	return grown;
+}
+
+/* --- nf_tables --------------------------------------------------------- */
+
+/* A chain that packets get to. */
+struct reached {
+	uint8_t family;
+	char table[64];
+	char chain[64]; /* "": any of the table may be, a map leads there */
+};
+
+struct nft {
+	struct foreign_nat *nat;
+	size_t first; /* rule of nat that is ours */
+	struct reached *reached;
+	size_t reached_count;
+};
+
+static const struct {
+	uint8_t family;
+	const char *name;
+} families[] = {
+	{ NFPROTO_IPV4, "ip" },
+	{ NFPROTO_IPV6, "ip6" },
+	{ NFPROTO_INET, "inet" },
+};
+
+static int add_reached(struct nft *nft, uint8_t family, const char *table,
+		       const char *chain)
+{
+	struct reached *grown = reallocarray(
+		nft->reached, nft->reached_count + 1, sizeof(*grown));
+
+	if (!grown) {
+		errno = ENOMEM;
+		return MNL_CB_ERROR;
+	}
+	nft->reached = grown;
+	grown += nft->reached_count++;
+	grown->family = family;
+	set(grown->table, sizeof(grown->table), table);
+	set(grown->chain, sizeof(grown->chain), chain ?: "");
+	return MNL_CB_OK;
+}
+
+static int read_attrs(const struct nlattr *attr, void *data)
+{
+	const struct nlattr **attrs = data;
+
+	/* ours are all below; what is not, we do not ask for */
+	if (mnl_attr_get_type(attr) < 32)
+		attrs[mnl_attr_get_type(attr)] = attr;
+	return MNL_CB_OK;
+}
+
+static uint32_t get_u32(const struct nlattr *attr)
+{
+	return attr ? ntohl(netlink_u32(attr)) : UINT32_MAX;
+}
+
+/* What an expression of a rule says; `rule` collects. */
+struct nft_rule {
+	struct foreign_rule rule;
+	struct nft *nft;
+	const char *table;
+	bool at_source; /* the register holds the source address */
+	uint8_t length; /* of it, in bytes */
+	uint8_t family;
+};
+
+static void read_payload(struct nft_rule *r, const struct nlattr **attrs)
+{
+	uint32_t offset = get_u32(attrs[NFTA_PAYLOAD_OFFSET]);
+	uint32_t length = get_u32(attrs[NFTA_PAYLOAD_LEN]);
+
+	r->at_source = get_u32(attrs[NFTA_PAYLOAD_BASE]) ==
+			       NFT_PAYLOAD_NETWORK_HEADER &&
+		       ((offset == 12 && length <= 4) ||
+			(offset == 8 && length <= 16 && length > 4));
+	r->length = length;
+}
+
+static void read_mask(struct nft_rule *r, const struct nlattr **attrs)
+{
+	const struct nlattr *mask[32] = {};
+	const uint8_t *bytes;
+	unsigned int plen = 0;
+
+	if (!r->at_source || !attrs[NFTA_BITWISE_MASK])
+		return;
+	mnl_attr_parse_nested(attrs[NFTA_BITWISE_MASK], read_attrs, mask);
+	if (!mask[NFTA_DATA_VALUE])
+		return;
+	bytes = mnl_attr_get_payload(mask[NFTA_DATA_VALUE]);
+	while (plen < 8U * mnl_attr_get_payload_len(mask[NFTA_DATA_VALUE]) &&
+	       bytes[plen / 8] & 0x80 >> plen % 8)
+		plen++;
+	r->rule.source.plen = plen;
+}
+
+static void read_compare(struct nft_rule *r, const struct nlattr **attrs)
+{
+	const struct nlattr *value[32] = {};
+	uint8_t plen = r->rule.source.plen ?: 8 * r->length;
+
+	if (r->at_source && get_u32(attrs[NFTA_CMP_OP]) == NFT_CMP_EQ &&
+	    attrs[NFTA_CMP_DATA]) {
+		mnl_attr_parse_nested(attrs[NFTA_CMP_DATA], read_attrs, value);
+		if (value[NFTA_DATA_VALUE] &&
+		    mnl_attr_get_payload_len(value[NFTA_DATA_VALUE]) <= 16) {
+			struct addr addr = { r->length > 4 ? 6 : 4, {} };
+
+			memcpy(addr.a,
+			       mnl_attr_get_payload(value[NFTA_DATA_VALUE]),
+			       mnl_attr_get_payload_len(
+				       value[NFTA_DATA_VALUE]));
+			r->rule.source = cidr_of(&addr, plen);
+		}
+	}
+	r->at_source = false;
+}
+
+/* A jump makes its target reached. */
+static int read_verdict(struct nft_rule *r, const struct nlattr *data)
+{
+	const struct nlattr *value[32] = {}, *verdict[32] = {};
+
+	mnl_attr_parse_nested(data, read_attrs, value);
+	if (!value[NFTA_DATA_VERDICT])
+		return MNL_CB_OK;
+	mnl_attr_parse_nested(value[NFTA_DATA_VERDICT], read_attrs, verdict);
+	if (!verdict[NFTA_VERDICT_CHAIN])
+		return MNL_CB_OK;
+	return add_reached(r->nft, r->family, r->table,
+			   netlink_str(verdict[NFTA_VERDICT_CHAIN]));
+}
+
+static int read_expression(const struct nlattr *element, void *data)
+{
+	const struct nlattr *expr[32] = {}, *attrs[32] = {};
+	struct nft_rule *r = data;
+	const char *name;
+
+	mnl_attr_parse_nested(element, read_attrs, expr);
+	if (!expr[NFTA_EXPR_NAME])
+		return MNL_CB_OK;
+	name = netlink_str(expr[NFTA_EXPR_NAME]);
+	if (expr[NFTA_EXPR_DATA])
+		mnl_attr_parse_nested(expr[NFTA_EXPR_DATA], read_attrs, attrs);
+	if (!strcmp(name, "payload"))
+		read_payload(r, attrs);
+	else if (!strcmp(name, "bitwise"))
+		read_mask(r, attrs);
+	else if (!strcmp(name, "cmp"))
+		read_compare(r, attrs);
+	else if (!strcmp(name, "masq"))
+		set(r->rule.what, sizeof(r->rule.what), "masquerade");
+	else if (!strcmp(name, "nat") &&
+		 get_u32(attrs[NFTA_NAT_TYPE]) == NFT_NAT_SNAT)
+		set(r->rule.what, sizeof(r->rule.what), "snat");
+	else if (!strcmp(name, "target") && attrs[NFTA_TARGET_NAME] &&
+		 (!strcmp(netlink_str(attrs[NFTA_TARGET_NAME]), "MASQUERADE") ||
+		  !strcmp(netlink_str(attrs[NFTA_TARGET_NAME]), "SNAT")))
+		set(r->rule.what, sizeof(r->rule.what),
+		    netlink_str(attrs[NFTA_TARGET_NAME]));
+	else if (!strcmp(name, "immediate") && attrs[NFTA_IMMEDIATE_DATA])
+		return read_verdict(r, attrs[NFTA_IMMEDIATE_DATA]);
+	else if (!strcmp(name, "lookup") &&
+		 get_u32(attrs[NFTA_LOOKUP_DREG]) == NFT_REG_VERDICT)
+		return add_reached(r->nft, r->family, r->table, NULL);
+	return MNL_CB_OK;
+}
+
+static int read_rule(const struct nlmsghdr *message, void *data)
+{
+	const struct nfgenmsg *head = mnl_nlmsg_get_payload(message);
+	const struct nlattr *attrs[32] = {};
+	struct nft *nft = data;
+	struct nft_rule r = { .nft = nft, .family = head->nfgen_family };
+	struct foreign_rule *rule;
+
+	mnl_attr_parse(message, sizeof(*head), read_attrs, attrs);
+	if (!attrs[NFTA_RULE_TABLE] || !attrs[NFTA_RULE_CHAIN] ||
+	    !attrs[NFTA_RULE_EXPRESSIONS])
+		return MNL_CB_OK;
+	r.table = netlink_str(attrs[NFTA_RULE_TABLE]);
+	if (mnl_attr_parse_nested(attrs[NFTA_RULE_EXPRESSIONS], read_expression,
+				  &r) == MNL_CB_ERROR)
+		return MNL_CB_ERROR;
+	if (!*r.rule.what)
+		return MNL_CB_OK;
+	rule = add_rule(nft->nat);
+	if (!rule) {
+		errno = ENOMEM;
+		return MNL_CB_ERROR;
+	}
+	*rule = r.rule;
+	set(rule->chain, sizeof(rule->chain),
+	    netlink_str(attrs[NFTA_RULE_CHAIN]));
+	set(rule->where, sizeof(rule->where), r.table);
+	for (size_t i = 0; i < sizeof(families) / sizeof(families[0]); i++)
+		if (families[i].family == r.family)
+			snprintf(rule->where, sizeof(rule->where), "nft %s %s",
+				 families[i].name, r.table);
+	return MNL_CB_OK;
+}
+
+/* A base chain is reached from its hook. */
+static int read_chain(const struct nlmsghdr *message, void *data)
+{
+	const struct nfgenmsg *head = mnl_nlmsg_get_payload(message);
+	const struct nlattr *attrs[32] = {};
+
+	mnl_attr_parse(message, sizeof(*head), read_attrs, attrs);
+	if (!attrs[NFTA_CHAIN_HOOK] || !attrs[NFTA_CHAIN_TABLE] ||
+	    !attrs[NFTA_CHAIN_NAME])
+		return MNL_CB_OK;
+	return add_reached(data, head->nfgen_family,
+			   netlink_str(attrs[NFTA_CHAIN_TABLE]),
+			   netlink_str(attrs[NFTA_CHAIN_NAME]));
+}
+
+static bool is_reached(const struct nft *nft, const struct foreign_rule *rule)
+{
+	char where[96];
+
+	for (size_t i = 0; i < nft->reached_count; i++) {
+		const struct reached *to = &nft->reached[i];
+
+		for (size_t f = 0; f < sizeof(families) / sizeof(families[0]);
+		     f++) {
+			if (families[f].family != to->family)
+				continue;
+			snprintf(where, sizeof(where), "nft %s %s",
+				 families[f].name, to->table);
+			if (!strcmp(where, rule->where) &&
+			    (!*to->chain || !strcmp(to->chain, rule->chain)))
+				return true;
+		}
+	}
+	return false;
+}
+
+static int find_nft(struct foreign_nat *nat)
+{
+	const struct nfgenmsg head = { .nfgen_family = NFPROTO_UNSPEC };
+	struct nft nft = { .nat = nat, .first = nat->count };
+	size_t kept = nft.first;
+	int err = -EINTR;
+
+	for (int i = 0; i < DUMP_TRIES && err == -EINTR; i++) {
+		nat->count = nft.first;
+		nft.reached_count = 0;
+		err = netlink_all(NETLINK_NETFILTER,
+				  NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETCHAIN,
+				  &head, sizeof(head), read_chain, &nft)
+			      ?: netlink_all(NETLINK_NETFILTER,
+					     NFNL_SUBSYS_NFTABLES << 8 |
+						     NFT_MSG_GETRULE,
+					     &head, sizeof(head), read_rule,
+					     &nft);
+	}
+	for (size_t i = nft.first; i < nat->count; i++)
+		nat->rules[i].reached = is_reached(&nft, &nat->rules[i]);
+	free(nft.reached);
+	/* the kernel has no nf_tables, so there is no rule of it */
+	if (!err || err == -EINVAL || err == -EPROTONOSUPPORT)
+		return 0;
+	nat->unreadable = err;
+	/* whether nothing leads to the others is not known either */
+	for (size_t i = nft.first; i < nat->count; i++)
+		if (nat->rules[i].reached)
+			nat->rules[kept++] = nat->rules[i];
+	nat->count = kept;
+	return err == -ENOMEM ? err : 0;
+}
+
+/* --- legacy iptables --------------------------------------------------- */
+
+/*
+ * Asking for a table that is not there would load it. 1 or 0, or -errno: who
+ * may not read the list does not know.
+ */
+static int has_legacy_nat(const char *path)
+{
+	FILE *file = fopen(path, "re");
+	char name[64];
+	int found = 0;
+
+	if (!file)
+		return errno == ENOENT ? 0 : -errno;
+	while (fgets(name, sizeof(name), file))
+		found |= !strcmp(name, "nat\n");
+	if (ferror(file))
+		found = -EIO;
+	fclose(file);
+	return found;
+}
+
+static struct cidr legacy_source(uint8_t family, const void *addr,
+				 const void *mask, size_t bytes)
+{
+	const uint8_t *m = mask;
+	struct addr source = { .family = family };
+	uint8_t plen = 0;
+
+	while (plen < 8 * bytes && m[plen / 8] & 0x80 >> plen % 8)
+		plen++;
+	if (!plen)
+		return (struct cidr){};
+	memcpy(source.a, addr, bytes);
+	return cidr_of(&source, plen);
+}
+
+/* A target of a table, as both families have it. */
+struct legacy {
+	struct foreign_nat *nat;
+	uint8_t family;
+	char chain[64];
+	uint32_t begin; /* of the chain: where jumps to it lead */
+	uint32_t *begins; /* by rule of nat, from `first` on */
+	size_t first;
+};
+
+static int legacy_rule(struct legacy *legacy, const char *target,
+		       const struct cidr *source)
+{
+	size_t index = legacy->nat->count - legacy->first;
+	struct foreign_rule *rule;
+	uint32_t *begins;
+
+	if (strcmp(target, "MASQUERADE") && strcmp(target, "SNAT"))
+		return 0;
+	begins = reallocarray(legacy->begins, index + 1, sizeof(*begins));
+	if (!begins)
+		return -ENOMEM;
+	legacy->begins = begins;
+	begins[index] = legacy->begin;
+	rule = add_rule(legacy->nat);
+	if (!rule)
+		return -ENOMEM;
+	set(rule->where, sizeof(rule->where),
+	    legacy->family == 4 ? "iptables-legacy nat"
+				: "ip6tables-legacy nat");
+	set(rule->chain, sizeof(rule->chain), legacy->chain);
+	set(rule->what, sizeof(rule->what), target);
+	rule->source = *source;
+	rule->reached = !legacy->begin; /* a built-in chain */
+	return 0;
+}
+
+/* Jumps to `offset`: the rules of the chain that begins there are reached. */
+static void legacy_jump(struct legacy *legacy, int offset)
+{
+	for (size_t i = legacy->first; i < legacy->nat->count; i++)
+		if (offset > 0 &&
+		    legacy->begins[i - legacy->first] == (uint32_t)offset)
+			legacy->nat->rules[i].reached = true;
+}
+
+/*
+ * Entries as the kernel has them. A user's chain begins with an entry whose
+ * target is ERROR and has the chain's name; a jump has no name and the offset
+ * behind that entry.
+ */
+#define FIND_LEGACY(FAM, AF, LEVEL, PREFIX, GET_INFO, GET_ENTRIES, IP, BYTES)  \
+	static int find_legacy##FAM(struct foreign_nat *nat)                   \
+	{                                                                      \
+		struct legacy legacy = { nat, FAM, "POSTROUTING",              \
+					 .first = nat->count };                \
+		struct PREFIX##_getinfo info = { .name = "nat" };              \
+		struct PREFIX##_get_entries *all = NULL;                       \
+		socklen_t length = sizeof(info);                               \
+		int fd = socket(AF, SOCK_DGRAM | SOCK_CLOEXEC, 0);             \
+		int err = 0;                                                   \
+                                                                               \
+		if (fd < 0 ||                                                  \
+		    getsockopt(fd, LEVEL, GET_INFO, &info, &length)) {         \
+			nat->unreadable = -errno;                              \
+			goto out;                                              \
+		}                                                              \
+		length = sizeof(*all) + info.size;                             \
+		all = calloc(1, length);                                       \
+		if (!all) {                                                    \
+			err = -ENOMEM;                                         \
+			goto out;                                              \
+		}                                                              \
+		set(all->name, sizeof(all->name), "nat");                      \
+		all->size = info.size;                                         \
+		if (getsockopt(fd, LEVEL, GET_ENTRIES, all, &length)) {        \
+			err = -errno; /* EAGAIN: it has another size by now */ \
+			goto out;                                              \
+		}                                                              \
+		/* all rules, then the jumps, which may come before them */    \
+		for (int pass = 0; pass < 2 && !err; pass++) {                 \
+			for (uint32_t at = 0; at < all->size && !err;) {       \
+				const struct PREFIX##_entry *entry =           \
+					(const void *)((char *)all             \
+							       ->entrytable +  \
+						       at);                    \
+				const struct xt_entry_target *target =         \
+					(const void *)((char *)entry +         \
+						       entry->target_offset);  \
+				const char *name = target->u.user.name;        \
+				struct cidr source =                           \
+					legacy_source(FAM, &entry->IP.src,     \
+						      &entry->IP.smsk, BYTES); \
+                                                                               \
+				if (!entry->next_offset)                       \
+					break;                                 \
+				at += entry->next_offset;                      \
+				if (!strcmp(name, "ERROR")) {                  \
+					set(legacy.chain,                      \
+					    sizeof(legacy.chain),              \
+					    (const char *)target->data);       \
+					legacy.begin = at;                     \
+				} else if (!pass) {                            \
+					err = legacy_rule(&legacy, name,       \
+							  &source);            \
+				} else if (!*name) {                           \
+					legacy_jump(                           \
+						&legacy,                       \
+						((const struct                 \
+						  xt_standard_target *)target) \
+							->verdict);            \
+				}                                              \
+			}                                                      \
+		}                                                              \
+out:                                                                           \
+		free(legacy.begins);                                           \
+		free(all);                                                     \
+		if (fd >= 0)                                                   \
+			close(fd);                                             \
+		return err;                                                    \
+	}
+FIND_LEGACY(4, AF_INET, IPPROTO_IP, ipt, IPT_SO_GET_INFO, IPT_SO_GET_ENTRIES,
+	    ip, 4)
+FIND_LEGACY(6, AF_INET6, IPPROTO_IPV6, ip6t, IP6T_SO_GET_INFO,
+	    IP6T_SO_GET_ENTRIES, ipv6, 16)
+
+/* --- both -------------------------------------------------------------- */
+
+static int find_legacy(struct foreign_nat *nat, const char *list,
+		       int (*find)(struct foreign_nat *nat))
+{
+	int err = has_legacy_nat(list);
+
+	for (int i = 0; i < DUMP_TRIES && err == 1; i++) {
+		err = find(nat);
+		if (err == -EAGAIN)
+			err = 1;
+	}
+	if (err == -ENOMEM)
+		return err;
+	if (err)
+		nat->unreadable = err < 0 ? err : -EAGAIN;
+	return 0;
+}
+
+int foreign_nat_find(struct foreign_nat *out)
+{
+	*out = (struct foreign_nat){};
+	return find_nft(out)
+		       ?: find_legacy(out, "/proc/net/ip_tables_names",
+				      find_legacy4)
+		       ?: find_legacy(out, "/proc/net/ip6_tables_names",
+				      find_legacy6);
+}
+
+void foreign_nat_free(struct foreign_nat *nat)
+{
+	free(nat->rules);
+}

@@ -1,0 +1,694 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * netdev.c - the node's links, addresses and routes, and which address the
+ * kernel would masquerade to.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <arpa/inet.h>
+#include <net/if_arp.h>
+#include <libmnl/libmnl.h>
+#include <linux/if_addr.h>
+#include <linux/nexthop.h>
+#include <linux/rtnetlink.h>
+#include "base/out.h"
+#include "kernel/netdev.h"
+#include "kernel/netlink.h"
+
+/* Dumps that the kernel calls inconsistent are read anew so many times. */
+#define DUMP_TRIES 16
+
+struct ask {
+	int (*each)(const struct nlmsghdr *message, void *data);
+	void *data;
+	int err;
+};
+
+static int ask_message(const struct nlmsghdr *message, void *data)
+{
+	struct ask *ask = data;
+
+	ask->err = ask->each(message, ask->data);
+	return ask->err ? MNL_CB_ERROR : MNL_CB_OK;
+}
+
+/*
+ * Sends one request and reads until the kernel says that this was all. Answers
+ * have a header of at least `least` bytes.
+ */
+static int ask(const struct nlmsghdr *request, size_t least,
+	       int (*each)(const struct nlmsghdr *message, void *data),
+	       void *data)
+{
+	/* answers of a dump are as large as the kernel finds room for */
+	static char buffer[32768];
+	struct ask state = { .each = each, .data = data };
+	struct mnl_socket *nl;
+	int more = MNL_CB_OK, err = 0;
+	ssize_t n;
+
+	/* a fresh socket: nothing of an interrupted dump is in it */
+	nl = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC);
+	if (!nl)
+		return -errno;
+	if (mnl_socket_bind(nl, 0, MNL_SOCKET_AUTOPID) < 0 ||
+	    mnl_socket_sendto(nl, request, request->nlmsg_len) < 0)
+		err = -errno;
+	while (!err && more > MNL_CB_STOP) {
+		n = mnl_socket_recvfrom(nl, buffer, sizeof(buffer));
+		if (n >= 0 && !netlink_is_sound(buffer, n, least)) {
+			err = -EBADMSG;
+			break;
+		}
+		if (n >= 0)
+			more = mnl_cb_run(buffer, n, request->nlmsg_seq,
+					  mnl_socket_get_portid(nl),
+					  ask_message, &state);
+		if (n < 0 || more == MNL_CB_ERROR)
+			err = state.err ?: -errno;
+	}
+	mnl_socket_close(nl);
+	return err;
+}
+
+int netlink_dump(uint16_t type, const void *header, size_t length,
+		 int (*each)(const struct nlmsghdr *message, void *data),
+		 void (*begin)(void *data), void *data)
+{
+	char buffer[256];
+	struct nlmsghdr *request = mnl_nlmsg_put_header(buffer);
+	int err = -EINTR;
+
+	request->nlmsg_type = type;
+	request->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
+	memcpy(mnl_nlmsg_put_extra_header(request, length), header, length);
+	for (int i = 1; err == -EINTR && i <= DUMP_TRIES; i++) {
+		request->nlmsg_seq = i;
+		begin(data);
+		err = ask(request, length, each, data);
+	}
+	return err;
+}
+
+/* --- reading ----------------------------------------------------------- */
+
+/* Room for one more item, zeroed; NULL: no memory. */
+static void *grow(void *items, size_t *count, size_t size)
+{
+	void **array = items;
+	char *grown = *array;
+
+	if (!(*count & (*count - 1))) { /* none or a power of two: full */
+		grown = reallocarray(grown, *count ? 2 * *count : 1, size);
+		if (!grown)
+			return NULL;
+		*array = grown;
+	}
+	return memset(grown + size * (*count)++, 0, size);
+}
+
+static uint8_t max_plen(uint8_t af)
+{
+	return af == AF_INET ? 32 : 128;
+}
+
+static void read_addr(const struct nlattr *attr, uint8_t af, struct addr *out)
+{
+	size_t length = af == AF_INET ? 4 : 16;
+
+	if (mnl_attr_get_payload_len(attr) < length)
+		return;
+	memset(out, 0, sizeof(*out));
+	out->family = af == AF_INET ? 4 : 6;
+	memcpy(out->a, mnl_attr_get_payload(attr), length);
+}
+
+static void read_link_kind(const struct nlattr *info, struct netdev_link *link)
+{
+	const struct nlattr *attr;
+
+	mnl_attr_for_each_nested(attr, info)
+	{
+		if (mnl_attr_get_type(attr) == IFLA_INFO_KIND)
+			snprintf(link->kind, sizeof(link->kind), "%s",
+				 netlink_str(attr));
+	}
+}
+
+static int link_message(const struct nlmsghdr *message, void *data)
+{
+	const struct ifinfomsg *info = mnl_nlmsg_get_payload(message);
+	struct netdev *netdev = data;
+	struct netdev_link *link;
+	const struct nlattr *attr;
+
+	link = grow(&netdev->links, &netdev->link_count, sizeof(*link));
+	if (!link)
+		return -ENOMEM;
+	link->ifindex = info->ifi_index;
+	link->type = info->ifi_type;
+	link->up = info->ifi_flags & IFF_UP;
+	mnl_attr_for_each(attr, message, sizeof(*info))
+	{
+		switch (mnl_attr_get_type(attr)) {
+		case IFLA_IFNAME:
+			snprintf(link->name, sizeof(link->name), "%s",
+				 netlink_str(attr));
+			break;
+		case IFLA_MTU:
+			link->mtu = netlink_u32(attr);
+			break;
+		case IFLA_ADDRESS:
+			if (mnl_attr_get_payload_len(attr) == sizeof(link->mac))
+				memcpy(link->mac, mnl_attr_get_payload(attr),
+				       sizeof(link->mac));
+			break;
+		case IFLA_MASTER:
+			link->master = netlink_u32(attr);
+			break;
+		case IFLA_LINK:
+			link->lower = netlink_u32(attr);
+			break;
+		case IFLA_LINKINFO:
+			read_link_kind(attr, link);
+			break;
+		}
+	}
+	/* of others it is the far end of a pair or the way of a tunnel */
+	if (strcmp(link->kind, "vlan") && strcmp(link->kind, "macvlan") &&
+	    strcmp(link->kind, "ipvlan"))
+		link->lower = 0;
+	return 0;
+}
+
+static int addr_message(const struct nlmsghdr *message, void *data)
+{
+	const struct ifaddrmsg *info = mnl_nlmsg_get_payload(message);
+	struct addr address = {}, local = {};
+	struct netdev *netdev = data;
+	struct netdev_addr *addr;
+	const struct nlattr *attr;
+	uint32_t flags = info->ifa_flags;
+
+	if (info->ifa_family != AF_INET && info->ifa_family != AF_INET6)
+		return 0;
+	mnl_attr_for_each(attr, message, sizeof(*info))
+	{
+		switch (mnl_attr_get_type(attr)) {
+		case IFA_ADDRESS:
+			read_addr(attr, info->ifa_family, &address);
+			break;
+		case IFA_LOCAL: /* point to point: IFA_ADDRESS is the peer's */
+			read_addr(attr, info->ifa_family, &local);
+			break;
+		case IFA_FLAGS:
+			flags = netlink_u32(attr);
+			break;
+		}
+	}
+	if (!local.family)
+		local = address;
+	if (!local.family || info->ifa_prefixlen > max_plen(info->ifa_family))
+		return 0;
+	addr = grow(&netdev->addrs, &netdev->addr_count, sizeof(*addr));
+	if (!addr)
+		return -ENOMEM;
+	*addr = (struct netdev_addr){
+		.ifindex = info->ifa_index,
+		.addr = local,
+		.plen = info->ifa_prefixlen,
+		.scope = info->ifa_scope,
+		.flags = flags,
+	};
+	return 0;
+}
+
+/* RTA_VIA: a gateway of another family than the route's (RFC 8950). */
+static void read_via(const struct nlattr *attr, struct addr *out)
+{
+	const struct rtvia *via = mnl_attr_get_payload(attr);
+	size_t length = mnl_attr_get_payload_len(attr);
+
+	if (length < sizeof(*via))
+		return;
+	length -= sizeof(*via);
+	if (via->rtvia_family == AF_INET
+		    ? length < 4
+		    : via->rtvia_family != AF_INET6 || length < 16)
+		return;
+	memset(out, 0, sizeof(*out));
+	out->family = via->rtvia_family == AF_INET ? 4 : 6;
+	memcpy(out->a, via->rtvia_addr, out->family == 4 ? 4 : 16);
+}
+
+static int add_route(struct netdev *netdev, const struct netdev_route *route)
+{
+	struct netdev_route *r;
+
+	if (!route->ifindex && !route->nexthop)
+		return 0;
+	r = grow(&netdev->routes, &netdev->route_count, sizeof(*r));
+	if (!r)
+		return -ENOMEM;
+	*r = *route;
+	return 0;
+}
+
+static int add_multipath(struct netdev *netdev, struct netdev_route *route,
+			 const struct nlattr *multipath, uint8_t af)
+{
+	const struct rtnexthop *hop = mnl_attr_get_payload(multipath);
+	int left = mnl_attr_get_payload_len(multipath);
+	const struct nlattr *attr;
+	int err = 0;
+
+	while (!err && RTNH_OK(hop, left)) {
+		route->ifindex = hop->rtnh_ifindex;
+		route->gateway = (struct addr){};
+		mnl_attr_for_each_payload((void *)RTNH_DATA(hop),
+					  hop->rtnh_len - sizeof(*hop))
+		{
+			if (mnl_attr_get_type(attr) == RTA_GATEWAY)
+				read_addr(attr, af, &route->gateway);
+			else if (mnl_attr_get_type(attr) == RTA_VIA)
+				read_via(attr, &route->gateway);
+		}
+		err = add_route(netdev, route);
+		left -= RTNH_ALIGN(hop->rtnh_len);
+		hop = RTNH_NEXT(hop);
+	}
+	return err;
+}
+
+static int route_message(const struct nlmsghdr *message, void *data)
+{
+	const struct rtmsg *info = mnl_nlmsg_get_payload(message);
+	struct netdev_route route = { .table = info->rtm_table };
+	const struct nlattr *multipath = NULL, *attr;
+	uint8_t af = info->rtm_family;
+
+	if ((af != AF_INET && af != AF_INET6) ||
+	    info->rtm_dst_len > max_plen(af) || info->rtm_type != RTN_UNICAST ||
+	    info->rtm_flags & RTM_F_CLONED)
+		return 0;
+	route.dst.addr.family = af == AF_INET ? 4 : 6;
+	route.dst.plen = info->rtm_dst_len;
+	mnl_attr_for_each(attr, message, sizeof(*info))
+	{
+		switch (mnl_attr_get_type(attr)) {
+		case RTA_DST:
+			read_addr(attr, af, &route.dst.addr);
+			break;
+		case RTA_OIF:
+			route.ifindex = netlink_u32(attr);
+			break;
+		case RTA_GATEWAY:
+			read_addr(attr, af, &route.gateway);
+			break;
+		case RTA_VIA:
+			read_via(attr, &route.gateway);
+			break;
+		case RTA_NH_ID:
+			route.nexthop = netlink_u32(attr);
+			break;
+		case RTA_PREFSRC:
+			read_addr(attr, af, &route.prefsrc);
+			break;
+		case RTA_PRIORITY:
+			route.metric = netlink_u32(attr);
+			break;
+		case RTA_TABLE:
+			route.table = netlink_u32(attr);
+			break;
+		case RTA_MULTIPATH:
+			multipath = attr;
+			break;
+		}
+	}
+	/* with nexthop_compat_mode the kernel says what the object says */
+	if (multipath || route.ifindex)
+		route.nexthop = 0;
+	if (multipath)
+		return add_multipath(data, &route, multipath, af);
+	return add_route(data, &route);
+}
+
+/* --- next hops as objects of their own --------------------------------- */
+
+struct nexthop {
+	uint32_t id;
+	uint32_t member; /* of a group, which has an entry for each; 0: none */
+	uint32_t ifindex;
+	struct addr gateway;
+};
+
+struct nexthops {
+	struct nexthop *items;
+	size_t count;
+};
+
+static int add_nexthop(struct nexthops *hops, const struct nexthop *hop)
+{
+	struct nexthop *new = grow(&hops->items, &hops->count, sizeof(*new));
+
+	if (!new)
+		return -ENOMEM;
+	*new = *hop;
+	return 0;
+}
+
+static int nexthop_message(const struct nlmsghdr *message, void *data)
+{
+	const struct nhmsg *info = mnl_nlmsg_get_payload(message);
+	const struct nlattr *group = NULL, *attr;
+	struct nexthop hop = {};
+	int err = 0;
+
+	mnl_attr_for_each(attr, message, sizeof(*info))
+	{
+		switch (mnl_attr_get_type(attr) & NLA_TYPE_MASK) {
+		case NHA_ID:
+			hop.id = netlink_u32(attr);
+			break;
+		case NHA_OIF:
+			hop.ifindex = netlink_u32(attr);
+			break;
+		case NHA_GATEWAY:
+			if (info->nh_family == AF_INET ||
+			    info->nh_family == AF_INET6)
+				read_addr(attr, info->nh_family, &hop.gateway);
+			break;
+		case NHA_GROUP:
+			group = attr;
+			break;
+		}
+	}
+	if (!group)
+		return add_nexthop(data, &hop);
+	for (size_t i = 0; !err && (i + 1) * sizeof(struct nexthop_grp) <=
+					   mnl_attr_get_payload_len(group);
+	     i++) {
+		const struct nexthop_grp *members = mnl_attr_get_payload(group);
+
+		hop.member = members[i].id;
+		err = add_nexthop(data, &hop);
+	}
+	return err;
+}
+
+static void begin_nexthops(void *data)
+{
+	((struct nexthops *)data)->count = 0;
+}
+
+/* One route for each way that the object leads; *found: it is there. */
+static int resolve(struct netdev *netdev, struct netdev_route route,
+		   const struct nexthops *hops, uint32_t id, bool in_group,
+		   bool *found)
+{
+	int err = 0;
+
+	for (size_t i = 0; i < hops->count && !err; i++) {
+		const struct nexthop *hop = &hops->items[i];
+
+		if (hop->id != id)
+			continue;
+		*found = true;
+		if (hop->member && !in_group) {
+			err = resolve(netdev, route, hops, hop->member, true,
+				      found);
+			continue;
+		}
+		route.ifindex = hop->ifindex;
+		route.gateway = hop->gateway;
+		/* a black hole has no interface */
+		if (hop->ifindex)
+			err = add_route(netdev, &route);
+	}
+	return err;
+}
+
+/*
+ * Routes that only name an object become the routes that they mean. 1: an
+ * object was not there; the routes may have changed since they were read.
+ */
+static int resolve_nexthops(struct netdev *netdev)
+{
+	const struct nhmsg request = { .nh_family = AF_UNSPEC };
+	struct nexthops hops = {};
+	size_t count = netdev->route_count, kept = 0;
+	bool missing = false;
+	int err;
+
+	for (size_t i = 0; i < count; i++)
+		missing |= netdev->routes[i].nexthop != 0;
+	if (!missing)
+		return 0;
+	missing = false;
+	err = netlink_dump(RTM_GETNEXTHOP, &request, sizeof(request),
+			   nexthop_message, begin_nexthops, &hops);
+	for (size_t i = 0; i < count && !err; i++) {
+		const struct netdev_route route = netdev->routes[i];
+		bool found = !route.nexthop;
+
+		if (!found)
+			err = resolve(netdev, route, &hops, route.nexthop,
+				      false, &found);
+		missing |= !found;
+	}
+	for (size_t i = 0; i < netdev->route_count; i++)
+		if (netdev->routes[i].ifindex)
+			netdev->routes[kept++] = netdev->routes[i];
+	netdev->route_count = kept;
+	free(hops.items);
+	return err ?: missing;
+}
+
+static void begin_links(void *data)
+{
+	((struct netdev *)data)->link_count = 0;
+}
+
+static void begin_addrs(void *data)
+{
+	((struct netdev *)data)->addr_count = 0;
+}
+
+static void begin_routes(void *data)
+{
+	((struct netdev *)data)->route_count = 0;
+}
+
+static int by_ifindex(const void *a, const void *b)
+{
+	const struct netdev_link *x = a, *y = b;
+
+	return x->ifindex < y->ifindex ? -1 : x->ifindex > y->ifindex;
+}
+
+int netdev_read(struct netdev **out)
+{
+	struct ifinfomsg link = { .ifi_family = AF_UNSPEC };
+	struct ifaddrmsg addr = { .ifa_family = AF_UNSPEC };
+	struct rtmsg route = { .rtm_family = AF_UNSPEC };
+	struct netdev *netdev = calloc(1, sizeof(*netdev));
+	const char *what = "links";
+	int err = -ENOMEM;
+
+	if (!netdev)
+		goto out;
+	err = netlink_dump(RTM_GETLINK, &link, sizeof(link), link_message,
+			   begin_links, netdev);
+	if (err)
+		goto out;
+	what = "addresses";
+	err = netlink_dump(RTM_GETADDR, &addr, sizeof(addr), addr_message,
+			   begin_addrs, netdev);
+	if (err)
+		goto out;
+	what = "routes";
+	for (int i = 0; i < DUMP_TRIES; i++) {
+		err = netlink_dump(RTM_GETROUTE, &route, sizeof(route),
+				   route_message, begin_routes, netdev)
+			      ?: resolve_nexthops(netdev);
+		if (err <= 0)
+			break;
+	}
+	if (err < 0)
+		goto out;
+	if (netdev->link_count)
+		qsort(netdev->links, netdev->link_count,
+		      sizeof(netdev->links[0]), by_ifindex);
+	*out = netdev;
+	return 0;
+out:
+	log_error("netlink: cannot read the %s: %s", what, strerror(-err));
+	netdev_free(netdev);
+	return err;
+}
+
+void netdev_free(struct netdev *netdev)
+{
+	if (!netdev)
+		return;
+	free(netdev->links);
+	free(netdev->addrs);
+	free(netdev->routes);
+	free(netdev);
+}
+
+/* --- asking ------------------------------------------------------------ */
+
+const struct netdev_link *netdev_by_name(const struct netdev *netdev,
+					 const char *name)
+{
+	for (size_t i = 0; i < netdev->link_count; i++)
+		if (!strcmp(netdev->links[i].name, name))
+			return &netdev->links[i];
+	return NULL;
+}
+
+const struct netdev_link *netdev_by_index(const struct netdev *netdev,
+					  uint32_t ifindex)
+{
+	for (size_t i = 0; i < netdev->link_count; i++)
+		if (netdev->links[i].ifindex == ifindex)
+			return &netdev->links[i];
+	return NULL;
+}
+
+bool netdev_is_ethernet(const struct netdev_link *link)
+{
+	/* the kernel gives packets of lo an Ethernet header of zeroes */
+	return link->type == ARPHRD_ETHER || link->type == ARPHRD_LOOPBACK;
+}
+
+/* The default route that leaves through this link, cheapest first. */
+static const struct netdev_route *
+default_route(const struct netdev *netdev, uint32_t ifindex, uint8_t family)
+{
+	const struct netdev_route *best = NULL;
+
+	for (size_t i = 0; i < netdev->route_count; i++) {
+		const struct netdev_route *r = &netdev->routes[i];
+
+		if (r->ifindex != ifindex || r->dst.plen ||
+		    r->dst.addr.family != family || r->table != RT_TABLE_MAIN)
+			continue;
+		if (!best || r->metric < best->metric)
+			best = r;
+	}
+	return best;
+}
+
+/* May it be the source of packets to anywhere? */
+static bool usable(const struct netdev_addr *addr)
+{
+	if (addr->scope != RT_SCOPE_UNIVERSE)
+		return false;
+	if (addr->addr.family == 4)
+		return !(addr->flags & IFA_F_SECONDARY);
+	if (addr->flags & IFA_F_DADFAILED)
+		return false;
+	return !(addr->flags & IFA_F_TENTATIVE) ||
+	       addr->flags & IFA_F_OPTIMISTIC;
+}
+
+/*
+ * How well an address suits, the least is the best. IPv4 as the kernel's
+ * inet_select_addr: the subnet of the gateway, else the first. IPv6 after
+ * RFC 6724 for a far destination: not deprecated, global rather than unique
+ * local, and public rather than temporary, since a flow may outlive the
+ * temporary one.
+ */
+static int rank(const struct netdev_addr *addr, const struct addr *gateway)
+{
+	if (addr->addr.family == 4) {
+		__be32 mask = addr->plen ? htonl(~0U << (32 - addr->plen)) : 0;
+
+		return gateway->family != 4 ||
+		       ((addr->addr.a[0] ^ gateway->a[0]) & mask) != 0;
+	}
+	return (addr->flags & IFA_F_DEPRECATED ? 4 : 0) +
+	       ((ntohl(addr->addr.a[0]) >> 25) == 0x7e ? 2 : 0) +
+	       (addr->flags & IFA_F_SECONDARY ? 1 : 0);
+}
+
+static const struct netdev_addr *best_addr(const struct netdev *netdev,
+					   uint32_t ifindex, uint8_t family,
+					   const struct addr *gateway)
+{
+	const struct netdev_addr *best = NULL;
+
+	for (size_t i = 0; i < netdev->addr_count; i++) {
+		const struct netdev_addr *a = &netdev->addrs[i];
+
+		if (a->ifindex != ifindex || a->addr.family != family ||
+		    !usable(a))
+			continue;
+		if (!best || rank(a, gateway) < rank(best, gateway))
+			best = a;
+	}
+	return best;
+}
+
+bool netdev_source(const struct netdev *netdev, uint32_t ifindex,
+		   uint8_t family, struct addr *out)
+{
+	const struct netdev_route *route =
+		default_route(netdev, ifindex, family);
+	struct addr gateway = route ? route->gateway : (struct addr){};
+	const struct netdev_addr *best;
+
+	if (route && route->prefsrc.family) {
+		*out = route->prefsrc;
+		return true;
+	}
+	best = best_addr(netdev, ifindex, family, &gateway);
+	/* unnumbered: the other links in order, lo first */
+	for (size_t i = 0; !best && i < netdev->link_count; i++)
+		best = best_addr(netdev, netdev->links[i].ifindex, family,
+				 &gateway);
+	if (!best)
+		return false;
+	*out = best->addr;
+	return true;
+}
+
+static int route_oif(const struct nlmsghdr *message, void *data)
+{
+	const struct nlattr *attr;
+
+	mnl_attr_for_each(attr, message,
+			  sizeof(struct rtmsg)) if (mnl_attr_get_type(attr) ==
+						    RTA_OIF) *
+		(uint32_t *)data = netlink_u32(attr);
+	return 0;
+}
+
+int netdev_route_to(const struct addr *dst, uint32_t *ifindex)
+{
+	char buffer[256];
+	struct nlmsghdr *request = mnl_nlmsg_put_header(buffer);
+	size_t length = dst->family == 4 ? 4 : 16;
+	uint32_t oif = 0;
+	struct rtmsg *rtm;
+	int err;
+
+	request->nlmsg_type = RTM_GETROUTE;
+	/* the acknowledgement says that this was all */
+	request->nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK;
+	request->nlmsg_seq = 1;
+	rtm = mnl_nlmsg_put_extra_header(request, sizeof(*rtm));
+	rtm->rtm_family = dst->family == 4 ? AF_INET : AF_INET6;
+	rtm->rtm_dst_len = 8 * length;
+	mnl_attr_put(request, RTA_DST, length, dst->a);
+	err = ask(request, sizeof(*rtm), route_oif, &oif);
+	if (!err && !oif)
+		err = -ENETUNREACH;
+	if (!err)
+		*ifindex = oif;
+	return err;
+}

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * hook.h - our programs on the links: TCX links (kernel 6.6) or clsact
+ * filters. A guest among others: finds, adds and removes its own ones and
+ * touches nothing else; of qdiscs only a clsact that it made itself.
+ */
+#ifndef MASQ_HOOK_H
+#define MASQ_HOOK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "kernel/netdev.h"
+#include "plane/instance.h"
+
+/*
+ * Ingress is made first and removed last: an ingress without its egress has
+ * no records to undo and is harmless, the reverse sends replies astray.
+ */
+enum hook_dir {
+	HOOK_INGRESS,
+	HOOK_EGRESS,
+	HOOK_DIRS
+};
+
+enum hook_kind {
+	HOOK_TCX,
+	HOOK_TC,
+	HOOK_KINDS,
+	HOOK_AUTO = HOOK_KINDS
+};
+
+const char *hook_kind_name(enum hook_kind kind); /* "tcx", "tc", "auto" */
+/* Does the kernel have TCX (6.6)? Asked of any interface that is there. */
+bool hook_have_tcx(uint32_t ifindex);
+const char *hook_dir_name(enum hook_dir dir); /* "ingress", "egress" */
+
+/* A program on a link. */
+struct hook_prog {
+	enum hook_kind kind;
+	uint32_t id; /* 0: a tc filter that is no BPF program */
+	uint32_t handle; /* tc */
+	uint32_t priority; /* tc */
+	char type[16]; /* tc: kind of filter */
+	char name[64]; /* "": the kernel does not let us know */
+	bool ours; /* of this instance */
+	bool masqbpf; /* of whatever instance */
+};
+
+/* All programs of one direction, in the order that packets meet them. */
+struct hook_chain {
+	struct hook_prog *progs;
+	size_t count;
+};
+
+/* 0 or -errno, printed. The caller frees chain->progs. */
+int hook_chain(const struct instance *instance, const struct netdev_link *link,
+	       enum hook_dir dir, struct hook_chain *chain);
+
+/* What is there of ours on one link, and what an attach changed. */
+struct hook_set {
+	bool has[HOOK_KINDS][HOOK_DIRS];
+};
+int hook_find(const struct instance *instance, const struct netdev_link *link,
+	      struct hook_set *set);
+/* The kind that has both directions, else one, else HOOK_AUTO. */
+enum hook_kind hook_set_kind(const struct hook_set *set);
+static inline bool hook_set_whole(const struct hook_set *set)
+{
+	return (set->has[HOOK_TCX][HOOK_INGRESS] ||
+		set->has[HOOK_TC][HOOK_INGRESS]) &&
+	       (set->has[HOOK_TCX][HOOK_EGRESS] ||
+		set->has[HOOK_TC][HOOK_EGRESS]);
+}
+
+/*
+ * Could hook_attach succeed? Changes nothing. *kind: what was asked for; what
+ * it comes to on return. 0 or -errno, printed.
+ */
+int hook_check(const struct instance *instance, const struct netdev_link *link,
+	       enum hook_kind *kind);
+/*
+ * From hook_check to hook_attach: two instances that attach at once would both
+ * find an interface free, so they take turns in their network namespace. Who
+ * has had it for TURN_MS is not waited for: anybody may lock its file, and by
+ * then the other's first hook is there to be seen. A descriptor to close, -1:
+ * none.
+ */
+int hook_turn(void);
+/*
+ * Adds what is missing of `kind`, then removes ours of the other kind, and
+ * puts TCX links back to their end of the chain. What was added is in *added,
+ * also on failure. `between` (NULL: nothing) is called when ingress is there
+ * and egress not yet; its -errno, which it has printed, ends the attach. 0 or
+ * -errno, printed.
+ */
+int hook_attach(const struct instance *instance, const struct netdev_link *link,
+		enum hook_kind kind, struct hook_set *added,
+		int (*between)(void *data), void *data);
+/* Removes ours that are in *set, egress first. 0 or -errno, printed. */
+int hook_detach(const struct instance *instance, const struct netdev_link *link,
+		const struct hook_set *set);
+/*
+ * The fast path's two programs on a pod's interface, by TCX and behind all
+ * others there; nothing when they are there already. 0 or -errno, printed but
+ * for -ENODEV: pods come and go.
+ */
+int hook_attach_pod(const struct instance *instance,
+		    const struct netdev_link *link);
+/* Removes the pins of links whose device is gone. */
+int hook_prune(const struct instance *instance);
+/*
+ * Removes everything of the instance: every pinned link, wherever it is, and
+ * our filters on the links of this network namespace.
+ */
+int hook_detach_all(const struct instance *instance,
+		    const struct netdev *netdev);
+
+#endif

@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * node.c - the node's addresses, from netlink into the maps.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <bpf/bpf.h>
+#include "base/out.h"
+#include "kernel/caps.h"
+#include "plane/node.h"
+
+static int say(const char *map, const char *what, int err)
+{
+	if (err)
+		log_error("%s: cannot %s: %s", map, what,
+			  caps_strerror(err, CAPS_BPF));
+	return err;
+}
+
+/*
+ * Every key of a hash map, in one allocation; keys that appear meanwhile may
+ * be missing (who writes these maps holds the lock). A walk that meets a key
+ * just deleted begins anew, so nothing is deleted while walking.
+ */
+static int read_keys(int fd, size_t key_size, void **out, size_t *count)
+{
+	size_t room = 0;
+	char *keys = NULL;
+	int err = 0;
+
+	*count = 0;
+	do {
+		if (*count == room) {
+			char *grown;
+
+			room = room ? 2 * room : 64;
+			grown = reallocarray(keys, room, key_size);
+			if (!grown) {
+				err = -ENOMEM;
+				break;
+			}
+			keys = grown;
+		}
+		err = bpf_map_get_next_key(
+			fd, *count ? keys + (*count - 1) * key_size : NULL,
+			keys + *count * key_size);
+		*count += !err;
+	} while (!err);
+	if (err != -ENOENT) {
+		free(keys);
+		return err;
+	}
+	*out = keys;
+	return 0;
+}
+
+/* --- masq_local -------------------------------------------------------- */
+
+struct local {
+	struct masq_addr addr;
+	uint32_t uses;
+};
+
+static int by_addr(const void *a, const void *b)
+{
+	return memcmp(a, b, sizeof(struct masq_addr));
+}
+
+/* The node's addresses, each once, sorted. */
+static int list_local(const struct netdev *netdev, struct local **out,
+		      size_t *count)
+{
+	struct local *list = calloc(netdev->addr_count + 1, sizeof(*list));
+	size_t n = 0;
+
+	if (!list)
+		return -ENOMEM;
+	for (size_t i = 0; i < netdev->addr_count; i++)
+		memcpy(list[i].addr.a, netdev->addrs[i].addr.a,
+		       sizeof(list[i].addr.a));
+	qsort(list, netdev->addr_count, sizeof(*list), by_addr);
+	for (size_t i = 0; i < netdev->addr_count; i++) {
+		if (!n || by_addr(&list[n - 1], &list[i]))
+			list[n++] = (struct local){ .addr = list[i].addr };
+		list[n - 1].uses++;
+	}
+	*out = list;
+	*count = n;
+	return 0;
+}
+
+static int sync_local(const struct instance *instance,
+		      const struct netdev *netdev)
+{
+	int fd = instance->map[MAP_masq_local], err;
+	struct masq_addr *old = NULL;
+	struct local *list = NULL;
+	size_t count = 0, old_count = 0;
+
+	err = list_local(netdev, &list, &count)
+		      ?: read_keys(fd, sizeof(*old), (void **)&old, &old_count);
+	for (size_t i = 0; i < count && !err; i++) {
+		err = bpf_map_update_elem(fd, &list[i].addr, &list[i].uses,
+					  BPF_ANY);
+		if (err == -E2BIG) {
+			/* packets then ask the FIB: slower and as right */
+			log_warn("masq_local: more addresses than it holds");
+			err = 0;
+			break;
+		}
+	}
+	/* new ones first: an address is never missing that was there twice */
+	for (size_t i = 0; i < old_count && !err; i++) {
+		if (bsearch(&old[i], list, count, sizeof(*list), by_addr))
+			continue;
+		err = bpf_map_delete_elem(fd, &old[i]);
+		if (err == -ENOENT)
+			err = 0;
+	}
+	free(list);
+	free(old);
+	return say("masq_local", "write the node's addresses", err);
+}
+
+/* --- masq_ifaces ------------------------------------------------------- */
+
+void node_uplink_now(const struct netdev *netdev, uint32_t ifindex,
+		     struct masq_iface *out)
+{
+	struct addr addr;
+
+	*out = (struct masq_iface){};
+	if (netdev_source(netdev, ifindex, 4, &addr))
+		out->addr4 = addr.a[0];
+	if (netdev_source(netdev, ifindex, 6, &addr))
+		memcpy(out->addr6, addr.a, sizeof(out->addr6));
+}
+
+int node_uplink(const struct instance *instance, uint32_t ifindex,
+		struct masq_iface *out)
+{
+	int err = bpf_map_lookup_elem(instance->map[MAP_masq_ifaces], &ifindex,
+				      out);
+
+	if (err == -ENOENT)
+		return 0;
+	return err ? say("masq_ifaces", "look an uplink up", err) : 1;
+}
+
+int node_add_uplink(struct instance *instance, const struct netdev *netdev,
+		    const struct netdev_link *link)
+{
+	struct masq_iface iface, old;
+	int err;
+
+	node_uplink_now(netdev, link->ifindex, &iface);
+	snprintf(iface.name, sizeof(iface.name), "%s", link->name);
+	err = node_uplink(instance, link->ifindex, &old);
+	if (err < 0)
+		return err;
+	if (err)
+		iface.uplink = old.uplink; /* fastpath.c's */
+	err = bpf_map_update_elem(instance->map[MAP_masq_ifaces],
+				  &link->ifindex, &iface, BPF_ANY);
+	if (err == -E2BIG) {
+		log_error("%s: attach: %d interfaces are the limit", link->name,
+			  MASQ_MAX_IFACES);
+		return err;
+	}
+	return say("masq_ifaces", "write the uplink", err);
+}
+
+int node_del_uplink(struct instance *instance, uint32_t ifindex)
+{
+	int err = bpf_map_delete_elem(instance->map[MAP_masq_ifaces], &ifindex);
+
+	/* back again, it takes over what flows there by then */
+	if (!err || err == -ENOENT)
+		err = bpf_map_delete_elem(instance->map[MAP_masq_seeded],
+					  &ifindex);
+	return say("masq_ifaces", "delete the uplink",
+		   err == -ENOENT ? 0 : err);
+}
+
+static int by_number(const void *a, const void *b)
+{
+	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+int node_uplinks(const struct instance *instance, uint32_t **out, size_t *count)
+{
+	int err = read_keys(instance->map[MAP_masq_ifaces], sizeof(**out),
+			    (void **)out, count);
+
+	if (!err)
+		qsort(*out, *count, sizeof(**out), by_number);
+	return say("masq_ifaces", "read", err);
+}
+
+int node_sync(struct instance *instance, const struct netdev *netdev)
+{
+	uint32_t *uplinks;
+	size_t count;
+	int err;
+
+	err = node_uplinks(instance, &uplinks, &count);
+	if (err)
+		return err;
+	err = sync_local(instance, netdev);
+	for (size_t i = 0; i < count && !err; i++) {
+		const struct netdev_link *link =
+			netdev_by_index(netdev, uplinks[i]);
+
+		err = link ? node_add_uplink(instance, netdev, link)
+			   : node_del_uplink(instance, uplinks[i]);
+	}
+	free(uplinks);
+	return err;
+}

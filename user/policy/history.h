@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * history.h - the last policies, with who made them and when. They live in a
+ * map of the instance: readable by whoever may read its policy, there without
+ * any process, gone with the instance.
+ */
+#ifndef MASQ_HISTORY_H
+#define MASQ_HISTORY_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include "plane/instance.h"
+#include "policy/policy.h"
+
+#define HISTORY_KEPT 16 /* generations; fewer when they are very large */
+
+struct history_note {
+	struct policy_change change; /* to the generation before */
+	uint64_t applied_ns; /* CLOCK_REALTIME */
+	char who[64];
+	char command[192];
+};
+
+/* Notes down a policy that has just been applied; a failure is a warning. */
+void history_save(struct instance *instance, const struct policy *policy,
+		  const struct policy_change *change);
+
+/* One generation. Either may be NULL. -ENOENT: it is not kept (any more). */
+int history_load(const struct instance *instance, uint32_t generation,
+		 struct policy **policy, struct history_note *note);
+
+/* The nearest kept one at or below, at or above 1; 0: there is none. */
+uint32_t history_newest(const struct instance *instance, uint32_t from);
+
+#endif

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * policy.h - the policy in the maps: reading what runs, and applying another
+ * one as a single step. Two halves (tries, ports, struct masq_policy) take
+ * turns; the idle one is brought to the new policy by difference and then
+ * masq_active is flipped. The old half is edited again only after every
+ * packet that could have read it is through.
+ */
+#ifndef MASQ_POLICY_H
+#define MASQ_POLICY_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include "base/cidr.h"
+#include "config/config.h"
+#include "plane/instance.h"
+
+#define NO_SLOT UINT32_MAX
+
+/* One entry of a policy, with where it comes from. */
+struct policy_entry {
+	struct cidr cidr;
+	uint8_t list; /* enum masq_list */
+	uint8_t action; /* enum masq_action */
+	uint8_t origin; /* enum masq_origin */
+	uint32_t line; /* config line */
+	uint32_t since; /* generation that brought it; 0: new */
+	uint16_t snat; /* index + 1 into policy.snat; 0: node address */
+	uint32_t slot; /* in masq_prefixes, or NO_SLOT: none yet */
+};
+
+/* A policy as data: sorted by (list, cidr), one entry per (list, cidr). */
+struct policy {
+	struct policy_entry *entries;
+	size_t count;
+	struct addr *snat;
+	size_t snat_count;
+	struct masq_policy head; /* generation, flags, timeouts ... */
+	struct masq_source source;
+};
+
+/* What a change did, for the one line that every apply prints. */
+struct policy_change {
+	uint32_t generation;
+	size_t added, removed, changed;
+};
+
+/* Config -> policy; includes the built-in entries. Caller frees. */
+int policy_from_config(const struct instance *instance,
+		       const struct config *config, struct policy **out);
+/* The running policy. Caller frees. -ENODATA: none has been applied yet. */
+int policy_read(struct instance *instance, struct policy **out);
+void policy_free(struct policy *policy);
+
+struct policy_entry *policy_find(struct policy *policy, uint8_t list,
+				 const struct cidr *cidr);
+/* The destination entry that decides about an address or a whole prefix. */
+struct policy_entry *policy_match(struct policy *policy,
+				  const struct cidr *cidr);
+/*
+ * Building: append in any order, then sort; of several entries for one
+ * (list, cidr) the one that is nearest to the user stays: runtime, config
+ * (the first line), preset, built-in.
+ */
+int policy_append(struct policy *policy, const struct policy_entry *entry);
+void policy_sort(struct policy *policy);
+void policy_del(struct policy *policy, struct policy_entry *entry);
+/* The entries for 0.0.0.0/0 and ::/0 that are there when nobody names them. */
+int policy_append_defaults(struct policy *policy);
+
+/* Number + 1 of an address in policy->snat, which has room for it. */
+uint16_t policy_snat_number(struct policy *policy, const struct addr *addr);
+
+/*
+ * Makes `policy` the running one, atomically. Takes a new generation unless
+ * nothing differs (then change->generation is the old one). On failure the
+ * running policy is what it was. Error printed.
+ */
+int policy_apply(struct instance *instance, struct policy *policy,
+		 struct policy_change *change);
+/*
+ * To be called after policy_apply, with what that left, once the answer is
+ * out: after a large change it brings the other half along, or the next
+ * change, however small, would take as long. It need not succeed.
+ */
+void policy_settle(struct instance *instance, struct policy *policy,
+		   const struct policy_change *change);
+/* The one line (or, to stdout, JSON object) that every apply prints. */
+void policy_report(const struct policy_change *change, bool json);
+
+/* "preset NAME", "config FILE:LINE", "runtime", "built-in"; returns buf. */
+const char *policy_origin(const struct policy *policy,
+			  const struct policy_entry *entry, char *buf,
+			  size_t len);
+/* Why an entry decides nothing, for behind its origin; "": it does. */
+const char *policy_off_note(const struct policy *policy,
+			    const struct policy_entry *entry);
+
+#endif

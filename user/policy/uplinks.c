@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * uplinks.c - uplinks by their routes. Nobody marks an interface as one: it is
+ * told from a pod's or a bridge of pods by where its routes lead.
+ */
+#include <arpa/inet.h>
+#include <net/if_arp.h>
+#include <string.h>
+#include "policy/uplinks.h"
+
+/* Multicast and link-local of IPv6: routes that every link has. */
+static bool is_everywhere(const struct cidr *dst)
+{
+	uint32_t head = ntohl(dst->addr.a[0]);
+
+	return dst->addr.family == 6 && dst->plen >= 8 &&
+	       (head >> 24 == 0xff || head >> 22 == 0xfe80 >> 6);
+}
+
+static bool covered_by_pods(const struct policy *policy, const struct cidr *dst)
+{
+	for (size_t i = 0; i < policy->count; i++)
+		if (policy->entries[i].list == MASQ_L_POD &&
+		    cidr_covers(&policy->entries[i].cidr, dst))
+			return true;
+	return false;
+}
+
+/* Is there an address in it that pods see masqueraded? */
+static bool in_masquerade_space(struct policy *policy, const struct cidr *dst)
+{
+	const struct policy_entry *match = policy_match(policy, dst);
+
+	if (match && match->action == MASQ_MASQUERADE)
+		return true;
+	for (size_t i = 0; i < policy->count; i++) {
+		const struct policy_entry *entry = &policy->entries[i];
+
+		if (entry->list == MASQ_L_DST &&
+		    entry->action == MASQ_MASQUERADE &&
+		    cidr_covers(dst, &entry->cidr))
+			return true;
+	}
+	return false;
+}
+
+static bool route_leads_out(struct policy *policy,
+			    const struct netdev_link *link,
+			    const struct netdev_route *route)
+{
+	bool ipv4 = route->dst.addr.family == 4;
+
+	if (!ipv4 && !(policy->head.flags & MASQ_P_IPV6))
+		return false;
+	if (!route->gateway.family) {
+		/* a pod's own route, as CNIs make it */
+		if (route->dst.plen == (ipv4 ? 32 : 128))
+			return false;
+		/* the subnet of the pods on a bridge; not all the world */
+		if (!strcmp(link->kind, "bridge") && route->dst.plen)
+			return false;
+	}
+	return !is_everywhere(&route->dst) &&
+	       !covered_by_pods(policy, &route->dst) &&
+	       in_masquerade_space(policy, &route->dst);
+}
+
+static bool has_way_out(const struct netdev *netdev, struct policy *policy,
+			const struct netdev_link *link)
+{
+	const struct netdev_link *master =
+		link->master ? netdev_by_index(netdev, link->master) : NULL;
+
+	if (link->type == ARPHRD_LOOPBACK)
+		return false;
+	/* packets of a bond's or bridge's part are the whole's business */
+	if (master && strcmp(master->kind, "vrf"))
+		return false;
+	for (size_t i = 0; i < netdev->route_count; i++)
+		if (netdev->routes[i].ifindex == link->ifindex &&
+		    route_leads_out(policy, link, &netdev->routes[i]))
+			return true;
+	return false;
+}
+
+bool uplink_wanted(const struct netdev *netdev, struct policy *policy,
+		   const struct netdev_link *link)
+{
+	if (!has_way_out(netdev, policy, link))
+		return false;
+	/*
+	 * A VLAN's packets go through its parent's hooks as well: where the
+	 * parent is an uplink itself, its hooks see all of both.
+	 */
+	for (int depth = 0; depth < 8 && link->lower; depth++) {
+		link = netdev_by_index(netdev, link->lower);
+		if (!link)
+			break;
+		if (has_way_out(netdev, policy, link))
+			return false;
+	}
+	return true;
+}

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * uplinks.h - which interfaces a policy has to be enforced on: every one that
+ * packets from pods to masqueraded destinations may leave through.
+ */
+#ifndef MASQ_UPLINKS_H
+#define MASQ_UPLINKS_H
+
+#include <stdbool.h>
+#include "kernel/netdev.h"
+#include "policy/policy.h"
+
+bool uplink_wanted(const struct netdev *netdev, struct policy *policy,
+		   const struct netdev_link *link);
+
+#endif

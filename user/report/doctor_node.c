@@ -1,0 +1,381 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * doctor_node.c - the node around us: kernel settings, interfaces and their
+ * hooks, neighbours in the chains, ports, IPsec, MTU.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <net/if.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <libmnl/libmnl.h>
+#include <linux/netlink.h>
+#include <linux/xfrm.h>
+#include "kernel/netlink.h"
+#include "plane/hook.h"
+#include "plane/node.h"
+#include "policy/uplinks.h"
+#include "report/doctor.h"
+
+/* --- settings ---------------------------------------------------------- */
+
+/* -1: not there. */
+static long read_sysctl(const char *name)
+{
+	char path[128];
+	long value = -1;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/sys/net/%s", name);
+	file = fopen(path, "re");
+	if (!file)
+		return -1;
+	if (fscanf(file, "%ld", &value) != 1)
+		value = -1;
+	fclose(file);
+	return value;
+}
+
+static void check_forwarding(struct doctor *d)
+{
+	bool ipv6 = d->policy && d->policy->head.flags & MASQ_P_IPV6;
+
+	if (!read_sysctl("ipv4/ip_forward"))
+		doctor_add(
+			d, DOCTOR_BAD, "forwarding",
+			"sysctl -w net.ipv4.ip_forward=1",
+			"net.ipv4.ip_forward is 0: nothing of a pod leaves the node");
+	else
+		doctor_add(d, DOCTOR_OK, "forwarding", NULL,
+			   "net.ipv4.ip_forward is on");
+	if (ipv6 && !read_sysctl("ipv6/conf/all/forwarding"))
+		doctor_add(
+			d, DOCTOR_BAD, "forwarding",
+			"sysctl -w net.ipv6.conf.all.forwarding=1",
+			"the policy translates IPv6, and net.ipv6.conf.all.forwarding is 0");
+}
+
+static void check_rp_filter(struct doctor *d, const struct netdev_link *link)
+{
+	char name[64];
+	long all = read_sysctl("ipv4/conf/all/rp_filter"), own;
+
+	snprintf(name, sizeof(name), "ipv4/conf/%s/rp_filter", link->name);
+	own = read_sysctl(name);
+	if ((own > all ? own : all) == 1 && d->netdev->link_count > 2)
+		doctor_add(
+			d, DOCTOR_NOTE, "rp_filter",
+			"where replies may come in by another uplink, set it to 2",
+			"%s: reverse path filter is strict", link->name);
+}
+
+static void check_ports(struct doctor *d)
+{
+	const char *path = "/proc/sys/net/ipv4/ip_local_port_range";
+	const struct masq_policy *head = &d->policy->head;
+	unsigned int low, high;
+	FILE *file = fopen(path, "re");
+
+	if (!file)
+		return;
+	if (fscanf(file, "%u %u", &low, &high) != 2)
+		low = high = 0;
+	fclose(file);
+	if (!low)
+		return;
+	if (head->port_max - head->port_min < 4096)
+		doctor_add(
+			d, DOCTOR_WARNING, "ports", "widen snat.portRange",
+			"only %u ports (%u-%u) towards each destination and port",
+			head->port_max - head->port_min + 1, head->port_min,
+			head->port_max);
+	if (low <= head->port_max && head->port_min <= high)
+		doctor_add(
+			d, DOCTOR_NOTE, "ports",
+			"to keep them apart: snat.portRange, or net.ipv4.ip_local_port_range",
+			"the node's own ports %u-%u and ours %u-%u overlap: a tuple of the node's that a pod holds gets another port",
+			low, high, head->port_min, head->port_max);
+	else
+		doctor_add(d, DOCTOR_OK, "ports", NULL,
+			   "the node's own %u-%u and ours %u-%u do not overlap",
+			   low, high, head->port_min, head->port_max);
+}
+
+/* --- interfaces -------------------------------------------------------- */
+
+static void check_chain(struct doctor *d, const struct netdev_link *link,
+			enum hook_dir dir)
+{
+	struct hook_chain chain = {};
+	size_t ours, i;
+
+	if (hook_chain(d->instance, link, dir, &chain))
+		return;
+	for (ours = 0; ours < chain.count && !chain.progs[ours].ours;)
+		ours++;
+	for (i = 0; i < chain.count; i++) {
+		const struct hook_prog *p = &chain.progs[i];
+		bool wrong = dir == HOOK_EGRESS ? i > ours : i < ours;
+		const char *name = *p->name ? p->name : p->type;
+
+		if (p->ours || ours == chain.count)
+			continue;
+		if (p->masqbpf)
+			doctor_add(
+				d, DOCTOR_BAD, "chain",
+				"an interface belongs to one instance: detach one",
+				"%s %s: another masqbpf is there as well",
+				link->name, hook_dir_name(dir));
+		else if (wrong)
+			doctor_add(
+				d, DOCTOR_WARNING, "chain",
+				"detach and attach again, so that ours is the one next to the wire",
+				"%s %s: %s %s[%u] comes %s us: it sees %s",
+				link->name, hook_dir_name(dir),
+				hook_kind_name(p->kind), name, p->id,
+				dir == HOOK_EGRESS ? "behind" : "before",
+				dir == HOOK_EGRESS
+					? "the node's address where pods were, and what it redirects passes us by"
+					: "replies before they are for pods");
+		else
+			doctor_add(d, DOCTOR_NOTE, "chain", NULL,
+				   "%s %s: %s %s[%u] comes %s us", link->name,
+				   hook_dir_name(dir), hook_kind_name(p->kind),
+				   name, p->id,
+				   dir == HOOK_EGRESS ? "before" : "behind");
+	}
+	free(chain.progs);
+}
+
+static void check_uplink(struct doctor *d, const struct netdev_link *link)
+{
+	struct masq_iface iface;
+	struct hook_set set = {};
+	char todo[64];
+
+	snprintf(todo, sizeof(todo), "masqbpf attach %s", link->name);
+	if (!node_uplink(d->instance, link->ifindex, &iface)) {
+		doctor_add(
+			d, DOCTOR_BAD, "uplinks", todo,
+			"%s: has routes to masqueraded destinations and is not attached: pods' packets leave by it as they are",
+			link->name);
+		return;
+	}
+	if (hook_find(d->instance, link, &set) || !hook_set_whole(&set)) {
+		doctor_add(d, DOCTOR_BAD, "uplinks", todo,
+			   "%s: a hook of ours is missing", link->name);
+		return;
+	}
+	node_uplink_now(d->netdev, link->ifindex, &iface);
+	if (!iface.addr4)
+		doctor_add(
+			d, DOCTOR_BAD, "uplinks", "give it one",
+			"%s: no IPv4 address to translate to: what should be is dropped",
+			link->name);
+	else
+		doctor_add(d, DOCTOR_OK, "uplinks", NULL, "%s: attached",
+			   link->name);
+	for (enum hook_dir dir = 0; dir < HOOK_DIRS; dir++)
+		check_chain(d, link, dir);
+	check_rp_filter(d, link);
+}
+
+static void check_uplinks(struct doctor *d)
+{
+	uint32_t *attached = NULL;
+	size_t count = 0, wanted = 0;
+
+	for (size_t i = 0; i < d->netdev->link_count; i++) {
+		const struct netdev_link *link = &d->netdev->links[i];
+		struct masq_iface iface;
+		bool ours = d->instance &&
+			    node_uplink(d->instance, link->ifindex, &iface) > 0;
+
+		if (!ours && !uplink_wanted(d->netdev, d->policy, link))
+			continue;
+		wanted++;
+		if (d->instance)
+			check_uplink(d, link);
+		else
+			doctor_add(d, DOCTOR_NOTE, "uplinks", NULL,
+				   "%s: would have to be attached", link->name);
+	}
+	if (!wanted)
+		doctor_add(
+			d, DOCTOR_WARNING, "uplinks",
+			"ip route; in a container: hostNetwork: true",
+			"no interface has a route to a masqueraded destination");
+	if (!d->instance || node_uplinks(d->instance, &attached, &count))
+		return;
+	for (size_t i = 0; i < count; i++)
+		if (!netdev_by_index(d->netdev, attached[i]))
+			doctor_add(
+				d, DOCTOR_BAD, "uplinks",
+				"masqbpf attach it by its name; an agent does so by itself",
+				"interface %u is gone; one that came back passes everything untranslated",
+				attached[i]);
+	free(attached);
+}
+
+/* --- IPsec ------------------------------------------------------------- */
+
+#define SHOWN_POLICIES 8
+
+struct ipsec {
+	struct xfrm_selector shown[SHOWN_POLICIES];
+	size_t count; /* that encrypt what leaves */
+};
+
+static int find_template(const struct nlattr *attr, void *data)
+{
+	if (mnl_attr_get_type(attr) == XFRMA_TMPL &&
+	    mnl_attr_get_payload_len(attr))
+		*(bool *)data = true;
+	return MNL_CB_OK;
+}
+
+static int add_policy(const struct nlmsghdr *message, void *data)
+{
+	const struct xfrm_userpolicy_info *info =
+		mnl_nlmsg_get_payload(message);
+	struct ipsec *out = data;
+	bool transforms = false;
+
+	mnl_attr_parse(message, sizeof(*info), find_template, &transforms);
+	/* one without a template lets packets by as they are */
+	if (info->dir != XFRM_POLICY_OUT || info->action != XFRM_POLICY_ALLOW ||
+	    !transforms)
+		return MNL_CB_OK;
+	if (out->count < SHOWN_POLICIES)
+		out->shown[out->count] = info->sel;
+	out->count++;
+	return MNL_CB_OK;
+}
+
+static struct cidr selector(const struct xfrm_selector *sel, bool source)
+{
+	struct cidr cidr = { .addr.family = sel->family == AF_INET ? 4 : 6,
+			     .plen = source ? sel->prefixlen_s
+					    : sel->prefixlen_d };
+
+	memcpy(cidr.addr.a, source ? &sel->saddr : &sel->daddr,
+	       cidr.addr.family == 4 ? 4 : 16);
+	return cidr;
+}
+
+static void judge_ipsec(struct doctor *d, const struct xfrm_selector *sel)
+{
+	struct cidr from = selector(sel, true), to = selector(sel, false);
+	char source[CIDR_STRLEN], dest[CIDR_STRLEN];
+
+	cidr_format(&from, source, sizeof(source));
+	cidr_format(&to, dest, sizeof(dest));
+	if (doctor_pods_in(d, &from) == PODS_NONE)
+		doctor_add(d, DOCTOR_NOTE, "ipsec", NULL,
+			   "policy %s -> %s encrypts no pods' packets", source,
+			   dest);
+	else
+		doctor_add(
+			d, DOCTOR_WARNING, "ipsec",
+			"ip xfrm policy; keep the destination (nonMasqueradeCIDRs), or use a VPN with an interface and attach that",
+			"policy %s -> %s encrypts before our hook: what matches it leaves with pods' addresses inside, whatever the prefix says",
+			source, dest);
+}
+
+static void check_ipsec(struct doctor *d)
+{
+	const struct xfrm_userpolicy_id head = {};
+	struct ipsec ipsec = {};
+	int err = netlink_all(NETLINK_XFRM, XFRM_MSG_GETPOLICY, &head,
+			      sizeof(head), add_policy, &ipsec);
+
+	for (size_t i = 0; i < ipsec.count && i < SHOWN_POLICIES; i++)
+		judge_ipsec(d, &ipsec.shown[i]);
+	if (ipsec.count > SHOWN_POLICIES)
+		doctor_add(d, DOCTOR_WARNING, "ipsec", "ip xfrm policy",
+			   "and %zu policies more that encrypt",
+			   ipsec.count - SHOWN_POLICIES);
+	if (!ipsec.count && !err)
+		doctor_add(d, DOCTOR_OK, "ipsec", NULL,
+			   "no policy encrypts what leaves");
+}
+
+/* --- MTU --------------------------------------------------------------- */
+
+static int link_mtu(const char *name)
+{
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), mtu = 0;
+	struct ifreq request = {};
+
+	if (fd < 0)
+		return 0;
+	memcpy(request.ifr_name, name, strnlen(name, IFNAMSIZ - 1));
+	if (!ioctl(fd, SIOCGIFMTU, &request))
+		mtu = request.ifr_mtu;
+	close(fd);
+	return mtu;
+}
+
+/* Does a route of a pod's, as CNIs make it, lead there? */
+static bool leads_to_pods(const struct doctor *d,
+			  const struct netdev_link *link)
+{
+	for (size_t i = 0; i < d->netdev->route_count; i++) {
+		const struct netdev_route *route = &d->netdev->routes[i];
+
+		if (route->ifindex == link->ifindex && !route->gateway.family &&
+		    route->dst.addr.family == 4 &&
+		    (route->dst.plen == 32 || !strcmp(link->kind, "bridge")) &&
+		    doctor_pods_in(d, &route->dst) != PODS_NONE)
+			return true;
+	}
+	return false;
+}
+
+static void check_mtu(struct doctor *d)
+{
+	int pods = 0, uplink = 0;
+	const char *pod_name = "", *uplink_name = "";
+
+	for (size_t i = 0; i < d->netdev->link_count; i++) {
+		const struct netdev_link *link = &d->netdev->links[i];
+		int mtu = link_mtu(link->name);
+
+		if (!mtu || !link->up)
+			continue;
+		if (uplink_wanted(d->netdev, d->policy, link)) {
+			if (!uplink || mtu < uplink) {
+				uplink = mtu;
+				uplink_name = link->name;
+			}
+		} else if (leads_to_pods(d, link) && mtu > pods) {
+			pods = mtu;
+			pod_name = link->name;
+		}
+	}
+	if (!pods || !uplink)
+		return;
+	if (pods > uplink)
+		doctor_add(
+			d, DOCTOR_WARNING, "mtu",
+			"set the pods' MTU to the uplink's in the CNI config",
+			"%s has %d towards pods, %s only %d towards outside: pods depend on path MTU discovery",
+			pod_name, pods, uplink_name, uplink);
+	else
+		doctor_add(d, DOCTOR_OK, "mtu", NULL, "pods %d, uplink %d",
+			   pods, uplink);
+}
+
+void doctor_check_node(struct doctor *d)
+{
+	check_forwarding(d);
+	if (!d->policy || !d->netdev)
+		return;
+	check_ports(d);
+	check_uplinks(d);
+	check_ipsec(d);
+	check_mtu(d);
+}

@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * doctor_report.c - one tar archive with what somebody else needs to see. The
+ * archive is plain ustar, written here: a format of fifteen lines, and images
+ * have no tar. What commands print is taken from the commands themselves.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+#include "base/out.h"
+#include "report/doctor.h"
+
+#define BLOCK	  512
+#define MAX_BYTES (128 << 20) /* of one member: a full table is 90 MB */
+
+/* POSIX.1-1988 */
+struct ustar {
+	char name[100], mode[8], uid[8], gid[8], size[12], mtime[12];
+	char checksum[8], type, link[100], magic[6], version[2];
+	char owner[32], group[32], major[8], minor[8], prefix[155], pad[12];
+};
+_Static_assert(sizeof(struct ustar) == BLOCK, "ustar");
+
+static void add_member(FILE *tar, const char *name, const char *text,
+		       size_t length)
+{
+	static const char zeros[BLOCK];
+	struct ustar head = { .mode = "0000600",
+			      .uid = "0000000",
+			      .gid = "0000000",
+			      .type = '0',
+			      .magic = "ustar",
+			      .version = { '0', '0' } };
+	unsigned int sum = 0;
+
+	snprintf(head.name, sizeof(head.name), "masqbpf-report/%s", name);
+	snprintf(head.size, sizeof(head.size), "%011zo", length);
+	snprintf(head.mtime, sizeof(head.mtime), "%011llo",
+		 (unsigned long long)time(NULL));
+	memset(head.checksum, ' ', sizeof(head.checksum));
+	for (size_t i = 0; i < sizeof(head); i++)
+		sum += ((unsigned char *)&head)[i];
+	snprintf(head.checksum, sizeof(head.checksum), "%06o", sum);
+	fwrite(&head, sizeof(head), 1, tar);
+	fwrite(text, 1, length, tar);
+	if (length % BLOCK)
+		fwrite(zeros, 1, BLOCK - length % BLOCK, tar);
+}
+
+/* Both outputs of a command, and how it ended when not well. */
+static void add_command(FILE *tar, const char *name, char *const argv[])
+{
+	char *text = NULL, chunk[65536];
+	size_t length = 0;
+	FILE *out = open_memstream(&text, &length);
+	int pipes[2], status;
+	ssize_t got;
+	pid_t pid;
+
+	if (!out || pipe2(pipes, O_CLOEXEC)) {
+		if (out)
+			fclose(out);
+		free(text);
+		return;
+	}
+	fflush(NULL);
+	pid = fork();
+	if (!pid) {
+		dup2(open("/dev/null", O_RDONLY), STDIN_FILENO);
+		dup2(pipes[1], STDOUT_FILENO);
+		dup2(pipes[1], STDERR_FILENO);
+		execvp(argv[0], argv);
+		fprintf(stderr, "%s: %s\n", argv[0], strerror(errno));
+		_exit(127);
+	}
+	close(pipes[1]);
+	while ((got = read(pipes[0], chunk, sizeof(chunk))) > 0)
+		if (ftell(out) < MAX_BYTES)
+			fwrite(chunk, 1, got, out);
+	close(pipes[0]);
+	if (pid > 0 && waitpid(pid, &status, 0) == pid && status)
+		fprintf(out, "\n(exit status %d)\n",
+			WIFEXITED(status) ? WEXITSTATUS(status)
+					  : 128 + WTERMSIG(status));
+	if (!fclose(out))
+		add_member(tar, name, text, length);
+	free(text);
+}
+
+static void add_file(FILE *tar, const char *name, const char *path)
+{
+	FILE *file = fopen(path, "re");
+	char *text;
+	size_t length;
+
+	if (!file)
+		return;
+	text = malloc(1 << 20);
+	if (text) {
+		length = fread(text, 1, 1 << 20, file);
+		add_member(tar, name, text, length);
+	}
+	free(text);
+	fclose(file);
+}
+
+static void add_findings(FILE *tar, const struct doctor *d)
+{
+	char *text = NULL;
+	size_t length = 0;
+	FILE *out = open_memstream(&text, &length);
+
+	if (!out)
+		return;
+	for (size_t i = 0; i < d->count; i++) {
+		const struct doctor_finding *f = &d->findings[i];
+
+		fprintf(out, "%-8s %-13s %s\n", doctor_level_name(f->level),
+			f->check, f->what);
+		if (f->todo)
+			fprintf(out, "%-8s %-13s   %s\n", "", "", f->todo);
+	}
+	if (!fclose(out))
+		add_member(tar, "doctor.txt", text, length);
+	free(text);
+}
+
+int doctor_report(const struct doctor *d, const char *pin_dir, const char *path)
+{
+	/* of ours: with --json and --pin-dir */
+	static const char *const commands[][3] = {
+		{ "status.json", "status" },
+		{ "counters.json", "counters" },
+		{ "cidr.json", "cidr", "list" },
+		{ "history.json", "history" },
+		{ "flows.json", "flows" },
+	};
+	/*
+	 * Of the settings those that decide what becomes of packets, by name:
+	 * among the others are secrets (tcp_fastopen_key, stable_secret).
+	 */
+	static char settings[] =
+		"^net\\.(ipv4\\.(ip_|icmp_)|netfilter\\.nf_conntrack_|core\\.bpf_|ipv[46]\\.conf\\..*\\.(forwarding|rp_filter|accept_local|route_localnet|disable_ipv6|mtu)$)";
+	static char *const tools[][7] = {
+		{ "uname.txt", "uname", "-a" },
+		{ "ip-addr.txt", "ip", "-d", "addr" },
+		{ "ip-route.txt", "ip", "route", "show", "table", "all" },
+		{ "ip-rule.txt", "ip", "rule" },
+		{ "ip-xfrm-policy.txt", "ip", "xfrm", "policy" },
+		{ "nft.txt", "nft", "-a", "list", "ruleset" },
+		{ "iptables-legacy.txt", "iptables-legacy-save", "-t", "nat" },
+		{ "sysctl-net.txt", "sysctl", "-a", "-r", settings },
+	};
+	static const char *const files[][2] = {
+		{ "os-release", "/etc/os-release" },
+		{ "ip_tables_names", "/proc/net/ip_tables_names" },
+	};
+	static const char zeros[2 * BLOCK];
+	/* flows tell who talks to whom: nobody else's business */
+	int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	FILE *tar = fd < 0 ? NULL : fdopen(fd, "w");
+	int err = 0;
+
+	if (!tar) {
+		err = -errno;
+		log_error("%s: cannot write: %s", path, strerror(-err));
+		if (fd >= 0)
+			close(fd);
+		return err;
+	}
+	signal(SIGCHLD, SIG_DFL);
+	log_info("doctor: writing %s", path);
+	add_findings(tar, d);
+	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
+		char *argv[] = { "/proc/self/exe",
+				 "--pin-dir",
+				 (char *)pin_dir,
+				 "--json",
+				 (char *)commands[i][1],
+				 (char *)commands[i][2],
+				 NULL };
+
+		if (d->instance)
+			add_command(tar, commands[i][0], argv);
+	}
+	for (size_t i = 0; i < sizeof(tools) / sizeof(tools[0]); i++)
+		add_command(tar, tools[i][0], tools[i] + 1);
+	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++)
+		add_file(tar, files[i][0], files[i][1]);
+	if (d->policy && *d->policy->source.config_path)
+		add_file(tar, "config", d->policy->source.config_path);
+	fwrite(zeros, 1, sizeof(zeros), tar);
+	if (fflush(tar) || ferror(tar))
+		err = -errno;
+	fclose(tar);
+	if (err)
+		log_error("%s: cannot write: %s", path, strerror(-err));
+	return err;
+}

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * drift.c - has the config file changed since it was acted upon, is it
+ * broken, is it gone? The policy stays as it is then, and without this it
+ * would only show at the next reload.
+ *
+ * An agent may have the file in a container of its own, where the same path
+ * is another file: its view counts as well as ours.
+ */
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+#include "base/file.h"
+#include "config/config.h"
+#include "plane/guard.h"
+#include "report/drift.h"
+
+/* One file; *why only where it is broken. */
+static enum config_look look_at(const char *path,
+				const struct masq_source *source, char *why,
+				size_t length)
+{
+	const char *name = source->config_path;
+	enum config_look look = CONFIG_CHANGED;
+	struct config *config;
+	char err[256], *text;
+	size_t size;
+	int failed = file_read(path, &text, &size, err, sizeof(err));
+
+	if (failed == -ENOENT || failed == -ENOTDIR)
+		return CONFIG_GONE;
+	if (failed) {
+		snprintf(why, length, "%s: %s", name, err);
+		return CONFIG_BROKEN;
+	}
+	if (config_hash(text, size) == source->config_hash)
+		look = CONFIG_SAME;
+	else if (config_parse(text, size, name, NULL, &config, why, length)) {
+		look = CONFIG_BROKEN;
+	} else {
+		if (config_may_replace(config, why, length))
+			look = CONFIG_BROKEN;
+		config_free(config);
+	}
+	free(text);
+	return look;
+}
+
+enum config_look config_look(const struct instance *instance,
+			     const struct policy *policy, char *why,
+			     size_t length)
+{
+	const struct masq_source *source = &policy->source;
+	const char *path = source->config_path;
+	enum config_look look = CONFIG_GONE, ours;
+	char root[PATH_MAX + 32], text[640] = "", ours_why[640] = "";
+	pid_t agent = guard_owner(instance);
+	bool seen = agent < 0;
+
+	/* a preset, or standard input, which is over */
+	if (*path != '/')
+		return CONFIG_SAME;
+	if (agent > 0) {
+		snprintf(root, sizeof(root), "/proc/%d/root/", agent);
+		seen = !access(root, R_OK | X_OK);
+		snprintf(root, sizeof(root), "/proc/%d/root%s", agent, path);
+		if (seen)
+			look = look_at(root, source, text, sizeof(text));
+	}
+	ours = look_at(path, source, ours_why, sizeof(ours_why));
+	if (look == CONFIG_GONE || ours == CONFIG_SAME) {
+		look = ours;
+		snprintf(text, sizeof(text), "%s", ours_why);
+	}
+	switch (look) {
+	case CONFIG_SAME:
+		break;
+	case CONFIG_CHANGED:
+		if (agent >= 0)
+			return CONFIG_SAME; /* it takes it in a moment */
+		snprintf(why, length,
+			 "%s: has changed and is not in force: masqbpf plan "
+			 "%s, then masqbpf reload",
+			 path, path);
+		break;
+	case CONFIG_BROKEN:
+		snprintf(why, length, "%s; the policy in force is older", text);
+		break;
+	case CONFIG_GONE:
+		if (!seen)
+			return CONFIG_SAME; /* where we cannot look */
+		snprintf(why, length,
+			 "%s: is gone; the policy that came from it stays: put "
+			 "it back, or masqbpf reload --config FILE",
+			 path);
+		break;
+	}
+	return look;
+}

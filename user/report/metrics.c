@@ -1,0 +1,476 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * metrics.c - reads the counters and gauges, writes them as Prometheus text.
+ *
+ * Counters live in pinned maps and continue over a restart. Gauges of flows
+ * come from a walk over the records, where expired ones are absent.
+ */
+#include <bpf/bpf.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+#include "base/out.h"
+#include "base/prefix.h"
+#include "plane/counters.h"
+#include "report/due.h"
+#include "report/metrics.h"
+
+/* --- port utilization --------------------------------------------------
+ *
+ * A port can be used once towards each destination. So what runs out are the
+ * ports of one (node address, protocol, destination, destination port): the
+ * fullest of these is what is told. Counted by a 64-bit hash of the four; two
+ * destinations with the same one are not to be expected in a lifetime.
+ */
+
+struct usage_slot {
+	uint64_t hash; /* 0: free */
+	uint32_t ports;
+};
+
+struct usage {
+	struct usage_slot *slots;
+	uint32_t used, mask;
+	uint32_t most;
+};
+
+static struct usage_slot *usage_find(struct usage_slot *slots, uint32_t mask,
+				     uint64_t hash)
+{
+	uint32_t at = hash;
+
+	while (slots[at & mask].hash && slots[at & mask].hash != hash)
+		at++;
+	return &slots[at & mask];
+}
+
+static int usage_grow(struct usage *u)
+{
+	uint32_t mask = u->slots ? 2 * u->mask + 1 : 1023;
+	struct usage_slot *slots = calloc(mask + 1ULL, sizeof(*slots));
+
+	if (!slots)
+		return -ENOMEM;
+	for (uint32_t i = 0; u->slots && i <= u->mask; i++)
+		if (u->slots[i].hash)
+			*usage_find(slots, mask, u->slots[i].hash) =
+				u->slots[i];
+	free(u->slots);
+	u->slots = slots;
+	u->mask = mask;
+	return 0;
+}
+
+static int usage_add(struct usage *u, const struct flow *flow)
+{
+	const uint64_t odd = 0x9e3779b97f4a7c15;
+	uint64_t hash = (uint64_t)flow->rem_port << 8 | flow->proto;
+	struct usage_slot *slot;
+
+	for (int i = 0; i < 4; i++) {
+		hash = (hash ^ flow->xlat.a[i] ^
+			(uint64_t)flow->rem.a[i] << 32) *
+		       odd;
+		hash ^= hash >> 29;
+	}
+	hash = hash ?: 1;
+	if ((!u->slots || u->used > u->mask / 2) && usage_grow(u))
+		return -ENOMEM;
+	slot = usage_find(u->slots, u->mask, hash);
+	u->used += !slot->hash;
+	slot->hash = hash;
+	if (++slot->ports > u->most)
+		u->most = slot->ports;
+	return 0;
+}
+
+/* The ports that a policy may choose from. */
+struct ports {
+	uint16_t min, max;
+	uint64_t closed[MASQ_PORT_WORDS]; /* bits: never used */
+	uint32_t count;
+};
+
+static bool port_open(const struct ports *ports, uint16_t port)
+{
+	return port >= ports->min && port <= ports->max &&
+	       !(ports->closed[port / 64] >> port % 64 & 1);
+}
+
+static int read_ports(const struct instance *instance, uint32_t half,
+		      const struct masq_policy *head, struct ports *ports)
+{
+	ports->min = head->port_min;
+	ports->max = head->port_max;
+	for (uint32_t i = ports->min / 64; i <= ports->max / 64U; i++) {
+		uint32_t key = half * MASQ_PORT_WORDS + i;
+
+		if (bpf_map_lookup_elem(instance->map[MAP_masq_ports], &key,
+					&ports->closed[i]))
+			return -errno;
+	}
+	ports->count = 0;
+	for (uint32_t port = ports->min; port <= ports->max; port++)
+		ports->count += port_open(ports, port);
+	return 0;
+}
+
+/* --- reading ----------------------------------------------------------- */
+
+struct reading {
+	struct metrics *metrics;
+	/* by slot: number in metrics->prefixes + 1 */
+	uint32_t *row;
+	uint32_t max_prefixes;
+	struct ports ports;
+	struct usage usage;
+};
+
+static bool has_ports(uint8_t proto)
+{
+	return proto == IPPROTO_TCP || proto == IPPROTO_UDP ||
+	       proto == IPPROTO_SCTP || proto == IPPROTO_UDPLITE ||
+	       proto == IPPROTO_DCCP;
+}
+
+static int count_flow(void *data, const struct flow *flow)
+{
+	struct reading *r = data;
+	uint32_t row = 0;
+
+	flow_tally_add(&r->metrics->flows, flow);
+	if (flow->prefix < r->max_prefixes)
+		row = r->row[flow->prefix];
+	if (row && !flow->replied)
+		r->metrics->prefixes[row - 1].unreplied++;
+	if (flow->kind == MASQ_K_FWD && has_ports(flow->proto) &&
+	    port_open(&r->ports, flow->xlat_port))
+		return usage_add(&r->usage, flow);
+	return 0;
+}
+
+static bool is_counted(const struct masq_prefix *prefix)
+{
+	return prefix->list == MASQ_L_DST || prefix->list == MASQ_L_KEEP_SOURCE;
+}
+
+/* The row for a slot beyond the limit: one of each action, at the end. */
+static uint32_t other_row(struct metrics *m, uint8_t action)
+{
+	if (m->prefix_count == METRICS_MAX_PREFIXES) {
+		for (uint8_t a = MASQ_MASQUERADE; a <= MASQ_KEEP; a++)
+			m->prefixes[m->prefix_count++] =
+				(struct metrics_prefix){ .list = MASQ_L_DST,
+							 .action = a };
+	}
+	return METRICS_MAX_PREFIXES + action;
+}
+
+static void add_count(struct masq_prefix_count *sum,
+		      const struct masq_prefix_count *more)
+{
+	sum->egress.packets += more->egress.packets;
+	sum->egress.bytes += more->egress.bytes;
+	sum->ingress.packets += more->ingress.packets;
+	sum->ingress.bytes += more->ingress.bytes;
+	sum->flows += more->flows;
+}
+
+/*
+ * In the order of slots: a slot keeps its prefix while there are unused
+ * slots, so a prefix does not move in and out of `other`. Removed prefixes
+ * stay, a counter that vanishes would lose what it counted last.
+ */
+static int read_prefixes(struct instance *instance, struct reading *r)
+{
+	struct metrics *m = r->metrics;
+
+	for (uint32_t slot = 0; slot < r->max_prefixes; slot++) {
+		const struct masq_prefix *prefix = &instance->prefixes[slot];
+		struct masq_prefix_count count;
+		uint32_t row;
+		int err;
+
+		if (!is_counted(prefix))
+			continue;
+		err = counters_prefix(instance, slot, &count);
+		if (err)
+			return err;
+		if (m->prefix_count < METRICS_MAX_PREFIXES) {
+			row = m->prefix_count++;
+			m->prefixes[row].cidr = prefix_cidr(prefix);
+			m->prefixes[row].list = prefix->list;
+			m->prefixes[row].action = prefix->action;
+		} else {
+			row = other_row(m, prefix->action);
+		}
+		add_count(&m->prefixes[row].count, &count);
+		r->row[slot] = row + 1;
+	}
+	return 0;
+}
+
+static int read_policy(struct instance *instance, struct reading *r)
+{
+	struct masq_policy head;
+	uint32_t zero = 0, half;
+
+	if (bpf_map_lookup_elem(instance->map[MAP_masq_active], &zero, &half))
+		return -errno;
+	half &= 1;
+	if (bpf_map_lookup_elem(instance->map[MAP_masq_policy], &half, &head))
+		return -errno;
+	r->metrics->generation = head.generation;
+	/* before the first policy the slots have no counters to tell */
+	return head.generation ? read_ports(instance, half, &head, &r->ports)
+					 ?: read_prefixes(instance, r)
+			       : 0;
+}
+
+int metrics_read(struct instance *instance, struct metrics *out)
+{
+	struct reading r = { .metrics = out,
+			     .max_prefixes = instance->meta.max_prefixes };
+	int err = -ENOMEM;
+
+	*out = (struct metrics){ .flows_limit = instance->meta.max_flows };
+	for (int i = 0; i < FLOW_BUDGETS; i++)
+		out->budget_limit[i] =
+			instance_flows_max(instance, flow_budgets[i].family);
+	out->prefixes =
+		calloc(METRICS_MAX_PREFIXES + 2, sizeof(*out->prefixes));
+	r.row = calloc(r.max_prefixes, sizeof(*r.row));
+	if (out->prefixes && r.row)
+		err = read_policy(instance, &r)
+			      ?: counters_stats(instance, out->stats)
+			      ?: flows_walk_owners(instance, count_flow, &r);
+	if (r.ports.count)
+		out->port_utilization = (double)r.usage.most / r.ports.count;
+	free(r.usage.slots);
+	free(r.row);
+	if (err)
+		log_error("metrics: cannot read: %s", strerror(-err));
+	return err;
+}
+
+void metrics_free(struct metrics *metrics)
+{
+	free(metrics->prefixes);
+	metrics->prefixes = NULL;
+	metrics->prefix_count = 0;
+}
+
+/* --- writing ----------------------------------------------------------- */
+
+const char *metrics_prefix_label(const struct metrics_prefix *prefix,
+				 char buf[static METRICS_LABEL_LEN])
+{
+	size_t used = 0;
+
+	if (!prefix->cidr.addr.family)
+		return "other";
+	/* one prefix may be a destination and a source */
+	if (prefix->list == MASQ_L_KEEP_SOURCE)
+		used = snprintf(buf, METRICS_LABEL_LEN, "source ");
+	cidr_format(&prefix->cidr, buf + used, METRICS_LABEL_LEN - used);
+	return buf;
+}
+
+static void help(FILE *f, const char *name, const char *type, const char *text)
+{
+	fprintf(f, "# HELP masqbpf_%s %s\n# TYPE masqbpf_%s %s\n", name, text,
+		name, type);
+}
+
+/* A label's value: the format knows three escapes. */
+static void put_label(FILE *f, const char *value)
+{
+	for (; *value; value++) {
+		if (*value == '\n')
+			fputs("\\n", f);
+		else if (*value == '\\' || *value == '"')
+			fprintf(f, "\\%c", *value);
+		else
+			fputc(*value, f);
+	}
+}
+
+static void prefix_sample(FILE *f, const char *name,
+			  const struct metrics_prefix *prefix,
+			  const char *direction, uint64_t value)
+{
+	char label[METRICS_LABEL_LEN];
+
+	fprintf(f, "masqbpf_%s{prefix=\"%s\",action=\"%s\"", name,
+		metrics_prefix_label(prefix, label),
+		action_name(prefix->action));
+	if (direction)
+		fprintf(f, ",direction=\"%s\"", direction);
+	fprintf(f, "} %" PRIu64 "\n", value);
+}
+
+static void write_prefixes(FILE *f, const struct metrics *m)
+{
+	help(f, "prefix_packets_total", "counter",
+	     "Packets on the wire of flows that a prefix decided about.");
+	for (size_t i = 0; i < m->prefix_count; i++) {
+		const struct metrics_prefix *p = &m->prefixes[i];
+
+		prefix_sample(f, "prefix_packets_total", p, "egress",
+			      p->count.egress.packets);
+		prefix_sample(f, "prefix_packets_total", p, "ingress",
+			      p->count.ingress.packets);
+	}
+	help(f, "prefix_bytes_total", "counter",
+	     "Bytes, from the IP header on, of flows that a prefix decided "
+	     "about.");
+	for (size_t i = 0; i < m->prefix_count; i++) {
+		const struct metrics_prefix *p = &m->prefixes[i];
+
+		prefix_sample(f, "prefix_bytes_total", p, "egress",
+			      p->count.egress.bytes);
+		prefix_sample(f, "prefix_bytes_total", p, "ingress",
+			      p->count.ingress.bytes);
+	}
+	help(f, "prefix_flows_total", "counter",
+	     "Flows begun that a prefix decided about.");
+	for (size_t i = 0; i < m->prefix_count; i++)
+		prefix_sample(f, "prefix_flows_total", &m->prefixes[i], NULL,
+			      m->prefixes[i].count.flows);
+	help(f, "unreplied_flows", "gauge",
+	     "Live flows that nobody has answered, by the prefix that decided "
+	     "about them. Many for a kept prefix: the far side does not know "
+	     "the way back to pods.");
+	for (size_t i = 0; i < m->prefix_count; i++)
+		prefix_sample(f, "unreplied_flows", &m->prefixes[i], NULL,
+			      m->prefixes[i].unreplied);
+}
+
+static void write_reasons(FILE *f, const struct metrics *m, bool drop,
+			  const char *name, const char *text)
+{
+	help(f, name, "counter", text);
+	for (int i = MASQ_R_NONE + 1; i < MASQ_R_MAX; i++)
+		if (reasons[i].drop == drop)
+			fprintf(f, "masqbpf_%s{reason=\"%s\"} %" PRIu64 "\n",
+				name, reasons[i].name, m->stats[i]);
+}
+
+static void write_port_search(FILE *f, const struct metrics *m)
+{
+	static const char *const bounds[] = { "1",  "2",  "4",	"8",
+					      "16", "32", "64", "+Inf" };
+	uint64_t sum = 0;
+
+	help(f, "port_search_failures_total", "counter",
+	     "Searches for a source port that found none.");
+	fprintf(f, "masqbpf_port_search_failures_total %" PRIu64 "\n",
+		m->stats[MASQ_S_PORT_FAIL]);
+	help(f, "port_search_tries", "histogram",
+	     "Ports tried for a flow whose own port was taken.");
+	for (int i = 0; i <= MASQ_S_TRIES_INF - MASQ_S_TRIES_1; i++) {
+		sum += m->stats[MASQ_S_TRIES_1 + i];
+		fprintf(f,
+			"masqbpf_port_search_tries_bucket{le=\"%s\"} %" PRIu64
+			"\n",
+			bounds[i], sum);
+	}
+	fprintf(f,
+		"masqbpf_port_search_tries_sum %" PRIu64 "\n"
+		"masqbpf_port_search_tries_count %" PRIu64 "\n",
+		m->stats[MASQ_S_TRIES_SUM], sum);
+}
+
+static void write_gauge(FILE *f, const char *name, const char *text,
+			double value)
+{
+	help(f, name, "gauge", text);
+	fprintf(f, "masqbpf_%s %.15g\n", name, value);
+}
+
+static void budget_samples(FILE *f, const char *name, const char *text,
+			   const struct metrics *m, bool limit)
+{
+	help(f, name, "gauge", text);
+	for (int i = 0; i < FLOW_BUDGETS; i++)
+		fprintf(f,
+			"masqbpf_%s{family=\"ipv%d\",action=\"%s\"} %" PRIu64
+			"\n",
+			name, flow_budgets[i].family, flow_budgets[i].name,
+			limit ? m->budget_limit[i] : m->flows.flows[i]);
+}
+
+static void write_budgets(FILE *f, const struct metrics *m)
+{
+	budget_samples(f, "budget_flows",
+		       "Live flows of what has a budget of its own.", m, false);
+	budget_samples(f, "budget_limit",
+		       "Flows that there may be in each budget.", m, true);
+}
+
+static void write_uplinks(FILE *f, const struct metrics_state *state)
+{
+	help(f, "attached", "gauge",
+	     "Are both hooks of an interface in place?");
+	for (size_t i = 0; i < state->uplink_count; i++) {
+		const struct metrics_uplink *u = &state->uplinks[i];
+
+		fputs("masqbpf_attached{interface=\"", f);
+		put_label(f, u->name);
+		fprintf(f, "\",hook=\"%s\"} %d\n", u->hook, u->attached);
+	}
+}
+
+void metrics_write(FILE *f, const struct metrics *m,
+		   const struct metrics_state *state)
+{
+	write_prefixes(f, m);
+	write_gauge(f, "flows", "Live flows.", m->flows.all);
+	write_gauge(f, "flows_limit",
+		    "maxFlows: flows of each budget that there may be.",
+		    m->flows_limit);
+	write_budgets(f, m);
+	write_reasons(f, m, true, "drops_total",
+		      "Packets dropped because they could not be translated.");
+	write_reasons(f, m, false, "passes_total",
+		      "Packets passed without a record, by reason.");
+	write_port_search(f, m);
+	write_gauge(f, "snat_port_utilization_ratio",
+		    "Ports in use towards the destination with the most, of "
+		    "those to choose from.",
+		    m->port_utilization);
+	write_gauge(f, "config_generation",
+		    "Generation of the policy in force; 0: none.",
+		    m->generation);
+	write_gauge(f, "config_last_reload_successful",
+		    "Did the last attempt to read the config succeed?",
+		    state->reload_ok);
+	write_gauge(f, "config_last_reload_success_timestamp_seconds",
+		    "When the config was last read with success; 0: never.",
+		    state->reload_time);
+	write_gauge(f, "config_stale",
+		    "Is a policy in force that its file does not say, because "
+		    "the file is broken or gone?",
+		    state->stale);
+	help(f, "agent_due", "gauge",
+	     "Has the agent something to do that has failed and is tried "
+	     "again? config: a policy to be put into force, interfaces: hooks "
+	     "or addresses, listen: to serve this, follow, netlink: to be "
+	     "told of changes.");
+	for (int kind = 0; kind < MASQ_DUE_MAX; kind++)
+		fprintf(f, "masqbpf_agent_due{reason=\"%s\"} %d\n",
+			due_name(kind), state->due >> kind & 1);
+	write_uplinks(f, state);
+	help(f, "foreign_nat_detected", "gauge",
+	     "Rules of others that translate pod traffic as well; NaN: they "
+	     "could not be read.");
+	if (state->foreign_nat < 0)
+		fputs("masqbpf_foreign_nat_detected NaN\n", f);
+	else
+		fprintf(f, "masqbpf_foreign_nat_detected %d\n",
+			state->foreign_nat);
+	help(f, "build_info", "gauge", "The version that tells this.");
+	fputs("masqbpf_build_info{version=\"" MASQ_VERSION "\"} 1\n", f);
+}
