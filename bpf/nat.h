@@ -567,8 +567,13 @@ MASQ_GLOBAL int FN(make_flow)(struct __sk_buff *skb, __u32 slot)
 	if (!pol)
 		return MASQ_R_BUSY;
 	s->moved = 0;
+	MASQ_DO(FN(fetch)(slot, MASQ_OWNER));
 	if (s->kind == MASQ_K_FWD) {
-		ret = FN(claim_begin)(skb, slot) ?: FN(claim)(skb, slot);
+		ret = FN(claim_begin)(skb, slot);
+		if (ret)
+			return ret;
+		MASQ_DO(FN(fetch)(slot, MASQ_REV));
+		ret = FN(claim)(skb, slot);
 		if (ret)
 			return ret;
 	} else {
