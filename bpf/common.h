@@ -118,12 +118,12 @@ enum {
  * MASQ_LOOKS_BARREN looks in one tick that found nothing, that tick's further
  * ones are not made; of each kind by itself.
  */
-#ifdef MASQ_MODERN
 #define MASQ_LOOK_LABELS 512
-#define MASQ_LOOK_PAGES	 128
+#define MASQ_LOOK_STEP	 64 /* without bpf_loop: so many at a time */
+#ifdef MASQ_MODERN
+#define MASQ_LOOK_PAGES 128
 #else
-#define MASQ_LOOK_LABELS 64
-#define MASQ_LOOK_PAGES	 32
+#define MASQ_LOOK_PAGES 32
 #endif
 #define MASQ_LOOK_DUE	  32
 #define MASQ_LOOK_RECORDS 256

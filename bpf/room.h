@@ -280,6 +280,23 @@ static long FN(pass_step)(__u32 i, __u32 *slot)
 }
 #endif
 
+#ifndef MASQ_MODERN
+/* MASQ_LOOK_STEP labels of next_page: a bounded loop is verified step by step,
+ * but a function as often as it stands in the program. */
+MASQ_GLOBAL int FN(pass_some)(__u32 slot)
+{
+	struct masq_scratch *s = masq_scratch_get(slot & 1);
+
+	if (!s)
+		return 1;
+	for (__u32 i = 0; i < MASQ_LOOK_STEP; i++) {
+		if (!s->labels || FN(pass_label)(s))
+			return 1;
+	}
+	return 0;
+}
+#endif
+
 /*
  * Walks the labels on from scratch->at_page, `labels` of them at most, to the
  * next page worth opening: in scratch->page, and 1; or 0.
@@ -294,8 +311,8 @@ MASQ_GLOBAL int FN(next_page)(__u32 slot)
 #ifdef MASQ_MODERN
 	bpf_loop(s->labels, FN(pass_step), &slot, 0);
 #else
-	for (__u32 i = 0; i < MASQ_LOOK_LABELS; i++) {
-		if (!s->labels || FN(pass_label)(s))
+	for (__u32 i = 0; i < MASQ_LOOK_LABELS / MASQ_LOOK_STEP; i++) {
+		if (FN(pass_some)(slot))
 			break;
 	}
 #endif
