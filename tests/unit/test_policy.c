@@ -22,7 +22,7 @@
 #include <cmocka.h>
 #include "bare.h"
 #include "config/config.h"
-#include "base/out.h"
+#include "base/log.h"
 #include "policies.h"
 #include "base/prefix.h"
 

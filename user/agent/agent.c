@@ -8,6 +8,8 @@
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -15,7 +17,7 @@
 #include "agent/agent.h"
 #include "agent/notify.h"
 #include "base/lock.h"
-#include "base/out.h"
+#include "base/log.h"
 #include "cli/cmd.h"
 #include "plane/fastpath.h"
 #include "plane/guard.h"

@@ -16,7 +16,7 @@
 #include <unistd.h>
 #include "agent/helper.h"
 #include "agent/sandbox.h"
-#include "base/out.h"
+#include "base/log.h"
 #include "takeover/takeover.h"
 
 /* Of others that translate; one is enough for the alarm. */

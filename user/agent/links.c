@@ -15,7 +15,7 @@
 #include <linux/rtnetlink.h>
 #include <sys/socket.h>
 #include "agent/agent.h"
-#include "base/out.h"
+#include "base/log.h"
 #include "plane/fastpath.h"
 #include "plane/flows.h"
 #include "plane/node.h"

@@ -13,7 +13,7 @@
 #include <bpf/bpf.h>
 #include "agent/agent.h"
 #include "base/file.h"
-#include "base/out.h"
+#include "base/log.h"
 #include "base/prefix.h"
 #include "plane/flows.h"
 #include "policy/policy.h"

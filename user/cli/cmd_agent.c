@@ -11,7 +11,7 @@
 #include <unistd.h>
 #include "agent/agent.h"
 #include "base/cidr.h"
-#include "base/out.h"
+#include "base/log.h"
 #include "cli/cmd.h"
 
 /* Where ip-masq-agent looks, without being asked. */

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include "base/out.h"
+#include "base/log.h"
 #include "cli/cmd.h"
 #include "cli/status.h"
 #include "config/config.h"

@@ -6,7 +6,7 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
-#include "base/out.h"
+#include "base/log.h"
 #include "cli/cmd.h"
 #include "kernel/caps.h"
 #include "kernel/netdev.h"

@@ -5,7 +5,9 @@
  */
 #include <errno.h>
 #include <string.h>
-#include "base/out.h"
+#include "base/color.h"
+#include "base/json.h"
+#include "base/log.h"
 #include "cli/cmd.h"
 #include "config/config.h"
 #include "report/doctor.h"

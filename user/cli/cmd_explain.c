@@ -9,8 +9,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include "base/out.h"
+#include "base/color.h"
+#include "base/json.h"
+#include "base/log.h"
 #include "base/prefix.h"
+#include "base/table.h"
+#include "base/units.h"
 #include "cli/cmd.h"
 #include "kernel/netdev.h"
 #include "plane/counters.h"

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,7 +17,7 @@
 #include <sys/stat.h>
 #include "base/file.h"
 #include "base/lock.h"
-#include "base/out.h"
+#include "base/log.h"
 #include "base/progress.h"
 #include "base/tool.h"
 #include "cli/cmd.h"

@@ -5,7 +5,7 @@
  */
 #include <errno.h>
 #include <string.h>
-#include "base/out.h"
+#include "base/log.h"
 #include "cli/cmd.h"
 #include "config/config.h"
 #include "policy/policy.h"

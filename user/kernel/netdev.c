@@ -13,7 +13,7 @@
 #include <linux/if_addr.h>
 #include <linux/nexthop.h>
 #include <linux/rtnetlink.h>
-#include "base/out.h"
+#include "base/log.h"
 #include "kernel/netdev.h"
 #include "kernel/netlink.h"
 

@@ -9,7 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 #include <bpf/bpf.h>
-#include "base/out.h"
+#include "base/log.h"
 #include "kernel/caps.h"
 #include "plane/fastpath.h"
 #include "plane/hook.h"

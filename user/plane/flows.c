@@ -7,10 +7,10 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <netinet/in.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
-#include "base/out.h"
 #include "base/prefix.h"
 #include "plane/flows.h"
 

@@ -24,7 +24,7 @@
 #include <linux/pkt_cls.h>
 #include <linux/pkt_sched.h>
 #include <linux/rtnetlink.h>
-#include "base/out.h"
+#include "base/log.h"
 #include "kernel/caps.h"
 #include "kernel/netlink.h"
 #include "plane/hook.h"

@@ -20,7 +20,7 @@
 #include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/stat.h>
-#include "base/out.h"
+#include "base/log.h"
 #include "kernel/caps.h"
 #include "plane/instance.h"
 #include "plane/pindir.h"

@@ -23,7 +23,7 @@
 #include <sys/statfs.h>
 #include <sys/sysmacros.h>
 #include "base/lock.h"
-#include "base/out.h"
+#include "base/log.h"
 #include "kernel/caps.h"
 #include "plane/pindir.h"
 

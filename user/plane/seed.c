@@ -14,7 +14,7 @@
 #include <linux/netfilter/nf_conntrack_common.h>
 #include <linux/netfilter/nf_conntrack_tcp.h>
 #include <netinet/in.h>
-#include "base/out.h"
+#include "base/log.h"
 #include "base/progress.h"
 #include "kernel/caps.h"
 #include "kernel/conntrack.h"

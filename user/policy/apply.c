@@ -25,7 +25,7 @@
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
-#include "base/out.h"
+#include "base/log.h"
 #include "base/prefix.h"
 #include "base/progress.h"
 #include "base/rank.h"

@@ -17,7 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 #include <bpf/bpf.h>
-#include "base/out.h"
+#include "base/log.h"
 #include "policy/history.h"
 
 #define CHUNK sizeof(struct masq_history_chunk)

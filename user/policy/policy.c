@@ -5,7 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include "base/out.h"
+#include "base/json.h"
+#include "base/log.h"
 #include "base/rank.h"
 #include "plane/fastpath.h"
 #include "policy/policy.h"
