@@ -14,6 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 #include "rows.h"
+#include "base/duration.h"
 #include "config/config.h"
 
 #define SECOND 1000000000ULL

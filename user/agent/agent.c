@@ -18,7 +18,6 @@
 #include "agent/notify.h"
 #include "base/lock.h"
 #include "base/log.h"
-#include "cli/cmd.h"
 #include "plane/fastpath.h"
 #include "plane/guard.h"
 #include "policy/policy.h"
@@ -533,5 +532,5 @@ int agent_run(const struct agent_options *options)
 	instance_close(a.instance);
 	metrics_free(&a.metrics);
 	free(a.links);
-	return err ? CMD_FAILED : CMD_OK;
+	return err;
 }

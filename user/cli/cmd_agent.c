@@ -180,7 +180,7 @@ static int run(const struct cmd_line *line)
 	    read_upstream_flags(line, &o))
 		return CMD_USAGE;
 	say_ignored(line);
-	return agent_run(&o);
+	return agent_run(&o) ? CMD_FAILED : CMD_OK;
 }
 
 const struct cmd cmd_agent = {

@@ -96,7 +96,4 @@ uint64_t config_hash(const char *text, size_t length);
 const char *config_preset_names(void);
 void config_free(struct config *config);
 
-/* Go duration ("1h30m", "1.5h", ".5s", "500ms"); 0 or -EINVAL with err. */
-int duration_parse(const char *text, uint64_t *ns, char *err, size_t errlen);
-
 #endif

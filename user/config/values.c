@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include "base/duration.h"
 #include "config/load.h"
 
 static const char *type_name(const struct node *node)
