@@ -10,10 +10,10 @@
 #include "cli/cmd.h"
 #include "kernel/caps.h"
 #include "kernel/netdev.h"
+#include "kernel/netns.h"
 #include "plane/hook.h"
 #include "plane/instance.h"
 #include "plane/node.h"
-#include "plane/pindir.h"
 #include "plane/seed.h"
 
 /*

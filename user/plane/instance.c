@@ -9,6 +9,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -22,6 +24,7 @@
 #include <sys/stat.h>
 #include "base/log.h"
 #include "kernel/caps.h"
+#include "kernel/netns.h"
 #include "plane/instance.h"
 #include "plane/pindir.h"
 #include "plane/pinname.h"
