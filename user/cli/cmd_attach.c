@@ -176,7 +176,7 @@ static void undo(struct attach *a)
 		if (uplink->is_new)
 			node_del_uplink(a->instance, uplink->link->ifindex);
 	}
-	if (instance_is_new(a->instance))
+	if (a->instance->is_new)
 		instance_remove(a->instance);
 }
 

@@ -19,6 +19,7 @@
 #include "kernel/caps.h"
 #include "kernel/conntrack.h"
 #include "kernel/netdev.h"
+#include "plane/ctl.h"
 #include "plane/seed.h"
 
 #define STOP_EACH  256
