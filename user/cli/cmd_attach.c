@@ -180,11 +180,6 @@ static void undo(struct attach *a)
 		instance_remove(a->instance);
 }
 
-static int attach_pod(void *data, const struct netdev_link *link)
-{
-	return hook_attach_pod(data, link);
-}
-
 /* Everything that changes the kernel; all of it or nothing. */
 static int change(struct attach *a)
 {
@@ -203,7 +198,7 @@ static int change(struct attach *a)
 	if (!err && a->has_policy && a->config)
 		err = apply(a);
 	if (!err)
-		err = fastpath_sync(a->instance, a->netdev, attach_pod,
+		err = fastpath_sync(a->instance, a->netdev, hook_attach_pod,
 				    a->instance, &a->pods);
 	if (err)
 		undo(a);
