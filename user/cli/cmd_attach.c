@@ -127,7 +127,8 @@ static int find_uplinks(struct attach *a, enum hook_kind kind)
 
 static int apply(struct attach *a)
 {
-	int err = policy_from_config(a->instance, a->config, &a->policy);
+	int err = policy_from_config(a->instance, a->config,
+				     fastpath_tcp_allowed(), &a->policy);
 
 	if (err)
 		return err;

@@ -25,7 +25,7 @@ static int default_policy(struct doctor *d)
 		return ret;
 	}
 	nowhere.meta.max_flows = config->max_flows;
-	ret = policy_from_config(&nowhere, config, &d->policy);
+	ret = policy_from_config(&nowhere, config, false, &d->policy);
 	config_free(config);
 	return ret;
 }

@@ -134,7 +134,7 @@ static int make_policy(const struct config *config, struct policy **out)
 	struct instance nowhere = { .meta.hz = 1000,
 				    .meta.max_flows = config->max_flows };
 
-	return policy_from_config(&nowhere, config, out);
+	return policy_from_config(&nowhere, config, false, out);
 }
 
 static int find_uplinks(struct migration *m)

@@ -60,7 +60,7 @@ static int read_file_policy(const char *file, struct policy **out)
 
 	if (result)
 		return result;
-	if (policy_from_config(no_instance(config), config, out))
+	if (policy_from_config(no_instance(config), config, false, out))
 		result = CMD_FAILED;
 	config_free(config);
 	return result;
@@ -387,7 +387,7 @@ static int run(const struct cmd_line *line)
 	if (!result)
 		result = check_replaces(&c);
 	if (!result && policy_from_config(c.instance ?: no_instance(c.config),
-					  c.config, &c.to))
+					  c.config, false, &c.to))
 		result = CMD_FAILED;
 	if (!result)
 		result = compare(&c);
