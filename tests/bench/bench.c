@@ -658,7 +658,7 @@ static int apply(void)
 	cpu[1] = cpu_ns();
 	if (instance_open(need("pin_dir"), INSTANCE_WRITE, &options,
 			  &instance) ||
-	    policy_from_config(instance, config, &policy))
+	    policy_from_config(instance, config, false, &policy))
 		die("no policy");
 	t[2] = now_ns();
 	cpu[2] = cpu_ns();

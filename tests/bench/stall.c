@@ -194,7 +194,7 @@ static struct policy *read_policy(const struct instance *instance,
 
 	if (config_load(path, NULL, &config, err, sizeof(err)))
 		die("%s", err);
-	if (policy_from_config(instance, config, &policy))
+	if (policy_from_config(instance, config, false, &policy))
 		die("no policy");
 	config_free(config);
 	return policy;

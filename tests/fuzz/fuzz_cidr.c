@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "base/cidr.h"
+#include "base/duration.h"
 #include "config/config.h"
 #include "fuzz.h"
 

@@ -8,7 +8,7 @@
 #include <bpf/bpf.h>
 #include "fuzz.h"
 #include "policy/history.h"
-#include "base/out.h"
+#include "base/log.h"
 
 static const uint8_t *map;
 static size_t map_size;

@@ -13,7 +13,7 @@
 #include <sys/ioctl.h>
 #include "fuzz.h"
 #include "base/http.h"
-#include "base/out.h"
+#include "base/log.h"
 
 static struct http *http;
 static struct sockaddr_in where = { .sin_family = AF_INET };

@@ -5,7 +5,7 @@
  */
 #include "kernel/netdev.h"
 #include "netlink.h"
-#include "base/out.h"
+#include "base/log.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

@@ -319,10 +319,11 @@ another() {
 	cmp -s "$1/include/masqbpf.h" "$1/include/masqbpf.h.old" &&
 		[ "$2" ] && fail "nothing changed: $2"
 	touch -r "$1/include/masqbpf.h.old" "$1/include/masqbpf.h"
-	# only this file has the number, and only these the version
+	# only these know the number, and with main.c the version
 	is "files that know the layout's number" "$(cd "$LAB_ROOT" &&
-		grep -lw MASQ_ABI user/*/*.c bpf/*)" user/plane/instance.c
-	rm -f "$1/build/user/"{plane/instance,cli/main}.o "$1/build/masqbpf"
+		grep -lw MASQ_ABI user/*/*.c bpf/* | xargs)" \
+		"user/plane/adopt.c user/plane/make.c"
+	rm -f "$1/build/user/"{plane/adopt,plane/make,cli/main}.o "$1/build/masqbpf"
 	make -C "$1" VERSION="$3" >make.log 2>&1 || fail "$(cat make.log)"
 }
 

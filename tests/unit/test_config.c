@@ -14,7 +14,9 @@
 #include <time.h>
 #include <unistd.h>
 #include "rows.h"
+#include "base/duration.h"
 #include "config/config.h"
+#include "config/preset.h"
 
 #define SECOND 1000000000ULL
 /* time limits are for a plain build: sanitizers and valgrind take longer;

@@ -15,7 +15,7 @@
 #include <cmocka.h>
 #include "bare.h"
 #include "policy/history.h"
-#include "base/out.h"
+#include "base/log.h"
 
 /* `count` kept /32s that no other `number` has, and the built-ins. */
 static struct policy *make_policy(uint32_t count, uint32_t number)

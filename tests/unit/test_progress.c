@@ -11,7 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 #include <cmocka.h>
-#include "base/out.h"
+#include "base/log.h"
 #include "base/progress.h"
 #include "rows.h"
 

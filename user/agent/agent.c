@@ -8,6 +8,8 @@
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -15,8 +17,7 @@
 #include "agent/agent.h"
 #include "agent/notify.h"
 #include "base/lock.h"
-#include "base/out.h"
-#include "cli/cmd.h"
+#include "base/log.h"
 #include "plane/fastpath.h"
 #include "plane/guard.h"
 #include "policy/policy.h"
@@ -531,5 +532,5 @@ int agent_run(const struct agent_options *options)
 	instance_close(a.instance);
 	metrics_free(&a.metrics);
 	free(a.links);
-	return err ? CMD_FAILED : CMD_OK;
+	return err;
 }

@@ -110,7 +110,7 @@ struct agent {
 	int failed; /* -errno that ends it */
 };
 
-/* From set-up to the end; enum cmd_exit. */
+/* From set-up to the end. 0 or -errno, printed. */
 int agent_run(const struct agent_options *options);
 
 /* Holds the instance's lock for a change. 0; -EBUSY ..., for the caller to

@@ -6,7 +6,6 @@
 #include <stdarg.h>
 #include <string.h>
 #include "agent/agent.h"
-#include "base/out.h"
 #include "report/due.h"
 
 /* A lock is let go of soon; what the kernel refuses may stay refused. */

@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/inotify.h>
@@ -22,7 +23,6 @@
 #include <unistd.h>
 #include <linux/magic.h>
 #include "agent/follow.h"
-#include "base/out.h"
 
 /* After the last event: several steps of an editor or script are one change. */
 #define QUIET_MS 300

@@ -7,7 +7,7 @@
 #include <errno.h>
 #include <string.h>
 #include "agent/agent.h"
-#include "base/out.h"
+#include "base/log.h"
 #include "policy/policy.h"
 #include "report/doctor.h"
 

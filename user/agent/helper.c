@@ -16,7 +16,7 @@
 #include <unistd.h>
 #include "agent/helper.h"
 #include "agent/sandbox.h"
-#include "base/out.h"
+#include "base/log.h"
 #include "takeover/takeover.h"
 
 /* Of others that translate; one is enough for the alarm. */
@@ -219,8 +219,7 @@ int helper_attach(const struct helper *helper, const struct netdev_link *link,
 	return err;
 }
 
-int helper_attach_pod(const struct helper *helper,
-		      const struct netdev_link *link)
+int helper_attach_pod(void *helper, const struct netdev_link *link)
 {
 	struct request request = { .verb = VERB_ATTACH_POD, .link = *link };
 	struct answer answer = {};

@@ -47,8 +47,7 @@ int helper_attach(const struct helper *helper, const struct netdev_link *link,
  */
 int helper_foreign(const struct helper *helper, struct foreign_nat *out);
 /* The fast path's hooks on a pod's interface; then those of devices gone. */
-int helper_attach_pod(const struct helper *helper,
-		      const struct netdev_link *link);
+int helper_attach_pod(void *helper, const struct netdev_link *link);
 int helper_prune(const struct helper *helper);
 
 #endif

@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include "agent/agent.h"
-#include "base/out.h"
 
 /*
  * A walk over a full table takes a while: whoever asks often gets the same

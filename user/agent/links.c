@@ -15,7 +15,7 @@
 #include <linux/rtnetlink.h>
 #include <sys/socket.h>
 #include "agent/agent.h"
-#include "base/out.h"
+#include "base/log.h"
 #include "plane/fastpath.h"
 #include "plane/flows.h"
 #include "plane/node.h"
@@ -348,13 +348,6 @@ static void note_links(struct agent *a)
 		log_warn("agent: %s: tried again", text);
 }
 
-static int attach_pod(void *data, const struct netdev_link *link)
-{
-	const struct agent *a = data;
-
-	return helper_attach_pod(&a->helper, link);
-}
-
 /* Pods come and go; one that cannot be hooked goes on through the stack. */
 static void attach_pods(struct agent *a, const struct netdev *netdev)
 {
@@ -364,8 +357,8 @@ static void attach_pods(struct agent *a, const struct netdev *netdev)
 	if (!fastpath_is_on(a->instance) || follow_now_ms() < a->pods_retry_ms)
 		return;
 	err = helper_prune(&a->helper)
-		      ?: fastpath_sync(a->instance, netdev, attach_pod, a,
-				       &pods);
+		      ?: fastpath_sync(a->instance, netdev, helper_attach_pod,
+				       &a->helper, &pods);
 	if (err == -EPIPE)
 		a->failed = err;
 	a->pods_retry_ms = err ? follow_now_ms() + RETRY_MS : 0;

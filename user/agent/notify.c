@@ -15,7 +15,7 @@
 #include <unistd.h>
 #include "agent/notify.h"
 #include "base/cidr.h"
-#include "base/out.h"
+#include "base/log.h"
 
 int notify_open(void)
 {

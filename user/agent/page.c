@@ -9,8 +9,8 @@
 #include <string.h>
 #include <time.h>
 #include "agent/agent.h"
-#include "base/out.h"
 #include "base/prefix.h"
+#include "base/units.h"
 #include "plane/counters.h"
 #include "policy/policy.h"
 

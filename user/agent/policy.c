@@ -10,11 +10,11 @@
 #include <string.h>
 #include <time.h>
 #include <sys/stat.h>
-#include <bpf/bpf.h>
 #include "agent/agent.h"
 #include "base/file.h"
-#include "base/out.h"
+#include "base/log.h"
 #include "base/prefix.h"
+#include "plane/fastpath.h"
 #include "plane/flows.h"
 #include "policy/policy.h"
 
@@ -209,7 +209,8 @@ static int apply(struct agent *a, const struct config *config, const char *from)
 		return err;
 	err = policy_read(a->instance, &old);
 	if (!err || err == -ENODATA)
-		err = policy_from_config(a->instance, config, &new);
+		err = policy_from_config(a->instance, config,
+					 fastpath_tcp_allowed(), &new);
 	if (!err) {
 		new->source.options = options_word(a);
 		err = policy_apply(a->instance, new, &change);

@@ -20,7 +20,7 @@
 #include <sys/socket.h>
 #include "agent/sandbox.h"
 #include "base/cidr.h"
-#include "base/out.h"
+#include "base/log.h"
 #include "base/reject.h"
 
 /* --- user -------------------------------------------------------------- */

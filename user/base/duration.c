@@ -7,8 +7,8 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include "base/duration.h"
 #include "base/reject.h"
-#include "config/config.h"
 
 #define MAX_NS ((uint64_t)INT64_MAX)
 

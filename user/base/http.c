@@ -18,7 +18,7 @@
 #include <unistd.h>
 #include "base/cidr.h"
 #include "base/http.h"
-#include "base/out.h"
+#include "base/log.h"
 #include "base/reject.h"
 
 #define HTTP_CONNECTIONS 32

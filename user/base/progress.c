@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <time.h>
 #include <unistd.h>
-#include "base/out.h"
+#include "base/log.h"
 #include "base/progress.h"
 
 #define QUIET_MS  1000 /* what takes no longer needs no words */

@@ -5,7 +5,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include "base/out.h"
+#include "base/log.h"
 #include "cli/cmd.h"
 #include "policy/policy.h"
 

@@ -11,7 +11,7 @@
 #include <unistd.h>
 #include "agent/agent.h"
 #include "base/cidr.h"
-#include "base/out.h"
+#include "base/log.h"
 #include "cli/cmd.h"
 
 /* Where ip-masq-agent looks, without being asked. */
@@ -180,7 +180,7 @@ static int run(const struct cmd_line *line)
 	    read_upstream_flags(line, &o))
 		return CMD_USAGE;
 	say_ignored(line);
-	return agent_run(&o);
+	return agent_run(&o) ? CMD_FAILED : CMD_OK;
 }
 
 const struct cmd cmd_agent = {

@@ -5,10 +5,11 @@
  * is taken back.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include "base/out.h"
+#include "base/log.h"
 #include "cli/cmd.h"
 #include "cli/status.h"
 #include "config/config.h"
@@ -126,7 +127,8 @@ static int find_uplinks(struct attach *a, enum hook_kind kind)
 
 static int apply(struct attach *a)
 {
-	int err = policy_from_config(a->instance, a->config, &a->policy);
+	int err = policy_from_config(a->instance, a->config,
+				     fastpath_tcp_allowed(), &a->policy);
 
 	if (err)
 		return err;
@@ -175,13 +177,8 @@ static void undo(struct attach *a)
 		if (uplink->is_new)
 			node_del_uplink(a->instance, uplink->link->ifindex);
 	}
-	if (instance_is_new(a->instance))
+	if (a->instance->is_new)
 		instance_remove(a->instance);
-}
-
-static int attach_pod(void *data, const struct netdev_link *link)
-{
-	return hook_attach_pod(data, link);
 }
 
 /* Everything that changes the kernel; all of it or nothing. */
@@ -202,7 +199,7 @@ static int change(struct attach *a)
 	if (!err && a->has_policy && a->config)
 		err = apply(a);
 	if (!err)
-		err = fastpath_sync(a->instance, a->netdev, attach_pod,
+		err = fastpath_sync(a->instance, a->netdev, hook_attach_pod,
 				    a->instance, &a->pods);
 	if (err)
 		undo(a);

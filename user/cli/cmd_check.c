@@ -7,7 +7,9 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include "base/out.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "base/table.h"
 #include "cli/cmd.h"
 #include "cli/cmd_check.h"
 #include "config/config.h"

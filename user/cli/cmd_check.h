@@ -3,7 +3,7 @@
 #ifndef MASQ_CMD_CHECK_H
 #define MASQ_CMD_CHECK_H
 
-#include "base/out.h"
+#include "base/json.h"
 #include "config/config.h"
 
 /* "KEY": ["10.0.0.0/8", ...] */

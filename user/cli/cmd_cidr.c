@@ -7,8 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include "base/file.h"
-#include "base/out.h"
+#include "base/json.h"
+#include "base/log.h"
 #include "base/prefix.h"
+#include "base/table.h"
 #include "cli/cmd.h"
 #include "policy/policy.h"
 

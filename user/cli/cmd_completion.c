@@ -4,9 +4,10 @@
  * from the table of commands that --help is made from.
  */
 #include <ctype.h>
+#include <stdio.h>
 #include <string.h>
 #include "cli/cmd.h"
-#include "config/config.h"
+#include "config/preset.h"
 
 /* What can stand for a word of a usage text; words in small letters are
  * themselves, and all else only the user knows. */

@@ -6,8 +6,11 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include "base/out.h"
+#include "base/json.h"
+#include "base/log.h"
 #include "base/prefix.h"
+#include "base/table.h"
+#include "base/units.h"
 #include "cli/cmd.h"
 #include "plane/counters.h"
 #include "plane/flows.h"

@@ -6,14 +6,14 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
-#include "base/out.h"
+#include "base/log.h"
 #include "cli/cmd.h"
 #include "kernel/caps.h"
 #include "kernel/netdev.h"
+#include "kernel/netns.h"
 #include "plane/hook.h"
 #include "plane/instance.h"
 #include "plane/node.h"
-#include "plane/pindir.h"
 #include "plane/seed.h"
 
 /*

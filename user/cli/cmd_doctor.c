@@ -5,7 +5,9 @@
  */
 #include <errno.h>
 #include <string.h>
-#include "base/out.h"
+#include "base/color.h"
+#include "base/json.h"
+#include "base/log.h"
 #include "cli/cmd.h"
 #include "config/config.h"
 #include "report/doctor.h"
@@ -23,7 +25,7 @@ static int default_policy(struct doctor *d)
 		return ret;
 	}
 	nowhere.meta.max_flows = config->max_flows;
-	ret = policy_from_config(&nowhere, config, &d->policy);
+	ret = policy_from_config(&nowhere, config, false, &d->policy);
 	config_free(config);
 	return ret;
 }

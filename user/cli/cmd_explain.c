@@ -4,16 +4,21 @@
  * why, asked of the running program itself, and how the flows there fare.
  */
 #include <errno.h>
-#include <net/if.h>
-#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include "base/out.h"
+#include <net/if.h>
+#include <netinet/in.h>
+#include "base/color.h"
+#include "base/json.h"
+#include "base/log.h"
 #include "base/prefix.h"
+#include "base/table.h"
+#include "base/units.h"
 #include "cli/cmd.h"
 #include "kernel/netdev.h"
 #include "plane/counters.h"
+#include "plane/ctl.h"
 #include "plane/flows.h"
 #include "plane/node.h"
 #include "policy/history.h"

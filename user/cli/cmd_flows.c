@@ -6,8 +6,10 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include "base/out.h"
+#include "base/json.h"
+#include "base/log.h"
 #include "base/prefix.h"
+#include "base/units.h"
 #include "cli/cmd_flows.h"
 #include "plane/counters.h"
 #include "policy/policy.h"

@@ -3,7 +3,8 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include "base/out.h"
+#include "base/json.h"
+#include "base/log.h"
 #include "base/progress.h"
 #include "cli/cmd_flows.h"
 

@@ -3,7 +3,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include "base/out.h"
+#include "base/json.h"
+#include "base/log.h"
 #include "cli/cmd.h"
 #include "cli/cmd_check.h"
 #include "config/config.h"

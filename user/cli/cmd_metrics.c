@@ -14,7 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include "base/http.h"
-#include "base/out.h"
+#include "base/log.h"
 #include "cli/cmd.h"
 #include "report/metrics.h"
 

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,15 +17,14 @@
 #include <sys/stat.h>
 #include "base/file.h"
 #include "base/lock.h"
-#include "base/out.h"
+#include "base/log.h"
 #include "base/progress.h"
 #include "base/tool.h"
 #include "cli/cmd.h"
 #include "config/config.h"
 #include "kernel/netdev.h"
-#include "plane/hook.h"
+#include "kernel/netns.h"
 #include "plane/node.h"
-#include "plane/pindir.h"
 #include "plane/seed.h"
 #include "policy/plan.h"
 #include "policy/policy.h"
@@ -134,7 +134,7 @@ static int make_policy(const struct config *config, struct policy **out)
 	struct instance nowhere = { .meta.hz = 1000,
 				    .meta.max_flows = config->max_flows };
 
-	return policy_from_config(&nowhere, config, out);
+	return policy_from_config(&nowhere, config, false, out);
 }
 
 static int find_uplinks(struct migration *m)

@@ -6,8 +6,11 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include "base/out.h"
+#include "base/color.h"
+#include "base/json.h"
+#include "base/log.h"
 #include "base/prefix.h"
+#include "base/table.h"
 #include "cli/cmd.h"
 #include "config/config.h"
 #include "policy/plan.h"
@@ -57,7 +60,7 @@ static int read_file_policy(const char *file, struct policy **out)
 
 	if (result)
 		return result;
-	if (policy_from_config(no_instance(config), config, out))
+	if (policy_from_config(no_instance(config), config, false, out))
 		result = CMD_FAILED;
 	config_free(config);
 	return result;
@@ -384,7 +387,7 @@ static int run(const struct cmd_line *line)
 	if (!result)
 		result = check_replaces(&c);
 	if (!result && policy_from_config(c.instance ?: no_instance(c.config),
-					  c.config, &c.to))
+					  c.config, false, &c.to))
 		result = CMD_FAILED;
 	if (!result)
 		result = compare(&c);

@@ -5,9 +5,10 @@
  */
 #include <errno.h>
 #include <string.h>
-#include "base/out.h"
+#include "base/log.h"
 #include "cli/cmd.h"
 #include "config/config.h"
+#include "plane/fastpath.h"
 #include "policy/policy.h"
 
 /* Where the policy came from, unless the command line names a file. */
@@ -65,7 +66,8 @@ static int run(const struct cmd_line *line)
 		result = load(line, instance, &config);
 	if (result)
 		goto out;
-	if (policy_from_config(instance, config, &policy) ||
+	if (policy_from_config(instance, config, fastpath_tcp_allowed(),
+			       &policy) ||
 	    policy_apply(instance, policy, &change)) {
 		result = CMD_FAILED;
 	} else {

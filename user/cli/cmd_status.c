@@ -5,11 +5,16 @@
  */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <bpf/bpf.h>
+#include "base/color.h"
+#include "base/json.h"
 #include "base/lock.h"
-#include "base/out.h"
+#include "base/log.h"
+#include "base/units.h"
 #include "cli/cmd.h"
 #include "cli/status.h"
 #include "kernel/netdev.h"

@@ -12,8 +12,11 @@
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
-#include "base/out.h"
+#include "base/json.h"
+#include "base/log.h"
 #include "base/prefix.h"
+#include "base/table.h"
+#include "base/units.h"
 #include "cli/cmd.h"
 #include "cli/top.h"
 #include "plane/counters.h"

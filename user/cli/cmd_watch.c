@@ -18,8 +18,11 @@
 #include <unistd.h>
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
-#include "base/out.h"
+#include "base/color.h"
+#include "base/json.h"
+#include "base/log.h"
 #include "base/prefix.h"
+#include "base/units.h"
 #include "cli/cmd.h"
 #include "cli/cmd_flows.h"
 #include "plane/counters.h"

@@ -8,11 +8,13 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include "base/out.h"
+#include "base/log.h"
 #include "cli/cmd.h"
 #include "plane/instance.h"
 
@@ -272,7 +274,7 @@ static int parse(struct cmd_line *line, int argc, char **argv, bool *help,
 /*
  * Descriptors 0 to 2 may be closed: a map or a lock must not get one of
  * these numbers and then be printed to. The placeholder cannot be written,
- * so a missing stdout is still noticed by out_finish.
+ * so a missing stdout is still noticed by finish_stdout.
  */
 static int reserve_standard_fds(void)
 {
@@ -287,6 +289,24 @@ static int reserve_standard_fds(void)
 	return 0;
 }
 
+/* What was printed is out: 0, or -EIO once stdout could not be written (said). */
+static int finish_stdout(void)
+{
+	struct pollfd pipe = { .fd = STDOUT_FILENO, .events = POLLOUT };
+	int err = 0;
+
+	if (fflush(stdout))
+		err = errno;
+	else if (ferror(stdout))
+		err = EIO;
+	if (!err)
+		return 0;
+	/* `masqbpf flows | head` is nobody's mistake */
+	if (poll(&pipe, 1, 0) != 1 || !(pipe.revents & POLLERR))
+		log_error("stdout: write failed: %s", strerror(err));
+	return -EIO;
+}
+
 int main(int argc, char **argv)
 {
 	struct cmd_line line = { .pin_dir = getenv("MASQBPF_PIN_DIR") };
@@ -295,7 +315,7 @@ int main(int argc, char **argv)
 
 	if (reserve_standard_fds())
 		return CMD_FAILED;
-	/* a closed pipe is reported by out_finish, not by death */
+	/* a closed pipe is reported by finish_stdout, not by death */
 	signal(SIGPIPE, SIG_IGN);
 
 	result = parse(&line, argc, argv, &help, &version);
@@ -323,7 +343,7 @@ int main(int argc, char **argv)
 	} else {
 		result = line.cmd->run(&line);
 	}
-	if (out_finish() && result == CMD_OK)
+	if (finish_stdout() && result == CMD_OK)
 		result = CMD_FAILED;
 	return result;
 }

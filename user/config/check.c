@@ -3,12 +3,11 @@
  * check.c - what only the config as a whole can tell: one prefix with
  * two actions, duplicates, limits, pods that would be masqueraded to pods.
  */
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include "base/rank.h"
-#include "config/load.h"
+#include "config/check.h"
 
 /* All entries, sorted: equal prefixes stand together, in order of the file. */
 struct view {

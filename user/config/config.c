@@ -1,207 +1,24 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * config.c - from a file, a text or a preset's name to a struct config. The
- * keys are read in keys.c, what only the whole can tell is checked in
- * check.c. No kernel calls: `check` and `plan` run anywhere.
+ * config.c - from a file, a text or a preset's name to settings. The keys are
+ * read in keys.c, what only the whole can tell is checked in check.c. No
+ * kernel calls: `check` and `plan` run anywhere.
  */
 #include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include "base/file.h"
 #include "base/reject.h"
-#include "config/load.h"
+#include "config/check.h"
+#include "config/config.h"
+#include "config/keys.h"
+#include "config/manifest.h"
+#include "config/preset.h"
 
-#define SECOND		     1000000000ULL
-#define WARNINGS_MAX	     100
 #define MANIFEST_OBJECTS_MAX 64
 
-static const struct preset {
-	const char *name;
-	const char *keep[12];
-} presets[] = {
-	{ "ip-masq-agent",
-	  { "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16" } },
-	{ "reserved",
-	  { "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10",
-	    "192.0.0.0/24", "192.0.2.0/24", "192.88.99.0/24", "198.18.0.0/15",
-	    "198.51.100.0/24", "203.0.113.0/24", "240.0.0.0/4" } },
-	{ "gke-before-1.14", { "10.0.0.0/8" } },
-};
-
-#define PRESETS (sizeof(presets) / sizeof(presets[0]))
-
-const char *config_preset_names(void)
-{
-	return "ip-masq-agent, reserved, gke-before-1.14";
-}
-
-static const struct preset *find_preset(const char *name)
-{
-	for (size_t i = 0; i < PRESETS; i++)
-		if (!strcmp(presets[i].name, name))
-			return &presets[i];
-	return NULL;
-}
-
-/* --- messages ---------------------------------------------------------- */
-
-struct place config_place(const struct loader *l, struct place place)
-{
-	if (!place.line)
-		return place;
-	if (l->origin.fixed.line)
-		return l->origin.fixed;
-	return (struct place){ place.line + l->origin.lines,
-			       place.column + l->origin.columns };
-}
-
-/* "FILE:LINE:COL: text", without anything that would move a terminal. */
-static char *message(const struct loader *l, struct place place,
-		     const char *fmt, va_list ap)
-{
-	char *text, *full;
-	int ret;
-
-	place = config_place(l, place);
-	if (vasprintf(&text, fmt, ap) < 0)
-		return NULL;
-	if (place.line)
-		ret = asprintf(&full, "%s:%u:%u: %s", l->name, place.line,
-			       place.column, text);
-	else
-		ret = asprintf(&full, "%s: %s", l->name, text);
-	free(text);
-	if (ret < 0)
-		return NULL;
-	for (char *p = full; *p; p++)
-		if ((unsigned char)*p < ' ' || *p == 0x7f)
-			*p = '?';
-	return full;
-}
-
-int config_nomem(struct loader *l)
-{
-	reject(l->err, l->errlen, "%s: out of memory", l->name);
-	return -ENOMEM;
-}
-
-int config_fail(struct loader *l, struct place place, const char *fmt, ...)
-{
-	char *text;
-	va_list ap;
-
-	va_start(ap, fmt);
-	text = message(l, place, fmt, ap);
-	va_end(ap);
-	if (!text)
-		return config_nomem(l);
-	reject(l->err, l->errlen, "%s", text);
-	free(text);
-	return -EINVAL;
-}
-
-int config_warn(struct loader *l, struct place place, const char *fmt, ...)
-{
-	struct warning *warning;
-	va_list ap;
-
-	if (l->warning_count == WARNINGS_MAX) {
-		l->warnings_left_out++;
-		return 0;
-	}
-	if (!l->warnings) {
-		/* one more for the line that says how many were left out */
-		l->warnings = calloc(WARNINGS_MAX + 1, sizeof(*l->warnings));
-		if (!l->warnings)
-			return config_nomem(l);
-	}
-	warning = &l->warnings[l->warning_count];
-	va_start(ap, fmt);
-	warning->text = message(l, place, fmt, ap);
-	va_end(ap);
-	if (!warning->text)
-		return config_nomem(l);
-	warning->place = place;
-	warning->seq = l->warning_count++;
-	return 0;
-}
-
-static int warning_cmp(const void *a, const void *b)
-{
-	const struct warning *x = a, *y = b;
-
-	if (x->place.line != y->place.line)
-		return x->place.line < y->place.line ? -1 : 1;
-	if (x->place.column != y->place.column)
-		return x->place.column < y->place.column ? -1 : 1;
-	return (x->seq > y->seq) - (x->seq < y->seq);
-}
-
-/* Hands the warnings over to the config, in the order of the file. */
-static int export_warnings(struct loader *l)
-{
-	struct config *config = l->config;
-	struct warning *last;
-
-	if (!l->warning_count)
-		return 0;
-	config->warnings = calloc(WARNINGS_MAX + 1, sizeof(char *));
-	if (!config->warnings)
-		return config_nomem(l);
-	qsort(l->warnings, l->warning_count, sizeof(*l->warnings), warning_cmp);
-	if (l->warnings_left_out) {
-		last = &l->warnings[l->warning_count];
-		if (asprintf(&last->text, "%s: and %zu more warnings", l->name,
-			     l->warnings_left_out) < 0) {
-			last->text = NULL;
-			return config_nomem(l);
-		}
-		l->warning_count++;
-	}
-	for (size_t i = 0; i < l->warning_count; i++)
-		config->warnings[i] = l->warnings[i].text;
-	config->warning_count = l->warning_count;
-	l->warning_count = 0;
-	return 0;
-}
-
-const char *quoted(const char *text, char buf[static QUOTED_LEN])
-{
-	/* room for one escape, the dots, the quote and the NUL */
-	char *p = buf, *end = buf + QUOTED_LEN - 9;
-
-	*p++ = '"';
-	for (; *text && p < end; text++) {
-		unsigned char c = *text;
-
-		if (c < ' ' || c >= 0x7f)
-			p += sprintf(p, "\\x%02x", c);
-		else
-			*p++ = c;
-	}
-	sprintf(p, *text ? "...\"" : "\"");
-	return buf;
-}
-
 /* --- lists ------------------------------------------------------------- */
-
-int config_add_entry(struct loader *l, const struct entry *entry)
-{
-	if (l->entry_count == l->entry_room) {
-		size_t room = l->entry_room ? 2 * l->entry_room : 64;
-		struct entry *entries =
-			reallocarray(l->entries, room, sizeof(*entries));
-
-		if (!entries)
-			return config_nomem(l);
-		l->entries = entries;
-		l->entry_room = room;
-	}
-	l->entries[l->entry_count++] = *entry;
-	return 0;
-}
 
 static int use_preset(struct loader *l, const struct preset *preset)
 {
@@ -361,39 +178,6 @@ static int check_text(struct loader *l, const char *text, size_t length)
 			   "contains a NUL: not a text file in UTF-8");
 }
 
-static struct config *config_new(void)
-{
-	struct config *config = calloc(1, sizeof(*config));
-
-	if (!config)
-		return NULL;
-	*config = (struct config){
-		.cidr_limit = 64,
-		.resync_interval_ns = 60 * SECOND,
-		.port_min = 10240,
-		.port_max = 65535,
-		.node_port_min = 30000,
-		.node_port_max = 32767,
-		.timeout_ns = {
-			[MASQ_T_TCP_ESTABLISHED] = 7440 * SECOND,
-			[MASQ_T_TCP_TRANSITORY] = 240 * SECOND,
-			[MASQ_T_UDP] = 300 * SECOND,
-			[MASQ_T_UDP_UNREPLIED] = 120 * SECOND,
-			[MASQ_T_ICMP] = 60 * SECOND,
-			[MASQ_T_OTHER] = 600 * SECOND,
-		},
-		.max_flows = MASQ_DEFAULT_MAX_FLOWS,
-		.flow_counters = true,
-	};
-	return config;
-}
-
-static void default_quota(struct config *config)
-{
-	if (!config->max_flows_per_pod)
-		config->max_flows_per_pod = config->max_flows / 4 ?: 1;
-}
-
 static int warn_of_preset(struct loader *l, const struct preset *preset)
 {
 	char list[256] = "";
@@ -410,7 +194,7 @@ static int warn_of_preset(struct loader *l, const struct preset *preset)
 static int load(struct loader *l, const char *text, size_t length)
 {
 	const char *base = l->options ? l->options->base_preset : NULL;
-	const struct preset *preset = find_preset(base ?: presets[0].name);
+	const struct preset *preset = preset_find(base);
 	int ret;
 
 	if (!preset) {
@@ -435,8 +219,8 @@ static int load(struct loader *l, const char *text, size_t length)
 	if (!ret)
 		ret = config_check(l);
 	if (!ret)
-		ret = export_warnings(l);
-	default_quota(l->config);
+		ret = config_export_warnings(l);
+	config_default_quota(l->config);
 	return ret;
 }
 
@@ -528,7 +312,7 @@ int config_load(const char *path, const struct config_options *options,
 int config_preset(const char *name, struct config **out, char *err,
 		  size_t errlen)
 {
-	const struct preset *preset = find_preset(name);
+	const struct preset *preset = preset_find(name);
 	struct loader l = { .name = name, .err = err, .errlen = errlen };
 	int ret;
 
@@ -541,26 +325,10 @@ int config_preset(const char *name, struct config **out, char *err,
 		return config_nomem(&l);
 	ret = use_preset(&l, preset);
 	free(l.entries);
-	default_quota(l.config);
+	config_default_quota(l.config);
 	if (ret)
 		config_free(l.config);
 	else
 		*out = l.config;
 	return ret;
-}
-
-void config_free(struct config *config)
-{
-	if (!config)
-		return;
-	for (size_t i = 0; i < config->warning_count; i++)
-		free(config->warnings[i]);
-	free(config->warnings);
-	free(config->keep.items);
-	free(config->masquerade.items);
-	free(config->pods.items);
-	free(config->keep_sources.items);
-	free(config->snat);
-	free(config->path);
-	free(config);
 }

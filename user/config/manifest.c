@@ -5,7 +5,7 @@
  * lines of the file.
  */
 #include <string.h>
-#include "config/load.h"
+#include "config/manifest.h"
 
 static const struct node *find(const struct node *map, const char *name)
 {

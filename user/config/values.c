@@ -3,11 +3,12 @@
  * values.c - reading the value of a key, one function for each kind:
  * from a node to a field, or one line about what is wrong with it.
  */
-#include <arpa/inet.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include "config/load.h"
+#include <arpa/inet.h>
+#include "base/duration.h"
+#include "config/values.h"
 
 static const char *type_name(const struct node *node)
 {
@@ -156,23 +157,6 @@ READER(read_node_ports)
 }
 
 /* --- prefixes and addresses -------------------------------------------- */
-
-const char *config_list_name(enum config_list list)
-{
-	switch (list) {
-	case LIST_KEEP:
-		return "nonMasqueradeCIDRs";
-	case LIST_MASQUERADE:
-		return "masqueradeCIDRs";
-	case LIST_PODS:
-		return "podCIDRs";
-	case LIST_KEEP_SOURCES:
-		return "nonMasqueradeSrcCIDRs";
-	case LIST_SNAT:
-		return "snat.addresses";
-	}
-	return "";
-}
 
 static const char *everything_means(enum config_list list)
 {

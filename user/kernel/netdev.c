@@ -4,93 +4,18 @@
  * kernel would masquerade to.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 #include <arpa/inet.h>
-#include <net/if_arp.h>
 #include <libmnl/libmnl.h>
 #include <linux/if_addr.h>
 #include <linux/nexthop.h>
 #include <linux/rtnetlink.h>
-#include "base/out.h"
+#include <net/if_arp.h>
+#include "base/log.h"
 #include "kernel/netdev.h"
 #include "kernel/netlink.h"
-
-/* Dumps that the kernel calls inconsistent are read anew so many times. */
-#define DUMP_TRIES 16
-
-struct ask {
-	int (*each)(const struct nlmsghdr *message, void *data);
-	void *data;
-	int err;
-};
-
-static int ask_message(const struct nlmsghdr *message, void *data)
-{
-	struct ask *ask = data;
-
-	ask->err = ask->each(message, ask->data);
-	return ask->err ? MNL_CB_ERROR : MNL_CB_OK;
-}
-
-/*
- * Sends one request and reads until the kernel says that this was all. Answers
- * have a header of at least `least` bytes.
- */
-static int ask(const struct nlmsghdr *request, size_t least,
-	       int (*each)(const struct nlmsghdr *message, void *data),
-	       void *data)
-{
-	/* answers of a dump are as large as the kernel finds room for */
-	static char buffer[32768];
-	struct ask state = { .each = each, .data = data };
-	struct mnl_socket *nl;
-	int more = MNL_CB_OK, err = 0;
-	ssize_t n;
-
-	/* a fresh socket: nothing of an interrupted dump is in it */
-	nl = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC);
-	if (!nl)
-		return -errno;
-	if (mnl_socket_bind(nl, 0, MNL_SOCKET_AUTOPID) < 0 ||
-	    mnl_socket_sendto(nl, request, request->nlmsg_len) < 0)
-		err = -errno;
-	while (!err && more > MNL_CB_STOP) {
-		n = mnl_socket_recvfrom(nl, buffer, sizeof(buffer));
-		if (n >= 0 && !netlink_is_sound(buffer, n, least)) {
-			err = -EBADMSG;
-			break;
-		}
-		if (n >= 0)
-			more = mnl_cb_run(buffer, n, request->nlmsg_seq,
-					  mnl_socket_get_portid(nl),
-					  ask_message, &state);
-		if (n < 0 || more == MNL_CB_ERROR)
-			err = state.err ?: -errno;
-	}
-	mnl_socket_close(nl);
-	return err;
-}
-
-int netlink_dump(uint16_t type, const void *header, size_t length,
-		 int (*each)(const struct nlmsghdr *message, void *data),
-		 void (*begin)(void *data), void *data)
-{
-	char buffer[256];
-	struct nlmsghdr *request = mnl_nlmsg_put_header(buffer);
-	int err = -EINTR;
-
-	request->nlmsg_type = type;
-	request->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
-	memcpy(mnl_nlmsg_put_extra_header(request, length), header, length);
-	for (int i = 1; err == -EINTR && i <= DUMP_TRIES; i++) {
-		request->nlmsg_seq = i;
-		begin(data);
-		err = ask(request, length, each, data);
-	}
-	return err;
-}
 
 /* --- reading ----------------------------------------------------------- */
 
@@ -509,7 +434,7 @@ int netdev_read(struct netdev **out)
 	if (err)
 		goto out;
 	what = "routes";
-	for (int i = 0; i < DUMP_TRIES; i++) {
+	for (int i = 0; i < NETLINK_TRIES; i++) {
 		err = netlink_dump(RTM_GETROUTE, &route, sizeof(route),
 				   route_message, begin_routes, netdev)
 			      ?: resolve_nexthops(netdev);
@@ -685,7 +610,7 @@ int netdev_route_to(const struct addr *dst, uint32_t *ifindex)
 	rtm->rtm_family = dst->family == 4 ? AF_INET : AF_INET6;
 	rtm->rtm_dst_len = 8 * length;
 	mnl_attr_put(request, RTA_DST, length, dst->a);
-	err = ask(request, sizeof(*rtm), route_oif, &oif);
+	err = netlink_ask(request, sizeof(*rtm), route_oif, &oif);
 	if (!err && !oif)
 		err = -ENETUNREACH;
 	if (!err)

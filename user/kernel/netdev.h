@@ -81,14 +81,4 @@ bool netdev_source(const struct netdev *netdev, uint32_t ifindex,
  */
 int netdev_route_to(const struct addr *dst, uint32_t *ifindex);
 
-/*
- * One rtnetlink dump: a request of this type with this header; each answer
- * goes to `each` (0 or -errno). `begin` is called before the first answer,
- * and again when the kernel's tables changed meanwhile and it all begins
- * anew. 0 or -errno.
- */
-int netlink_dump(uint16_t type, const void *header, size_t length,
-		 int (*each)(const struct nlmsghdr *message, void *data),
-		 void (*begin)(void *data), void *data);
-
 #endif

@@ -2,7 +2,7 @@
 /* netlink.c - one dump over netlink; reading without trust. */
 #include <errno.h>
 #include <string.h>
-#include <sys/socket.h>
+#include <libmnl/libmnl.h>
 #include "kernel/netlink.h"
 
 /*
@@ -111,4 +111,72 @@ const char *netlink_str(const struct nlattr *attr)
 		      mnl_attr_get_payload_len(attr))
 		       ? mnl_attr_get_str(attr)
 		       : "";
+}
+
+struct ask {
+	int (*each)(const struct nlmsghdr *message, void *data);
+	void *data;
+	int err;
+};
+
+static int ask_message(const struct nlmsghdr *message, void *data)
+{
+	struct ask *ask = data;
+
+	ask->err = ask->each(message, ask->data);
+	return ask->err ? MNL_CB_ERROR : MNL_CB_OK;
+}
+
+int netlink_ask(const struct nlmsghdr *request, size_t least,
+		int (*each)(const struct nlmsghdr *message, void *data),
+		void *data)
+{
+	/* answers of a dump are as large as the kernel finds room for */
+	static char buffer[32768];
+	struct ask state = { .each = each, .data = data };
+	struct mnl_socket *nl;
+	int more = MNL_CB_OK, err = 0;
+	ssize_t n;
+
+	/* a fresh socket: nothing of an interrupted dump is in it */
+	nl = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC);
+	if (!nl)
+		return -errno;
+	if (mnl_socket_bind(nl, 0, MNL_SOCKET_AUTOPID) < 0 ||
+	    mnl_socket_sendto(nl, request, request->nlmsg_len) < 0)
+		err = -errno;
+	while (!err && more > MNL_CB_STOP) {
+		n = mnl_socket_recvfrom(nl, buffer, sizeof(buffer));
+		if (n >= 0 && !netlink_is_sound(buffer, n, least)) {
+			err = -EBADMSG;
+			break;
+		}
+		if (n >= 0)
+			more = mnl_cb_run(buffer, n, request->nlmsg_seq,
+					  mnl_socket_get_portid(nl),
+					  ask_message, &state);
+		if (n < 0 || more == MNL_CB_ERROR)
+			err = state.err ?: -errno;
+	}
+	mnl_socket_close(nl);
+	return err;
+}
+
+int netlink_dump(uint16_t type, const void *header, size_t length,
+		 int (*each)(const struct nlmsghdr *message, void *data),
+		 void (*begin)(void *data), void *data)
+{
+	char buffer[256];
+	struct nlmsghdr *request = mnl_nlmsg_put_header(buffer);
+	int err = -EINTR;
+
+	request->nlmsg_type = type;
+	request->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
+	memcpy(mnl_nlmsg_put_extra_header(request, length), header, length);
+	for (int i = 1; err == -EINTR && i <= NETLINK_TRIES; i++) {
+		request->nlmsg_seq = i;
+		begin(data);
+		err = netlink_ask(request, length, each, data);
+	}
+	return err;
 }

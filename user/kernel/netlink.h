@@ -11,8 +11,8 @@
 /*
  * Calls `each` (MNL_CB_*; it sets errno for MNL_CB_ERROR) for every message of
  * the answer. 0 or -errno; -EINTR: all of it has been told, but things changed
- * meanwhile, so that something may be missing. Not for rtnetlink, whose dumps may have to be begun
- * anew: netlink_dump in netdev.h.
+ * meanwhile, so that something may be missing. Not for rtnetlink, whose dumps
+ * may have to be begun anew: netlink_dump.
  */
 int netlink_all(int bus, uint16_t type, const void *head, size_t length,
 		mnl_cb_t each, void *data);
@@ -29,5 +29,25 @@ uint8_t netlink_u8(const struct nlattr *attr);
 uint16_t netlink_u16(const struct nlattr *attr);
 uint32_t netlink_u32(const struct nlattr *attr);
 const char *netlink_str(const struct nlattr *attr);
+
+/* Dumps that the kernel calls inconsistent are read anew so many times. */
+#define NETLINK_TRIES 16
+
+/*
+ * Sends one rtnetlink request and reads until the kernel says that this was
+ * all. Answers have a header of at least `least` bytes. 0 or -errno.
+ */
+int netlink_ask(const struct nlmsghdr *request, size_t least,
+		int (*each)(const struct nlmsghdr *message, void *data),
+		void *data);
+/*
+ * One rtnetlink dump: a request of this type with this header; each answer
+ * goes to `each` (0 or -errno). `begin` is called before the first answer,
+ * and again when the kernel's tables changed meanwhile and it all begins
+ * anew. 0 or -errno.
+ */
+int netlink_dump(uint16_t type, const void *header, size_t length,
+		 int (*each)(const struct nlmsghdr *message, void *data),
+		 void (*begin)(void *data), void *data);
 
 #endif

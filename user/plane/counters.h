@@ -4,7 +4,7 @@
 #define MASQ_COUNTERS_H
 
 #include <stdbool.h>
-#include "base/out.h"
+#include "base/json.h"
 #include "masqbpf.h"
 #include "plane/instance.h"
 

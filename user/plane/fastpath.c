@@ -4,16 +4,15 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 #include <bpf/bpf.h>
-#include "base/out.h"
+#include "base/log.h"
 #include "kernel/caps.h"
 #include "plane/fastpath.h"
-#include "plane/hook.h"
 #include "plane/node.h"
+#include "plane/tcx.h"
 
 #define BE_LIBERAL "/proc/sys/net/netfilter/nf_conntrack_tcp_be_liberal"
 
@@ -22,7 +21,7 @@
 
 int fastpath_possible(void)
 {
-	if (hook_have_tcx(LOOPBACK_IFINDEX))
+	if (tcx_exists(LOOPBACK_IFINDEX))
 		return 0;
 	log_error("--fast-path needs TCX, which came with kernel 6.6");
 	return -EOPNOTSUPP;

@@ -6,12 +6,13 @@
  */
 #include <errno.h>
 #include <inttypes.h>
-#include <netinet/in.h>
+#include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
-#include "base/out.h"
+#include <netinet/in.h>
+#include <sys/mman.h>
 #include "base/prefix.h"
+#include "plane/ctl.h"
 #include "plane/flows.h"
 
 /* --- names ------------------------------------------------------------- */

@@ -11,7 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include "base/lock.h"
-#include "base/out.h"
+#include "base/log.h"
 #include "plane/guard.h"
 
 /* Who only asks has it for a moment; a killed agent's may outlive it a bit. */

@@ -11,47 +11,8 @@
 #include <stddef.h>
 #include <stdint.h>
 #include "kernel/netdev.h"
+#include "plane/chain.h"
 #include "plane/instance.h"
-
-/*
- * Ingress is made first and removed last: an ingress without its egress has
- * no records to undo and is harmless, the reverse sends replies astray.
- */
-enum hook_dir {
-	HOOK_INGRESS,
-	HOOK_EGRESS,
-	HOOK_DIRS
-};
-
-enum hook_kind {
-	HOOK_TCX,
-	HOOK_TC,
-	HOOK_KINDS,
-	HOOK_AUTO = HOOK_KINDS
-};
-
-const char *hook_kind_name(enum hook_kind kind); /* "tcx", "tc", "auto" */
-/* Does the kernel have TCX (6.6)? Asked of any interface that is there. */
-bool hook_have_tcx(uint32_t ifindex);
-const char *hook_dir_name(enum hook_dir dir); /* "ingress", "egress" */
-
-/* A program on a link. */
-struct hook_prog {
-	enum hook_kind kind;
-	uint32_t id; /* 0: a tc filter that is no BPF program */
-	uint32_t handle; /* tc */
-	uint32_t priority; /* tc */
-	char type[16]; /* tc: kind of filter */
-	char name[64]; /* "": the kernel does not let us know */
-	bool ours; /* of this instance */
-	bool masqbpf; /* of whatever instance */
-};
-
-/* All programs of one direction, in the order that packets meet them. */
-struct hook_chain {
-	struct hook_prog *progs;
-	size_t count;
-};
 
 /* 0 or -errno, printed. The caller frees chain->progs. */
 int hook_chain(const struct instance *instance, const struct netdev_link *link,
@@ -103,10 +64,10 @@ int hook_detach(const struct instance *instance, const struct netdev_link *link,
 /*
  * The fast path's two programs on a pod's interface, by TCX and behind all
  * others there; nothing when they are there already. 0 or -errno, printed but
- * for -ENODEV: pods come and go.
+ * for -ENODEV: pods come and go. `instance`: a struct instance; this is what
+ * fastpath_sync calls.
  */
-int hook_attach_pod(const struct instance *instance,
-		    const struct netdev_link *link);
+int hook_attach_pod(void *instance, const struct netdev_link *link);
 /* Removes the pins of links whose device is gone. */
 int hook_prune(const struct instance *instance);
 /*

@@ -6,15 +6,11 @@
  * node would be left without masquerade a moment after "attached" was said.
  * So only a bpffs that pid 1 sees as well is accepted there.
  */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <limits.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 #include <linux/magic.h>
@@ -23,8 +19,9 @@
 #include <sys/statfs.h>
 #include <sys/sysmacros.h>
 #include "base/lock.h"
-#include "base/out.h"
+#include "base/log.h"
 #include "kernel/caps.h"
+#include "kernel/netns.h"
 #include "plane/pindir.h"
 
 #define BPFFS "/sys/fs/bpf"
@@ -41,59 +38,6 @@
 #define PATIENT_SAY_MS 10000
 
 /* --- namespaces -------------------------------------------------------- */
-
-static uint64_t inode_of(const char *path)
-{
-	struct stat st;
-
-	return stat(path, &st) ? 0 : st.st_ino;
-}
-
-uint64_t netns_self(void)
-{
-	return inode_of("/proc/self/ns/net");
-}
-
-/* The entry of dir that is, with this suffix, the namespace. */
-static bool find_netns(const char *dir, const char *suffix, uint64_t inode,
-		       char *buf, size_t len)
-{
-	DIR *names = opendir(dir);
-	struct dirent *entry;
-	bool found = false;
-
-	while (names && !found && (entry = readdir(names))) {
-		snprintf(buf, len, "%s/%s%s", dir, entry->d_name, suffix);
-		found = entry->d_name[0] != '.' && inode_of(buf) == inode;
-	}
-	if (names)
-		closedir(names);
-	return found;
-}
-
-bool netns_path(uint64_t inode, char *buf, size_t len)
-{
-	return find_netns("/run/netns", "", inode, buf, len) ||
-	       find_netns("/proc", "/ns/net", inode, buf, len);
-}
-
-bool netns_enter(uint64_t inode)
-{
-	char path[PATH_MAX];
-	bool entered;
-	int fd;
-
-	if (!netns_path(inode, path, sizeof(path)))
-		return false;
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return false;
-	entered = !setns(fd, CLONE_NEWNET);
-	close(fd);
-	if (entered)
-		log_debug("entered network namespace %s", path);
-	return entered;
-}
 
 /* One line of /proc/PID/mountinfo. */
 struct mount {
@@ -183,7 +127,7 @@ static int mount_bpffs(const char *path)
 {
 	int err;
 
-	if (inode_of("/proc/self/ns/pid") != INIT_PID_NS) {
+	if (netns_inode("/proc/self/ns/pid") != INIT_PID_NS) {
 		log_error("%s: no bpffs at " BPFFS ", and one that is mounted "
 			  "in a container would vanish with it: mount the "
 			  "host's " BPFFS " there (hostPath)",

@@ -1,14 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * pindir.h - the directory that an instance's pins lie in: on a bpffs that
- * outlives this process, trusted, locked. Network namespaces by their paths.
+ * outlives this process, trusted, locked.
  */
 #ifndef MASQ_PINDIR_H
 #define MASQ_PINDIR_H
 
 #include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
 
 /* What the lock is for, and so how long it is waited for. */
 enum pindir_use {
@@ -29,12 +27,5 @@ enum pindir_use {
  * back without make and only where there is no such directory.
  */
 int pindir_open(const char *path, bool make, enum pindir_use use);
-
-/* The inode of our network namespace; 0 when /proc does not tell. */
-uint64_t netns_self(void);
-/* A path that `nsenter --net=` takes for the namespace; false: none found. */
-bool netns_path(uint64_t inode, char *buf, size_t len);
-/* Makes it ours; false: not found, or not permitted. */
-bool netns_enter(uint64_t inode);
 
 #endif

@@ -6,7 +6,7 @@
 #include <ctype.h>
 #include <stddef.h>
 #include <string.h>
-#include "plane/instance.h"
+#include "plane/maps.h"
 #include "plane/pinname.h"
 
 /* What MASQ_MAPS and MASQ_PROGS lose stays here: a detach of later finds it. */

@@ -14,11 +14,12 @@
 #include <linux/netfilter/nf_conntrack_common.h>
 #include <linux/netfilter/nf_conntrack_tcp.h>
 #include <netinet/in.h>
-#include "base/out.h"
+#include "base/log.h"
 #include "base/progress.h"
 #include "kernel/caps.h"
 #include "kernel/conntrack.h"
 #include "kernel/netdev.h"
+#include "plane/ctl.h"
 #include "plane/seed.h"
 
 #define STOP_EACH  256

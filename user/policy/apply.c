@@ -17,15 +17,16 @@
  * A half that is found dirty and idle is emptied and filled again. A dirty
  * bit of the half in force means a kill between 4 and 5: the half is whole.
  */
-#include <bpf/bpf.h>
 #include <errno.h>
-#include <linux/membarrier.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
-#include "base/out.h"
+#include <bpf/bpf.h>
+#include <linux/membarrier.h>
+#include <sys/syscall.h>
+#include "base/log.h"
 #include "base/prefix.h"
 #include "base/progress.h"
 #include "base/rank.h"

@@ -12,12 +12,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pwd.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 #include <bpf/bpf.h>
-#include "base/out.h"
+#include "base/log.h"
 #include "policy/history.h"
 
 #define CHUNK sizeof(struct masq_history_chunk)

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* policy.c - the policy as data: from a config, sorted, searched, named. */
-#include <arpa/inet.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include "base/out.h"
+#include <arpa/inet.h>
+#include "base/json.h"
+#include "base/log.h"
 #include "base/rank.h"
-#include "plane/fastpath.h"
 #include "policy/policy.h"
 
 static int compare_place(const struct policy_entry *a,
@@ -310,14 +310,14 @@ static uint32_t source_flags(const struct config *config)
 }
 
 static void fill_head(struct masq_policy *head, const struct instance *instance,
-		      const struct config *config)
+		      const struct config *config, bool fast_tcp)
 {
 	*head = (struct masq_policy){
 		.flags = (config->ipv6 ? MASQ_P_IPV6 : 0) |
 			 (config->drop_foreign_sources ? MASQ_P_DROP_FOREIGN
 						       : 0) |
 			 (config->reject_tcp ? MASQ_P_REJECT_TCP : 0) |
-			 (fastpath_tcp_allowed() ? MASQ_P_FAST_TCP : 0) |
+			 (fast_tcp ? MASQ_P_FAST_TCP : 0) |
 			 source_flags(config),
 		.port_min = config->port_min,
 		.port_max = config->port_max,
@@ -334,7 +334,8 @@ static void fill_head(struct masq_policy *head, const struct instance *instance,
 }
 
 int policy_from_config(const struct instance *instance,
-		       const struct config *config, struct policy **out)
+		       const struct config *config, bool fast_tcp,
+		       struct policy **out)
 {
 	struct policy *policy = calloc(1, sizeof(*policy));
 	int err = -ENOMEM;
@@ -355,7 +356,7 @@ int policy_from_config(const struct instance *instance,
 		log_warn("flowCounters %s takes effect when the instance is "
 			 "made",
 			 config->flow_counters ? "true" : "false");
-	fill_head(&policy->head, instance, config);
+	fill_head(&policy->head, instance, config, fast_tcp);
 	snprintf(policy->source.preset, sizeof(policy->source.preset), "%s",
 		 config->preset ?: "");
 	policy->source.config_hash = config->hash;

@@ -9,6 +9,7 @@
 #ifndef MASQ_POLICY_H
 #define MASQ_POLICY_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include "base/cidr.h"
@@ -45,9 +46,13 @@ struct policy_change {
 	size_t added, removed, changed;
 };
 
-/* Config -> policy; includes the built-in entries. Caller frees. */
+/*
+ * Config -> policy; includes the built-in entries. fast_tcp: what
+ * fastpath_tcp_allowed() says of the node that it is for. Caller frees.
+ */
 int policy_from_config(const struct instance *instance,
-		       const struct config *config, struct policy **out);
+		       const struct config *config, bool fast_tcp,
+		       struct policy **out);
 /* The running policy. Caller frees. -ENODATA: none has been applied yet. */
 int policy_read(struct instance *instance, struct policy **out);
 void policy_free(struct policy *policy);

@@ -12,7 +12,7 @@
 #include <linux/magic.h>
 #include <bpf/libbpf.h>
 #include <cap-ng.h>
-#include "base/out.h"
+#include "base/log.h"
 #include "report/doctor.h"
 
 const char *doctor_level_name(enum doctor_level level)

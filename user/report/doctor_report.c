@@ -13,7 +13,7 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
-#include "base/out.h"
+#include "base/log.h"
 #include "report/doctor.h"
 
 #define BLOCK	  512

@@ -11,7 +11,7 @@
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
-#include "base/out.h"
+#include "base/log.h"
 #include "base/prefix.h"
 #include "plane/counters.h"
 #include "report/due.h"

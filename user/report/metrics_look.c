@@ -6,7 +6,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include "base/out.h"
 #include "kernel/netdev.h"
 #include "plane/hook.h"
 #include "plane/node.h"

@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include "base/out.h"
+#include "base/log.h"
 #include "base/tool.h"
 #include "kernel/foreign.h"
 #include "takeover/chain.h"

@@ -19,7 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "base/cidr.h"
-#include "base/out.h"
+#include "base/log.h"
 #include "takeover/chain.h"
 #include "takeover/chain_walk.h"
 

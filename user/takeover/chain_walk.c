@@ -14,7 +14,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-#include "base/out.h"
+#include "base/log.h"
 #include "takeover/chain_walk.h"
 
 /* Chains within chains; the kernel allows no loop. */

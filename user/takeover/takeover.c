@@ -7,7 +7,7 @@
  */
 #include <errno.h>
 #include <bpf/bpf.h>
-#include "base/out.h"
+#include "base/log.h"
 #include "kernel/caps.h"
 #include "takeover/takeover.h"
 

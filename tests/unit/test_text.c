@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* test_out.c - JSON text, tables, numbers for people. */
+/* test_text.c - JSON text, tables, numbers for people. */
 #include "rows.h"
 #include <math.h>
 #include <stdlib.h>
-#include "base/out.h"
+#include "base/json.h"
+#include "base/table.h"
+#include "base/units.h"
 
 static const struct {
 	const char *name, *text, *json;

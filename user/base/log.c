@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* log.c - one-line messages, and the line that goes again. */
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <unistd.h>
+#include "base/log.h"
+
+int log_level;
+static int transient; /* characters on the terminal that are to go again */
+
+bool log_is_terminal(void)
+{
+	return isatty(STDERR_FILENO);
+}
+
+/* With blanks, not with escapes, which not every terminal has. */
+void log_transient(const char *text)
+{
+	char line[160];
+	int length;
+
+	if (!text) {
+		if (transient)
+			fprintf(stderr, "\r%*s\r", transient, "");
+		transient = 0;
+		return;
+	}
+	if (log_level < 0 || !log_is_terminal())
+		return;
+	snprintf(line, sizeof(line), "masqbpf: %s", text);
+	length = fprintf(stderr, "\r%-*s", transient, line) - 1;
+	if (length > transient)
+		transient = length;
+}
+
+/* One write per line: lines of two processes on one stderr do not mix. */
+static void log_line(const char *kind, const char *fmt, va_list ap)
+{
+	char text[2048];
+	int saved_errno = errno;
+
+	vsnprintf(text, sizeof(text), fmt, ap);
+	/* what came from a file or a name must not make lines of its own */
+	for (char *c = text; *c; c++)
+		if ((unsigned char)*c < ' ' || *c == 0x7f)
+			*c = '?';
+	if (transient)
+		log_transient(NULL);
+	fprintf(stderr, "masqbpf: %s%s\n", kind, text);
+	errno = saved_errno;
+}
+
+#define LOG(name, kind, least)           \
+	void name(const char *fmt, ...)  \
+	{                                \
+		va_list ap;              \
+                                         \
+		if (log_level < (least)) \
+			return;          \
+		va_start(ap, fmt);       \
+		log_line(kind, fmt, ap); \
+		va_end(ap);              \
+	}
+
+LOG(log_error, "", -1)
+LOG(log_warn, "warning: ", 0)
+LOG(log_info, "", 0)
+LOG(log_debug, "", 1)

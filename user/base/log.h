@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* log.h - stderr: one line each, "masqbpf: OBJECT: what failed: why". */
+#ifndef MASQ_BASE_LOG_H
+#define MASQ_BASE_LOG_H
+
+#include <stdbool.h>
+
+extern int log_level; /* -1 with -q, 0, 1 with -v */
+void log_error(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+void log_warn(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+void log_info(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+void log_debug(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+bool log_is_terminal(void);
+/* On a terminal, without -q: text that the next line or text replaces; NULL
+ * takes it away. */
+void log_transient(const char *text);
+
+#endif

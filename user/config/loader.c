@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* loader.c - what is wrong with a text, and where; what it names so far. */
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include "base/reject.h"
+#include "config/loader.h"
+
+#define WARNINGS_MAX 100
+
+struct place config_place(const struct loader *l, struct place place)
+{
+	if (!place.line)
+		return place;
+	if (l->origin.fixed.line)
+		return l->origin.fixed;
+	return (struct place){ place.line + l->origin.lines,
+			       place.column + l->origin.columns };
+}
+
+/* "FILE:LINE:COL: text", without anything that would move a terminal. */
+static char *message(const struct loader *l, struct place place,
+		     const char *fmt, va_list ap)
+{
+	char *text, *full;
+	int ret;
+
+	place = config_place(l, place);
+	if (vasprintf(&text, fmt, ap) < 0)
+		return NULL;
+	if (place.line)
+		ret = asprintf(&full, "%s:%u:%u: %s", l->name, place.line,
+			       place.column, text);
+	else
+		ret = asprintf(&full, "%s: %s", l->name, text);
+	free(text);
+	if (ret < 0)
+		return NULL;
+	for (char *p = full; *p; p++)
+		if ((unsigned char)*p < ' ' || *p == 0x7f)
+			*p = '?';
+	return full;
+}
+
+int config_nomem(struct loader *l)
+{
+	reject(l->err, l->errlen, "%s: out of memory", l->name);
+	return -ENOMEM;
+}
+
+int config_fail(struct loader *l, struct place place, const char *fmt, ...)
+{
+	char *text;
+	va_list ap;
+
+	va_start(ap, fmt);
+	text = message(l, place, fmt, ap);
+	va_end(ap);
+	if (!text)
+		return config_nomem(l);
+	reject(l->err, l->errlen, "%s", text);
+	free(text);
+	return -EINVAL;
+}
+
+int config_warn(struct loader *l, struct place place, const char *fmt, ...)
+{
+	struct warning *warning;
+	va_list ap;
+
+	if (l->warning_count == WARNINGS_MAX) {
+		l->warnings_left_out++;
+		return 0;
+	}
+	if (!l->warnings) {
+		/* one more for the line that says how many were left out */
+		l->warnings = calloc(WARNINGS_MAX + 1, sizeof(*l->warnings));
+		if (!l->warnings)
+			return config_nomem(l);
+	}
+	warning = &l->warnings[l->warning_count];
+	va_start(ap, fmt);
+	warning->text = message(l, place, fmt, ap);
+	va_end(ap);
+	if (!warning->text)
+		return config_nomem(l);
+	warning->place = place;
+	warning->seq = l->warning_count++;
+	return 0;
+}
+
+static int warning_cmp(const void *a, const void *b)
+{
+	const struct warning *x = a, *y = b;
+
+	if (x->place.line != y->place.line)
+		return x->place.line < y->place.line ? -1 : 1;
+	if (x->place.column != y->place.column)
+		return x->place.column < y->place.column ? -1 : 1;
+	return (x->seq > y->seq) - (x->seq < y->seq);
+}
+
+/* Hands the warnings over to the config, in the order of the file. */
+int config_export_warnings(struct loader *l)
+{
+	struct config *config = l->config;
+	struct warning *last;
+
+	if (!l->warning_count)
+		return 0;
+	config->warnings = calloc(WARNINGS_MAX + 1, sizeof(char *));
+	if (!config->warnings)
+		return config_nomem(l);
+	qsort(l->warnings, l->warning_count, sizeof(*l->warnings), warning_cmp);
+	if (l->warnings_left_out) {
+		last = &l->warnings[l->warning_count];
+		if (asprintf(&last->text, "%s: and %zu more warnings", l->name,
+			     l->warnings_left_out) < 0) {
+			last->text = NULL;
+			return config_nomem(l);
+		}
+		l->warning_count++;
+	}
+	for (size_t i = 0; i < l->warning_count; i++)
+		config->warnings[i] = l->warnings[i].text;
+	config->warning_count = l->warning_count;
+	l->warning_count = 0;
+	return 0;
+}
+
+const char *quoted(const char *text, char buf[static QUOTED_LEN])
+{
+	/* room for one escape, the dots, the quote and the NUL */
+	char *p = buf, *end = buf + QUOTED_LEN - 9;
+
+	*p++ = '"';
+	for (; *text && p < end; text++) {
+		unsigned char c = *text;
+
+		if (c < ' ' || c >= 0x7f)
+			p += sprintf(p, "\\x%02x", c);
+		else
+			*p++ = c;
+	}
+	sprintf(p, *text ? "...\"" : "\"");
+	return buf;
+}
+
+int config_add_entry(struct loader *l, const struct entry *entry)
+{
+	if (l->entry_count == l->entry_room) {
+		size_t room = l->entry_room ? 2 * l->entry_room : 64;
+		struct entry *entries =
+			reallocarray(l->entries, room, sizeof(*entries));
+
+		if (!entries)
+			return config_nomem(l);
+		l->entries = entries;
+		l->entry_room = room;
+	}
+	l->entries[l->entry_count++] = *entry;
+	return 0;
+}
+
+const char *config_list_name(enum config_list list)
+{
+	switch (list) {
+	case LIST_KEEP:
+		return "nonMasqueradeCIDRs";
+	case LIST_MASQUERADE:
+		return "masqueradeCIDRs";
+	case LIST_PODS:
+		return "podCIDRs";
+	case LIST_KEEP_SOURCES:
+		return "nonMasqueradeSrcCIDRs";
+	case LIST_SNAT:
+		return "snat.addresses";
+	}
+	return "";
+}

@@ -1,0 +1,263 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* clsact.c - by netlink what libbpf does not tell, the rest by libbpf. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <libmnl/libmnl.h>
+#include <linux/bpf.h>
+#include <linux/pkt_cls.h>
+#include <linux/pkt_sched.h>
+#include <linux/rtnetlink.h>
+#include <sys/stat.h>
+#include "kernel/netlink.h"
+#include "plane/clsact.h"
+#include "plane/tcx.h"
+
+/*
+ * Priorities: ingress undoes the translation before anybody else looks, and
+ * egress translates what others have finished with. tc gives filters without
+ * a priority 0xc000 and below, so egress is behind those. Not 1: everybody
+ * takes 1. The handle only has to be one that nobody else would choose.
+ */
+#define TC_PRIORITY_INGRESS 3
+#define TC_PRIORITY_EGRESS  0xc7e0
+#define TC_HANDLE	    0x6d617371 /* "masq" */
+
+uint32_t clsact_priority(enum hook_dir dir)
+{
+	return dir == HOOK_INGRESS ? TC_PRIORITY_INGRESS : TC_PRIORITY_EGRESS;
+}
+
+struct tc_dump {
+	const struct instance *instance;
+	struct hook_chain *chain;
+	size_t before; /* programs in the chain when the dump began */
+};
+
+static void begin_tc(void *data)
+{
+	struct tc_dump *dump = data;
+
+	dump->chain->count = dump->before;
+}
+
+static void read_bpf_options(const struct nlattr *options,
+			     struct hook_prog *prog)
+{
+	const struct nlattr *attr;
+
+	mnl_attr_for_each_nested(attr, options)
+	{
+		switch (mnl_attr_get_type(attr)) {
+		case TCA_BPF_NAME:
+			snprintf(prog->name, sizeof(prog->name), "%s",
+				 netlink_str(attr));
+			break;
+		case TCA_BPF_ID:
+			prog->id = netlink_u32(attr);
+			break;
+		}
+	}
+}
+
+static int tc_message(const struct nlmsghdr *message, void *data)
+{
+	const struct tcmsg *info = mnl_nlmsg_get_payload(message);
+	const struct nlattr *kind = NULL, *options = NULL, *attr;
+	struct tc_dump *dump = data;
+	struct hook_prog *prog;
+
+	/* each priority is announced by a message without a handle */
+	if (message->nlmsg_type != RTM_NEWTFILTER || !info->tcm_handle)
+		return 0;
+	mnl_attr_for_each(attr, message, sizeof(*info))
+	{
+		if (mnl_attr_get_type(attr) == TCA_KIND)
+			kind = attr;
+		else if (mnl_attr_get_type(attr) == TCA_OPTIONS)
+			options = attr;
+	}
+	prog = chain_add(dump->chain);
+	if (!prog)
+		return -ENOMEM;
+	prog->kind = HOOK_TC;
+	prog->handle = info->tcm_handle;
+	prog->priority = TC_H_MAJ(info->tcm_info) >> 16;
+	snprintf(prog->type, sizeof(prog->type), "%s",
+		 kind ? netlink_str(kind) : "?");
+	if (options && !strcmp(prog->type, "bpf"))
+		read_bpf_options(options, prog);
+	return chain_judge(dump->instance, prog);
+}
+
+struct qdisc_dump {
+	uint32_t ifindex;
+	bool ingress;
+};
+
+static void begin_qdiscs(void *data)
+{
+	((struct qdisc_dump *)data)->ingress = false;
+}
+
+static int qdisc_message(const struct nlmsghdr *message, void *data)
+{
+	const struct tcmsg *info = mnl_nlmsg_get_payload(message);
+	struct qdisc_dump *dump = data;
+	const struct nlattr *attr;
+
+	/* the kernel dumps those of all links */
+	if ((uint32_t)info->tcm_ifindex != dump->ifindex ||
+	    info->tcm_parent != TC_H_CLSACT)
+		return 0;
+	mnl_attr_for_each(attr, message,
+			  sizeof(*info)) if (mnl_attr_get_type(attr) ==
+					     TCA_KIND)
+		dump->ingress = !strcmp(netlink_str(attr), "ingress");
+	return 0;
+}
+
+int clsact_is_ingress(uint32_t ifindex, bool *has)
+{
+	struct tcmsg request = { .tcm_family = AF_UNSPEC };
+	struct qdisc_dump dump = { .ifindex = ifindex };
+	int err = netlink_dump(RTM_GETQDISC, &request, sizeof(request),
+			       qdisc_message, begin_qdiscs, &dump);
+
+	*has = dump.ingress;
+	return err;
+}
+
+int clsact_chain(const struct instance *instance, uint32_t ifindex,
+		 enum hook_dir dir, struct hook_chain *chain)
+{
+	struct tcmsg request = {
+		.tcm_family = AF_UNSPEC,
+		.tcm_ifindex = ifindex,
+		.tcm_parent = TC_H_MAKE(TC_H_CLSACT, dir == HOOK_INGRESS
+							     ? TC_H_MIN_INGRESS
+							     : TC_H_MIN_EGRESS),
+	};
+	struct tc_dump dump = {
+		.instance = instance,
+		.chain = chain,
+		.before = chain->count,
+	};
+	bool ingress = false;
+	int err;
+
+	err = netlink_dump(RTM_GETTFILTER, &request, sizeof(request),
+			   tc_message, begin_tc, &dump);
+	if (!err && dir == HOOK_EGRESS && chain->count > dump.before)
+		err = clsact_is_ingress(ifindex, &ingress);
+	if (ingress)
+		chain->count = dump.before;
+	return err;
+}
+
+/*
+ * libbpf refuses a struct whose last bytes are not zero, be they padding, which
+ * an initializer need not touch: hence memset.
+ */
+static void tc_hook_init(struct bpf_tc_hook *hook, uint32_t ifindex,
+			 enum hook_dir dir)
+{
+	memset(hook, 0, sizeof(*hook));
+	hook->sz = sizeof(*hook);
+	hook->ifindex = ifindex;
+	hook->attach_point = dir == HOOK_INGRESS ? BPF_TC_INGRESS
+						 : BPF_TC_EGRESS;
+}
+
+static void tc_opts_init(struct bpf_tc_opts *opts, enum hook_dir dir)
+{
+	memset(opts, 0, sizeof(*opts));
+	opts->sz = sizeof(*opts);
+	opts->handle = TC_HANDLE;
+	opts->priority = clsact_priority(dir);
+}
+
+/* Any program serves as a note: all that can be pinned are BPF objects. */
+static void qdisc_note(uint32_t ifindex, char *buf)
+{
+	snprintf(buf, TCX_PIN_MAX, "masq_clsact_%u", ifindex);
+}
+
+static void note_qdisc(const struct instance *instance, uint32_t ifindex)
+{
+	char path[sizeof(instance->pin_dir) + TCX_PIN_MAX], name[TCX_PIN_MAX];
+
+	qdisc_note(ifindex, name);
+	snprintf(path, sizeof(path), "%s/%s", instance->pin_dir, name);
+	bpf_obj_pin(instance->prog[PROG_masq_ctl], path);
+}
+
+int clsact_attach(const struct instance *instance,
+		  const struct netdev_link *link, enum hook_dir dir)
+{
+	struct bpf_tc_hook hook;
+	struct bpf_tc_opts opts;
+	int err;
+
+	tc_hook_init(&hook, link->ifindex, dir);
+	tc_opts_init(&opts, dir);
+	opts.prog_fd = chain_prog_for(instance, link, dir);
+	err = bpf_tc_hook_create(&hook);
+	/* -EEXIST: clsact is there, whoever made it */
+	if (err && err != -EEXIST)
+		return err;
+	if (!err)
+		note_qdisc(instance, link->ifindex);
+	return bpf_tc_attach(&hook, &opts);
+}
+
+void clsact_drop(const struct instance *instance, uint32_t ifindex)
+{
+	struct bpf_tc_hook hook;
+	char name[TCX_PIN_MAX];
+	struct stat st;
+	int err = 0;
+
+	qdisc_note(ifindex, name);
+	if (fstatat(instance->lock_fd, name, &st, AT_SYMLINK_NOFOLLOW))
+		return;
+	for (enum hook_dir dir = 0; dir < HOOK_DIRS && !err; dir++) {
+		struct hook_chain chain = {};
+
+		err = clsact_chain(instance, ifindex, dir, &chain);
+		if (!err && chain.count)
+			err = -EBUSY;
+		free(chain.progs);
+	}
+	if (err) /* somebody's filter is there, or may be */
+		return;
+	tc_hook_init(&hook, ifindex, HOOK_INGRESS);
+	hook.attach_point = BPF_TC_INGRESS | BPF_TC_EGRESS;
+	bpf_tc_hook_destroy(&hook);
+	unlinkat(instance->lock_fd, name, 0);
+}
+
+int clsact_detach(const struct netdev_link *link, enum hook_dir dir)
+{
+	struct bpf_tc_hook hook;
+	struct bpf_tc_opts opts;
+
+	tc_hook_init(&hook, link->ifindex, dir);
+	tc_opts_init(&opts, dir);
+	return bpf_tc_detach(&hook, &opts);
+}
+
+bool clsact_is_there(const struct hook_chain *chain, enum hook_dir dir)
+{
+	for (size_t i = 0; i < chain->count; i++)
+		if (chain->progs[i].kind == HOOK_TC && chain->progs[i].ours &&
+		    chain->progs[i].handle == TC_HANDLE &&
+		    chain->progs[i].priority == clsact_priority(dir))
+			return true;
+	return false;
+}

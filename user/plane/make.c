@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* make.c - sized, loaded, pinned; masq_meta last, which makes it one. */
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <linux/bpf.h>
+#include <sys/random.h>
+#include "base/log.h"
+#include "kernel/caps.h"
+#include "kernel/netns.h"
+#include "plane/clock.h"
+#include "plane/load.h"
+#include "plane/make.h"
+#include "plane/pins.h"
+#include "plane/probe.h"
+
+/* Of maxFlows, and at least: IPv6 flows as long as it is not translated. */
+#define IDLE_IPV6_SHARE 16
+#define IDLE_IPV6_FLOWS 64
+
+static int pin_all(const struct instance *instance)
+{
+	int err = 0;
+
+	for (int i = 0; i < MASQ_MAP_COUNT && !err; i++)
+		if (i != MAP_masq_meta)
+			err = pin_make(instance, instance->map[i],
+				       map_names[i]);
+	for (int i = 0; i < MASQ_PROG_COUNT && !err; i++)
+		err = pin_make(instance, instance->prog[i], prog_names[i]);
+	return err
+		       ?: pin_make(instance, instance->map[MAP_masq_meta],
+				   map_names[MAP_masq_meta]);
+}
+
+/* A power of two, twice what is asked for: reloads need room for new slots. */
+static uint32_t prefix_slots(uint32_t asked)
+{
+	uint32_t slots = MASQ_MIN_PREFIX_SLOTS;
+
+	while (slots < 2 * (uint64_t)asked)
+		slots *= 2;
+	return slots;
+}
+
+/* Sizes of the flow tables, and what their hash is seeded with. */
+static int shape_tables(struct masq_meta *meta, bool ipv6)
+{
+	uint32_t flows6 = meta->max_flows;
+
+	/* memory for what nobody asks for would be the larger table's half */
+	if (!ipv6) {
+		flows6 = meta->max_flows / IDLE_IPV6_SHARE;
+		if (flows6 < IDLE_IPV6_FLOWS)
+			flows6 = IDLE_IPV6_FLOWS;
+		if (flows6 > meta->max_flows)
+			flows6 = meta->max_flows;
+	}
+	meta->shape[0] = masq_shape_for(meta->max_flows);
+	meta->shape[1] = masq_shape_for(flows6);
+	if (getrandom(meta->hash_key, sizeof(meta->hash_key), 0) !=
+	    sizeof(meta->hash_key))
+		return -errno;
+	return 0;
+}
+
+int instance_make(struct instance *instance,
+		  const struct instance_options *options)
+{
+	struct masq_meta *meta = &instance->meta;
+	uint32_t zero = 0;
+	int err;
+
+	*meta = (struct masq_meta){
+		.magic = MASQ_MAGIC,
+		.abi = MASQ_ABI,
+		.max_flows = options && options->max_flows
+				     ? options->max_flows
+				     : MASQ_DEFAULT_MAX_FLOWS,
+		.netns = netns_self(),
+		.version = MASQ_VERSION,
+	};
+	if (meta->max_flows > MAX_FLOWS_LIMIT ||
+	    (options && options->max_prefixes > MAX_PREFIXES_LIMIT)) {
+		log_error("load: too many flows (%u) or prefixes (%u)",
+			  meta->max_flows, options ? options->max_prefixes : 0);
+		err = -E2BIG;
+		goto undo;
+	}
+	err = shape_tables(meta, options && options->ipv6);
+	if (err) {
+		log_error("load: no random numbers: %s", strerror(-err));
+		goto undo;
+	}
+	meta->max_prefixes = prefix_slots(options ? options->max_prefixes : 0);
+	meta->features = probe_features();
+	if (options && options->no_flow_counts)
+		meta->features |= MASQ_FEAT_NO_FLOW_COUNT;
+	if (options && options->fast_path) {
+		if (!(meta->features & MASQ_FEAT_LOOP)) {
+			log_error("load: --fast-path needs bpf_loop (5.17)");
+			err = -EOPNOTSUPP;
+			goto undo;
+		}
+		meta->features |= MASQ_FEAT_FAST;
+	}
+	log_debug("features: bpf_loop %s, FIB source %s",
+		  meta->features & MASQ_FEAT_LOOP ? "yes" : "no",
+		  meta->features & MASQ_FEAT_FIB_SRC ? "yes" : "no");
+
+	/* what a killed process left; without masq_meta it is nothing */
+	err = pins_remove(instance);
+	if (err) {
+		log_error("%s: cannot clean up: %s", instance->pin_dir,
+			  strerror(-err));
+		goto undo;
+	}
+	err = dataplane_load(instance) ?: clock_read(instance) ?:
+	      clock_read_hz(instance, &meta->hz);
+	if (err)
+		goto undo;
+	err = bpf_map_update_elem(instance->map[MAP_masq_meta], &zero, meta,
+				  BPF_ANY);
+	if (err) {
+		log_error("masq_meta: cannot write: %s",
+			  caps_strerror(err, CAPS_BPF));
+		goto undo;
+	}
+	err = pin_all(instance);
+	if (err)
+		goto undo;
+	instance->is_new = true;
+	return 0;
+undo:
+	pins_remove(instance);
+	rmdir(instance->pin_dir);
+	return err;
+}

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* pins.c - looked at before they are believed. */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+#include <bpf/bpf.h>
+#include <sys/stat.h>
+#include "base/log.h"
+#include "kernel/caps.h"
+#include "plane/pinname.h"
+#include "plane/pins.h"
+
+const char *pin_path(const struct instance *instance, const char *name,
+		     char *buf)
+{
+	snprintf(buf, PIN_PATH_MAX, "%s/%s", instance->pin_dir, name);
+	return buf;
+}
+
+int pin_make(const struct instance *instance, int fd, const char *name)
+{
+	char path[PIN_PATH_MAX];
+	int err = bpf_obj_pin(fd, pin_path(instance, name, path));
+
+	if (err)
+		log_error("%s: cannot pin: %s", path,
+			  caps_strerror(err, CAPS_BPF));
+	return err;
+}
+
+int pin_open(const struct instance *instance, const char *name)
+{
+	char path[PIN_PATH_MAX];
+	struct stat st;
+	int fd;
+
+	pin_path(instance, name, path);
+	if (fstatat(instance->lock_fd, name, &st, AT_SYMLINK_NOFOLLOW)) {
+		int err = -errno;
+
+		if (err != -ENOENT)
+			log_error("%s: cannot look at the pin: %s", path,
+				  strerror(-err));
+		return err;
+	}
+	if (!S_ISREG(st.st_mode) ||
+	    (st.st_uid != geteuid() && st.st_uid != 0) ||
+	    st.st_mode & (S_IWGRP | S_IWOTH)) {
+		log_error("%s: not trusted: uid %u, mode %06o", path, st.st_uid,
+			  st.st_mode);
+		return -EPERM;
+	}
+	fd = bpf_obj_get(path);
+	if (fd < 0)
+		log_error("%s: cannot open the pin: %s", path,
+			  caps_strerror(fd, CAPS_BPF));
+	return fd == -ENOENT ? -EIO : fd;
+}
+
+int pins_remove(struct instance *instance)
+{
+	struct dirent *entry;
+	DIR *dir;
+	int err = 0;
+
+	if (unlinkat(instance->lock_fd, map_names[MAP_masq_meta], 0) &&
+	    errno != ENOENT)
+		err = -errno;
+	dir = opendir(instance->pin_dir);
+	if (!dir)
+		return -errno;
+	while (!err && (entry = readdir(dir)))
+		if (pin_is_ours(entry->d_name) &&
+		    unlinkat(instance->lock_fd, entry->d_name, 0))
+			err = -errno;
+	closedir(dir);
+	return err;
+}

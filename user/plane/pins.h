@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* pins.h - the pins of one instance: made, opened, removed. */
+#ifndef MASQ_PLANE_PINS_H
+#define MASQ_PLANE_PINS_H
+
+#include "plane/maps.h"
+
+#define PIN_PATH_MAX (sizeof(((struct instance *)0)->pin_dir) + 64)
+
+/* Into PIN_PATH_MAX bytes; returns buf. */
+const char *pin_path(const struct instance *instance, const char *name,
+		     char *buf);
+/* Pins what fd is. 0 or -errno, printed. */
+int pin_make(const struct instance *instance, int fd, const char *name);
+/*
+ * Opens a pin that nobody but us or root can have put there. -ENOENT: the
+ * directory that we hold has none of this name; everything else is printed,
+ * and is not -ENOENT, whatever the kernel calls it.
+ */
+int pin_open(const struct instance *instance, const char *name);
+/*
+ * Removes every pin, masq_meta first, those of other layouts as well. What
+ * else lies there is not ours, and the directory stays with it. 0 or -errno.
+ */
+int pins_remove(struct instance *instance);
+
+#endif

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* probe.c - asked of the kernel itself, not of its version. */
+#include <errno.h>
+#include <unistd.h>
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <linux/bpf.h>
+#include "masqbpf.h"
+#include "plane/probe.h"
+
+/*
+ * Does bpf_fib_lookup know BPF_FIB_LOOKUP_SRC? It refuses flags that it does
+ * not know before it looks at the address family, and no family is 0.
+ */
+static bool probe_fib_source(void)
+{
+	const int params_size = sizeof(struct bpf_fib_lookup);
+	/* the name is not in every linux/bpf.h */
+	const int fib_lookup_src = 1 << 4;
+	struct bpf_insn insns[32], *i = insns;
+	unsigned char packet[64] = {};
+	LIBBPF_OPTS(bpf_test_run_opts, run, .data_in = packet,
+		    .data_size_in = sizeof(packet), .repeat = 1);
+	int fd, err;
+
+#define INSN(...) (*i++ = (struct bpf_insn){ __VA_ARGS__ })
+	for (int offset = 8; offset <= params_size; offset += 8)
+		INSN(.code = BPF_ST | BPF_MEM | BPF_DW, .dst_reg = BPF_REG_10,
+		     .off = -offset);
+	INSN(.code = BPF_ALU64 | BPF_MOV | BPF_X, .dst_reg = BPF_REG_2,
+	     .src_reg = BPF_REG_10);
+	INSN(.code = BPF_ALU64 | BPF_ADD | BPF_K, .dst_reg = BPF_REG_2,
+	     .imm = -params_size);
+	INSN(.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_3,
+	     .imm = params_size);
+	INSN(.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_4,
+	     .imm = fib_lookup_src);
+	INSN(.code = BPF_JMP | BPF_CALL, .imm = BPF_FUNC_fib_lookup);
+	INSN(.code = BPF_JMP | BPF_EXIT);
+#undef INSN
+	fd = bpf_prog_load(BPF_PROG_TYPE_SCHED_CLS, "masq_probe", "GPL", insns,
+			   i - insns, NULL);
+	if (fd < 0)
+		return false;
+	err = bpf_prog_test_run_opts(fd, &run);
+	close(fd);
+	return !err && (int)run.retval == -EAFNOSUPPORT;
+}
+
+uint32_t probe_features(void)
+{
+	const enum bpf_prog_type type = BPF_PROG_TYPE_SCHED_CLS;
+	uint32_t features = 0;
+
+	if (libbpf_probe_bpf_helper(type, BPF_FUNC_loop, NULL) == 1)
+		features |= MASQ_FEAT_LOOP;
+	if (probe_fib_source())
+		features |= MASQ_FEAT_FIB_SRC;
+	return features;
+}
