@@ -9,6 +9,7 @@
 #include "agent/agent.h"
 #include "base/log.h"
 #include "policy/policy.h"
+#include "policy/read.h"
 #include "report/doctor.h"
 
 /* Between looks, where no config says its resyncInterval. */

@@ -19,6 +19,7 @@
 #include "plane/fastpath.h"
 #include "plane/flows.h"
 #include "plane/node.h"
+#include "policy/read.h"
 #include "policy/uplinks.h"
 #include "takeover/takeover.h"
 

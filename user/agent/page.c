@@ -3,9 +3,6 @@
  * page.c - the page for people: is it well, what is the policy, what
  * does it do. No script, nothing from elsewhere; every value is escaped.
  */
-#include <errno.h>
-#include <inttypes.h>
-#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include "agent/agent.h"
@@ -13,6 +10,7 @@
 #include "base/units.h"
 #include "plane/counters.h"
 #include "policy/policy.h"
+#include "policy/read.h"
 
 /* Rows beyond it help nobody on a phone; /metrics has them. */
 #define ROWS_MAX 200

@@ -16,7 +16,9 @@
 #include "base/prefix.h"
 #include "plane/fastpath.h"
 #include "plane/flows.h"
+#include "policy/apply.h"
 #include "policy/policy.h"
+#include "policy/read.h"
 
 #define NS_PER_MS 1000000ULL
 /* Changed prefixes that a line of log names. */

@@ -19,7 +19,9 @@
 #include "plane/instance.h"
 #include "plane/node.h"
 #include "plane/seed.h"
+#include "policy/apply.h"
 #include "policy/policy.h"
+#include "policy/read.h"
 #include "takeover/takeover.h"
 
 #define DEFAULT_PRESET "ip-masq-agent"

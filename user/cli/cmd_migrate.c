@@ -28,6 +28,7 @@
 #include "plane/seed.h"
 #include "policy/plan.h"
 #include "policy/policy.h"
+#include "policy/read.h"
 #include "policy/uplinks.h"
 #include "takeover/chain.h"
 #include "takeover/hold.h"

@@ -4,7 +4,6 @@
  * --against FILE it is two files side by side, without privileges or a node.
  */
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 #include "base/color.h"
 #include "base/json.h"
@@ -14,6 +13,7 @@
 #include "cli/cmd.h"
 #include "config/config.h"
 #include "policy/plan.h"
+#include "policy/read.h"
 
 /* Pods that a line names before it only counts them. */
 #define NAMED_PODS 3

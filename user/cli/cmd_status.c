@@ -3,13 +3,11 @@
  * cmd_status.c - what is attached, to what, and whether it is well. This is
  * the place that shows the chains: tools of Debian 12 do not know TCX.
  */
-#include <arpa/inet.h>
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <bpf/bpf.h>
 #include "base/color.h"
 #include "base/json.h"
 #include "base/lock.h"
@@ -23,6 +21,7 @@
 #include "plane/instance.h"
 #include "plane/node.h"
 #include "policy/policy.h"
+#include "policy/read.h"
 #include "policy/uplinks.h"
 #include "report/doctor.h"
 #include "report/drift.h"

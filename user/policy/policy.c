@@ -452,3 +452,9 @@ void policy_report(const struct policy_change *change, bool json)
 	json_object_end(&j);
 	json_end(&j);
 }
+
+int policy_fail(int err, const char *what)
+{
+	log_error("policy: %s: %s", what, strerror(-err));
+	return err;
+}

@@ -5,10 +5,10 @@
  */
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 #include "kernel/netdev.h"
 #include "plane/hook.h"
 #include "plane/node.h"
+#include "policy/read.h"
 #include "report/doctor.h"
 #include "report/drift.h"
 #include "report/due.h"
