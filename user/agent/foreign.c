@@ -6,7 +6,7 @@
  */
 #include <errno.h>
 #include <string.h>
-#include "agent/agent.h"
+#include "agent/foreign.h"
 #include "base/log.h"
 #include "policy/policy.h"
 #include "policy/read.h"

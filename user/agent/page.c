@@ -5,7 +5,9 @@
  */
 #include <string.h>
 #include <time.h>
-#include "agent/agent.h"
+#include "agent/health.h"
+#include "agent/page.h"
+#include "agent/scrape.h"
 #include "base/prefix.h"
 #include "base/units.h"
 #include "plane/counters.h"

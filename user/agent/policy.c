@@ -10,7 +10,8 @@
 #include <string.h>
 #include <time.h>
 #include <sys/stat.h>
-#include "agent/agent.h"
+#include "agent/due.h"
+#include "agent/policy.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/prefix.h"
@@ -219,7 +220,7 @@ static int apply(struct agent *a, const struct config *config, const char *from)
 	}
 	if (!err)
 		policy_settle(a->instance, new, &change);
-	agent_unlock(a);
+	instance_unlock(a->instance);
 	if (!err) {
 		a->has_policy = true;
 		report(a, from, old, new, &change);

@@ -10,7 +10,6 @@
 #include "base/log.h"
 #include "base/table.h"
 #include "cli/cmd.h"
-#include "cli/commands.h"
 #include "cli/show.h"
 #include "config/config.h"
 

@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <string.h>
 #include "cli/cmd.h"
-#include "cli/commands.h"
 #include "cli/parse.h"
 #include "config/preset.h"
 

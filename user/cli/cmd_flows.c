@@ -10,7 +10,6 @@
 #include "base/log.h"
 #include "base/prefix.h"
 #include "base/units.h"
-#include "cli/commands.h"
 #include "cli/filter.h"
 #include "cli/show.h"
 #include "plane/counters.h"

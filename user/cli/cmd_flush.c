@@ -6,7 +6,6 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "base/progress.h"
-#include "cli/commands.h"
 #include "cli/filter.h"
 
 struct flush {

@@ -6,7 +6,6 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "cli/cmd.h"
-#include "cli/commands.h"
 #include "cli/show.h"
 #include "takeover/chain.h"
 

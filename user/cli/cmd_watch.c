@@ -24,7 +24,6 @@
 #include "base/prefix.h"
 #include "base/units.h"
 #include "cli/cmd.h"
-#include "cli/commands.h"
 #include "cli/filter.h"
 #include "cli/show.h"
 #include "plane/counters.h"
