@@ -26,6 +26,7 @@
 #include "kernel/netns.h"
 #include "plane/node.h"
 #include "plane/seed.h"
+#include "policy/compare.h"
 #include "policy/plan.h"
 #include "policy/policy.h"
 #include "policy/read.h"

@@ -12,6 +12,9 @@
 #include "base/table.h"
 #include "cli/cmd.h"
 #include "config/config.h"
+#include "policy/compare.h"
+#include "policy/judge.h"
+#include "policy/live.h"
 #include "policy/plan.h"
 #include "policy/read.h"
 

@@ -27,6 +27,7 @@
 #include "cli/filter.h"
 #include "cli/show.h"
 #include "plane/counters.h"
+#include "policy/compare.h"
 #include "policy/plan.h"
 #include "policy/read.h"
 

@@ -54,6 +54,9 @@ void policy_free(struct policy *policy);
 
 struct policy_entry *policy_find(struct policy *policy, uint8_t list,
 				 const struct cidr *cidr);
+/* The order of entries: by list, then prefix. */
+int policy_compare_place(const struct policy_entry *a,
+			 const struct policy_entry *b);
 /* The destination entry that decides about an address or a whole prefix. */
 struct policy_entry *policy_match(struct policy *policy,
 				  const struct cidr *cidr);
