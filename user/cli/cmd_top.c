@@ -8,6 +8,7 @@
 #include <locale.h>
 #include <ncurses.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -20,6 +21,7 @@
 #include "cli/cmd.h"
 #include "cli/top.h"
 #include "plane/counters.h"
+#include "plane/tally.h"
 
 #define HEAD_LINES   3
 #define FOOT_LINES   1
