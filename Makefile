@@ -84,7 +84,7 @@ $(O)/masqbpf: $(USER_OBJ)
 	$(Q)$(CC) $(CFLAGS) $(USER_LDFLAGS) -o $@ $(USER_OBJ) $(PKG_LIBS)
 
 # hidden: a library that has a function of the same name keeps its own
-$(O)/user/%.o: user/%.c | $(SKELS)
+$(O)/user/%.o: user/%.c Makefile | $(SKELS)
 	$(call say,CC,$@)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(USER_CFLAGS) -fvisibility=hidden -MMD -MP -c -o $@ $<
