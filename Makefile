@@ -83,10 +83,11 @@ $(O)/masqbpf: $(USER_OBJ)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(CFLAGS) $(USER_LDFLAGS) -o $@ $(USER_OBJ) $(PKG_LIBS)
 
-$(O)/user/%.o: user/%.c | $(SKELS)
+# hidden: a library that has a function of the same name keeps its own
+$(O)/user/%.o: user/%.c Makefile | $(SKELS)
 	$(call say,CC,$@)
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) $(USER_CFLAGS) -MMD -MP -c -o $@ $<
+	$(Q)$(CC) $(USER_CFLAGS) -fvisibility=hidden -MMD -MP -c -o $@ $<
 
 define bpf_rules
 $(O)/$(1).bpf.o: $$(BPF_SRC_$(1)) Makefile

@@ -154,6 +154,46 @@ lab_pod() {
 	lab_in "$1" ip route add default via 10.44.14.1
 }
 
+# lab_pods COUNT: pod1, pod2 ... from 10.44.14.15 on; their namespaces, with
+# commas between, are in LAB_PODS.
+lab_pods() {
+	local i
+	LAB_PODS=
+	for ((i = 1; i <= $1; i++)); do
+		lab_pod "pod$i" "10.44.14.$((14 + i))"
+		LAB_PODS+=${LAB_PODS:+,}$LAB_ID-pod$i
+	done
+}
+
+# lab_agent POD: what tests of the agent begin with: one pod, a far server on
+# $PORT, and a directory that the agent may read as nobody.
+lab_agent() {
+	lab_begin
+	chmod 755 "$LAB_DIR"
+	lab_node_far
+	lab_pod pod1 "$1"
+	lab_serve far "$PORT"
+}
+
+# lab_ours DEV...: how many of our programs hang there, by any hook
+lab_ours() {
+	local dev dir
+	for dev; do
+		for dir in ingress egress; do
+			lab_in node "$PYTHON" "$LAB_LIB/foreign.py" tcx-list \
+				"$dev" $dir
+			lab_in node tc filter show dev "$dev" $dir 2>/dev/null
+		done
+	done | grep -c masq_ || true
+}
+
+# lab_nothing_left DEV...: no program of ours, and no pins
+lab_nothing_left() {
+	is "our programs" "$(lab_ours "$@")" 0
+	[ ! -e "$MASQBPF_PIN_DIR" ] ||
+		fail "pins are left: $(ls "$MASQBPF_PIN_DIR")"
+}
+
 # lab_ipv6: IPv6 beside IPv4 for the node, far and the pods that are there:
 # fd00:142::/64 on the uplink, fd00:44::N for a pod whose address ends in .N;
 # far has 2001:db8:30::110 and everything around it.

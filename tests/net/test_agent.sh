@@ -10,12 +10,8 @@ POD=10.44.14.15
 PORT=443
 URL=http://127.0.0.1:9842
 
-lab_begin
-chmod 755 "$LAB_DIR" # the agent is nobody and reads its config
-lab_node_far
-lab_pod pod1 $POD
+lab_agent $POD
 lab_in far ip route add $POD_NET via $NODE_ADDR
-lab_serve far $PORT
 CONF=$LAB_DIR/conf
 CONFIG=$CONF/config.yaml
 LOG=$LAB_DIR/log

@@ -33,21 +33,12 @@ refused() {
 	grep -Eq -- "$1" "$LAB_DIR/err" || fail "the line does not say '$1'"
 }
 
-# our programs on eth0 and eth1, by any hook
 ours() {
-	local dev dir
-	for dev in eth0 eth1; do
-		for dir in ingress egress; do
-			lab_in node "$PYTHON" "$FOREIGN" tcx-list $dev $dir
-			lab_in node tc filter show dev $dev $dir 2>/dev/null
-		done
-	done | grep -c masq_ || true
+	lab_ours eth0 eth1
 }
 
 nothing_left() {
-	is "our programs" "$(ours)" 0
-	[ ! -e "$MASQBPF_PIN_DIR" ] ||
-		fail "pins are left: $(ls "$MASQBPF_PIN_DIR")"
+	lab_nothing_left eth0 eth1
 }
 
 # attached [ARG...]: a row's beginning; its end takes it away

@@ -19,12 +19,8 @@ SEED=${FAULT_SEED:-$RANDOM}
 ENTRIES=150
 LIVE=20 # connections
 
-lab_begin
-chmod 755 "$LAB_DIR" # the agent is nobody and reads its config
-lab_node_far
-lab_pod pod1 $POD
+lab_agent $POD
 lab_in far ip route add $POD_NET via $NODE_ADDR
-lab_serve far $PORT
 cd "$LAB_DIR"
 # so that this namespace tracks connections
 lab_in node nft -f - <<-EOF

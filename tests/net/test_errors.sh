@@ -12,14 +12,9 @@ POD=10.44.14.15
 DEEP=198.51.100.10	# far -- 1,300 bytes -- mid -- deep
 CLOSED=9		# nobody listens there
 
-pods=()
 lab_begin
 lab_node_far
-for ((i = 1; i <= PODS; i++)); do
-	lab_pod "pod$i" "10.44.14.$((14 + i))"
-	pods+=("$LAB_ID-pod$i")
-done
-all_pods=$(IFS=, && echo "${pods[*]}")
+lab_pods $PODS
 lab_ns mid deep
 lab_link far mid mid eth0
 lab_link mid deep deep eth0
@@ -113,7 +108,7 @@ answer_after_close() { # SPORT
 fragments() { # udp|ping ARG...
 	local line
 	lab_saw_reset
-	line=$(traffic far "$@" --netns "$all_pods" \
+	line=$(traffic far "$@" --netns "$LAB_PODS" \
 		--sizes 1473,4000,20000) || fail "$line"
 	is answers "$(word ok "$line")" $((PODS * 3))
 	far_saw $NODE_ADDR

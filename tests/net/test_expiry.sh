@@ -12,14 +12,9 @@ RATE=$((10000 / TEST_SLOW))	# new flows a second, over all pods
 TIMEOUT=$((2 * TEST_SLOW))	# seconds
 PODS=4		# at this rate each has a fifth of its quota in use
 
-pods=()
 lab_begin
 lab_node_far
-for ((i = 1; i <= PODS; i++)); do
-	lab_pod "pod$i" "10.44.14.$((14 + i))"
-	pods+=("$LAB_ID-pod$i")
-done
-all_pods=$(IFS=, && echo "${pods[*]}")
+lab_pods $PODS
 lab_serve far $PORT
 
 starts() {
@@ -70,7 +65,7 @@ short_flows() {
 	local line tally before
 	before=$(losses)
 	lab_saw_reset
-	line=$(traffic far flood $FAR_ADDR $PORT --netns "$all_pods" \
+	line=$(traffic far flood $FAR_ADDR $PORT --netns "$LAB_PODS" \
 		--flows "$1" --rate $RATE --sports "$2" --net "$3") ||
 		fail "$line; losses before: $before; after: $(losses)"
 	tally=$(traffic far tally $FAR_ADDR $PORT)

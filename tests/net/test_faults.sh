@@ -32,17 +32,11 @@ get() {
 }
 
 ours() {
-	local dir
-	for dir in ingress egress; do
-		lab_in node "$PYTHON" "$LAB_LIB/foreign.py" tcx-list eth0 $dir
-		lab_in node tc filter show dev eth0 $dir 2>/dev/null
-	done | grep -c masq_ || true
+	lab_ours eth0
 }
 
 nothing_left() {
-	is "our programs" "$(ours)" 0
-	[ ! -e "$MASQBPF_PIN_DIR" ] ||
-		fail "pins are left: $(ls "$MASQBPF_PIN_DIR")"
+	lab_nothing_left eth0
 }
 
 attached() {

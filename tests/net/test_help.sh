@@ -73,8 +73,10 @@ every_field() {
 		while read -r field; do
 			grep -qw -- "$field" "$TAP_DIR/section" ||
 				fail "$PAGE: $command: field $field is missing"
-		done < <(grep -hoE 'json_[a-z0-9]+\(&?j, "[a-z_]+"' \
-			"user/cli/cmd_$command.c" | cut -d'"' -f2 | sort -u |
+		done < <(find user/cli \( -name "cmd_$command.c" \
+			-o -name "${command}_*.c" \) -exec cat {} + |
+			grep -oE 'json_[a-z0-9]+\(&?j, "[a-z_]+"' |
+			cut -d'"' -f2 | sort -u |
 			grep -vxE 'src|sport|dst|dport|packets|bytes')
 	done
 }

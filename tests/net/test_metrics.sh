@@ -10,11 +10,7 @@ POD=10.44.14.15
 PORT=443
 URL=http://127.0.0.1:9842
 
-lab_begin
-chmod 755 "$LAB_DIR"
-lab_node_far
-lab_pod pod1 $POD
-lab_serve far $PORT
+lab_agent $POD
 CONFIG=$LAB_DIR/config.yaml
 LOG=$LAB_DIR/log
 AGENT=

@@ -16,11 +16,7 @@ if ! command -v chromium-headless-shell chromium >/dev/null; then
 	exit
 fi
 
-lab_begin
-chmod 755 "$LAB_DIR"
-lab_node_far
-lab_pod pod1 $POD
-lab_serve far $PORT
+lab_agent $POD
 CONFIG=$LAB_DIR/config.yaml
 
 ready() {

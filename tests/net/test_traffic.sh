@@ -12,14 +12,9 @@ MIB=1024
 [ "$TEST_SLOW" = 1 ] || MIB=128
 PORT=443
 
-pods=()
 lab_begin
 lab_node_far
-for ((i = 1; i <= PODS; i++)); do
-	lab_pod "pod$i" "10.44.14.$((14 + i))"
-	pods+=("$LAB_ID-pod$i")
-done
-all_pods=$(IFS=, && echo "${pods[*]}")
+lab_pods $PODS
 lab_serve far $PORT
 lab_serve pod2 8080
 
@@ -36,7 +31,7 @@ bulk() {
 thousand() {
 	local line
 	lab_saw_reset
-	line=$(traffic far many "$dest" $PORT --netns "$all_pods" \
+	line=$(traffic far many "$dest" $PORT --netns "$LAB_PODS" \
 		--timeout 60 "$@") || fail "$line"
 	is connections "$(word ok "$line")" 1000
 	is "sources" "$(word sources "$line")" $NODE_ADDR
@@ -49,7 +44,7 @@ thousand() {
 datagrams() {
 	local line
 	lab_saw_reset
-	line=$(traffic far udp "$dest" $PORT --netns "$all_pods" \
+	line=$(traffic far udp "$dest" $PORT --netns "$LAB_PODS" \
 		--sport "$1" --sizes 0,1,2,511,1400,1450) || fail "$line"
 	is answers "$(word ok "$line")" $((PODS * 6))
 	is sources "$(word sources "$line")" $NODE_ADDR
@@ -60,7 +55,7 @@ datagrams() {
 pings() {
 	local line
 	lab_saw_reset
-	line=$(traffic far ping "$dest" 0 --netns "$all_pods" --id "$1" \
+	line=$(traffic far ping "$dest" 0 --netns "$LAB_PODS" --id "$1" \
 		--sizes 0,1,56,1472) || fail "$line"
 	is answers "$(word ok "$line")" $((PODS * 4))
 	far_saw $NODE_ADDR

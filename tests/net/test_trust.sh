@@ -86,6 +86,10 @@ hardened() {
 	readelf -sW "$MASQBPF" >symbols
 	grep -q __stack_chk_fail symbols
 	grep -q '__snprintf_chk\|__vsnprintf_chk' symbols
+	# a library that has a function of the same name would call ours
+	readelf --dyn-syms -W "$MASQBPF" |
+		awk '$4 == "FUNC" && $7 != "UND"' >exported
+	[ ! -s exported ] || fail "exported: $(cat exported)"
 }
 
 # What names pods is for root alone; what others may read names none.

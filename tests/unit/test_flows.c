@@ -16,6 +16,7 @@
 #include <cmocka.h>
 #include "bare.h"
 #include "plane/flows.h"
+#include "plane/tally.h"
 
 static uint8_t what(uint8_t kind, uint8_t role)
 {

@@ -35,7 +35,7 @@
 
 /* --- being told -------------------------------------------------------- */
 
-int agent_links_watch(void)
+static int watch(void)
 {
 	static const int groups[] = { RTNLGRP_LINK,	   RTNLGRP_IPV4_IFADDR,
 				      RTNLGRP_IPV6_IFADDR, RTNLGRP_IPV4_ROUTE,
@@ -57,7 +57,7 @@ int agent_links_watch(void)
 /* Without being told it is looked at as often as the poll says. */
 static void watch_again(struct agent *a)
 {
-	int fd = a->netlink_fd >= 0 ? a->netlink_fd : agent_links_watch();
+	int fd = a->netlink_fd >= 0 ? a->netlink_fd : watch();
 
 	if (fd >= 0) {
 		a->netlink_fd = fd;

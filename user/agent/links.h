@@ -6,7 +6,6 @@
 #include "agent/state.h"
 
 /* Brings interfaces and addresses to what they should be. */
-int agent_links_watch(void); /* a netlink socket, or -errno */
 void agent_links_events(struct agent *agent);
 void agent_links_update(struct agent *agent);
 

@@ -11,6 +11,7 @@
 #include "base/prefix.h"
 #include "base/units.h"
 #include "plane/counters.h"
+#include "plane/tally.h"
 #include "policy/policy.h"
 #include "policy/read.h"
 

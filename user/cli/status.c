@@ -9,8 +9,8 @@
 #include "base/json.h"
 #include "cli/cmd.h"
 #include "cli/status.h"
-#include "plane/flows.h"
 #include "plane/instance.h"
+#include "plane/tally.h"
 #include "report/health.h"
 
 static void chain_json(struct json *j, enum hook_dir dir,

@@ -12,7 +12,7 @@
 #include "base/prefix.h"
 #include "cli/top.h"
 #include "plane/counters.h"
-#include "policy/policy.h"
+#include "plane/tally.h"
 
 #define FLOW_ROWS 512
 

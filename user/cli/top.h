@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include "plane/flows.h"
+#include "plane/tally.h"
 #include "plane/instance.h"
 
 enum top_section {

@@ -5,8 +5,6 @@
  * and taken for one when the slot was still its own afterwards.
  */
 #include <errno.h>
-#include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 #include <netinet/in.h>
@@ -15,119 +13,7 @@
 #include "plane/ctl.h"
 #include "plane/flows.h"
 
-/* --- names ------------------------------------------------------------- */
-
-struct name {
-	uint8_t number;
-	const char *name;
-};
-
-static const struct name protocols[] = {
-	{ IPPROTO_TCP, "tcp" },
-	{ IPPROTO_UDP, "udp" },
-	{ IPPROTO_ICMP, "icmp" },
-	{ IPPROTO_ICMPV6, "icmpv6" },
-	{ IPPROTO_SCTP, "sctp" },
-	{ IPPROTO_UDPLITE, "udplite" },
-	{ IPPROTO_DCCP, "dccp" },
-	{ IPPROTO_GRE, "gre" },
-	{ IPPROTO_ESP, "esp" },
-	{ IPPROTO_AH, "ah" },
-	{},
-};
-
-static const struct name states[] = {
-	{ MASQ_ST_NEW, "new" },
-	{ MASQ_ST_ESTABLISHED, "established" },
-	{ MASQ_ST_CLOSING, "closing" },
-	{ MASQ_ST_CLOSED, "closed" },
-	{},
-};
-
-static const struct name actions[] = {
-	{ MASQ_K_FWD, "masquerade" },
-	{ MASQ_K_KEEP, "keep" },
-	{ MASQ_K_INBOUND, "inbound" },
-	{},
-};
-
-static const char *name_of(const struct name *names, uint8_t number)
-{
-	while (names->name && names->number != number)
-		names++;
-	return names->name;
-}
-
-static int parse_name(const struct name *names, const char *text, uint8_t *out)
-{
-	for (; names->name; names++) {
-		if (!strcmp(names->name, text)) {
-			*out = names->number;
-			return 0;
-		}
-	}
-	return -EINVAL;
-}
-
-const char *flow_action(const struct flow *flow)
-{
-	return name_of(actions, flow->kind) ?: "unknown";
-}
-
-const char *flow_state(const struct flow *flow)
-{
-	return name_of(states, flow->state) ?: "unknown";
-}
-
-int flow_action_parse(const char *text, uint8_t *kind)
-{
-	return parse_name(actions, text, kind);
-}
-
-int flow_state_parse(const char *text, uint8_t *state)
-{
-	return parse_name(states, text, state);
-}
-
-const char *proto_name(uint8_t proto, char *buf, size_t len)
-{
-	const char *name = name_of(protocols, proto);
-
-	if (!name)
-		snprintf(buf, len, "%u", proto);
-	return name ?: buf;
-}
-
-int proto_parse(const char *text, uint8_t *proto)
-{
-	uint64_t number;
-
-	if (!parse_name(protocols, text, proto))
-		return 0;
-	if (number_parse(text, 0, 255, &number, NULL, 0))
-		return -EINVAL;
-	*proto = number;
-	return 0;
-}
-
 /* --- one flow ---------------------------------------------------------- */
-
-static bool is_icmp(uint8_t proto)
-{
-	return proto == IPPROTO_ICMP || proto == IPPROTO_ICMPV6;
-}
-
-struct flow_tuple flow_orig(const struct flow *flow)
-{
-	if (flow->kind != MASQ_K_INBOUND)
-		return (struct flow_tuple){ &flow->in, &flow->rem,
-					    flow->in_port, flow->rem_port };
-	if (is_icmp(flow->proto))
-		return (struct flow_tuple){ &flow->rem, &flow->in,
-					    flow->in_port, 0 };
-	return (struct flow_tuple){ &flow->rem, &flow->in, flow->rem_port,
-				    flow->in_port };
-}
 
 /* Has this tick come? Only the sign of a difference counts (masqbpf.h). */
 static bool passed(uint32_t now, uint32_t tick)
@@ -185,7 +71,7 @@ bool flow_matches(const struct instance *instance,
 	if (filter->kind && filter->kind != flow->kind)
 		return false;
 	if (filter->proto && filter->proto - 1 != flow->proto &&
-	    !(filter->proto - 1 == IPPROTO_ICMP && is_icmp(flow->proto)))
+	    !(filter->proto - 1 == IPPROTO_ICMP && proto_is_icmp(flow->proto)))
 		return false;
 	if (filter->port && filter->port != orig.dport)
 		return false;
@@ -565,60 +451,4 @@ int flows_count_prefixes(struct instance *instance, uint32_t *live)
 	struct prefixes prefixes = { live, instance->meta.max_prefixes };
 
 	return flows_walk_owners(instance, count_prefix, &prefixes);
-}
-
-/* --- budgets ----------------------------------------------------------- */
-
-const struct flow_budget flow_budgets[FLOW_BUDGETS] = {
-	{ 4, MASQ_K_FWD, "masquerade" },  { 4, MASQ_K_KEEP, "keep" },
-	{ 4, MASQ_K_INBOUND, "inbound" }, { 6, MASQ_K_FWD, "masquerade" },
-	{ 6, MASQ_K_KEEP, "keep" },	  { 6, MASQ_K_INBOUND, "inbound" },
-};
-
-void flow_tally_add(struct flow_tally *tally, const struct flow *flow)
-{
-	tally->all++;
-	/* those of the node itself have a budget that is nobody's worry */
-	if (flow->role == MASQ_ROLE_HOST)
-		return;
-	for (int i = 0; i < FLOW_BUDGETS; i++)
-		tally->flows[i] += flow_budgets[i].family == flow->in.family &&
-				   flow_budgets[i].kind == flow->kind;
-}
-
-int flow_tally_fullest(const struct instance *instance,
-		       const struct flow_tally *tally, uint32_t *percent)
-{
-	int fullest = 0;
-
-	*percent = 0;
-	for (int i = 0; i < FLOW_BUDGETS; i++) {
-		uint32_t max =
-			instance_flows_max(instance, flow_budgets[i].family);
-		uint32_t share = max ? tally->flows[i] * 100 / max : 0;
-
-		if (share > *percent) {
-			*percent = share;
-			fullest = i;
-		}
-	}
-	return fullest;
-}
-
-const char *flow_tally_text(const struct instance *instance,
-			    const struct flow_tally *tally, char *buf,
-			    size_t len)
-{
-	const uint64_t *n = tally->flows;
-	int used = snprintf(buf, len,
-			    "%" PRIu64 " masquerade, %" PRIu64 " keep, %" PRIu64
-			    " inbound, of %u each",
-			    n[0], n[1], n[2], instance_flows_max(instance, 4));
-
-	if (used >= 0 && (size_t)used < len && n[3] | n[4] | n[5])
-		snprintf(buf + used, len - used,
-			 "; IPv6: %" PRIu64 ", %" PRIu64 ", %" PRIu64
-			 ", of %u each",
-			 n[3], n[4], n[5], instance_flows_max(instance, 6));
-	return buf;
 }

@@ -8,6 +8,7 @@
 #include "base/prefix.h"
 #include "plane/counters.h"
 #include "plane/flows.h"
+#include "plane/tally.h"
 #include "report/doctor.h"
 
 /* So many unanswered flows are more than somebody's dead server. */

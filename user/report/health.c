@@ -12,6 +12,7 @@
 #include "plane/hook.h"
 #include "plane/instance.h"
 #include "plane/node.h"
+#include "plane/tally.h"
 #include "policy/policy.h"
 #include "policy/read.h"
 #include "policy/uplinks.h"

@@ -8,7 +8,7 @@
 #include <stdint.h>
 #include <net/if.h>
 #include "base/cidr.h"
-#include "plane/flows.h"
+#include "plane/tally.h"
 #include "plane/hook.h"
 #include "policy/policy.h"
 

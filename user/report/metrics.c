@@ -5,15 +5,17 @@
  * Counters live in pinned maps and continue over a restart. Gauges of flows
  * come from a walk over the records, where expired ones are absent.
  */
-#include <bpf/bpf.h>
 #include <errno.h>
 #include <inttypes.h>
-#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
+#include <bpf/bpf.h>
+#include <netinet/in.h>
 #include "base/log.h"
 #include "base/prefix.h"
 #include "plane/counters.h"
+#include "plane/flows.h"
+#include "plane/tally.h"
 #include "report/due.h"
 #include "report/metrics.h"
 

@@ -12,7 +12,7 @@
 #include <stdio.h>
 #include "base/cidr.h"
 #include "masqbpf.h"
-#include "plane/flows.h"
+#include "plane/tally.h"
 #include "plane/instance.h"
 #include "policy/policy.h"
 

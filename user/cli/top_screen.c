@@ -1,0 +1,421 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* top_screen.c - drawn anew when there is something new, or a key. */
+#include <errno.h>
+#include <locale.h>
+#include <ncurses.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include "base/log.h"
+#include "base/units.h"
+#include "cli/cmd.h"
+#include "cli/top.h"
+#include "cli/top_screen.h"
+#include "cli/top_text.h"
+#include "plane/counters.h"
+#include "plane/tally.h"
+
+#define HEAD_LINES   3
+#define FOOT_LINES   1
+#define ALL_SECTIONS TOP_SECTIONS /* which section is shown */
+
+/* Looking may take this share of the time: a full table is a long walk. */
+#define LOOKING_SHARE 0.2
+
+enum colour {
+	PLAIN,
+	NOTE,
+	BAD
+};
+
+static volatile sig_atomic_t stopped;
+
+static void stop(int signal)
+{
+	(void)signal;
+	stopped = 1;
+}
+
+struct screen {
+	struct top *top;
+	double interval;
+	int section; /* or ALL_SECTIONS */
+	size_t scroll; /* of a single section */
+	bool paused;
+};
+
+static void set_colour(enum colour colour)
+{
+	attrset(colour == PLAIN ? A_NORMAL : COLOR_PAIR(colour));
+	if (colour == BAD)
+		attron(A_BOLD);
+}
+
+/* At line y; cut at the edge, and never onto the last cell's scrolling. */
+static void __attribute__((format(printf, 4, 5)))
+put(int y, int x, int width, const char *fmt, ...)
+{
+	char text[512];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	if (x < COLS && width > 0)
+		mvaddnstr(y, x, text, width < COLS - x ? width : COLS - x);
+}
+
+/* Too narrow for all columns: the name and one rate. */
+static bool is_narrow(void)
+{
+	return COLS < 80;
+}
+
+/* Columns from the right edge: the name gets the rest. */
+static void put_number(int y, int from_right, int width, const char *text)
+{
+	put(y, COLS - from_right, width, "%*s", width, text);
+}
+
+static void draw_title(const struct screen *s, int y, enum top_section section)
+{
+	const struct top_list *list = &s->top->lists[section];
+
+	attrset(A_REVERSE);
+	mvhline(y, 0, ' ', COLS);
+	if (section == TOP_FLOWS && s->top->flows.all > list->count)
+		put(y, 0, COLS, "%s (first %zu of %llu)", top_titles[section],
+		    list->count, (unsigned long long)s->top->flows.all);
+	else
+		put(y, 0, COLS, "%s (%zu)", top_titles[section], list->count);
+	if (section == TOP_DROPS) {
+		put(y, 24, 8, "%8s", "PKT/s");
+		put(y, 33, 10, "%10s", "TOTAL");
+		put(y, 45, COLS - 45, "WHAT TO DO");
+		return;
+	}
+	if (is_narrow()) {
+		put_number(y, 9, 9, "OUT/s");
+		return;
+	}
+	if (section != TOP_PODS)
+		put_number(y, section == TOP_FLOWS ? 38 : 56, 10, "ACTION");
+	put_number(y, section == TOP_FLOWS ? 27 : 45, 9, "OUT/s");
+	put_number(y, section == TOP_FLOWS ? 17 : 35, 9, "IN/s");
+	put_number(y, section == TOP_FLOWS ? 7 : 25, 7, "PKT/s");
+	if (section == TOP_FLOWS)
+		return;
+	put_number(y, 17, 7, "LIVE");
+	put_number(y, 9, 9, "UNREPLIED");
+}
+
+static void draw_drop(const struct top *top, int y, const struct top_row *row)
+{
+	const struct reason *reason = &reasons[row->reason];
+	char text[32];
+
+	(void)top;
+	set_colour(row->rate.packets > 0 ? BAD : PLAIN);
+	put(y, 0, 23, "%s", reason->name);
+	put(y, 24, 8, "%8s",
+	    top_count_text(row->rate.packets, text, sizeof(text)));
+	put(y, 33, 10, "%10llu", (unsigned long long)row->total);
+	set_colour(PLAIN);
+	put(y, 45, COLS - 45, "%s",
+	    *reason->todo ? reason->todo : reason->what);
+}
+
+static void draw_row(const struct top *top, int y, enum top_section section,
+		     const struct top_row *row)
+{
+	int shift = section == TOP_FLOWS ? 0 : 18;
+	const char *action = top_row_action(top, section, row);
+	char text[160];
+
+	if (section == TOP_DROPS) {
+		draw_drop(top, y, row);
+		return;
+	}
+	set_colour(section == TOP_FLOWS && row->unreplied ? BAD : PLAIN);
+	put(y, 0, COLS - (is_narrow() ? 10 : 39 + shift), "%s",
+	    top_name(top, section, row, text, sizeof(text)));
+	if (is_narrow()) {
+		put_number(y, 9, 9,
+			   top_bytes_text(top, row->rate.out_bytes, text,
+					  sizeof(text)));
+		return;
+	}
+	set_colour(!strcmp(action, "keep") ? NOTE : PLAIN);
+	put_number(y, 38 + shift, 10, action);
+	set_colour(PLAIN);
+	put_number(y, 27 + shift, 9,
+		   top_bytes_text(top, row->rate.out_bytes, text,
+				  sizeof(text)));
+	put_number(y, 17 + shift, 9,
+		   top_bytes_text(top, row->rate.in_bytes, text, sizeof(text)));
+	put_number(y, 7 + shift, 7,
+		   top_count_text(row->rate.packets, text, sizeof(text)));
+	if (section == TOP_FLOWS)
+		return;
+	put_number(y, 17, 7, human_count(row->live, text, sizeof(text)));
+	set_colour(row->unreplied ? BAD : PLAIN);
+	put_number(y, 9, 9, human_count(row->unreplied, text, sizeof(text)));
+	set_colour(PLAIN);
+}
+
+static void draw_head(const struct screen *s)
+{
+	const struct top *top = s->top;
+	char out[32], in[32], packets[32], flows[32], drops[32];
+	uint32_t percent;
+	time_t now = time(NULL);
+	struct tm tm;
+
+	localtime_r(&now, &tm);
+	if (is_narrow()) {
+		put(0, 0, COLS, "flows %llu  unreplied %llu  drops %s/s",
+		    (unsigned long long)top->flows.all,
+		    (unsigned long long)top->unreplied,
+		    top_count_text(top->drops, drops, sizeof(drops)));
+		put(1, 0, COLS, "out %s/s  in %s/s",
+		    human_bytes(top->sum.out_bytes + 0.5, out, sizeof(out)),
+		    human_bytes(top->sum.in_bytes + 0.5, in, sizeof(in)));
+		return;
+	}
+	attrset(A_BOLD);
+	put(0, 0, COLS, "masqbpf");
+	set_colour(PLAIN);
+	flow_tally_fullest(top->instance, &top->flows, &percent);
+	put(0, 8, COLS - 8, "generation %u   flows %llu   table %u %%",
+	    top->generation, (unsigned long long)top->flows.all, percent);
+	set_colour(top->unreplied ? BAD : PLAIN);
+	put(0, getcurx(stdscr), COLS, "   unreplied %llu",
+	    (unsigned long long)top->unreplied);
+	set_colour(PLAIN);
+	put(0, COLS - 8, 8, "%02d:%02d:%02d", tm.tm_hour, tm.tm_min, tm.tm_sec);
+	put(1, 0, COLS, "out %s/s   in %s/s   packets %s/s   new flows %s/s",
+	    human_bytes(top->sum.out_bytes + 0.5, out, sizeof(out)),
+	    human_bytes(top->sum.in_bytes + 0.5, in, sizeof(in)),
+	    top_count_text(top->sum.packets, packets, sizeof(packets)),
+	    top_count_text(top->sum.flows, flows, sizeof(flows)));
+	set_colour(top->drops > 0 ? BAD : PLAIN);
+	put(1, getcurx(stdscr), COLS, "   drops %s/s",
+	    top_count_text(top->drops, drops, sizeof(drops)));
+	set_colour(PLAIN);
+}
+
+static void draw_foot(const struct screen *s)
+{
+	attrset(A_REVERSE);
+	mvhline(LINES - 1, 0, ' ', COLS);
+	put(LINES - 1, 0, COLS,
+	    "%sq quit  1-4 one list  0 all  s sort:%s%s  r reverse  space pause  arrows scroll",
+	    s->paused ? "PAUSED  " : "", s->top->reverse ? "-" : "",
+	    top_key_name(s->top->key));
+	attrset(A_NORMAL);
+}
+
+/* Rows for each section: a share, and what others leave over. */
+static void share_rows(const struct top *top, int room, int rows[TOP_SECTIONS])
+{
+	static const int parts[TOP_SECTIONS] = { 5, 4, 5, 2 };
+	int left = room;
+
+	for (enum top_section s = 0; s < TOP_SECTIONS; s++) {
+		rows[s] = room * parts[s] / 16;
+		if ((size_t)rows[s] > top->lists[s].count)
+			rows[s] = top->lists[s].count;
+		left -= rows[s];
+	}
+	for (bool given = true; given && left > 0;) {
+		given = false;
+		for (enum top_section s = 0; s < TOP_SECTIONS && left > 0; s++)
+			if ((size_t)rows[s] < top->lists[s].count) {
+				rows[s]++;
+				left--;
+				given = true;
+			}
+	}
+}
+
+static void draw_all(const struct screen *s)
+{
+	int rows[TOP_SECTIONS], y = HEAD_LINES;
+
+	share_rows(s->top, LINES - HEAD_LINES - FOOT_LINES - TOP_SECTIONS,
+		   rows);
+	for (enum top_section section = 0;
+	     section < TOP_SECTIONS && y < LINES - FOOT_LINES; section++) {
+		draw_title(s, y++, section);
+		for (int i = 0; i < rows[section] && y < LINES - FOOT_LINES;
+		     i++)
+			draw_row(s->top, y++, section,
+				 &s->top->lists[section].rows[i]);
+	}
+}
+
+static void draw_one(struct screen *s)
+{
+	const struct top_list *list = &s->top->lists[s->section];
+	size_t room = LINES > HEAD_LINES + FOOT_LINES + 1
+			      ? LINES - HEAD_LINES - FOOT_LINES - 1
+			      : 1;
+
+	if (s->scroll + room > list->count)
+		s->scroll = list->count > room ? list->count - room : 0;
+	draw_title(s, HEAD_LINES, s->section);
+	for (size_t i = 0; i < room && s->scroll + i < list->count; i++)
+		draw_row(s->top, HEAD_LINES + 1 + i, s->section,
+			 &list->rows[s->scroll + i]);
+}
+
+static void draw(struct screen *s)
+{
+	erase();
+	draw_head(s);
+	if (s->section == ALL_SECTIONS)
+		draw_all(s);
+	else
+		draw_one(s);
+	draw_foot(s);
+	refresh();
+}
+
+/* False: quit. */
+static bool on_key(struct screen *s, int key)
+{
+	int lines = LINES - HEAD_LINES - FOOT_LINES - 1;
+	size_t page = lines > 1 ? lines : 1;
+
+	switch (key) {
+	case 'q':
+	case 27: /* Escape */
+		return false;
+	case '0':
+		s->section = ALL_SECTIONS;
+		break;
+	case '1':
+	case '2':
+	case '3':
+	case '4':
+		s->section = key - '1';
+		s->scroll = 0;
+		break;
+	case '\t':
+		s->section = (s->section + 1) % (TOP_SECTIONS + 1);
+		s->scroll = 0;
+		break;
+	case 's':
+		s->top->key = (s->top->key + 1) % TOP_KEYS;
+		top_sort(s->top);
+		break;
+	case 'r':
+		s->top->reverse = !s->top->reverse;
+		top_sort(s->top);
+		break;
+	case ' ':
+		s->paused = !s->paused;
+		break;
+	case KEY_DOWN:
+		s->scroll++;
+		break;
+	case KEY_UP:
+		s->scroll -= !!s->scroll;
+		break;
+	case KEY_NPAGE:
+		s->scroll += page;
+		break;
+	case KEY_PPAGE:
+		s->scroll = s->scroll > page ? s->scroll - page : 0;
+		break;
+	}
+	return true;
+}
+
+static double clock_seconds(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec + t.tv_nsec / 1e9;
+}
+
+static int watch_screen(struct screen *s)
+{
+	double next = clock_seconds();
+	int err = 0;
+
+	while (!stopped) {
+		double left = next - clock_seconds();
+		int key;
+
+		if (left <= 0 && !s->paused) {
+			if (instance_is_gone(s->top->instance))
+				return -ENOENT;
+			err = top_look(s->top);
+			if (err)
+				break;
+			left = s->top->cost / LOOKING_SHARE;
+			if (left < s->interval)
+				left = s->interval;
+			next = clock_seconds() + left;
+		}
+		draw(s);
+		timeout(s->paused || left > 1 ? 1000 : left * 1000 + 1);
+		key = getch();
+		if (key != ERR && !on_key(s, key))
+			break;
+	}
+	return err;
+}
+
+int run_screen(struct top *top, double interval)
+{
+	struct sigaction on_stop = { .sa_handler = stop };
+	struct screen s = { .top = top,
+			    .interval = interval,
+			    .section = ALL_SECTIONS };
+	const char *no_color = getenv("NO_COLOR");
+	SCREEN *terminal;
+	int err;
+
+	/* not LC_ALL: numbers keep their point */
+	setlocale(LC_CTYPE, "");
+	terminal = newterm(NULL, stdout, stdin);
+	/* a dumb one is known, and cannot move its cursor */
+	if (terminal && !tigetstr("cup")) {
+		endwin();
+		delscreen(terminal);
+		terminal = NULL;
+	}
+	if (!terminal) {
+		log_error(
+			"top: terminal %s: not known, or not able to; --once needs none",
+			getenv("TERM") ?: "(TERM is not set)");
+		return CMD_FAILED;
+	}
+	sigaction(SIGINT, &on_stop, NULL);
+	sigaction(SIGTERM, &on_stop, NULL);
+	sigaction(SIGHUP, &on_stop, NULL);
+	cbreak();
+	noecho();
+	curs_set(0);
+	keypad(stdscr, TRUE);
+	set_escdelay(50);
+	if ((!no_color || !*no_color) && has_colors()) {
+		start_color();
+		use_default_colors();
+		init_pair(NOTE, COLOR_YELLOW, -1);
+		init_pair(BAD, COLOR_RED, -1);
+	}
+	err = watch_screen(&s);
+	endwin();
+	delscreen(terminal);
+	if (err == -ENOENT)
+		log_info("top: %s: detached", top->instance->pin_dir);
+	else if (err)
+		log_error("top: %s", strerror(-err));
+	return err && err != -ENOENT ? CMD_FAILED : CMD_OK;
+}

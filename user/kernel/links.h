@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* links.h - links, addresses and routes as data, and what follows from them. */
+#ifndef MASQ_KERNEL_LINKS_H
+#define MASQ_KERNEL_LINKS_H
+
+#include <net/if.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "base/cidr.h"
+
+struct netdev_link {
+	uint32_t ifindex;
+	char name[IFNAMSIZ];
+	uint16_t type; /* ARPHRD_* */
+	bool up;
+	uint32_t mtu;
+	uint8_t mac[6]; /* all 0: none, or of another length */
+	char kind[16]; /* "vlan", "bridge" ...; "": hardware, lo */
+	uint32_t master; /* the bond, bridge, VRF it is a part of; 0: none */
+	uint32_t lower; /* what a VLAN's packets go through; 0: no VLAN */
+};
+
+struct netdev_addr {
+	uint32_t ifindex;
+	struct addr addr; /* the local one of a point-to-point pair */
+	uint8_t plen;
+	uint8_t scope; /* RT_SCOPE_* */
+	uint32_t flags; /* IFA_F_* */
+};
+
+/* A unicast route of any table; one entry per next hop. */
+struct netdev_route {
+	struct cidr dst;
+	uint32_t ifindex;
+	struct addr gateway; /* of any family; family 0: on the link */
+	struct addr prefsrc; /* family 0: not given */
+	uint32_t table;
+	uint32_t metric;
+	uint32_t nexthop; /* the object that says where to; 0: the route does */
+};
+
+/* All of it at one moment (links by ifindex, addresses in kernel order). */
+struct netdev {
+	struct netdev_link *links;
+	size_t link_count;
+	struct netdev_addr *addrs;
+	size_t addr_count;
+	struct netdev_route *routes;
+	size_t route_count;
+};
+
+/* NULL: no such link. */
+const struct netdev_link *netdev_by_name(const struct netdev *netdev,
+					 const char *name);
+const struct netdev_link *netdev_by_index(const struct netdev *netdev,
+					  uint32_t ifindex);
+/* Do its packets begin with an Ethernet header? */
+bool netdev_is_ethernet(const struct netdev_link *link);
+
+/*
+ * The address that the kernel would masquerade to on this link: the default
+ * route's preferred source, else the link's primary address (that of the
+ * gateway's subnet first), else what another link has (an unnumbered
+ * uplink). False: there is none of this family (4 or 6).
+ */
+bool netdev_source(const struct netdev *netdev, uint32_t ifindex,
+		   uint8_t family, struct addr *out);
+
+#endif
