@@ -14,10 +14,40 @@
  */
 
 /*
+ * What is rare is verified once by itself, not once for each way there: its
+ * packet goes to it in the scratch slot.
+ */
+MASQ_INLINE void FN(to_scratch)(const PKT *pkt)
+{
+	struct masq_scratch *s = masq_scratch_get(0);
+
+	if (s)
+		*(PKT *)s->pkt = *pkt;
+}
+
+/* And what is known of its record. */
+struct FN(met) {
+	__u32 slot;
+	__u16 seq;
+	__u8 kind;
+	__u8 pad;
+	__u8 out_seen;
+	__u8 in_seen;
+	__u16 pad2;
+	__u32 last_seen;
+	__u32 expires;
+	__be32 xlat_addr[WORDS];
+};
+
+_Static_assert(sizeof(struct FN(met)) <=
+		       sizeof(((struct masq_scratch *)0)->met),
+	       "met");
+
+/*
  * A packet that shows its flow something new, or meets a flow that is
- * unanswered or closed: brings both records up to date. False: the flow has to
- * end here (E2, E3) and the packet is to be treated as having none; *v names
- * the flow's owner.
+ * unanswered or closed (both in the scratch slot): brings both records up to
+ * date. False: the flow has to end here (E2, E3) and the packet is to be treated
+ * as having none; the scratch slot names the flow's owner.
  */
 #ifndef MASQ_ADVANCE
 #define MASQ_ADVANCE
@@ -25,24 +55,38 @@ enum {
 	MASQ_TOUCH = 2 /* advance: nothing new, but a tick later */
 };
 #endif
-MASQ_NOINLINE int FN(advance)(const PKT *pkt, VIEW *v, __u32 now,
-			      enum masq_dir dir)
+MASQ_GLOBAL int FN(advance)(__u32 now, __u32 dir)
 {
-	__u32 slot = v->slot, seq = v->seq, kind = v->kind, page, changed;
-	__u8 seen = pkt->seen, proto = pkt->key.proto;
+	struct masq_scratch *s = masq_scratch_get(0);
+	__u32 slot, seq, kind, page, changed;
 	bool egress = dir == MASQ_EGRESS;
-	struct masq_aside *a = FN(aside)(slot);
+	struct masq_aside *a;
 	struct masq_policy *pol;
 	struct masq_lock *lock;
 	struct masq_decision d;
+	struct FN(met) * v;
+	const PKT *pkt;
+	__u8 seen, proto;
 	PAGE *p;
-	__u32 last = v->last_seen, role = MASQ_ROLE_FLOW;
-	FLOW *own = v->at;
+	__u32 last, role = MASQ_ROLE_FLOW;
+	FLOW *own;
 
-	pol = masq_policy_of(masq_half());
-	if (!pol || !a)
+	if (!s)
 		return 1;
-	v->at->last_seen = now;
+	pkt = (const PKT *)s->pkt;
+	v = (struct FN(met) *)s->met;
+	slot = v->slot;
+	seq = v->seq;
+	kind = v->kind;
+	last = v->last_seen;
+	seen = pkt->seen;
+	proto = pkt->key.proto;
+	pol = masq_policy_of(masq_half());
+	a = FN(aside)(slot);
+	own = FN(slot)(slot);
+	if (!pol || !a || !own)
+		return 1;
+	own->last_seen = now;
 	if (kind == MASQ_K_REV) {
 		/* gone in this moment: what is in hand is as good as it was */
 		if (!FN(peer_of)(v->slot, v->seq, &slot, &seq))
@@ -184,6 +228,34 @@ end:
 	return 0;
 }
 
+/* As advance(), with *v. */
+MASQ_NOINLINE int FN(met)(const PKT *pkt, VIEW *v, __u32 now, __u32 dir)
+{
+	struct masq_scratch *s = masq_scratch_get(0);
+	struct FN(met) * m;
+	int r;
+
+	if (!s)
+		return 1;
+	FN(to_scratch)(pkt);
+	m = (struct FN(met) *)s->met;
+	m->slot = v->slot;
+	m->seq = v->seq;
+	m->kind = v->kind;
+	m->out_seen = v->out_seen;
+	m->in_seen = v->in_seen;
+	m->last_seen = v->last_seen;
+	m->expires = v->expires;
+	FN(addr_copy)(m->xlat_addr, v->xlat_addr);
+	r = FN(advance)(now, dir);
+	v->slot = m->slot;
+	v->seq = m->seq;
+	v->out_seen = m->out_seen;
+	v->in_seen = m->in_seen;
+	v->expires = m->expires;
+	return r;
+}
+
 /* What a packet does to the flow whose record it has met. Where that ends the
  * flow, *v is without a record afterwards. */
 MASQ_INLINE void FN(use)(const PKT *pkt, VIEW *v, __u32 now,
@@ -195,7 +267,7 @@ MASQ_INLINE void FN(use)(const PKT *pkt, VIEW *v, __u32 now,
 		if (v->last_seen == now)
 			return;
 	} else {
-		r = FN(advance)(pkt, v, now, dir);
+		r = FN(met)(pkt, v, now, dir);
 	}
 	if (r == MASQ_TOUCH) {
 		MASQ_DO(FN(flow_touch)(&pkt->key, v, now, dir));
@@ -220,15 +292,21 @@ MASQ_INLINE bool FN(on_link)(struct __sk_buff *skb, const PKT *pkt)
 	       hop_limit == 255;
 }
 
-/* E4 to E7, for a packet without a record. MASQ_R_NONE: it has one now. */
-MASQ_NOINLINE int FN(egress_new)(struct __sk_buff *skb, const PKT *pkt,
-				 __u32 now)
+/*
+ * E4 to E7, for a packet without a record: the one in the scratch slot
+ * (to_scratch). A reason, or MASQ_MAKE_FLOW.
+ */
+MASQ_GLOBAL int FN(egress_new)(struct __sk_buff *skb, __u32 now)
 {
+	struct masq_scratch *s = masq_scratch_get(0);
 	struct masq_decision d = {};
-	struct masq_scratch *s;
 	__u32 packets, bytes;
+	const PKT *pkt;
 	int r;
 
+	if (!s)
+		return MASQ_R_BUSY;
+	pkt = (const PKT *)s->pkt;
 	if (pkt->key.role == MASQ_ROLE_HOST) {
 		/* not a matter of policy: the port alone has to change */
 		d.half = masq_half();
@@ -243,9 +321,6 @@ MASQ_NOINLINE int FN(egress_new)(struct __sk_buff *skb, const PKT *pkt,
 	if (FN(is_link_local)(pkt->key.in_addr) ||
 	    (FAM == 6 && FN(is_link_local)(pkt->key.rem_addr)))
 		return MASQ_R_LINK_LOCAL;
-	s = masq_scratch_get(0);
-	if (!s)
-		return MASQ_R_BUSY;
 	__builtin_memset(s->node, 0, sizeof(s->node));
 	if (FN(is_local)(skb, pkt->key.rem_addr, skb->ifindex, s->node) ||
 	    (!FN(is_known_pod)(pkt->key.in_addr) &&
@@ -280,17 +355,18 @@ MASQ_NOINLINE int FN(egress_new)(struct __sk_buff *skb, const PKT *pkt,
 }
 
 /*
- * No record could be made. A kept flow passes all the same, as keep_untracked;
- * so does the node's own.
+ * No record could be made for the packet in the scratch slot. A kept flow
+ * passes all the same, as keep_untracked; so does the node's own.
  */
-MASQ_NOINLINE int FN(egress_refused)(struct __sk_buff *skb, const PKT *pkt,
-				     int reason)
+MASQ_GLOBAL int FN(egress_refused)(struct __sk_buff *skb, __u32 reason)
 {
 	struct masq_scratch *s = masq_scratch_get(0);
 	__u32 packets, bytes;
+	const PKT *pkt;
 
 	if (!s)
 		return reason;
+	pkt = (const PKT *)s->pkt;
 	if (((KEY *)&s->owner)->role == MASQ_ROLE_HOST)
 		return MASQ_R_HOST;
 	if (s->kind != MASQ_K_KEEP)
@@ -315,22 +391,33 @@ MASQ_INLINE int FN(host_flow)(struct __sk_buff *skb, PKT *pkt, VIEW *v,
 			return MASQ_R_NONE;
 		MASQ_DO(FN(flow_end)(v->slot, v->seq));
 	}
-	return taken && pkt->class == MASQ_C_OPENER &&
-			       FN(port_may_change)(pkt->proto)
-		       ? FN(egress_new)(skb, pkt, now)
-		       : MASQ_R_HOST;
+	if (!taken || pkt->class != MASQ_C_OPENER ||
+	    !FN(port_may_change)(pkt->proto))
+		return MASQ_R_HOST;
+	FN(to_scratch)(pkt);
+	return FN(egress_new)(skb, now);
 }
 
 /*
- * Packets that are no flow's own: errors about one, later fragments of one.
- * MASQ_NOT_OURS: go on as with a packet without a record.
+ * Packets that are no flow's own, in the scratch slot: errors about one, later
+ * fragments of one. MASQ_NOT_OURS: go on as with a packet without a record.
  */
-MASQ_INLINE int FN(attached)(struct __sk_buff *skb, PKT *pkt, enum masq_dir dir)
+MASQ_GLOBAL int FN(attached)(struct __sk_buff *skb, __u32 dir)
 {
+	struct masq_scratch *s = masq_scratch_get(0);
+	PKT *pkt;
+
+	if (!s)
+		return MASQ_NOT_OURS;
+	pkt = (PKT *)s->pkt;
 	if (pkt->class == MASQ_C_ICMP_ERROR)
-		return FN(icmp_error)(skb, pkt, dir);
+		return dir == MASQ_EGRESS
+			       ? FN(icmp_error)(skb, pkt, MASQ_EGRESS)
+			       : FN(icmp_error)(skb, pkt, MASQ_INGRESS);
 	if (pkt->class == MASQ_C_FRAGMENT)
-		return FN(fragment)(skb, pkt, dir);
+		return dir == MASQ_EGRESS
+			       ? FN(fragment)(skb, pkt, MASQ_EGRESS)
+			       : FN(fragment)(skb, pkt, MASQ_INGRESS);
 	return MASQ_NOT_OURS;
 }
 
@@ -351,12 +438,15 @@ MASQ_INLINE int FN(egress)(struct __sk_buff *skb, PKT *pkt, const __u32 l2_len,
 	VIEW v = {};
 	int r;
 
-	if (unlikely(made && made != MASQ_MAKE_FLOW))
-		return FN(egress_refused)(skb, pkt, made);
+	if (unlikely(made && made != MASQ_MAKE_FLOW)) {
+		FN(to_scratch)(pkt);
+		return FN(egress_refused)(skb, made);
+	}
 	if (unlikely(FN(is_multicast)(pkt->key.rem_addr)))
 		return MASQ_R_MULTICAST;
 	if (unlikely(pkt->class >= MASQ_C_ICMP_ERROR)) {
-		r = FN(attached)(skb, pkt, MASQ_EGRESS);
+		FN(to_scratch)(pkt);
+		r = FN(attached)(skb, MASQ_EGRESS);
 		if (r != MASQ_NOT_OURS)
 			return r;
 		goto new;
@@ -381,9 +471,9 @@ MASQ_INLINE int FN(egress)(struct __sk_buff *skb, PKT *pkt, const __u32 l2_len,
 		}
 	}
 	if (unlikely(!v.kind)) {
-		new : return likely(made)
-		      ? FN(egress_new)(skb, pkt, now)
-		      : FN(egress_refused)(skb, pkt, MASQ_R_BUSY);
+		new : FN(to_scratch)(pkt);
+		return likely(made) ? FN(egress_new)(skb, now)
+				    : FN(egress_refused)(skb, MASQ_R_BUSY);
 	}
 	FN(flow_count)(skb, pkt, &v, MASQ_EGRESS);
 	v.at->pod_ack = pkt->tcp_ack;
@@ -399,11 +489,16 @@ MASQ_INLINE int FN(egress)(struct __sk_buff *skb, PKT *pkt, const __u32 l2_len,
 	return MASQ_R_NONE;
 }
 
-/* I2 and I4, for a packet without a record. */
-MASQ_NOINLINE int FN(ingress_new)(struct __sk_buff *skb, const PKT *pkt,
-				  __u32 now)
+/* I2 and I4, for a packet without a record: the one in the scratch slot. */
+MASQ_GLOBAL int FN(ingress_new)(struct __sk_buff *skb, __u32 now)
 {
 	struct masq_decision d = { .prefix = MASQ_NO_PREFIX };
+	struct masq_scratch *s = masq_scratch_get(0);
+	const PKT *pkt;
+
+	if (!s)
+		return MASQ_R_HOST;
+	pkt = (const PKT *)s->pkt;
 
 	if (pkt->class == MASQ_C_DISCOVERY)
 		return MASQ_R_DISCOVERY;
@@ -436,7 +531,8 @@ MASQ_INLINE int FN(ingress)(struct __sk_buff *skb, PKT *pkt, const __u32 l2_len,
 	if (unlikely(made && made != MASQ_MAKE_FLOW))
 		return MASQ_R_INBOUND_UNTRACKED;
 	if (unlikely(pkt->class >= MASQ_C_ICMP_ERROR)) {
-		r = FN(attached)(skb, pkt, MASQ_INGRESS);
+		FN(to_scratch)(pkt);
+		r = FN(attached)(skb, MASQ_INGRESS);
 		if (r != MASQ_NOT_OURS)
 			return r;
 		goto new;
@@ -454,8 +550,9 @@ MASQ_INLINE int FN(ingress)(struct __sk_buff *skb, PKT *pkt, const __u32 l2_len,
 			FN(use)(pkt, &v, now, MASQ_INGRESS);
 	}
 	if (unlikely(!v.kind)) {
-		new : return likely(made) ? FN(ingress_new)(skb, pkt, now)
-					  : MASQ_R_INBOUND_UNTRACKED;
+		new : FN(to_scratch)(pkt);
+		return likely(made) ? FN(ingress_new)(skb, now)
+				    : MASQ_R_INBOUND_UNTRACKED;
 	}
 	FN(flow_count)(skb, pkt, &v, MASQ_INGRESS);
 	if (likely(v.kind == MASQ_K_REV)) {

@@ -49,7 +49,8 @@ MASQ_NOINLINE int FN(fragment)(struct __sk_buff *skb, PKT *pkt,
 
 	if (!FN(proto_has_ports)(pkt->proto) && pkt->proto != PROTO_ICMP) {
 		/* without ports the fragment itself names its flow */
-		if (!FN(see)(&pkt->key, f) || !FN(live)(f, masq_now()))
+		if (!FN(see_out_of_line)(&pkt->key, f) ||
+		    !FN(live)(f, masq_now()))
 			return MASQ_NOT_OURS;
 		if (dir == MASQ_INGRESS && f->kind == MASQ_K_FWD)
 			return MASQ_R_NONE;

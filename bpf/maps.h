@@ -157,6 +157,7 @@ struct masq_scratch {
 	/* a packet that is not simple */
 	__u64 pkt[16];
 	__u64 quote[8]; /* what an ICMP error quotes */
+	__u64 met[6]; /* the record that a packet has met */
 	/* made on the way */
 	struct masq_flow6 flow; /* record to make */
 	struct masq_aside aside;
