@@ -661,6 +661,7 @@ struct masq_meta {
 };
 #define MASQ_FEAT_LOOP		0x1 /* bpf_loop, atomics that fetch (5.17) */
 #define MASQ_FEAT_FIB_SRC	0x2 /* bpf_fib_lookup tells the source (6.7) */
+#define MASQ_FEAT_FIB_MARK	0x4 /* and goes by the packet's mark (6.10) */
 #define MASQ_FEAT_FAST		0x8 /* attached with --fast-path */
 #define MASQ_FEAT_NO_FLOW_COUNT 0x10 /* flowCounters: false */
 
@@ -749,7 +750,7 @@ struct masq_ctl {
 	__u32 generation;
 	__u32 count;
 	__u32 timeout; /* SEED: ticks left */
-	__u32 pad;
+	__u32 device; /* EXPLAIN: that the pod is behind; 0: not known */
 	__u64 now_ns; /* CLOCK_MONOTONIC */
 	__u64 jiffies;
 };
