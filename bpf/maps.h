@@ -51,7 +51,10 @@ MASQ_MAP(masq_pods, BPF_MAP_TYPE_LRU_HASH, struct masq_addr,
 /* --- the node --------------------------------------------------------- */
 MASQ_MAP(masq_ifaces, BPF_MAP_TYPE_HASH, __u32, struct masq_iface,
 	 MASQ_MAX_IFACES, 0);
-MASQ_MAP(masq_local, BPF_MAP_TYPE_HASH, struct masq_addr, __u32, 4096,
+MASQ_MAP(masq_local, BPF_MAP_TYPE_HASH, struct masq_addr, __u32, 65536,
+	 BPF_F_NO_PREALLOC);
+/* what is local without being an address of an interface: set is the family */
+MASQ_MAP(masq_nets, BPF_MAP_TYPE_LPM_TRIE, struct masq_lpm_key, __u32, 1024,
 	 BPF_F_NO_PREALLOC);
 
 MASQ_MAP(masq_uplinks, BPF_MAP_TYPE_ARRAY, __u32, struct masq_uplink,

@@ -414,8 +414,7 @@ MASQ_GLOBAL int FN(claim_begin)(struct __sk_buff *skb, __u32 slot)
 	rev->role = MASQ_ROLE_FLOW;
 	/* the node's own flow keeps the address that it chose */
 	if (owner->role != MASQ_ROLE_HOST) {
-		if (!FN(node_address)(skb, owner->rem_addr, s->ifindex, s->snat,
-				      s->node))
+		if (!FN(node_address)(skb, s))
 			return MASQ_R_NO_ADDRESS;
 		FN(addr_copy)(rev->in_addr, s->node);
 	}

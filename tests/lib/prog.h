@@ -58,6 +58,7 @@ struct prog_lab {
 	bool sealed; /* the packet carries the instance's seal */
 	bool seal_next; /* the next one goes in with it */
 	bool seal_other; /* or with the other direction's */
+	uint32_t mark; /* of the packets */
 	bool checksum_complete; /* packets come with CHECKSUM_COMPLETE */
 };
 

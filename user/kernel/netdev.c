@@ -181,6 +181,17 @@ static int add_route(struct netdev *netdev, const struct netdev_route *route)
 	return 0;
 }
 
+static int add_local(struct netdev *netdev, const struct cidr *cidr)
+{
+	struct cidr *new =
+		grow(&netdev->locals, &netdev->local_count, sizeof(*new));
+
+	if (!new)
+		return -ENOMEM;
+	*new = *cidr;
+	return 0;
+}
+
 static int add_multipath(struct netdev *netdev, struct netdev_route *route,
 			 const struct nlattr *multipath, uint8_t af)
 {
@@ -214,8 +225,12 @@ static int route_message(const struct nlmsghdr *message, void *data)
 	const struct nlattr *multipath = NULL, *attr;
 	uint8_t af = info->rtm_family;
 
+	bool local = info->rtm_type == RTN_LOCAL ||
+		     info->rtm_type == RTN_ANYCAST;
+
 	if ((af != AF_INET && af != AF_INET6) ||
-	    info->rtm_dst_len > max_plen(af) || info->rtm_type != RTN_UNICAST ||
+	    info->rtm_dst_len > max_plen(af) ||
+	    (info->rtm_type != RTN_UNICAST && !local) ||
 	    info->rtm_flags & RTM_F_CLONED)
 		return 0;
 	route.dst.addr.family = af == AF_INET ? 4 : 6;
@@ -252,6 +267,8 @@ static int route_message(const struct nlmsghdr *message, void *data)
 			break;
 		}
 	}
+	if (local)
+		return add_local(data, &route.dst);
 	/* with nexthop_compat_mode the kernel says what the object says */
 	if (multipath || route.ifindex)
 		route.nexthop = 0;
@@ -404,6 +421,7 @@ static void begin_addrs(void *data)
 static void begin_routes(void *data)
 {
 	((struct netdev *)data)->route_count = 0;
+	((struct netdev *)data)->local_count = 0;
 }
 
 static int by_ifindex(const void *a, const void *b)
@@ -461,6 +479,7 @@ void netdev_free(struct netdev *netdev)
 	free(netdev->links);
 	free(netdev->addrs);
 	free(netdev->routes);
+	free(netdev->locals);
 	free(netdev);
 }
 

@@ -41,6 +41,7 @@
 	M(masq_due)       \
 	M(masq_ifaces)    \
 	M(masq_local)     \
+	M(masq_nets)      \
 	M(masq_flows4)    \
 	M(masq_flows6)    \
 	M(masq_aside4)    \
