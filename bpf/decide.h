@@ -797,6 +797,9 @@ MASQ_GLOBAL int FN(ctl_explain)(struct __sk_buff *skb)
 	ctl = &s->ctl;
 	FN(ctl_key)(&key, ctl);
 	*(KEY *)&s->owner = key;
+	/* any pod: the way of one of them */
+	if (FN(addr_is_zero)(key.in_addr))
+		FN(addr_copy)(((KEY *)&s->owner)->in_addr, ctl->xlat_addr);
 	s->ifindex = ctl->ifindex;
 	s->snat = 0;
 	ctl->reason = MASQ_R_NONE;
@@ -810,8 +813,8 @@ MASQ_GLOBAL int FN(ctl_explain)(struct __sk_buff *skb)
 		ctl->reason = FN(whose)(skb, key.in_addr, key.rem_addr,
 					ctl->ifindex, 1);
 	if (ctl->reason == MASQ_OWN_ADDRESS ||
-	    (!ctl->reason &&
-	     FN(goes_to_node)(skb, s, &key, ctl->device, ctl->ifindex)))
+	    (!ctl->reason && FN(goes_to_node)(skb, s, (KEY *)&s->owner,
+					      ctl->device, ctl->ifindex)))
 		ctl->reason = MASQ_R_HOST;
 	if (!ctl->reason)
 		ctl->reason = FN(decide)(key.in_addr, key.rem_addr, &d);

@@ -740,6 +740,7 @@ struct masq_ctl {
 	__be16 rem_port;
 	__be32 in_addr[4];
 	__be32 rem_addr[4];
+	/* EXPLAIN of any pod (in_addr 0): in, one whose way it is */
 	__be32 xlat_addr[4];
 	__be16 xlat_port;
 	__u8 action; /* enum masq_action */

@@ -612,7 +612,8 @@ static int route_oif(const struct nlmsghdr *message, void *data)
 	return 0;
 }
 
-int netdev_route_to(const struct addr *dst, uint32_t *ifindex)
+static int ask_route(const struct addr *dst, const struct addr *src,
+		     uint32_t iif, uint32_t *ifindex)
 {
 	char buffer[256];
 	struct nlmsghdr *request = mnl_nlmsg_put_header(buffer);
@@ -629,10 +630,27 @@ int netdev_route_to(const struct addr *dst, uint32_t *ifindex)
 	rtm->rtm_family = dst->family == 4 ? AF_INET : AF_INET6;
 	rtm->rtm_dst_len = 8 * length;
 	mnl_attr_put(request, RTA_DST, length, dst->a);
+	if (src) {
+		rtm->rtm_src_len = 8 * length;
+		mnl_attr_put(request, RTA_SRC, length, src->a);
+	}
+	if (iif)
+		mnl_attr_put_u32(request, RTA_IIF, iif);
 	err = netlink_ask(request, sizeof(*rtm), route_oif, &oif);
 	if (!err && !oif)
 		err = -ENETUNREACH;
 	if (!err)
 		*ifindex = oif;
 	return err;
+}
+
+int netdev_route_to(const struct addr *dst, uint32_t *ifindex)
+{
+	return ask_route(dst, NULL, 0, ifindex);
+}
+
+int netdev_route_from(const struct addr *dst, const struct addr *src,
+		      uint32_t iif, uint32_t *ifindex)
+{
+	return ask_route(dst, src, iif, ifindex);
 }
