@@ -662,6 +662,7 @@ struct masq_meta {
 #define MASQ_FEAT_LOOP		0x1 /* bpf_loop, atomics that fetch (5.17) */
 #define MASQ_FEAT_FIB_SRC	0x2 /* bpf_fib_lookup tells the source (6.7) */
 #define MASQ_FEAT_FIB_MARK	0x4 /* and goes by the packet's mark (6.10) */
+#define MASQ_FEAT_CT		0x20 /* a program may ask conntrack (5.18) */
 #define MASQ_FEAT_FAST		0x8 /* attached with --fast-path */
 #define MASQ_FEAT_NO_FLOW_COUNT 0x10 /* flowCounters: false */
 
