@@ -380,6 +380,16 @@ MASQ_GLOBAL int FN(egress_new)(struct __sk_buff *skb, __u32 now)
 	if (r)
 		return r;
 	if (d.action == MASQ_MASQUERADE) {
+		if (pkt->class <= MASQ_C_OTHER &&
+		    FN(ct_of)(skb, &pkt->key) == MASQ_CT_ORIGINAL) {
+			/* it came in where no hook of ours is: I4, then E2 */
+			d.prefix = MASQ_NO_PREFIX;
+			r = FN(flow_wanted)(skb, pkt, &d, now, MASQ_K_INBOUND);
+			s->seen = MASQ_SEEN_ONE |
+				  (pkt->class == MASQ_C_ACK ? MASQ_SEEN_ACK
+							    : MASQ_SEEN_SYN);
+			return r;
+		}
 		switch (pkt->class) {
 		case MASQ_C_OPENER: /* E4 */
 		case MASQ_C_ACK: /* E6 */
@@ -420,6 +430,8 @@ MASQ_GLOBAL int FN(egress_refused)(struct __sk_buff *skb, __u32 reason)
 	if (((KEY *)&s->owner)->role == MASQ_ROLE_HOST ||
 	    s->kind == MASQ_K_RESERVED)
 		return MASQ_R_HOST;
+	if (s->kind == MASQ_K_INBOUND)
+		return MASQ_R_INBOUND_UNTRACKED;
 	if (s->kind != MASQ_K_KEEP)
 		return reason;
 	FN(packet_size)(skb, pkt, &packets, &bytes);

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <unistd.h>
 #include <bpf/bpf.h>
+#include <bpf/btf.h>
 #include <bpf/libbpf.h>
 #include <linux/bpf.h>
 #include "masqbpf.h"
@@ -49,6 +50,29 @@ static bool probe_fib(int flag)
 	return !err && (int)run.retval == -EAFNOSUPPORT;
 }
 
+/*
+ * May a program ask conntrack? Its functions are in the kernel's or in the
+ * module's BTF, which is there once nf_conntrack is loaded.
+ */
+static bool probe_conntrack(void)
+{
+	static const char name[] = "bpf_skb_ct_lookup";
+	struct btf *kernel = btf__load_vmlinux_btf(), *module;
+	bool found;
+
+	if (!kernel)
+		return false;
+	found = btf__find_by_name_kind(kernel, name, BTF_KIND_FUNC) > 0;
+	if (!found) {
+		module = btf__load_module_btf("nf_conntrack", kernel);
+		found = module &&
+			btf__find_by_name_kind(module, name, BTF_KIND_FUNC) > 0;
+		btf__free(module);
+	}
+	btf__free(kernel);
+	return found;
+}
+
 uint32_t probe_features(void)
 {
 	const enum bpf_prog_type type = BPF_PROG_TYPE_SCHED_CLS;
@@ -60,5 +84,7 @@ uint32_t probe_features(void)
 		features |= MASQ_FEAT_FIB_SRC;
 	if (probe_fib(FIB_LOOKUP_MARK))
 		features |= MASQ_FEAT_FIB_MARK;
+	if (features & MASQ_FEAT_LOOP && probe_conntrack())
+		features |= MASQ_FEAT_CT;
 	return features;
 }
