@@ -564,7 +564,7 @@ struct masq_pod_usage {
 #define MASQ_FRAG_NOTES	  8192
 #define MASQ_HELD_BYTES	  2048 /* longest early fragment; power of two */
 #define MASQ_HELD_MAX	  512 /* copies in all */
-#define MASQ_HELD_EACH	  16 /* copies of one datagram */
+#define MASQ_HELD_EACH	  64 /* copies of one datagram; 64 KiB are 45 of 1500 */
 
 struct masq_frag_key {
 	__be32 in_addr[4];
@@ -581,6 +581,12 @@ struct masq_frag {
 	__u32 expires; /* tick */
 	__u32 prefix;
 	__u32 translate;
+};
+
+/* Copies of a datagram whose first fragment has not come yet (masq_awaited). */
+struct masq_awaited {
+	__u32 expires; /* tick */
+	__u32 held;
 };
 
 struct masq_held_key {

@@ -340,6 +340,13 @@ static void put_local(struct prog_lab *lab)
 	}
 }
 
+void prog_forget_fragments(struct prog_lab *lab)
+{
+	clear_hash(prog_map(lab, "masq_frags"), 0);
+	clear_hash(prog_map(lab, "masq_held"), 0);
+	clear_hash(prog_map(lab, "masq_awaited"), 0);
+}
+
 int prog_lab_reset(void **state)
 {
 	struct prog_lab *lab = *state;
@@ -366,8 +373,7 @@ int prog_lab_reset(void **state)
 	memset(lab->aside4, 0, lab->pages * sizeof(*lab->aside4));
 	memset(lab->aside6, 0, lab->pages * sizeof(*lab->aside6));
 	clear_hash(prog_map(lab, "masq_pods"), 0);
-	clear_hash(prog_map(lab, "masq_frags"), 0);
-	clear_hash(prog_map(lab, "masq_held"), 0);
+	prog_forget_fragments(lab);
 	put(lab, "masq_usage", 0, &usage);
 	for (int t = 0; t < MASQ_T_MAX; t++)
 		policy.timeout[t] = prog_ticks(lab, seconds[t]);
