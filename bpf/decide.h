@@ -548,6 +548,21 @@ MASQ_GLOBAL int FN(address_of)(struct __sk_buff *skb, __u32 slot, __u32 seq)
 	return MASQ_ADDRESS_THERE;
 }
 
+/*
+ * A connection from outside that was idle for longer than tcpEstablished, and
+ * now the pod speaks first. Row E6 would adopt it with the node's address, which
+ * the client does not know. As long as the record's memory is there it says
+ * better, so the flow goes on; afterwards conntrack is asked (egress_new), and
+ * without it E6 stands: the client's RST tells the pod at once, where a drop
+ * would leave it retransmitting for a quarter of an hour.
+ */
+MASQ_INLINE bool FN(goes_on)(const PKT *pkt, const VIEW *v)
+{
+	return v->kind == MASQ_K_INBOUND && pkt->class == MASQ_C_ACK &&
+	       masq_flow_state(pkt->proto, v->out_seen, v->in_seen) ==
+		       MASQ_ST_ESTABLISHED;
+}
+
 /* The egress rows of the table. */
 MASQ_INLINE int FN(egress)(struct __sk_buff *skb, PKT *pkt, const __u32 l2_len,
 			   int made)
@@ -569,7 +584,8 @@ MASQ_INLINE int FN(egress)(struct __sk_buff *skb, PKT *pkt, const __u32 l2_len,
 			return r;
 		goto new;
 	}
-	if (FN(see)(&pkt->key, &v) && unlikely(!FN(live)(&v, now))) {
+	if (FN(see)(&pkt->key, &v) && unlikely(!FN(live)(&v, now)) &&
+	    !FN(goes_on)(pkt, &v)) {
 		MASQ_DO(FN(flow_end_any)(v.slot, v.seq, v.kind));
 		v.kind = 0;
 	}
