@@ -165,6 +165,8 @@ int prog_lab_up(void **state)
 		features |= MASQ_FEAT_FIB_SRC;
 	if (getenv("MASQ_TEST_FIB_MARK"))
 		features |= MASQ_FEAT_FIB_SRC | MASQ_FEAT_FIB_MARK;
+	if (getenv("MASQ_TEST_CT"))
+		features |= MASQ_FEAT_CT;
 	if (getenv("MASQ_TEST_FAST"))
 		features |= MASQ_FEAT_FAST;
 	if (getrandom(keys, sizeof(keys), 0) != sizeof(keys))
@@ -343,8 +345,6 @@ static void put_local(struct prog_lab *lab)
 void prog_forget_fragments(struct prog_lab *lab)
 {
 	clear_hash(prog_map(lab, "masq_frags"), 0);
-	clear_hash(prog_map(lab, "masq_held"), 0);
-	clear_hash(prog_map(lab, "masq_awaited"), 0);
 }
 
 int prog_lab_reset(void **state)
@@ -374,6 +374,8 @@ int prog_lab_reset(void **state)
 	memset(lab->aside6, 0, lab->pages * sizeof(*lab->aside6));
 	clear_hash(prog_map(lab, "masq_pods"), 0);
 	prog_forget_fragments(lab);
+	clear_hash(prog_map(lab, "masq_held"), 0);
+	clear_hash(prog_map(lab, "masq_awaited"), 0);
 	put(lab, "masq_usage", 0, &usage);
 	for (int t = 0; t < MASQ_T_MAX; t++)
 		policy.timeout[t] = prog_ticks(lab, seconds[t]);

@@ -109,7 +109,7 @@ unsigned int prog_kind(const struct masq_flow4 *flow); /* enum masq_kind */
 unsigned int prog_state(const struct masq_flow4 *flow); /* enum masq_state */
 /* Moves every record's times back by `seconds`. */
 void prog_age(struct prog_lab *lab, unsigned int seconds);
-/* Of first fragments, and copies of early ones. */
+/* That their first ones have come. */
 void prog_forget_fragments(struct prog_lab *lab);
 void prog_age_ticks(struct prog_lab *lab, uint32_t ticks);
 /* Runs masq_ctl; its error. */
