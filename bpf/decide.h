@@ -380,7 +380,10 @@ MASQ_GLOBAL int FN(egress_new)(struct __sk_buff *skb, __u32 now)
 	if (r)
 		return r;
 	if (d.action == MASQ_MASQUERADE) {
+		/* a SYN answers nothing, and is not asked about */
 		if (pkt->class <= MASQ_C_OTHER &&
+		    !(pkt->class == MASQ_C_OPENER &&
+		      pkt->proto == IPPROTO_TCP) &&
 		    FN(ct_of)(skb, &pkt->key) == MASQ_CT_ORIGINAL) {
 			/* it came in where no hook of ours is: I4, then E2 */
 			d.prefix = MASQ_NO_PREFIX;

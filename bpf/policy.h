@@ -226,11 +226,12 @@ MASQ_NOINLINE int FN(whose)(struct __sk_buff *skb, const __be32 *src,
 		if (!FN(is_named)(src) || (FAM == 6 && FN(is_link_local)(dst)))
 			return forwarded ? MASQ_R_LINK_LOCAL : MASQ_R_HOST;
 	}
+	/* the node's own packets have no record: the shortest way is theirs */
+	if (!forwarded && FN(is_local)(src, uplink))
+		return MASQ_OWN_ADDRESS;
 	if (FN(is_known_pod)(src))
 		return MASQ_R_NONE;
 	if (!forwarded) {
-		if (FN(is_local)(src, uplink))
-			return MASQ_OWN_ADDRESS;
 		if (FN(is_named)(src))
 			return MASQ_R_NONE;
 		way = FN(way_to)(skb, src, dst, uplink);
