@@ -25,7 +25,7 @@ tests=(
 	net/test_twin net/test_agent net/test_policy net/test_attach
 	net/test_traffic net/test_expiry net/test_fastpath prog/test_ports
 	prog/test_differential net/test_trust net/test_migrate net/test_cni
-	net/test_metrics net/test_insight net/test_faults
+	net/test_metrics net/test_insight net/test_faults net/test_node
 )
 # What these look at is the same on every kernel: texts, files, arguments, a
 # browser, a container's image.
