@@ -43,8 +43,11 @@
 #define MASQ_PASTE(a, b)  MASQ_PASTE_(a, b)
 
 /* Older UAPI headers (Linux 6.1) lack some of these. */
-#define MASQ_FIB_SKIP_NEIGH	 0x04 /* BPF_FIB_LOOKUP_SKIP_NEIGH, 6.5 */
-#define MASQ_FIB_LOOKUP_SRC	 0x10 /* BPF_FIB_LOOKUP_SRC, 6.7 */
+#define MASQ_FIB_SKIP_NEIGH  0x04 /* BPF_FIB_LOOKUP_SKIP_NEIGH, 6.5 */
+#define MASQ_FIB_LOOKUP_SRC  0x10 /* BPF_FIB_LOOKUP_SRC, 6.7 */
+#define MASQ_FIB_LOOKUP_MARK 0x20 /* BPF_FIB_LOOKUP_MARK, 6.10 */
+/* where fib->mark is since then */
+#define MASQ_FIB_MARK(fib)	 (*(__u32 *)(fib)->smac)
 #define MASQ_FIB_RET_NO_SRC_ADDR 9 /* BPF_FIB_LKUP_RET_NO_SRC_ADDR, 6.7 */
 
 /*
@@ -107,6 +110,7 @@ enum {
 	MASQ_NOT_OURS = MASQ_R_MAX,
 	MASQ_MAKE_FLOW,
 	MASQ_NO_PLACE_YET, /* make_flow: once more, after open_around */
+	MASQ_OWN_ADDRESS, /* whose: its source is an address of the node */
 	MASQ_ELSEWHERE = 0x100, /* beside a reason: to scratch->redirect */
 };
 

@@ -14,10 +14,50 @@
  */
 
 /*
+ * What is rare is verified once by itself, not once for each way there: its
+ * packet goes to it in the scratch slot.
+ */
+MASQ_INLINE void FN(to_scratch)(const PKT *pkt)
+{
+	struct masq_scratch *s = masq_scratch_get(0);
+
+	if (s)
+		*(PKT *)s->pkt = *pkt;
+}
+
+/* And what is known of its record. */
+struct FN(met) {
+	__u32 slot;
+	__u16 seq;
+	__u8 kind;
+	__u8 pad;
+	__u8 out_seen;
+	__u8 in_seen;
+	__u16 pad2;
+	__u32 last_seen;
+	__u32 expires;
+	__be32 xlat_addr[WORDS];
+};
+
+_Static_assert(sizeof(struct FN(met)) <=
+		       sizeof(((struct masq_scratch *)0)->met),
+	       "met");
+
+/*
+ * Does an answer keep a translated flow alive? Without ports it may as well be
+ * the node's own tunnel that the far side sends to: what the pod says alone
+ * counts (RFC 4787 REQ-6a).
+ */
+MASQ_INLINE bool FN(answers_count)(__u8 proto)
+{
+	return FN(proto_has_ports)(proto) || proto == PROTO_ICMP;
+}
+
+/*
  * A packet that shows its flow something new, or meets a flow that is
- * unanswered or closed: brings both records up to date. False: the flow has to
- * end here (E2, E3) and the packet is to be treated as having none; *v names
- * the flow's owner.
+ * unanswered or closed (both in the scratch slot): brings both records up to
+ * date. False: the flow has to end here (E2, E3) and the packet is to be treated
+ * as having none; the scratch slot names the flow's owner.
  */
 #ifndef MASQ_ADVANCE
 #define MASQ_ADVANCE
@@ -25,24 +65,38 @@ enum {
 	MASQ_TOUCH = 2 /* advance: nothing new, but a tick later */
 };
 #endif
-MASQ_NOINLINE int FN(advance)(const PKT *pkt, VIEW *v, __u32 now,
-			      enum masq_dir dir)
+MASQ_GLOBAL int FN(advance)(__u32 now, __u32 dir)
 {
-	__u32 slot = v->slot, seq = v->seq, kind = v->kind, page, changed;
-	__u8 seen = pkt->seen, proto = pkt->key.proto;
+	struct masq_scratch *s = masq_scratch_get(0);
+	__u32 slot, seq, kind, page, changed;
 	bool egress = dir == MASQ_EGRESS;
-	struct masq_aside *a = FN(aside)(slot);
+	struct masq_aside *a;
 	struct masq_policy *pol;
 	struct masq_lock *lock;
 	struct masq_decision d;
+	struct FN(met) * v;
+	const PKT *pkt;
+	__u8 seen, proto;
 	PAGE *p;
-	__u32 last = v->last_seen, role = MASQ_ROLE_FLOW;
-	FLOW *own = v->at;
+	__u32 last, role = MASQ_ROLE_FLOW;
+	FLOW *own;
 
-	pol = masq_policy_of(masq_half());
-	if (!pol || !a)
+	if (!s)
 		return 1;
-	v->at->last_seen = now;
+	pkt = (const PKT *)s->pkt;
+	v = (struct FN(met) *)s->met;
+	slot = v->slot;
+	seq = v->seq;
+	kind = v->kind;
+	last = v->last_seen;
+	seen = pkt->seen;
+	proto = pkt->key.proto;
+	pol = masq_policy_of(masq_half());
+	a = FN(aside)(slot);
+	own = FN(slot)(slot);
+	if (!pol || !a || !own)
+		return 1;
+	own->last_seen = now;
 	if (kind == MASQ_K_REV) {
 		/* gone in this moment: what is in hand is as good as it was */
 		if (!FN(peer_of)(v->slot, v->seq, &slot, &seq))
@@ -148,7 +202,9 @@ MASQ_NOINLINE int FN(advance)(const PKT *pkt, VIEW *v, __u32 now,
 		/* a closed flow is not refreshed */
 		if (!closed ||
 		    masq_flow_state(proto, out, in) != MASQ_ST_CLOSED) {
-			if (changed || (__s32)(expires - own->expires) > 0)
+			if ((changed || (__s32)(expires - own->expires) > 0) &&
+			    (egress || kind != MASQ_K_FWD ||
+			     FN(answers_count)(proto)))
 				own->expires = expires;
 		}
 		own->out_seen = out;
@@ -184,6 +240,34 @@ end:
 	return 0;
 }
 
+/* As advance(), with *v. */
+MASQ_NOINLINE int FN(met)(const PKT *pkt, VIEW *v, __u32 now, __u32 dir)
+{
+	struct masq_scratch *s = masq_scratch_get(0);
+	struct FN(met) * m;
+	int r;
+
+	if (!s)
+		return 1;
+	FN(to_scratch)(pkt);
+	m = (struct FN(met) *)s->met;
+	m->slot = v->slot;
+	m->seq = v->seq;
+	m->kind = v->kind;
+	m->out_seen = v->out_seen;
+	m->in_seen = v->in_seen;
+	m->last_seen = v->last_seen;
+	m->expires = v->expires;
+	FN(addr_copy)(m->xlat_addr, v->xlat_addr);
+	r = FN(advance)(now, dir);
+	v->slot = m->slot;
+	v->seq = m->seq;
+	v->out_seen = m->out_seen;
+	v->in_seen = m->in_seen;
+	v->expires = m->expires;
+	return r;
+}
+
 /* What a packet does to the flow whose record it has met. Where that ends the
  * flow, *v is without a record afterwards. */
 MASQ_INLINE void FN(use)(const PKT *pkt, VIEW *v, __u32 now,
@@ -195,10 +279,12 @@ MASQ_INLINE void FN(use)(const PKT *pkt, VIEW *v, __u32 now,
 		if (v->last_seen == now)
 			return;
 	} else {
-		r = FN(advance)(pkt, v, now, dir);
+		r = FN(met)(pkt, v, now, dir);
 	}
 	if (r == MASQ_TOUCH) {
-		MASQ_DO(FN(flow_touch)(&pkt->key, v, now, dir));
+		if (dir == MASQ_EGRESS || v->kind != MASQ_K_REV ||
+		    likely(FN(answers_count)(pkt->proto)))
+			MASQ_DO(FN(flow_touch)(&pkt->key, v, now, dir));
 	} else if (!r) {
 		MASQ_DO(FN(flow_end)(v->slot, v->seq));
 		v->kind = 0;
@@ -220,41 +306,93 @@ MASQ_INLINE bool FN(on_link)(struct __sk_buff *skb, const PKT *pkt)
 	       hop_limit == 255;
 }
 
-/* E4 to E7, for a packet without a record. MASQ_R_NONE: it has one now. */
-MASQ_NOINLINE int FN(egress_new)(struct __sk_buff *skb, const PKT *pkt,
-				 __u32 now)
+/*
+ * Asks for the way of a packet that came in by `in` (0: is not known), for the
+ * source address that it asks for, in scratch->node. True: it goes to the node
+ * itself.
+ */
+MASQ_NOINLINE int FN(goes_to_node)(struct __sk_buff *skb,
+				   struct masq_scratch *s, const KEY *key,
+				   __u32 in, __u32 uplink)
 {
+	struct FN(route) r = { .src = key->in_addr,
+			       .dst = key->rem_addr,
+			       .source = s->node };
+
+	__builtin_memset(s->node, 0, sizeof(s->node));
+	if (in && masq_features & MASQ_FEAT_FIB_SRC &&
+	    masq_fib_found(FN(route_source)(skb, &r, in, uplink)))
+		return 0;
+	return FN(is_still_local)(skb, key->rem_addr, key->in_addr, uplink);
+}
+
+/*
+ * A flow of the node, or of a neighbour that netfilter translates to an address
+ * of the node: would a pod be given its ports, or its only mapping? Not where a
+ * socket holds them, which host_owns finds.
+ */
+MASQ_INLINE bool FN(needs_reservation)(const PKT *pkt, __u32 forwarded)
+{
+	if (pkt->class == MASQ_C_OPENER)
+		return forwarded ||
+		       (pkt->proto != IPPROTO_TCP && pkt->proto != IPPROTO_UDP);
+	return forwarded && pkt->class == MASQ_C_ACK;
+}
+
+/*
+ * E4 to E7, for a packet without a record: the one in the scratch slot
+ * (to_scratch). A reason, or MASQ_MAKE_FLOW.
+ */
+MASQ_GLOBAL int FN(egress_new)(struct __sk_buff *skb, __u32 now)
+{
+	struct masq_scratch *s = masq_scratch_get(0);
 	struct masq_decision d = {};
-	struct masq_scratch *s;
 	__u32 packets, bytes;
+	const PKT *pkt;
 	int r;
 
+	if (!s)
+		return MASQ_R_BUSY;
+	pkt = (const PKT *)s->pkt;
 	if (pkt->key.role == MASQ_ROLE_HOST) {
 		/* not a matter of policy: the port alone has to change */
 		d.half = masq_half();
 		d.prefix = MASQ_NO_PREFIX;
 		return FN(flow_wanted)(skb, pkt, &d, now, MASQ_K_FWD);
 	}
-	/* forwarded packets carry the interface that they came in by */
-	if (!skb->ingress_ifindex)
-		return MASQ_R_HOST;
-	if (FAM == 6 && FN(on_link)(skb, pkt))
+	if (FAM == 6 && skb->ingress_ifindex && FN(on_link)(skb, pkt))
 		return MASQ_R_DISCOVERY;
-	if (FN(is_link_local)(pkt->key.in_addr) ||
-	    (FAM == 6 && FN(is_link_local)(pkt->key.rem_addr)))
-		return MASQ_R_LINK_LOCAL;
-	s = masq_scratch_get(0);
-	if (!s)
-		return MASQ_R_BUSY;
-	__builtin_memset(s->node, 0, sizeof(s->node));
-	if (FN(is_local)(skb, pkt->key.rem_addr, skb->ifindex, s->node) ||
-	    (!FN(is_known_pod)(pkt->key.in_addr) &&
-	     FN(is_local)(skb, pkt->key.in_addr, skb->ifindex, NULL)))
+	r = FN(whose)(skb, pkt->key.in_addr, pkt->key.rem_addr, skb->ifindex,
+		      skb->ingress_ifindex);
+	if (r == MASQ_OWN_ADDRESS) {
+		if (!FN(needs_reservation)(pkt, skb->ingress_ifindex))
+			return MASQ_R_HOST;
+		d.half = masq_half();
+		d.prefix = MASQ_NO_PREFIX;
+		return FN(flow_wanted)(skb, pkt, &d, now, MASQ_K_RESERVED);
+	}
+	if (r)
+		return r;
+	if (FN(goes_to_node)(skb, s, &pkt->key, skb->ingress_ifindex,
+			     skb->ifindex))
 		return MASQ_R_HOST;
 	r = FN(decide)(pkt->key.in_addr, pkt->key.rem_addr, &d);
 	if (r)
 		return r;
 	if (d.action == MASQ_MASQUERADE) {
+		/* a SYN answers nothing, and is not asked about */
+		if (pkt->class <= MASQ_C_OTHER &&
+		    !(pkt->class == MASQ_C_OPENER &&
+		      pkt->proto == IPPROTO_TCP) &&
+		    FN(ct_of)(skb, &pkt->key) == MASQ_CT_ORIGINAL) {
+			/* it came in where no hook of ours is: I4, then E2 */
+			d.prefix = MASQ_NO_PREFIX;
+			r = FN(flow_wanted)(skb, pkt, &d, now, MASQ_K_INBOUND);
+			s->seen = MASQ_SEEN_ONE |
+				  (pkt->class == MASQ_C_ACK ? MASQ_SEEN_ACK
+							    : MASQ_SEEN_SYN);
+			return r;
+		}
 		switch (pkt->class) {
 		case MASQ_C_OPENER: /* E4 */
 		case MASQ_C_ACK: /* E6 */
@@ -280,19 +418,23 @@ MASQ_NOINLINE int FN(egress_new)(struct __sk_buff *skb, const PKT *pkt,
 }
 
 /*
- * No record could be made. A kept flow passes all the same, as keep_untracked;
- * so does the node's own.
+ * No record could be made for the packet in the scratch slot. A kept flow
+ * passes all the same, as keep_untracked; so does the node's own.
  */
-MASQ_NOINLINE int FN(egress_refused)(struct __sk_buff *skb, const PKT *pkt,
-				     int reason)
+MASQ_GLOBAL int FN(egress_refused)(struct __sk_buff *skb, __u32 reason)
 {
 	struct masq_scratch *s = masq_scratch_get(0);
 	__u32 packets, bytes;
+	const PKT *pkt;
 
 	if (!s)
 		return reason;
-	if (((KEY *)&s->owner)->role == MASQ_ROLE_HOST)
+	pkt = (const PKT *)s->pkt;
+	if (((KEY *)&s->owner)->role == MASQ_ROLE_HOST ||
+	    s->kind == MASQ_K_RESERVED)
 		return MASQ_R_HOST;
+	if (s->kind == MASQ_K_INBOUND)
+		return MASQ_R_INBOUND_UNTRACKED;
 	if (s->kind != MASQ_K_KEEP)
 		return reason;
 	FN(packet_size)(skb, pkt, &packets, &bytes);
@@ -301,46 +443,127 @@ MASQ_NOINLINE int FN(egress_refused)(struct __sk_buff *skb, const PKT *pkt,
 }
 
 /*
- * A packet of the node itself meets a port that a pod's flow holds: the node's
- * flow gets another port, under a record of role HOST, which it keeps also
- * when the pod's flow has ended. MASQ_R_NONE: *v is its record. MASQ_R_HOST:
- * pass it as it is. Or MASQ_MAKE_FLOW.
+ * A packet of the node itself, or of a neighbour with the node's address, meets
+ * a port that a pod's flow holds: its flow gets another port, under a record of
+ * role HOST, which it keeps also when the pod's flow has ended. Where the port
+ * is not ours to change the pod's flow has to go. MASQ_R_NONE: *v is its record,
+ * or kind 0. MASQ_R_HOST: pass it as it is. Or MASQ_MAKE_FLOW.
  */
 MASQ_INLINE int FN(host_flow)(struct __sk_buff *skb, PKT *pkt, VIEW *v,
 			      bool taken, __u32 now)
 {
+	if (taken && !FN(port_may_change)(pkt->proto)) {
+		MASQ_DO(FN(flow_end_any)(v->slot, v->seq, v->kind));
+		v->kind = 0;
+		return MASQ_R_NONE;
+	}
 	pkt->key.role = MASQ_ROLE_HOST;
 	if (FN(see)(&pkt->key, v)) {
 		if (FN(live)(v, now))
 			return MASQ_R_NONE;
 		MASQ_DO(FN(flow_end)(v->slot, v->seq));
+		v->kind = 0;
 	}
-	return taken && pkt->class == MASQ_C_OPENER &&
-			       FN(port_may_change)(pkt->proto)
-		       ? FN(egress_new)(skb, pkt, now)
-		       : MASQ_R_HOST;
+	if (!taken) {
+		pkt->key.role = MASQ_ROLE_FLOW;
+		return MASQ_R_NONE;
+	}
+	if (pkt->class != MASQ_C_OPENER)
+		return MASQ_R_HOST;
+	FN(to_scratch)(pkt);
+	return FN(egress_new)(skb, now);
 }
 
 /*
- * Packets that are no flow's own: errors about one, later fragments of one.
- * MASQ_NOT_OURS: go on as with a packet without a record.
+ * Packets that are no flow's own, in the scratch slot: errors about one, later
+ * fragments of one. MASQ_NOT_OURS: go on as with a packet without a record.
  */
-MASQ_INLINE int FN(attached)(struct __sk_buff *skb, PKT *pkt, enum masq_dir dir)
+MASQ_GLOBAL int FN(attached)(struct __sk_buff *skb, __u32 dir)
 {
+	struct masq_scratch *s = masq_scratch_get(0);
+	PKT *pkt;
+
+	if (!s)
+		return MASQ_NOT_OURS;
+	pkt = (PKT *)s->pkt;
 	if (pkt->class == MASQ_C_ICMP_ERROR)
-		return FN(icmp_error)(skb, pkt, dir);
+		return dir == MASQ_EGRESS
+			       ? FN(icmp_error)(skb, pkt, MASQ_EGRESS)
+			       : FN(icmp_error)(skb, pkt, MASQ_INGRESS);
 	if (pkt->class == MASQ_C_FRAGMENT)
-		return FN(fragment)(skb, pkt, dir);
+		return dir == MASQ_EGRESS
+			       ? FN(fragment)(skb, pkt, MASQ_EGRESS)
+			       : FN(fragment)(skb, pkt, MASQ_INGRESS);
 	return MASQ_NOT_OURS;
 }
 
-/* E1: the node has not got the address any more that the flow leaves with. */
-MASQ_NOINLINE int FN(address_gone)(struct __sk_buff *skb, const VIEW *v)
+/*
+ * Has this FWD record's flow still its address? MASQ_ADDRESS_GONE: the node has
+ * not got it any more (E1). MASQ_ADDRESS_MOVED: the flow leaves by another
+ * uplink than it did, and a new flow would get another one there (E1b); where
+ * it would get the same, the record goes on from there.
+ */
+#ifndef MASQ_ADDRESS
+#define MASQ_ADDRESS
+enum {
+	MASQ_ADDRESS_THERE,
+	MASQ_ADDRESS_GONE,
+	MASQ_ADDRESS_MOVED,
+};
+#endif
+MASQ_GLOBAL int FN(address_of)(struct __sk_buff *skb, __u32 slot, __u32 seq)
 {
-	struct masq_aside *a = FN(aside)(v->slot);
+	struct masq_lock *lock = FN(page_lock)(slot >> MASQ_PAGE_SHIFT);
+	struct masq_scratch *s = masq_scratch_get(0);
+	struct masq_aside *a = FN(aside)(slot);
+	FLOW *f = FN(slot)(slot);
+	__u32 uplink = skb->ifindex;
+	__be32 addr[WORDS];
+	bool moved;
 
-	return a && !(a->flags & MASQ_F_FIXED) &&
-	       !FN(is_local)(skb, v->xlat_addr, skb->ifindex, NULL);
+	if (!s || !a || !f || !lock || a->flags & MASQ_F_FIXED)
+		return MASQ_ADDRESS_THERE;
+	FN(key_at)((KEY *)&s->owner, f);
+	FN(addr_copy)(addr, f->xlat_addr);
+	moved = f->device != uplink &&
+		((KEY *)&s->owner)->role != MASQ_ROLE_HOST;
+	if (f->seq != (__u16)seq)
+		return MASQ_ADDRESS_THERE;
+	if (!moved) {
+		if (FN(way_to)(skb, addr, NULL, uplink))
+			return MASQ_ADDRESS_GONE;
+		if (FN(is_local)(addr, uplink))
+			return MASQ_ADDRESS_THERE;
+	}
+	/* what a new flow gets is there, whether it is in a set or not */
+	s->snat = 0;
+	s->ifindex = uplink;
+	MASQ_DO(FN(goes_to_node)(skb, s, (KEY *)&s->owner, skb->ingress_ifindex,
+				 uplink));
+	if (!FN(node_address)(skb, s) || !FN(addr_equal)(s->node, addr))
+		return moved ? MASQ_ADDRESS_MOVED : MASQ_ADDRESS_GONE;
+	if (!moved)
+		return MASQ_ADDRESS_THERE;
+	bpf_spin_lock(&lock->lock);
+	if (f->seq == (__u16)seq && f->what & MASQ_W_LIVE)
+		f->device = uplink;
+	bpf_spin_unlock(&lock->lock);
+	return MASQ_ADDRESS_THERE;
+}
+
+/*
+ * A connection from outside that was idle for longer than tcpEstablished, and
+ * now the pod speaks first. Row E6 would adopt it with the node's address, which
+ * the client does not know. As long as the record's memory is there it says
+ * better, so the flow goes on; afterwards conntrack is asked (egress_new), and
+ * without it E6 stands: the client's RST tells the pod at once, where a drop
+ * would leave it retransmitting for a quarter of an hour.
+ */
+MASQ_INLINE bool FN(goes_on)(const PKT *pkt, const VIEW *v)
+{
+	return v->kind == MASQ_K_INBOUND && pkt->class == MASQ_C_ACK &&
+	       masq_flow_state(pkt->proto, v->out_seen, v->in_seen) ==
+		       MASQ_ST_ESTABLISHED;
 }
 
 /* The egress rows of the table. */
@@ -351,39 +574,48 @@ MASQ_INLINE int FN(egress)(struct __sk_buff *skb, PKT *pkt, const __u32 l2_len,
 	VIEW v = {};
 	int r;
 
-	if (unlikely(made && made != MASQ_MAKE_FLOW))
-		return FN(egress_refused)(skb, pkt, made);
+	if (unlikely(made && made != MASQ_MAKE_FLOW)) {
+		FN(to_scratch)(pkt);
+		return FN(egress_refused)(skb, made);
+	}
 	if (unlikely(FN(is_multicast)(pkt->key.rem_addr)))
 		return MASQ_R_MULTICAST;
 	if (unlikely(pkt->class >= MASQ_C_ICMP_ERROR)) {
-		r = FN(attached)(skb, pkt, MASQ_EGRESS);
+		FN(to_scratch)(pkt);
+		r = FN(attached)(skb, MASQ_EGRESS);
 		if (r != MASQ_NOT_OURS)
 			return r;
 		goto new;
 	}
-	if (FN(see)(&pkt->key, &v) && unlikely(!FN(live)(&v, now))) {
+	if (FN(see)(&pkt->key, &v) && unlikely(!FN(live)(&v, now)) &&
+	    !FN(goes_on)(pkt, &v)) {
 		MASQ_DO(FN(flow_end_any)(v.slot, v.seq, v.kind));
 		v.kind = 0;
 	}
 	if (unlikely(v.kind ? v.kind == MASQ_K_REV
-			    : !skb->ingress_ifindex && masq_host_flows())) {
+			    : !pkt->key.role && masq_host_flows())) {
 		r = FN(host_flow)(skb, pkt, &v, v.kind == MASQ_K_REV, now);
 		if (r)
 			return r;
 	}
 	if (v.kind && likely(made)) {
 		FN(use)(pkt, &v, now, MASQ_EGRESS);
-		if (unlikely((v.last_seen ^ now) >> MASQ_ADDRESS_SHIFT) &&
-		    v.kind == MASQ_K_FWD && FN(address_gone)(skb, &v)) {
-			/* E1 */
-			MASQ_DO(FN(flow_end)(v.slot, v.seq));
-			return MASQ_R_NO_ADDRESS;
+		if (unlikely((v.last_seen ^ now) >> MASQ_ADDRESS_SHIFT ||
+			     v.device != skb->ifindex) &&
+		    v.kind == MASQ_K_FWD) {
+			r = FN(address_of)(skb, v.slot, v.seq);
+			if (unlikely(r)) {
+				MASQ_DO(FN(flow_end)(v.slot, v.seq));
+				if (r == MASQ_ADDRESS_GONE) /* E1 */
+					return MASQ_R_NO_ADDRESS;
+				v.kind = 0; /* E1b */
+			}
 		}
 	}
 	if (unlikely(!v.kind)) {
-		new : return likely(made)
-		      ? FN(egress_new)(skb, pkt, now)
-		      : FN(egress_refused)(skb, pkt, MASQ_R_BUSY);
+		new : FN(to_scratch)(pkt);
+		return likely(made) ? FN(egress_new)(skb, now)
+				    : FN(egress_refused)(skb, MASQ_R_BUSY);
 	}
 	FN(flow_count)(skb, pkt, &v, MASQ_EGRESS);
 	v.at->pod_ack = pkt->tcp_ack;
@@ -399,17 +631,22 @@ MASQ_INLINE int FN(egress)(struct __sk_buff *skb, PKT *pkt, const __u32 l2_len,
 	return MASQ_R_NONE;
 }
 
-/* I2 and I4, for a packet without a record. */
-MASQ_NOINLINE int FN(ingress_new)(struct __sk_buff *skb, const PKT *pkt,
-				  __u32 now)
+/* I2 and I4, for a packet without a record: the one in the scratch slot. */
+MASQ_GLOBAL int FN(ingress_new)(struct __sk_buff *skb, __u32 now)
 {
 	struct masq_decision d = { .prefix = MASQ_NO_PREFIX };
+	struct masq_scratch *s = masq_scratch_get(0);
+	const PKT *pkt;
+
+	if (!s)
+		return MASQ_R_HOST;
+	pkt = (const PKT *)s->pkt;
 
 	if (pkt->class == MASQ_C_DISCOVERY)
 		return MASQ_R_DISCOVERY;
 	if (skb->pkt_type || FN(is_multicast)(pkt->key.in_addr))
 		return MASQ_R_MULTICAST; /* or not meant for this node */
-	if (FN(is_local)(skb, pkt->key.in_addr, skb->ifindex, NULL)) {
+	if (FN(is_local)(pkt->key.in_addr, skb->ifindex)) {
 		if (pkt->class == MASQ_C_FRAGMENT)
 			MASQ_DO(FN(fragment_hold)(skb, pkt, MASQ_INGRESS));
 		return MASQ_R_HOST;
@@ -436,7 +673,8 @@ MASQ_INLINE int FN(ingress)(struct __sk_buff *skb, PKT *pkt, const __u32 l2_len,
 	if (unlikely(made && made != MASQ_MAKE_FLOW))
 		return MASQ_R_INBOUND_UNTRACKED;
 	if (unlikely(pkt->class >= MASQ_C_ICMP_ERROR)) {
-		r = FN(attached)(skb, pkt, MASQ_INGRESS);
+		FN(to_scratch)(pkt);
+		r = FN(attached)(skb, MASQ_INGRESS);
 		if (r != MASQ_NOT_OURS)
 			return r;
 		goto new;
@@ -454,8 +692,9 @@ MASQ_INLINE int FN(ingress)(struct __sk_buff *skb, PKT *pkt, const __u32 l2_len,
 			FN(use)(pkt, &v, now, MASQ_INGRESS);
 	}
 	if (unlikely(!v.kind)) {
-		new : return likely(made) ? FN(ingress_new)(skb, pkt, now)
-					  : MASQ_R_INBOUND_UNTRACKED;
+		new : FN(to_scratch)(pkt);
+		return likely(made) ? FN(ingress_new)(skb, now)
+				    : MASQ_R_INBOUND_UNTRACKED;
 	}
 	FN(flow_count)(skb, pkt, &v, MASQ_INGRESS);
 	if (likely(v.kind == MASQ_K_REV)) {
@@ -588,20 +827,27 @@ MASQ_GLOBAL int FN(ctl_explain)(struct __sk_buff *skb)
 		return -22;
 	ctl = &s->ctl;
 	FN(ctl_key)(&key, ctl);
+	*(KEY *)&s->owner = key;
+	/* any pod: the way of one of them */
+	if (FN(addr_is_zero)(key.in_addr))
+		FN(addr_copy)(((KEY *)&s->owner)->in_addr, ctl->xlat_addr);
+	s->ifindex = ctl->ifindex;
+	s->snat = 0;
 	ctl->reason = MASQ_R_NONE;
-	__builtin_memset(ctl->xlat_addr, 0, sizeof(ctl->xlat_addr));
 	if (FN(is_multicast)(key.rem_addr))
 		ctl->reason = MASQ_R_MULTICAST;
-	else if (FN(is_link_local)(key.in_addr) ||
-		 (FAM == 6 && FN(is_link_local)(key.rem_addr)))
-		ctl->reason = MASQ_R_LINK_LOCAL;
-	else if (FN(is_local)(skb, key.rem_addr, ctl->ifindex,
-			      ctl->xlat_addr) ||
-		 (!FN(addr_is_zero)(key.in_addr) &&
-		  !FN(is_known_pod)(key.in_addr) &&
-		  FN(is_local)(skb, key.in_addr, ctl->ifindex, NULL)))
-		ctl->reason = MASQ_R_HOST;
+	else if (FN(addr_is_zero)(key.in_addr)) /* any pod */
+		ctl->reason = FAM == 6 && FN(is_link_local)(key.rem_addr)
+				      ? MASQ_R_LINK_LOCAL
+				      : MASQ_R_NONE;
 	else
+		ctl->reason = FN(whose)(skb, key.in_addr, key.rem_addr,
+					ctl->ifindex, 1);
+	if (ctl->reason == MASQ_OWN_ADDRESS ||
+	    (!ctl->reason && FN(goes_to_node)(skb, s, (KEY *)&s->owner,
+					      ctl->device, ctl->ifindex)))
+		ctl->reason = MASQ_R_HOST;
+	if (!ctl->reason)
 		ctl->reason = FN(decide)(key.in_addr, key.rem_addr, &d);
 	if (!d.policy) {
 		d.half = masq_half();
@@ -614,10 +860,13 @@ MASQ_GLOBAL int FN(ctl_explain)(struct __sk_buff *skb)
 		ctl->action = MASQ_KEEP;
 		ctl->prefix = MASQ_NO_PREFIX;
 	}
+	__builtin_memset(ctl->xlat_addr, 0, sizeof(ctl->xlat_addr));
 	if (ctl->reason || d.action != MASQ_MASQUERADE)
-		__builtin_memset(ctl->xlat_addr, 0, sizeof(ctl->xlat_addr));
-	else if (!FN(node_address)(skb, key.rem_addr, ctl->ifindex, d.snat,
-				   ctl->xlat_addr))
+		return 0;
+	s->snat = d.snat;
+	if (FN(node_address)(skb, s))
+		FN(addr_copy)(ctl->xlat_addr, s->node);
+	else
 		ctl->reason = MASQ_R_NO_ADDRESS;
 	return 0;
 }

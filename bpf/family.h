@@ -36,6 +36,7 @@
 #include "table.h"
 #include "flow.h"
 #include "policy.h"
+#include "ct.h"
 #include "room.h"
 #include "nat.h"
 #include "rewrite.h"
@@ -44,6 +45,7 @@
 #include "refuse.h"
 #include "fast.h"
 #include "decide.h"
+#include "other.h"
 
 #undef FN
 #undef KEY

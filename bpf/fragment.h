@@ -49,7 +49,8 @@ MASQ_NOINLINE int FN(fragment)(struct __sk_buff *skb, PKT *pkt,
 
 	if (!FN(proto_has_ports)(pkt->proto) && pkt->proto != PROTO_ICMP) {
 		/* without ports the fragment itself names its flow */
-		if (!FN(see)(&pkt->key, f) || !FN(live)(f, masq_now()))
+		if (!FN(see_out_of_line)(&pkt->key, f) ||
+		    !FN(live)(f, masq_now()))
 			return MASQ_NOT_OURS;
 		if (dir == MASQ_INGRESS && f->kind == MASQ_K_FWD)
 			return MASQ_R_NONE;
@@ -105,37 +106,44 @@ MASQ_INLINE int masq_replace(struct __sk_buff *skb, struct masq_held *held)
 				   BPF_F_RECOMPUTE_CSUM);
 }
 
-/* Sends what was held of this datagram after its first fragment. */
-MASQ_NOINLINE int masq_release(struct __sk_buff *skb,
-			       const struct masq_frag_key *key)
+/* Sends the `count` copies that are held of scratch->frag's datagram after its
+ * first fragment. */
+MASQ_GLOBAL int masq_release(struct __sk_buff *skb, __u32 count)
 {
-	struct masq_held_key hk;
+	struct masq_scratch *s = masq_scratch_get(0);
 	struct masq_held *first, *held;
+	struct masq_held_key hk;
 	__u32 one = 1, i;
+	bool gone = false;
 
-	hk.frag = *key;
-	hk.index = 0;
-	if (likely(!bpf_map_lookup_elem(&masq_held, &hk)))
+	if (!s)
 		return 0;
+	/* the hook that the copies meet has the scratch slot, too */
+	hk.frag = s->frag;
 	first = bpf_map_lookup_elem(&masq_copies, &one);
 	if (!first || !masq_copy(skb, first))
 		return 0;
 	for (i = 0; i < MASQ_HELD_EACH; i++) {
+		if (i >= count)
+			break;
 		hk.index = i;
 		held = bpf_map_lookup_elem(&masq_held, &hk);
-		if (!held)
-			break;
-		if (!masq_passed(masq_now(), held->expires)) {
-			if (masq_replace(skb, held))
-				return -1;
-			bpf_clone_redirect(
-				skb, skb->ifindex,
-				key->dir == MASQ_INGRESS ? BPF_F_INGRESS : 0);
-			masq_stat(MASQ_S_FRAG_RELEASED, 1);
+		if (held) {
+			if (!masq_passed(masq_now(), held->expires)) {
+				if (masq_replace(skb, held)) {
+					gone = true;
+					break;
+				}
+				bpf_clone_redirect(skb, skb->ifindex,
+						   hk.frag.dir == MASQ_INGRESS
+							   ? BPF_F_INGRESS
+							   : 0);
+				masq_stat(MASQ_S_FRAG_RELEASED, 1);
+			}
+			bpf_map_delete_elem(&masq_held, &hk);
 		}
-		bpf_map_delete_elem(&masq_held, &hk);
 	}
-	return masq_replace(skb, first);
+	return gone ? -1 : masq_replace(skb, first);
 }
 #endif
 
@@ -143,8 +151,9 @@ MASQ_NOINLINE int masq_release(struct __sk_buff *skb,
 MASQ_NOINLINE int FN(fragment_hold)(struct __sk_buff *skb, const PKT *pkt,
 				    enum masq_dir dir)
 {
+	struct masq_awaited *awaited, none = {};
 	struct masq_held_key key;
-	struct masq_held *held;
+	struct masq_held *held, *old;
 	__u32 zero = 0, i;
 
 	held = bpf_map_lookup_elem(&masq_copies, &zero);
@@ -152,9 +161,22 @@ MASQ_NOINLINE int FN(fragment_hold)(struct __sk_buff *skb, const PKT *pkt,
 		return 0;
 	held->expires = masq_fragment_expiry();
 	FN(frag_key)(&key.frag, pkt, dir);
-	for (i = 0; i < MASQ_HELD_EACH; i++) {
-		key.index = i;
-		if (!bpf_map_update_elem(&masq_held, &key, held, BPF_NOEXIST)) {
+	awaited = bpf_map_lookup_elem(&masq_awaited, &key.frag);
+	if (!awaited || masq_passed(masq_now(), awaited->expires)) {
+		none.expires = held->expires;
+		bpf_map_update_elem(&masq_awaited, &key.frag, &none, BPF_ANY);
+		awaited = bpf_map_lookup_elem(&masq_awaited, &key.frag);
+	}
+	/* another processor may take the same place */
+	for (i = 0; i < 4; i++) {
+		if (!awaited || awaited->held >= MASQ_HELD_EACH)
+			break;
+		key.index = awaited->held;
+		awaited->held++;
+		old = bpf_map_lookup_elem(&masq_held, &key);
+		if ((!old || masq_passed(masq_now(), old->expires)) &&
+		    !bpf_map_update_elem(&masq_held, &key, held,
+					 old ? BPF_ANY : BPF_NOEXIST)) {
 			masq_stat(MASQ_S_FRAG_HELD, 1);
 			break;
 		}
@@ -169,17 +191,27 @@ MASQ_NOINLINE int FN(fragment_hold)(struct __sk_buff *skb, const PKT *pkt,
 MASQ_NOINLINE int FN(fragment_first)(struct __sk_buff *skb, const PKT *pkt,
 				     const VIEW *f, enum masq_dir dir)
 {
-	struct masq_frag_key key;
+	struct masq_scratch *s = masq_scratch_get(0);
+	struct masq_awaited *awaited;
 	struct masq_frag note = {};
+	__u32 held = 0;
 
-	FN(frag_key)(&key, pkt, dir);
+	if (!s)
+		return MASQ_R_NONE;
+	FN(frag_key)(&s->frag, pkt, dir);
+	awaited = bpf_map_lookup_elem(&masq_awaited, &s->frag);
+	if (unlikely(awaited)) {
+		if (!masq_passed(masq_now(), awaited->expires))
+			held = awaited->held;
+		awaited->held = 0;
+	}
 	note.expires = masq_fragment_expiry();
 	note.prefix = f->prefix;
 	if (f->kind == (dir == MASQ_EGRESS ? MASQ_K_FWD : MASQ_K_REV)) {
 		note.translate = 1;
 		FN(addr_copy)(note.addr, f->xlat_addr);
 	}
-	if (bpf_map_update_elem(&masq_frags, &key, &note, BPF_ANY))
+	if (bpf_map_update_elem(&masq_frags, &s->frag, &note, BPF_ANY))
 		return MASQ_R_NONE; /* the others will be held, then dropped */
-	return masq_release(skb, &key) ? MASQ_R_REWRITE : MASQ_R_NONE;
+	return held && masq_release(skb, held) ? MASQ_R_REWRITE : MASQ_R_NONE;
 }

@@ -213,12 +213,14 @@ MASQ_NOINLINE int FN(icmp_error)(struct __sk_buff *skb, PKT *pkt,
 	/*
 	 * An error that the node itself makes about a packet it has already
 	 * translated leaves with the node's address; only its quote has to
-	 * become what the far side knows.
+	 * become what the far side knows. A pod's own may come without an
+	 * interface too, as its other packets may.
 	 */
 	if (dir == MASQ_INGRESS)
 		ret = FN(rewrite)(skb, pkt, f->xlat_addr, pkt->key.in_port, 0,
 				  MASQ_INGRESS);
-	else if (skb->ingress_ifindex)
+	else if (skb->ingress_ifindex ||
+		 FN(addr_equal)(pkt->key.in_addr, q->key.in_addr))
 		ret = FN(rewrite)(skb, pkt, f->xlat_addr, pkt->key.in_port, 0,
 				  MASQ_EGRESS);
 	if (!ret)

@@ -51,7 +51,10 @@ MASQ_MAP(masq_pods, BPF_MAP_TYPE_LRU_HASH, struct masq_addr,
 /* --- the node --------------------------------------------------------- */
 MASQ_MAP(masq_ifaces, BPF_MAP_TYPE_HASH, __u32, struct masq_iface,
 	 MASQ_MAX_IFACES, 0);
-MASQ_MAP(masq_local, BPF_MAP_TYPE_HASH, struct masq_addr, __u32, 4096,
+MASQ_MAP(masq_local, BPF_MAP_TYPE_HASH, struct masq_addr, __u32, 65536,
+	 BPF_F_NO_PREALLOC);
+/* what is local without being an address of an interface: set is the family */
+MASQ_MAP(masq_nets, BPF_MAP_TYPE_LPM_TRIE, struct masq_lpm_key, __u32, 1024,
 	 BPF_F_NO_PREALLOC);
 
 MASQ_MAP(masq_uplinks, BPF_MAP_TYPE_ARRAY, __u32, struct masq_uplink,
@@ -81,6 +84,9 @@ MASQ_MAP(masq_next_hops, BPF_MAP_TYPE_ARRAY, __u32, struct masq_next_hop,
 /* --- fragments: no NAT state, so these may be LRU ---------------------- */
 MASQ_MAP(masq_frags, BPF_MAP_TYPE_LRU_HASH, struct masq_frag_key,
 	 struct masq_frag, MASQ_FRAG_NOTES, 0);
+/* apart from the notes: what never completes pushes none of those out */
+MASQ_MAP(masq_awaited, BPF_MAP_TYPE_LRU_HASH, struct masq_frag_key,
+	 struct masq_awaited, MASQ_HELD_MAX, 0);
 MASQ_MAP(masq_held, BPF_MAP_TYPE_LRU_HASH, struct masq_held_key,
 	 struct masq_held, MASQ_HELD_MAX, 0);
 /* room for two packets: an early one, and a first one while others go out */
@@ -157,6 +163,8 @@ struct masq_scratch {
 	/* a packet that is not simple */
 	__u64 pkt[16];
 	__u64 quote[8]; /* what an ICMP error quotes */
+	struct masq_frag_key frag; /* of a first fragment */
+	__u64 met[6]; /* the record that a packet has met */
 	/* made on the way */
 	struct masq_flow6 flow; /* record to make */
 	struct masq_aside aside;

@@ -115,6 +115,34 @@ int masq_ingress_l3(struct __sk_buff *skb)
 	return masq_hook(skb, 0, MASQ_INGRESS);
 }
 
+/* On interfaces that are not attached: see other.h. */
+MASQ_INLINE int masq_other_hook(struct __sk_buff *skb, const __u32 l2_len)
+{
+	__be16 proto = skb->protocol;
+	__u32 l3_off = l2_len;
+
+	if (l2_len && unlikely(proto != bpf_htons(ETH_P_IP) &&
+			       proto != bpf_htons(ETH_P_IPV6)))
+		l3_off = masq_vlan(skb, &proto);
+	if (proto == bpf_htons(ETH_P_IP))
+		other_v4(skb, l3_off, l2_len);
+	else if (proto == bpf_htons(ETH_P_IPV6))
+		other_v6(skb, l3_off, l2_len);
+	return TC_NEXT;
+}
+
+SEC("tc")
+int masq_other(struct __sk_buff *skb)
+{
+	return masq_other_hook(skb, ETH_HLEN);
+}
+
+SEC("tc")
+int masq_other_l3(struct __sk_buff *skb)
+{
+	return masq_other_hook(skb, 0);
+}
+
 /*
  * The fast path, on the node's side of a pod's veth: from the pod (ingress),
  * and, to see what the stack lets through, to the pod (egress). Nothing here

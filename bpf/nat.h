@@ -106,7 +106,7 @@ MASQ_GLOBAL int FN(look_at_port)(struct __sk_buff *skb, __u32 slot, __u32 force)
 		s->holder_seq = v.seq;
 		s->holder_kind = v.kind;
 	}
-	return FN(host_owns)(skb, rev) ? MASQ_THERE : 0;
+	return FN(host_owns)(skb, rev) || FN(ct_of)(skb, rev) ? MASQ_THERE : 0;
 }
 
 /*
@@ -414,8 +414,7 @@ MASQ_GLOBAL int FN(claim_begin)(struct __sk_buff *skb, __u32 slot)
 	rev->role = MASQ_ROLE_FLOW;
 	/* the node's own flow keeps the address that it chose */
 	if (owner->role != MASQ_ROLE_HOST) {
-		if (!FN(node_address)(skb, owner->rem_addr, s->ifindex, s->snat,
-				      s->node))
+		if (!FN(node_address)(skb, s))
 			return MASQ_R_NO_ADDRESS;
 		FN(addr_copy)(rev->in_addr, s->node);
 	}

@@ -564,7 +564,7 @@ struct masq_pod_usage {
 #define MASQ_FRAG_NOTES	  8192
 #define MASQ_HELD_BYTES	  2048 /* longest early fragment; power of two */
 #define MASQ_HELD_MAX	  512 /* copies in all */
-#define MASQ_HELD_EACH	  16 /* copies of one datagram */
+#define MASQ_HELD_EACH	  64 /* copies of one datagram; 64 KiB are 45 of 1500 */
 
 struct masq_frag_key {
 	__be32 in_addr[4];
@@ -581,6 +581,12 @@ struct masq_frag {
 	__u32 expires; /* tick */
 	__u32 prefix;
 	__u32 translate;
+};
+
+/* Copies of a datagram whose first fragment has not come yet (masq_awaited). */
+struct masq_awaited {
+	__u32 expires; /* tick */
+	__u32 held;
 };
 
 struct masq_held_key {
@@ -661,6 +667,8 @@ struct masq_meta {
 };
 #define MASQ_FEAT_LOOP		0x1 /* bpf_loop, atomics that fetch (5.17) */
 #define MASQ_FEAT_FIB_SRC	0x2 /* bpf_fib_lookup tells the source (6.7) */
+#define MASQ_FEAT_FIB_MARK	0x4 /* and goes by the packet's mark (6.10) */
+#define MASQ_FEAT_CT		0x20 /* a program may ask conntrack (5.18) */
 #define MASQ_FEAT_FAST		0x8 /* attached with --fast-path */
 #define MASQ_FEAT_NO_FLOW_COUNT 0x10 /* flowCounters: false */
 
@@ -739,6 +747,7 @@ struct masq_ctl {
 	__be16 rem_port;
 	__be32 in_addr[4];
 	__be32 rem_addr[4];
+	/* EXPLAIN of any pod (in_addr 0): in, one whose way it is */
 	__be32 xlat_addr[4];
 	__be16 xlat_port;
 	__u8 action; /* enum masq_action */
@@ -749,7 +758,7 @@ struct masq_ctl {
 	__u32 generation;
 	__u32 count;
 	__u32 timeout; /* SEED: ticks left */
-	__u32 pad;
+	__u32 device; /* EXPLAIN: that the pod is behind; 0: not known */
 	__u64 now_ns; /* CLOCK_MONOTONIC */
 	__u64 jiffies;
 };

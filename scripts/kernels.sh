@@ -19,13 +19,13 @@ slow=${TEST_SLOW:-12}
 # what is done soon.
 tests=(
 	features prog/test_verifier prog/test_nat prog/test_table
-	prog/test_icmp prog/test_fragment prog/test_explain
+	prog/test_icmp prog/test_fragment prog/test_explain prog/test_node
 	net/test_inbound net/test_icmp net/test_errors net/test_nodeport
 	net/test_detach net/test_seed net/test_leak net/test_devices
 	net/test_twin net/test_agent net/test_policy net/test_attach
 	net/test_traffic net/test_expiry net/test_fastpath prog/test_ports
 	prog/test_differential net/test_trust net/test_migrate net/test_cni
-	net/test_metrics net/test_insight net/test_faults
+	net/test_metrics net/test_insight net/test_faults net/test_node
 )
 # What these look at is the same on every kernel: texts, files, arguments, a
 # browser, a container's image.
@@ -354,6 +354,8 @@ write_doc() {
 		| TCX (6.6) | a clsact filter of our own handle and priority; others can remove it, so the agent looks after it |
 		| `bpf_loop` (5.17) | loops of fixed length: 32 ports are tried for a new flow in place of 640, and 64 pages of the flow table looked at for room in place of 512 |
 		| source address from the FIB (6.7) | the uplink's address as masqbpf last read it; the agent follows changes |
+		| routes by mark in the FIB (6.10) | the route without the mark, where it leads out of the same uplink; else the uplink's address |
+		| a program may ask conntrack (5.18, nf_conntrack loaded) | reservations and watches alone: docs/node.md |
 
 		## Tests
 

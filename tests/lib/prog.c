@@ -163,6 +163,10 @@ int prog_lab_up(void **state)
 	lab->modern = which ? strcmp(which, "legacy") != 0 : have_loop();
 	if (getenv("MASQ_TEST_FIB_SRC"))
 		features |= MASQ_FEAT_FIB_SRC;
+	if (getenv("MASQ_TEST_FIB_MARK"))
+		features |= MASQ_FEAT_FIB_SRC | MASQ_FEAT_FIB_MARK;
+	if (getenv("MASQ_TEST_CT"))
+		features |= MASQ_FEAT_CT;
 	if (getenv("MASQ_TEST_FAST"))
 		features |= MASQ_FEAT_FAST;
 	if (getrandom(keys, sizeof(keys), 0) != sizeof(keys))
@@ -301,6 +305,48 @@ void prog_policy_edit(struct prog_lab *lab, void (*edit)(struct masq_policy *))
 	put(lab, "masq_policy", 0, &policy);
 }
 
+/* As user space finds them; see setup. */
+static void put_local(struct prog_lab *lab)
+{
+	static const char *const addrs[] = {
+		"127.0.0.1", NODE4, "10.44.14.1", "::1", NODE6, "fd00:44::1",
+	};
+	/* the last two: subnet-router anycast, RFC 4291 section 2.6.1 */
+	static const char *const nets[] = { "127.0.0.0/8", "fd00:44::/128",
+					    "fd00:142::/128" };
+
+	clear_hash(prog_map(lab, "masq_local"), 0);
+	for (size_t i = 0; i < ROWS(addrs); i++) {
+		struct masq_addr addr = {};
+		uint32_t uses = 1;
+
+		inet_pton(strchr(addrs[i], ':') ? AF_INET6 : AF_INET, addrs[i],
+			  addr.a);
+		assert_int_equal(
+			bpf_map_update_elem(prog_map(lab, "masq_local"), &addr,
+					    &uses, 0),
+			0);
+	}
+	for (size_t i = 0; i < ROWS(nets); i++) {
+		struct masq_lpm_key key = {};
+		struct cidr cidr;
+		uint32_t one = 1;
+
+		assert_int_equal(cidr_parse(nets[i], &cidr, NULL, 0), 0);
+		key.plen = MASQ_LPM_SET_BITS + cidr.plen;
+		key.set = cidr.addr.family;
+		memcpy(key.addr, cidr.addr.a, sizeof(key.addr));
+		assert_int_equal(bpf_map_update_elem(prog_map(lab, "masq_nets"),
+						     &key, &one, 0),
+				 0);
+	}
+}
+
+void prog_forget_fragments(struct prog_lab *lab)
+{
+	clear_hash(prog_map(lab, "masq_frags"), 0);
+}
+
 int prog_lab_reset(void **state)
 {
 	struct prog_lab *lab = *state;
@@ -327,8 +373,9 @@ int prog_lab_reset(void **state)
 	memset(lab->aside4, 0, lab->pages * sizeof(*lab->aside4));
 	memset(lab->aside6, 0, lab->pages * sizeof(*lab->aside6));
 	clear_hash(prog_map(lab, "masq_pods"), 0);
-	clear_hash(prog_map(lab, "masq_frags"), 0);
+	prog_forget_fragments(lab);
 	clear_hash(prog_map(lab, "masq_held"), 0);
+	clear_hash(prog_map(lab, "masq_awaited"), 0);
 	put(lab, "masq_usage", 0, &usage);
 	for (int t = 0; t < MASQ_T_MAX; t++)
 		policy.timeout[t] = prog_ticks(lab, seconds[t]);
@@ -349,6 +396,7 @@ int prog_lab_reset(void **state)
 	inet_pton(AF_INET, NODE4, &iface.addr4);
 	inet_pton(AF_INET6, NODE6, iface.addr6);
 	put(lab, "masq_ifaces", lab->up, &iface);
+	put_local(lab);
 	prog_policy(lab, "172.16.0.0/12", MASQ_KEEP, "fd00:30::/32", MASQ_KEEP,
 		    NULL);
 	counts = calloc(cpus, sizeof(*counts));
@@ -404,6 +452,7 @@ void prog_run_raw(struct prog_lab *lab, const char *name, bool forwarded,
 		.ingress_ifindex = forwarded ? lab->pod : 0,
 		.gso_size = gso_size,
 		.gso_segs = gso_segs,
+		.mark = lab->mark,
 	};
 	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = frame,
 		    .data_size_in = length, .data_out = lab->frame,

@@ -58,6 +58,7 @@ struct prog_lab {
 	bool sealed; /* the packet carries the instance's seal */
 	bool seal_next; /* the next one goes in with it */
 	bool seal_other; /* or with the other direction's */
+	uint32_t mark; /* of the packets */
 	bool checksum_complete; /* packets come with CHECKSUM_COMPLETE */
 };
 
@@ -108,6 +109,8 @@ unsigned int prog_kind(const struct masq_flow4 *flow); /* enum masq_kind */
 unsigned int prog_state(const struct masq_flow4 *flow); /* enum masq_state */
 /* Moves every record's times back by `seconds`. */
 void prog_age(struct prog_lab *lab, unsigned int seconds);
+/* That their first ones have come. */
+void prog_forget_fragments(struct prog_lab *lab);
 void prog_age_ticks(struct prog_lab *lab, uint32_t ticks);
 /* Runs masq_ctl; its error. */
 int prog_ctl(struct prog_lab *lab, struct masq_ctl *request);

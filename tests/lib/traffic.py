@@ -213,7 +213,7 @@ def talk(args):
     if args.proto == "tcp":
         sock = dial(args)
     elif args.proto == "udp":
-        sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        sock = socket.socket(family(args.dest), socket.SOCK_DGRAM)
         sock.bind((args.source, args.sport or 0))
         sock.connect((args.dest, args.port))
     else:

@@ -75,13 +75,14 @@ static bool keeps(const struct ref_addr *dst)
 
 static bool is_local(const struct ref_addr *a)
 {
-	/* fd00:44:: and its like: subnet-router anycast, RFC 4291 2.6.1 */
+	/* fd00:44:: and its like: subnet-router anycast, RFC 4291 2.6.1. The
+	 * broadcast address of a network is nobody's own. */
 	static const char *const locals[] = {
-		NODE4, "10.44.14.1", "10.142.0.255", "10.44.14.255",
-		NODE6, "fd00:44::1", "fd00:44::",    "fd00:142::",
+		NODE4,	      "10.44.14.1", NODE6,
+		"fd00:44::1", "fd00:44::",  "fd00:142::",
 	};
 
-	/* the routing table calls IPv6 multicast local; nobody forwards it */
+	/* nobody forwards IPv6 multicast */
 	if (a->v6 ? a->a[0] == 0xff : a->a[0] == 127)
 		return true;
 	for (size_t i = 0; i < ROWS(locals); i++) {

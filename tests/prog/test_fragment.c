@@ -161,16 +161,54 @@ static void early_ones_from_outside_go_to_the_stack_too(void **state)
 	SEND(INGRESS, NEXT, LAST(, FAR4, NODE4), LAST(, FAR4, POD4));
 }
 
+/* 64 KiB over 1500, last first; and once more, for what is left behind. */
+static void a_whole_datagram_may_come_backwards(void **state)
+{
+	struct prog_lab *lab = *state;
+
+	for (size_t i = 0; i < ROWS(families); i++) {
+		const struct family *f = &families[i];
+		int fd = listen_on("far0");
+
+		prog_lab_reset(state);
+		for (int again = 1; again <= 2; again++) {
+			for (int n = 45; n > 0; n--)
+				SEND(EGRESS, DROP,
+				     PKT(UDP, .src = f->pod, .dst = f->far,
+					 .id = 7, .frag_off = 2 * n,
+					 .length = 16,
+					 .more_fragments = n < 45),
+				     NULL);
+			SEND(EGRESS, NEXT,
+			     PKT(UDP, OUT(f->pod, 40000, f->far, 53), .id = 7,
+				 .length = 8, .more_fragments = true,
+				 .udp_len = 46 * 16),
+			     NULL);
+			assert_int_equal(prog_stat(lab, MASQ_S_FRAG_HELD),
+					 again * 45);
+			assert_int_equal(prog_stat(lab, MASQ_S_FRAG_RELEASED),
+					 again * 45);
+			/* its note goes, as in half a minute */
+			prog_forget_fragments(lab);
+		}
+		assert_int_equal(heard(fd, PKT(UDP, .src = f->pod,
+					       .dst = f->far, .id = 7,
+					       .frag_off = 90, .length = 16)),
+				 2);
+		close(fd);
+	}
+}
+
 static void lone_ones_never_leave(void **state)
 {
 	struct prog_lab *lab = *state;
 
-	for (int i = 0; i < 40; i++)
+	for (int i = 0; i < 100; i++)
 		SEND(EGRESS, DROP,
 		     PKT(UDP, .src = POD4, .dst = FAR4, .id = 7,
 			 .frag_off = 3 + i, .length = 8),
 		     NULL);
-	assert_int_equal(REASON(NO_FLOW), 40);
+	assert_int_equal(REASON(NO_FLOW), 100);
 	assert_int_equal(prog_stat(lab, MASQ_S_FRAG_HELD), MASQ_HELD_EACH);
 	/* towards a kept destination they pass */
 	SEND(EGRESS, NEXT, LAST(, POD4, KEPT4), LAST(, POD4, KEPT4));
@@ -243,6 +281,7 @@ int main(void)
 		ROW(first_fragment_is_rewritten_exactly),
 		ROW(early_ones_are_held_then_sent),
 		ROW(early_ones_from_outside_go_to_the_stack_too),
+		ROW(a_whole_datagram_may_come_backwards),
 		ROW(lone_ones_never_leave),
 		ROW(nothing_may_overwrite_a_header),
 		ROW(what_is_not_translated_is_not_judged),

@@ -633,18 +633,24 @@ static void passes_what_is_not_ours(void **state)
 	static const struct packet broadcast = {
 		UDP, OUT(POD4, 68, "255.255.255.255", 67)
 	};
-	static const struct packet subnet = { UDP, OUT(POD4, 68, "10.142.0.255",
-						       67) };
 	uint8_t arp[60] = { [12] = 0x08, [13] = 0x06 };
 
 	SEND(EGRESS, NEXT, &multicast, &multicast);
 	SEND(EGRESS, NEXT, &broadcast, &broadcast);
 	assert_int_equal(REASON(MULTICAST), 2);
-	SEND(EGRESS, NEXT, &subnet, &subnet);
 	prog_run_raw(lab, "masq_egress", true, arp, sizeof(arp), 0, 0);
 	assert_int_equal(lab->verdict, NEXT);
 	assert_int_equal(REASON(NOT_IP), 1);
 	assert_int_equal(prog_records(lab), 0);
+}
+
+/* Wake-on-LAN from a pod, into the network of the uplink. */
+static void a_broadcast_to_another_network_is_translated(void **state)
+{
+	struct prog_lab *lab = *state;
+
+	SEND(EGRESS, NEXT, PKT(UDP, OUT(POD4, 5000, "10.142.0.255", 9)),
+	     PKT(UDP, OUT(NODE4, 5000, "10.142.0.255", 9)));
 }
 
 static void gso_counts_the_packets_that_it_becomes(void **state)
@@ -697,6 +703,7 @@ int main(void)
 		ROW(expired_is_absent_and_its_memory_comes_back),
 		ROW(host_flow_that_meets_a_pods_port_gets_another),
 		ROW(passes_what_is_not_ours),
+		ROW(a_broadcast_to_another_network_is_translated),
 		ROW(gso_counts_the_packets_that_it_becomes),
 	};
 

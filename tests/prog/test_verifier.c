@@ -22,6 +22,7 @@
 #include <bpf/btf.h>
 #include <bpf/libbpf.h>
 #include "masqbpf.h"
+#include "plane/probe.h"
 #include "masq.skel.h"
 #include "masq_modern.skel.h"
 #include "rows.h"
@@ -184,16 +185,19 @@ struct skeleton {
 static struct skeleton skeleton_open(bool modern)
 {
 	struct skeleton s = {};
+	/* but what calls a function that this kernel does not have */
+	uint32_t features = ~0U & ~MASQ_FEAT_CT;
 
+	features |= probe_features() & MASQ_FEAT_CT;
 	if (modern) {
 		s.modern = masq_modern__open();
 		assert_non_null(s.modern);
-		s.modern->rodata->masq_features = ~0U;
+		s.modern->rodata->masq_features = features;
 		s.obj = s.modern->obj;
 	} else {
 		s.base = masq__open();
 		assert_non_null(s.base);
-		s.base->rodata->masq_features = ~0U;
+		s.base->rodata->masq_features = features;
 		s.obj = s.base->obj;
 	}
 	return s;

@@ -26,6 +26,7 @@ enum verb {
 	VERB_LOOK = 1,
 	VERB_ATTACH,
 	VERB_ATTACH_POD,
+	VERB_ATTACH_OTHER,
 	VERB_PRUNE,
 	VERB_FOREIGN,
 };
@@ -126,6 +127,9 @@ static void serve(struct instance *instance, int fd)
 			answer.error = attach(instance, &request, &answer, fd);
 		else if (request.verb == VERB_ATTACH_POD)
 			answer.error = hook_attach_pod(instance, &request.link);
+		else if (request.verb == VERB_ATTACH_OTHER)
+			answer.error =
+				hook_attach_other(instance, &request.link);
 		else if (request.verb == VERB_PRUNE)
 			answer.error = hook_prune(instance);
 		else if (request.verb == VERB_FOREIGN)
@@ -217,6 +221,14 @@ int helper_attach(const struct helper *helper, const struct netdev_link *link,
 		*kind = answer.kind;
 	*seeded = !err && answer.seeded;
 	return err;
+}
+
+int helper_attach_other(void *helper, const struct netdev_link *link)
+{
+	struct request request = { .verb = VERB_ATTACH_OTHER, .link = *link };
+	struct answer answer = {};
+
+	return ask(helper, &request, &answer);
 }
 
 int helper_attach_pod(void *helper, const struct netdev_link *link)

@@ -48,6 +48,8 @@ int helper_attach(const struct helper *helper, const struct netdev_link *link,
 int helper_foreign(const struct helper *helper, struct foreign_nat *out);
 /* The fast path's hooks on a pod's interface; then those of devices gone. */
 int helper_attach_pod(void *helper, const struct netdev_link *link);
+/* hook_attach_other; the same. */
+int helper_attach_other(void *helper, const struct netdev_link *link);
 int helper_prune(const struct helper *helper);
 
 #endif

@@ -20,6 +20,7 @@
 #include "plane/fastpath.h"
 #include "plane/flows.h"
 #include "plane/node.h"
+#include "plane/other.h"
 #include "policy/read.h"
 #include "policy/uplinks.h"
 #include "takeover/takeover.h"
@@ -366,6 +367,16 @@ static void attach_pods(struct agent *a, const struct netdev *netdev)
 	a->pods_retry_ms = err ? follow_now_ms() + RETRY_MS : 0;
 }
 
+/* Interfaces that are not attached, by which flows come in all the same. */
+static void watch_others(struct agent *a, const struct netdev *netdev)
+{
+	int err = other_sync(a->instance, netdev, helper_attach_other,
+			     &a->helper, NULL, NULL);
+
+	if (err == -EPIPE)
+		a->failed = err;
+}
+
 static bool may_go_on(const struct agent *a)
 {
 	return !a->failed && !a->stop;
@@ -396,6 +407,8 @@ static int update(struct agent *a, const struct netdev *netdev)
 	note_links(a);
 	if (may_go_on(a))
 		attach_pods(a, netdev);
+	if (may_go_on(a))
+		watch_others(a, netdev);
 	end_flows(a, &gone);
 out:
 	free(gone.addrs);

@@ -18,6 +18,7 @@
 #include "plane/hook.h"
 #include "plane/instance.h"
 #include "plane/node.h"
+#include "plane/other.h"
 #include "plane/seed.h"
 #include "policy/apply.h"
 #include "policy/policy.h"
@@ -203,6 +204,9 @@ static int change(struct attach *a)
 	if (!err)
 		err = fastpath_sync(a->instance, a->netdev, hook_attach_pod,
 				    a->instance, &a->pods);
+	if (!err)
+		err = other_sync(a->instance, a->netdev, hook_attach_other,
+				 a->instance, NULL, NULL);
 	if (err)
 		undo(a);
 	return err;

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <bpf/bpf.h>
 #include <net/if.h>
 #include <netinet/in.h>
 #include "base/color.h"
@@ -36,6 +37,8 @@ struct explain {
 	struct addr seen; /* what the far side sees; family 0: depends */
 	char uplink[IF_NAMESIZE]; /* by which DEST is reached; "": none */
 	bool attached;
+	int no_route; /* errno of the pod's way to DEST; 0: there is one */
+	char device[IF_NAMESIZE]; /* that the pod is behind; "": not known */
 
 	/* the last policy that treated it otherwise; NULL: none is kept */
 	struct policy *before;
@@ -98,23 +101,83 @@ static int parse(const struct cmd_line *line, struct explain *e)
 	return CMD_OK;
 }
 
+static bool is_uplink(const uint32_t *uplinks, size_t count, uint32_t ifindex)
+{
+	for (size_t i = 0; i < count; i++)
+		if (uplinks[i] == ifindex)
+			return true;
+	return false;
+}
+
+#define LOOPBACK 1 /* the ifindex of lo, in every network namespace */
+
 /*
- * The uplink whose program is asked: the one by which DEST is reached. Where
- * that is not attached, the answer is what an attached one would do.
+ * The device that the pod is behind: the way back to it, for whom main says,
+ * else for what comes in by an uplink. 0: none that could be found.
+ */
+static uint32_t pods_device(const struct explain *e, const struct addr *pod,
+			    const uint32_t *uplinks, size_t count)
+{
+	uint32_t device;
+
+	if (!netdev_route_to(pod, &device) &&
+	    !is_uplink(uplinks, count, device))
+		return device == LOOPBACK ? 0 : device;
+	for (size_t i = 0; i < count; i++)
+		if (!netdev_route_from(pod, &e->dest, uplinks[i], &device) &&
+		    !is_uplink(uplinks, count, device))
+			return device;
+	return 0;
+}
+
+/* Some pod of DEST's family that has flows; false: none is known. */
+static bool some_pod(const struct explain *e, struct addr *out)
+{
+	int fd = e->instance->map[MAP_masq_pods];
+	struct masq_addr key, *last = NULL, next;
+
+	for (; !bpf_map_get_next_key(fd, last, &next); last = &key) {
+		key = next;
+		if ((key.a[1] | key.a[2] | key.a[3] ? 6 : 4) != e->dest.family)
+			continue;
+		*out = (struct addr){ .family = e->dest.family };
+		memcpy(out->a, key.a, sizeof(out->a));
+		return true;
+	}
+	return false;
+}
+
+/*
+ * The uplink whose program is asked: the one by which the pod's packets to DEST
+ * leave, which its address and its device may decide. Where that is not
+ * attached, the answer is what an attached one would do.
  */
 static int find_uplink(struct explain *e)
 {
-	uint32_t *uplinks = NULL, ifindex;
+	uint32_t *uplinks = NULL, ifindex = 0, device = 0;
+	struct addr pod = e->source;
 	size_t count = 0;
 	int err = node_uplinks(e->instance, &uplinks, &count);
 
 	if (err)
 		return err;
-	if (!netdev_route_to(&e->dest, &ifindex)) {
+	/* any pod's way is one pod's way, where one is known */
+	if (pod.family || some_pod(e, &pod))
+		device = pods_device(e, &pod, uplinks, count);
+	if (device) {
+		if (!if_indextoname(device, e->device))
+			e->device[0] = '\0';
+		err = netdev_route_from(&e->dest, &pod, device, &ifindex);
+		memcpy(e->answer.xlat_addr, pod.a, sizeof(pod.a));
+	} else {
+		err = netdev_route_to(&e->dest, &ifindex);
+	}
+	e->answer.device = device;
+	e->no_route = -err;
+	if (!err) {
 		if (!if_indextoname(ifindex, e->uplink))
 			e->uplink[0] = '\0';
-		for (size_t i = 0; i < count; i++)
-			e->attached |= uplinks[i] == ifindex;
+		e->attached = is_uplink(uplinks, count, ifindex);
 	}
 	if (e->attached)
 		e->answer.ifindex = ifindex;
@@ -122,6 +185,23 @@ static int find_uplink(struct explain *e)
 		e->answer.ifindex = uplinks[0];
 	free(uplinks);
 	return 0;
+}
+
+/* What the node does with a packet that it has no way for. */
+static const char *no_route_text(int err)
+{
+	switch (err) {
+	case EHOSTUNREACH:
+		return "unreachable";
+	case EACCES:
+		return "prohibit";
+	case EINVAL:
+		return "blackhole";
+	case EXDEV:
+		return "refused by rp_filter";
+	default:
+		return "none";
+	}
 }
 
 static bool is_translated(const struct explain *e)
@@ -151,7 +231,9 @@ static int ask(struct explain *e)
 	for (size_t i = 0; i < e->policy->count; i++)
 		if (e->policy->entries[i].slot == answer->prefix)
 			e->entry = &e->policy->entries[i];
-	if (is_translated(e)) {
+	if (e->no_route) {
+		e->seen.family = 0;
+	} else if (is_translated(e)) {
 		e->seen.family = e->dest.family;
 		memcpy(e->seen.a, answer->xlat_addr, sizeof(e->seen.a));
 	} else if (!reasons[answer->reason].drop) {
@@ -266,6 +348,15 @@ static const char *action_text(const struct explain *e)
 	return action_name(answer->action);
 }
 
+/* What the address comes from that the far side sees. */
+static const char *source_by(const struct explain *e)
+{
+	if (e->entry && e->entry->snat)
+		return "snat";
+	return e->instance->meta.features & MASQ_FEAT_FIB_SRC ? "route"
+							      : "uplink";
+}
+
 static void json_text(struct json *j, const char *key, const char *text)
 {
 	if (text)
@@ -303,6 +394,9 @@ static void print_json(const struct explain *e)
 		  e->answer.reason ? reasons[e->answer.reason].name : NULL);
 	json_text(&j, "uplink", *e->uplink ? e->uplink : NULL);
 	json_bool(&j, "uplink_attached", e->attached);
+	json_text(&j, "no_route",
+		  e->no_route ? no_route_text(e->no_route) : NULL);
+	json_text(&j, "source_by", is_translated(e) ? source_by(e) : NULL);
 	if (e->before) {
 		const struct policy_entry *entry = entry_before(e);
 
@@ -409,8 +503,11 @@ static void print_seen(const struct explain *e)
 	char text[CIDR_STRLEN];
 
 	if (e->seen.family)
-		printf("  %-13s %s\n", "far side sees",
-		       addr_format(&e->seen, text, sizeof(text)));
+		printf("  %-13s %s%s\n", "far side sees",
+		       addr_format(&e->seen, text, sizeof(text)),
+		       is_translated(e) && !strcmp(source_by(e), "uplink")
+			       ? " (the uplink's: this kernel tells no route's source)"
+			       : "");
 	else if (keep)
 		printf("  %-13s the pod's address\n", "far side sees");
 	if (keep)
@@ -419,6 +516,11 @@ static void print_seen(const struct explain *e)
 		       e->seen.family
 			       ? addr_format(&e->seen, text, sizeof(text))
 			       : "the pod");
+	if (e->no_route)
+		printf("  %-13s %s%s%s%s%s: nothing of it leaves the node\n",
+		       "route", color_red(stdout), no_route_text(e->no_route),
+		       color_off(stdout), *e->device ? ", from " : "",
+		       e->device);
 	/* where the policy has a say, it only has it on attached uplinks */
 	if (e->entry && *e->uplink && !e->attached)
 		printf("  %-13s %s%s is not attached: what leaves by it passes untouched%s\n",

@@ -48,6 +48,10 @@ struct netdev {
 	size_t addr_count;
 	struct netdev_route *routes;
 	size_t route_count;
+	/* what routes of type local or anycast make the node's own, addresses
+	 * of interfaces among them */
+	struct cidr *locals;
+	size_t local_count;
 };
 
 /* NULL: no such link. */

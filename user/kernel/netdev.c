@@ -180,6 +180,17 @@ static int add_route(struct netdev *netdev, const struct netdev_route *route)
 	return 0;
 }
 
+static int add_local(struct netdev *netdev, const struct cidr *cidr)
+{
+	struct cidr *new =
+		grow(&netdev->locals, &netdev->local_count, sizeof(*new));
+
+	if (!new)
+		return -ENOMEM;
+	*new = *cidr;
+	return 0;
+}
+
 static int add_multipath(struct netdev *netdev, struct netdev_route *route,
 			 const struct nlattr *multipath, uint8_t af)
 {
@@ -213,8 +224,12 @@ static int route_message(const struct nlmsghdr *message, void *data)
 	const struct nlattr *multipath = NULL, *attr;
 	uint8_t af = info->rtm_family;
 
+	bool local = info->rtm_type == RTN_LOCAL ||
+		     info->rtm_type == RTN_ANYCAST;
+
 	if ((af != AF_INET && af != AF_INET6) ||
-	    info->rtm_dst_len > max_plen(af) || info->rtm_type != RTN_UNICAST ||
+	    info->rtm_dst_len > max_plen(af) ||
+	    (info->rtm_type != RTN_UNICAST && !local) ||
 	    info->rtm_flags & RTM_F_CLONED)
 		return 0;
 	route.dst.addr.family = af == AF_INET ? 4 : 6;
@@ -251,6 +266,8 @@ static int route_message(const struct nlmsghdr *message, void *data)
 			break;
 		}
 	}
+	if (local)
+		return add_local(data, &route.dst);
 	/* with nexthop_compat_mode the kernel says what the object says */
 	if (multipath || route.ifindex)
 		route.nexthop = 0;
@@ -403,6 +420,7 @@ static void begin_addrs(void *data)
 static void begin_routes(void *data)
 {
 	((struct netdev *)data)->route_count = 0;
+	((struct netdev *)data)->local_count = 0;
 }
 
 static int by_ifindex(const void *a, const void *b)
@@ -460,6 +478,7 @@ void netdev_free(struct netdev *netdev)
 	free(netdev->links);
 	free(netdev->addrs);
 	free(netdev->routes);
+	free(netdev->locals);
 	free(netdev);
 }
 
@@ -476,7 +495,8 @@ static int route_oif(const struct nlmsghdr *message, void *data)
 	return 0;
 }
 
-int netdev_route_to(const struct addr *dst, uint32_t *ifindex)
+static int ask_route(const struct addr *dst, const struct addr *src,
+		     uint32_t iif, uint32_t *ifindex)
 {
 	char buffer[256];
 	struct nlmsghdr *request = mnl_nlmsg_put_header(buffer);
@@ -493,10 +513,27 @@ int netdev_route_to(const struct addr *dst, uint32_t *ifindex)
 	rtm->rtm_family = dst->family == 4 ? AF_INET : AF_INET6;
 	rtm->rtm_dst_len = 8 * length;
 	mnl_attr_put(request, RTA_DST, length, dst->a);
+	if (src) {
+		rtm->rtm_src_len = 8 * length;
+		mnl_attr_put(request, RTA_SRC, length, src->a);
+	}
+	if (iif)
+		mnl_attr_put_u32(request, RTA_IIF, iif);
 	err = netlink_ask(request, sizeof(*rtm), route_oif, &oif);
 	if (!err && !oif)
 		err = -ENETUNREACH;
 	if (!err)
 		*ifindex = oif;
 	return err;
+}
+
+int netdev_route_to(const struct addr *dst, uint32_t *ifindex)
+{
+	return ask_route(dst, NULL, 0, ifindex);
+}
+
+int netdev_route_from(const struct addr *dst, const struct addr *src,
+		      uint32_t iif, uint32_t *ifindex)
+{
+	return ask_route(dst, src, iif, ifindex);
 }

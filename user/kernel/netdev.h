@@ -18,4 +18,13 @@ void netdev_free(struct netdev *netdev);
  */
 int netdev_route_to(const struct addr *dst, uint32_t *ifindex);
 
+/*
+ * The same for a packet from src that came in by the link `iif`, as the node
+ * forwards it: -ENETUNREACH without a route, -EHOSTUNREACH, -EACCES or -EINVAL
+ * where the route says unreachable, prohibit or blackhole, -EXDEV where the
+ * source may not come in there (rp_filter).
+ */
+int netdev_route_from(const struct addr *dst, const struct addr *src,
+		      uint32_t iif, uint32_t *ifindex);
+
 #endif

@@ -74,6 +74,48 @@ int hook_attach_pod(void *data, const struct netdev_link *link)
 	return err;
 }
 
+static void other_pin_name(const struct netdev_link *link, char *buf)
+{
+	snprintf(buf, TCX_PIN_MAX, TCX_OTHER_PREFIX "ingress_%u",
+		 link->ifindex);
+}
+
+int hook_attach_other(void *data, const struct netdev_link *link)
+{
+	const struct instance *instance = data;
+	char name[TCX_PIN_MAX];
+	bool has;
+	int err;
+
+	if (!tcx_exists(link->ifindex))
+		return -EOPNOTSUPP;
+	other_pin_name(link, name);
+	err = tcx_has(instance, name, link->ifindex, &has);
+	if (!err && !has)
+		err = tcx_pin(instance, link->ifindex, HOOK_INGRESS,
+			      instance->prog[netdev_is_ethernet(link)
+						     ? PROG_masq_other
+						     : PROG_masq_other_l3],
+			      true, name);
+	if (err && err != -ENODEV)
+		log_error("%s: watch: tcx: %s", link->name,
+			  caps_strerror(err, CAPS_BPF | CAPS_NET_ADMIN));
+	return err;
+}
+
+int hook_detach_other(const struct instance *instance,
+		      const struct netdev_link *link)
+{
+	char name[TCX_PIN_MAX];
+	int err;
+
+	other_pin_name(link, name);
+	err = tcx_unpin(instance, name);
+	if (err && err != -ENOENT)
+		log_error("%s: watch: %s", link->name, strerror(-err));
+	return err == -ENOENT ? 0 : err;
+}
+
 /* --- both -------------------------------------------------------------- */
 
 static int attach_one(const struct instance *instance,
@@ -300,7 +342,8 @@ int hook_attach(const struct instance *instance, const struct netdev_link *link,
 	 */
 	other = set;
 	memset(other.has[kind], 0, sizeof(other.has[kind]));
-	err = hook_detach(instance, link, &other);
+	err = hook_detach(instance, link, &other)
+		      ?: hook_detach_other(instance, link);
 	for (enum hook_dir dir = 0; dir < HOOK_DIRS && !err; dir++)
 		if (kind == HOOK_TCX)
 			err = tcx_restore_place(instance, link, dir);
@@ -362,7 +405,8 @@ int hook_detach_all(const struct instance *instance,
 	for (size_t i = 0; i < netdev->link_count && !err; i++)
 		err = hook_detach(instance, &netdev->links[i], &sets[i]);
 	if (!err)
-		err = unpin_links(instance, TCX_POD_PREFIX, true);
+		err = unpin_links(instance, TCX_POD_PREFIX, true)
+			      ?: unpin_links(instance, TCX_OTHER_PREFIX, true);
 	/* of links that are gone, or in another network namespace */
 	for (int dir = HOOK_DIRS - 1; dir >= 0 && !err; dir--) {
 		char prefix[TCX_PIN_MAX];

@@ -68,6 +68,15 @@ int hook_detach(const struct instance *instance, const struct netdev_link *link,
  * fastpath_sync calls.
  */
 int hook_attach_pod(void *instance, const struct netdev_link *link);
+/*
+ * The watch of an interface that is not attached, in front of all others at its
+ * ingress; likewise, but -EOPNOTSUPP without TCX is not printed either. The
+ * instance as void *, for other_sync.
+ */
+int hook_attach_other(void *instance, const struct netdev_link *link);
+/* Takes the watch off again, where there is one. 0 or -errno, printed. */
+int hook_detach_other(const struct instance *instance,
+		      const struct netdev_link *link);
 /* Removes the pins of links whose device is gone. */
 int hook_prune(const struct instance *instance);
 /*

@@ -106,9 +106,12 @@ int instance_make(struct instance *instance,
 		}
 		meta->features |= MASQ_FEAT_FAST;
 	}
-	log_debug("features: bpf_loop %s, FIB source %s",
-		  meta->features & MASQ_FEAT_LOOP ? "yes" : "no",
-		  meta->features & MASQ_FEAT_FIB_SRC ? "yes" : "no");
+	log_debug(
+		"features: bpf_loop %s, FIB source %s, FIB mark %s, conntrack %s",
+		meta->features & MASQ_FEAT_LOOP ? "yes" : "no",
+		meta->features & MASQ_FEAT_FIB_SRC ? "yes" : "no",
+		meta->features & MASQ_FEAT_FIB_MARK ? "yes" : "no",
+		meta->features & MASQ_FEAT_CT ? "yes" : "no");
 
 	/* what a killed process left; without masq_meta it is nothing */
 	err = pins_remove(instance);

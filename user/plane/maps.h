@@ -41,6 +41,7 @@
 	M(masq_due)       \
 	M(masq_ifaces)    \
 	M(masq_local)     \
+	M(masq_nets)      \
 	M(masq_flows4)    \
 	M(masq_flows6)    \
 	M(masq_aside4)    \
@@ -65,6 +66,8 @@ enum masq_map_id {
 	P(masq_ingress)    \
 	P(masq_egress_l3)  \
 	P(masq_ingress_l3) \
+	P(masq_other)      \
+	P(masq_other_l3)   \
 	P(masq_pod_in)     \
 	P(masq_pod_out)    \
 	P(masq_ctl)

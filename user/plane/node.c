@@ -105,8 +105,9 @@ static int sync_local(const struct instance *instance,
 		err = bpf_map_update_elem(fd, &list[i].addr, &list[i].uses,
 					  BPF_ANY);
 		if (err == -E2BIG) {
-			/* packets then ask the FIB: slower and as right */
-			log_warn("masq_local: more addresses than it holds");
+			log_warn("masq_local: more addresses than it holds: "
+				 "what is forwarded with the others as "
+				 "its source is taken for a pod's");
 			err = 0;
 			break;
 		}
@@ -122,6 +123,78 @@ static int sync_local(const struct instance *instance,
 	free(list);
 	free(old);
 	return say("masq_local", "write the node's addresses", err);
+}
+
+/* --- masq_nets --------------------------------------------------------- */
+
+static int by_net(const void *a, const void *b)
+{
+	return memcmp(a, b, sizeof(struct masq_lpm_key));
+}
+
+/* What is local by a route alone, sorted. */
+static int list_nets(const struct netdev *netdev, struct masq_lpm_key **out,
+		     size_t *count)
+{
+	struct masq_lpm_key *list =
+		calloc(netdev->local_count + 1, sizeof(*list));
+	struct local *addrs = NULL;
+	size_t n = 0, addr_count = 0;
+	int err = list ? list_local(netdev, &addrs, &addr_count) : -ENOMEM;
+
+	for (size_t i = 0; i < netdev->local_count && !err; i++) {
+		const struct cidr *net = &netdev->locals[i];
+		struct masq_addr addr;
+
+		memcpy(addr.a, net->addr.a, sizeof(addr.a));
+		if (net->plen == (net->addr.family == 4 ? 32 : 128) &&
+		    bsearch(&addr, addrs, addr_count, sizeof(*addrs), by_addr))
+			continue; /* in masq_local */
+		list[n] = (struct masq_lpm_key){
+			.plen = MASQ_LPM_SET_BITS + net->plen,
+			.set = net->addr.family,
+		};
+		memcpy(list[n++].addr, addr.a, sizeof(addr.a));
+	}
+	free(addrs);
+	if (err) {
+		free(list);
+		return err;
+	}
+	qsort(list, n, sizeof(*list), by_net);
+	*out = list;
+	*count = n;
+	return 0;
+}
+
+static int sync_nets(const struct instance *instance,
+		     const struct netdev *netdev)
+{
+	int fd = instance->map[MAP_masq_nets], err;
+	struct masq_lpm_key *list = NULL, *old = NULL;
+	size_t count = 0, old_count = 0;
+	const uint32_t one = 1;
+
+	err = list_nets(netdev, &list, &count)
+		      ?: read_keys(fd, sizeof(*old), (void **)&old, &old_count);
+	for (size_t i = 0; i < count && !err; i++) {
+		err = bpf_map_update_elem(fd, &list[i], &one, BPF_ANY);
+		if (err == -ENOSPC) {
+			log_warn("masq_nets: more local routes than it holds");
+			err = 0;
+			break;
+		}
+	}
+	for (size_t i = 0; i < old_count && !err; i++) {
+		if (bsearch(&old[i], list, count, sizeof(*list), by_net))
+			continue;
+		err = bpf_map_delete_elem(fd, &old[i]);
+		if (err == -ENOENT)
+			err = 0;
+	}
+	free(list);
+	free(old);
+	return say("masq_nets", "write the node's local routes", err);
 }
 
 /* --- masq_ifaces ------------------------------------------------------- */
@@ -210,7 +283,7 @@ int node_sync(struct instance *instance, const struct netdev *netdev)
 	err = node_uplinks(instance, &uplinks, &count);
 	if (err)
 		return err;
-	err = sync_local(instance, netdev);
+	err = sync_local(instance, netdev) ?: sync_nets(instance, netdev);
 	for (size_t i = 0; i < count && !err; i++) {
 		const struct netdev_link *link =
 			netdev_by_index(netdev, uplinks[i]);

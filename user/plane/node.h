@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * node.h - what the dataplane has to know of the node: its addresses
- * (masq_local), and of each uplink the address to translate to (masq_ifaces,
+ * (masq_local, masq_nets), and of each uplink the address to translate to (masq_ifaces,
  * whose keys are the interfaces that are meant to be attached).
  */
 #ifndef MASQ_NODE_H

@@ -3,20 +3,23 @@
 #include <errno.h>
 #include <unistd.h>
 #include <bpf/bpf.h>
+#include <bpf/btf.h>
 #include <bpf/libbpf.h>
 #include <linux/bpf.h>
 #include "masqbpf.h"
 #include "plane/probe.h"
 
+/* BPF_FIB_LOOKUP_SRC and _MARK; the names are not in every linux/bpf.h. */
+#define FIB_LOOKUP_SRC	(1 << 4)
+#define FIB_LOOKUP_MARK (1 << 5)
+
 /*
- * Does bpf_fib_lookup know BPF_FIB_LOOKUP_SRC? It refuses flags that it does
- * not know before it looks at the address family, and no family is 0.
+ * Does bpf_fib_lookup know this flag? It refuses those that it does not know
+ * before it looks at the address family, and no family is 0.
  */
-static bool probe_fib_source(void)
+static bool probe_fib(int flag)
 {
 	const int params_size = sizeof(struct bpf_fib_lookup);
-	/* the name is not in every linux/bpf.h */
-	const int fib_lookup_src = 1 << 4;
 	struct bpf_insn insns[32], *i = insns;
 	unsigned char packet[64] = {};
 	LIBBPF_OPTS(bpf_test_run_opts, run, .data_in = packet,
@@ -34,7 +37,7 @@ static bool probe_fib_source(void)
 	INSN(.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_3,
 	     .imm = params_size);
 	INSN(.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_4,
-	     .imm = fib_lookup_src);
+	     .imm = flag);
 	INSN(.code = BPF_JMP | BPF_CALL, .imm = BPF_FUNC_fib_lookup);
 	INSN(.code = BPF_JMP | BPF_EXIT);
 #undef INSN
@@ -47,6 +50,29 @@ static bool probe_fib_source(void)
 	return !err && (int)run.retval == -EAFNOSUPPORT;
 }
 
+/*
+ * May a program ask conntrack? Its functions are in the kernel's or in the
+ * module's BTF, which is there once nf_conntrack is loaded.
+ */
+static bool probe_conntrack(void)
+{
+	static const char name[] = "bpf_skb_ct_lookup";
+	struct btf *kernel = btf__load_vmlinux_btf(), *module;
+	bool found;
+
+	if (!kernel)
+		return false;
+	found = btf__find_by_name_kind(kernel, name, BTF_KIND_FUNC) > 0;
+	if (!found) {
+		module = btf__load_module_btf("nf_conntrack", kernel);
+		found = module &&
+			btf__find_by_name_kind(module, name, BTF_KIND_FUNC) > 0;
+		btf__free(module);
+	}
+	btf__free(kernel);
+	return found;
+}
+
 uint32_t probe_features(void)
 {
 	const enum bpf_prog_type type = BPF_PROG_TYPE_SCHED_CLS;
@@ -54,7 +80,11 @@ uint32_t probe_features(void)
 
 	if (libbpf_probe_bpf_helper(type, BPF_FUNC_loop, NULL) == 1)
 		features |= MASQ_FEAT_LOOP;
-	if (probe_fib_source())
+	if (probe_fib(FIB_LOOKUP_SRC))
 		features |= MASQ_FEAT_FIB_SRC;
+	if (probe_fib(FIB_LOOKUP_MARK))
+		features |= MASQ_FEAT_FIB_MARK;
+	if (features & MASQ_FEAT_LOOP && probe_conntrack())
+		features |= MASQ_FEAT_CT;
 	return features;
 }

@@ -13,6 +13,8 @@
 #define TCX_PIN_MAX 64
 /* fast path, on the pods' interfaces */
 #define TCX_POD_PREFIX "tcx_pod_"
+/* watches on interfaces that are not attached */
+#define TCX_OTHER_PREFIX "tcx_other_"
 
 /* Does the kernel have TCX (6.6)? Asked of any interface that is there. */
 bool tcx_exists(uint32_t ifindex);

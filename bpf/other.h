@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * other.h - interfaces that are not attached: a second card, a VLAN, a tunnel
+ * from a load balancer. What comes in there is answered by its route, which
+ * may lead out of an attached uplink, and the answer must keep the address that
+ * the client knows (row I4). Such a flow gets its inbound record here. Changes
+ * and drops nothing. Included once per family by family.h.
+ */
+#ifndef MASQ_OTHER
+#define MASQ_OTHER
+/* Sources whose answers leave by no uplink, each known for a second or so: a
+ * tunnel's packets pay for one look each second and source. */
+#define MASQ_ASIDE_WAYS 1024
+struct masq_aside_way {
+	__be32 addr[4];
+	__u32 ifindex;
+	__u32 until; /* tick >> MASQ_ADDRESS_SHIFT, + 1 */
+};
+MASQ_MAP(masq_aside_ways, BPF_MAP_TYPE_PERCPU_ARRAY, __u32,
+	 struct masq_aside_way, MASQ_ASIDE_WAYS, 0);
+#endif
+
+/* Where the source's answer is remembered not to be ours. */
+MASQ_INLINE struct masq_aside_way *FN(aside_way)(const __be32 *addr,
+						 __u32 ifindex)
+{
+	__u32 hash = addr[WORDS - 1] ^ ifindex;
+
+#if FAM == 6
+	hash ^= addr[0] ^ addr[1] ^ addr[2];
+#endif
+	hash = (hash ^ hash >> 16) * 0x9e3779b1;
+	hash >>= 22; /* MASQ_ASIDE_WAYS */
+	return bpf_map_lookup_elem(&masq_aside_ways, &hash);
+}
+
+/* Would an attached uplink see the answer to a packet with this key that has
+ * come in by skb->ifindex? */
+MASQ_NOINLINE int FN(is_answered_by_uplink)(struct __sk_buff *skb,
+					    const KEY *key)
+{
+	__u32 in, out, here = skb->ifindex;
+
+	/* where it goes to; what an address of a load balancer becomes on its
+	 * way, nobody knows here */
+	in = FN(way_to)(skb, key->in_addr, key->rem_addr, here);
+	if (in == here)
+		return 0; /* a neighbour pretends */
+	if (!in || bpf_map_lookup_elem(&masq_ifaces, &in))
+		in = here;
+	out = FN(way_to)(skb, key->rem_addr, key->in_addr, in);
+	return out && out != here &&
+	       bpf_map_lookup_elem(&masq_ifaces, &out) != NULL;
+}
+
+/* The packet in the scratch slot has no record. MASQ_MAKE_FLOW, or a reason
+ * why it gets none. */
+MASQ_GLOBAL int FN(other_new)(struct __sk_buff *skb, __u32 now)
+{
+	struct masq_decision d = { .prefix = MASQ_NO_PREFIX };
+	struct masq_scratch *s = masq_scratch_get(0);
+	__u32 until = (now >> MASQ_ADDRESS_SHIFT) + 1;
+	struct masq_aside_way *aside;
+	const PKT *pkt;
+
+	if (!s)
+		return MASQ_R_HOST;
+	pkt = (const PKT *)s->pkt;
+	if (skb->pkt_type || FN(is_multicast)(pkt->key.in_addr) ||
+	    FN(is_link_local)(pkt->key.rem_addr))
+		return MASQ_R_MULTICAST;
+	aside = FN(aside_way)(pkt->key.rem_addr, skb->ifindex);
+	if (aside && aside->until == until && aside->ifindex == skb->ifindex &&
+	    FN(addr_equal)(aside->addr, pkt->key.rem_addr))
+		return MASQ_R_HOST;
+	d.half = masq_half();
+	d.policy = masq_policy_of(d.half);
+	if (!d.policy)
+		return MASQ_R_HOST;
+	if (FAM == 6 && !(d.policy->flags & MASQ_P_IPV6))
+		return MASQ_R_FAMILY_OFF;
+	/* a pod's own, or to the node itself */
+	if (FN(is_known_pod)(pkt->key.rem_addr) ||
+	    FN(is_local)(pkt->key.in_addr, skb->ifindex))
+		return MASQ_R_HOST;
+	if (FN(is_answered_by_uplink)(skb, &pkt->key))
+		return FN(flow_wanted)(skb, pkt, &d, now, MASQ_K_INBOUND);
+	if (aside) {
+		FN(addr_copy)(aside->addr, pkt->key.rem_addr);
+		aside->ifindex = skb->ifindex;
+		aside->until = until;
+	}
+	return MASQ_R_HOST;
+}
+
+/* A packet at the ingress of such an interface. MASQ_MAKE_FLOW: its record is
+ * to be made. */
+MASQ_INLINE int FN(other_packet)(struct __sk_buff *skb, __u32 l3_off,
+				 const __u32 l2_len)
+{
+	struct masq_scratch *s = masq_scratch_get(0);
+	__u32 now = masq_now();
+	VIEW v = {};
+	PKT *pkt;
+
+	if (!s)
+		return MASQ_R_HOST;
+	pkt = (PKT *)s->pkt; /* there at once: the stack is short */
+	__builtin_memset(pkt, 0, sizeof(*pkt));
+	if ((l3_off != l2_len ||
+	     !FN(parse_simple)(skb, pkt, l2_len, MASQ_INGRESS)) &&
+	    !FN(parse_slow)(skb, l3_off, MASQ_INGRESS))
+		return MASQ_R_NOT_IP;
+	if (pkt->class > MASQ_C_OTHER)
+		return MASQ_R_INBOUND;
+	if (FN(see)(&pkt->key, &v)) {
+		if (likely(FN(live)(&v, now))) {
+			/* any other kind is the business of its uplink */
+			if (v.kind != MASQ_K_INBOUND)
+				return MASQ_R_NONE;
+			FN(use)(pkt, &v, now, MASQ_INGRESS);
+			if (v.kind) {
+				FN(flow_count)(skb, pkt, &v, MASQ_INGRESS);
+				return MASQ_R_NONE;
+			}
+		} else {
+			MASQ_DO(FN(flow_end_any)(v.slot, v.seq, v.kind));
+		}
+	}
+	return pkt->class == MASQ_C_OTHER ? MASQ_R_INBOUND
+					  : FN(other_new)(skb, now);
+}
+
+MASQ_GLOBAL int FN(other_eth)(struct __sk_buff *skb, __u32 l3_off)
+{
+	return FN(other_packet)(skb, l3_off, ETH_HLEN);
+}
+
+MASQ_GLOBAL int FN(other_l3)(struct __sk_buff *skb, __u32 l3_off)
+{
+	return FN(other_packet)(skb, l3_off, 0);
+}
+
+MASQ_INLINE void FN(other)(struct __sk_buff *skb, __u32 l3_off,
+			   const __u32 l2_len)
+{
+	int r = l2_len ? FN(other_eth)(skb, l3_off) : FN(other_l3)(skb, l3_off);
+
+	if (likely(r != MASQ_MAKE_FLOW))
+		return;
+	r = FN(make_room)(0) ?: FN(make_flow)(skb, 0);
+	if (r == MASQ_NO_PLACE_YET) {
+		MASQ_DO(FN(open_around)(0));
+		r = FN(make_flow)(skb, 0);
+	}
+	if (r && r != MASQ_R_BUSY)
+		masq_stat(MASQ_R_INBOUND_UNTRACKED, 1);
+}

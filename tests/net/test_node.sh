@@ -1,0 +1,344 @@
+#!/usr/bin/env bash
+# A real node: routes in tables of their own, proxies, neighbours that
+# netfilter translates, tunnels, a second card, an uplink that fails over.
+# `explain` says of each what the packets do.
+set -euo pipefail
+. "$(dirname "$0")/../lib/tap.sh"
+. "$(dirname "$0")/../lib/lab.sh"
+
+export LAB_IPV6=true
+POD=10.44.14.15
+POD6=fd00:44::15
+PORT=443
+PORT6=444
+SECOND_ADDR=10.142.0.66 # the node's on eth0, for one route
+CARD_ADDR=10.150.0.1    # the node's on lb0
+VIP=203.0.113.80
+
+lab_begin
+lab_node_far
+lab_pod pod1 $POD
+lab_ipv6
+# a second card
+lab_link node lb0 far lb0
+lab_in node ip addr add $CARD_ADDR/24 dev lb0
+lab_in far ip addr add 10.150.0.2/24 dev lb0
+for ns in node far; do
+	lab_in $ns sysctl -qw net.ipv4.conf.lb0.rp_filter=0
+done
+lab_in node ip addr add $SECOND_ADDR/32 dev eth0
+lab_serve far $PORT
+lab_serve far $PORT6 $FAR_ADDR6
+lab_serve pod1 80
+lab_nat masqbpf
+
+# saw NS DEST PROTO SPORT: the address and port that the server there saw
+saw() {
+	local port=$PORT
+	[[ $2 != *:* ]] || port=$PORT6
+	echo | traffic "$1" talk "$2" $port --proto "$3" --sport "$4" \
+		--timeout 3
+}
+
+# explained DEST [ARG...]: what explain says that the far side sees
+explained() {
+	masq explain "$@" --json |
+		jq -r '.no_route // .source_seen // "unknown"'
+}
+
+# goes DEST WANT SPORT: both protocols, and explain agrees
+goes() {
+	local source=$POD
+	[[ $1 != *:* ]] || source=$POD6
+	is "explain, of the pod" "$(explained "$1" --source $source)" "$2"
+	is udp "$(saw pod1 "$1" udp "$3")" "$2 $3"
+	is tcp "$(saw pod1 "$1" tcp "$3")" "$2 $3"
+	# as one whose way is known by now
+	is "explain, of any pod" "$(explained "$1")" "$2"
+}
+
+# by_rule RULE WANT SPORT [ROUTE...]: the way out in a table of its own
+by_rule() {
+	local rule=$1 want=$2 sport=$3
+	lab_in node ip route del default
+	lab_in node ip route add default via $FAR_GATEWAY "${@:4}" table 100
+	# shellcheck disable=SC2086 # words
+	lab_in node ip rule add $rule lookup 100
+	goes $FAR_ADDR "$want" "$sport"
+}
+
+# undoing COMMAND...: the row, and the routes as they were
+undoing() {
+	local status=0
+	("$@") || status=$?
+	lab_in node ip rule del lookup 100 2>/dev/null || true
+	lab_in node ip route flush table 100 2>/dev/null || true
+	lab_in node ip route replace default via $FAR_GATEWAY
+	lab_in node ip -6 route replace default via $FAR_GATEWAY6
+	masq flush --yes >/dev/null 2>&1 || masq flush >/dev/null 2>&1 || true
+	return $status
+}
+
+by_mark() {
+	lab_in node nft add table ip marks
+	lab_in node nft 'add chain ip marks in { type filter hook prerouting priority mangle; }'
+	lab_in node nft add rule ip marks in iifname pod1 meta mark set 7
+	lab_in node ip route del default
+	lab_in node ip route add default via $FAR_GATEWAY table 100
+	lab_in node ip rule add fwmark 7 lookup 100
+	is udp "$(saw pod1 $FAR_ADDR udp 41031)" "$NODE_ADDR 41031"
+	lab_in node nft delete table ip marks
+}
+
+source_specific() {
+	lab_in node ip -6 route del default
+	lab_in node ip -6 route add default from fd00:44::/64 \
+		via $FAR_GATEWAY6 dev eth0
+	goes $FAR_ADDR6 $NODE_ADDR6 41041
+	lab_in node ip -6 route del default from fd00:44::/64
+}
+
+# no_way TYPE WORD: explain names it
+no_way() {
+	lab_in node ip route add "$1" $FAR_ADDR/32
+	is "explain" "$(explained $FAR_ADDR --source $POD)" "$2"
+	lab_in node ip route del "$1" $FAR_ADDR/32
+}
+
+# A proxy of the node that takes the pod's address: IP_TRANSPARENT.
+proxy() {
+	lab_saw_reset
+	lab_in node "$PYTHON" - $POD $FAR_ADDR <<-'EOF'
+		import socket, sys
+		s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+		s.setsockopt(socket.SOL_IP, 19, 1)
+		s.bind((sys.argv[1], 41050))
+		s.sendto(b"x", (sys.argv[2], 9))
+	EOF
+	lab_wait 3 saw_someone
+	far_saw $NODE_ADDR
+}
+
+saw_someone() {
+	[ -n "$(lab_saw)" ]
+}
+
+# What nobody has an address of, and no route leads to elsewhere.
+bound_without_being_there() {
+	lab_saw_reset
+	lab_in node "$PYTHON" - $FAR_ADDR <<-'EOF'
+		import socket, sys
+		s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+		s.setsockopt(socket.SOL_IP, 19, 1)
+		s.bind(("192.0.2.77", 41051))
+		s.sendto(b"x", (sys.argv[1], 9))
+	EOF
+	lab_wait 3 saw_someone
+	far_saw 192.0.2.77
+}
+
+# IPv6 that conntrack has put together goes out in new fragments, which have
+# come in by no interface.
+fragmented_anew() {
+	local seen
+	lab_in node nft add table ip6 defrag
+	lab_in node nft 'add chain ip6 defrag in { type filter hook prerouting priority 0; }'
+	lab_in node nft add rule ip6 defrag in ct state new counter
+	timeout 6 nsenter --net="$(lab_netns far)" \
+		tcpdump -lnni eth0 'ip6 and not icmp6' \
+		>"$LAB_DIR/frags" 2>/dev/null &
+	sleep 1
+	lab_in pod1 "$PYTHON" - $POD6 $FAR_ADDR6 <<-'EOF'
+		import socket, struct, sys
+		ends = [socket.inet_pton(socket.AF_INET6, a) for a in sys.argv[1:]]
+		udp = struct.pack("!HHHH", 41060, 9, 2408, 0) + b"y" * 2400
+		total = sum(struct.unpack("!%dH" % (len(b) // 2), b)[i]
+		            for b in (ends[0] + ends[1] + struct.pack("!II", 2408, 17)
+		                      + udp,) for i in range(len(b) // 2))
+		while total >> 16:
+		    total = (total & 0xffff) + (total >> 16)
+		udp = udp[:6] + struct.pack("!H", ~total & 0xffff) + udp[8:]
+		s = socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_RAW)
+		# the first has a header more, which the others have no room for
+		hop = bytes([44, 0, 1, 4, 0, 0, 0, 0])
+		for off, end, more in (0, 1232, 1), (1232, 2408, 0):
+		    body = struct.pack("!BBHI", 17, 0, off | more, 77) + udp[off:end]
+		    if not off:
+		        body = hop + body
+		    s.sendto(struct.pack("!IHBB", 6 << 28, len(body),
+		                         44 if off else 0, 64)
+		             + ends[0] + ends[1] + body, (sys.argv[2], 0))
+	EOF
+	sleep 1
+	kill %1 2>/dev/null || true
+	lab_in node nft delete table ip6 defrag
+	seen=$(awk '/frag/ { print $3 }' "$LAB_DIR/frags" |
+		sed 's/\.[0-9]*$//' | sort | uniq -c | tr -s ' \n' ' ')
+	is "fragments by source" "$seen" " 2 $NODE_ADDR6 "
+}
+
+# --- neighbours ---------------------------------------------------------------
+
+# A container of docker's kind: netfilter translates it, and has done so only
+# since after the attach.
+neighbour() {
+	lab_ns guest
+	lab_link guest eth0 node guest
+	lab_in node ip addr add 172.17.0.1/16 dev guest
+	lab_in guest ip addr add 172.17.0.2/16 dev eth0
+	lab_in guest ip route add default via 172.17.0.1
+	lab_in node nft add table ip docker
+	lab_in node nft 'add chain ip docker out { type nat hook postrouting priority srcnat; }'
+	lab_in node nft add rule ip docker out ip saddr 172.17.0.0/16 \
+		oifname eth0 masquerade
+}
+
+# Whoever is first has the port; the other one's changes; nobody loses.
+same_port() {
+	local proto=$1 first=$2 second=$3 sport=$4 answer port
+	coproc FIRST { traffic "$first" talk $FAR_ADDR $PORT --proto "$proto" \
+		--sport "$sport" --timeout 5; }
+	echo >&"${FIRST[1]}"
+	read -r answer <&"${FIRST[0]}"
+	is "$first" "$answer" "$NODE_ADDR $sport"
+	answer=$(saw "$second" $FAR_ADDR "$proto" "$sport")
+	port=${answer#"$NODE_ADDR "}
+	if [ "$port" = "$sport" ] || [[ ! $port =~ ^[0-9]+$ ]]; then
+		fail "$second: $answer"
+	fi
+	echo >&"${FIRST[1]}"
+	read -r answer <&"${FIRST[0]}"
+	is "$first, afterwards" "$answer" "$NODE_ADDR $sport"
+	eval "exec ${FIRST[1]}>&-"
+	wait "$FIRST_PID" || true
+}
+
+# gre NS SOURCE DEST: sends a packet there and waits for one that comes back
+gre() {
+	lab_in "$1" "$PYTHON" - "$2" "$3" <<-'EOF'
+		import socket, sys
+		s = socket.socket(socket.AF_INET, socket.SOCK_RAW, 47)
+		s.bind((sys.argv[1], 0))
+		s.settimeout(1.5)
+		s.sendto(b"\0\0\x08\0" + b"ask" + b"x" * 20, (sys.argv[2], 0))
+		try:
+		    while b"answer" not in s.recv(2048):
+		        pass
+		    print("answered")
+		except OSError:
+		    print("none")
+	EOF
+}
+
+# The node speaks GRE with a peer, and so does a pod: the node is answered,
+# whoever was first; a pod only with a peer of its own.
+tunnel() {
+	lab_spawn far "$PYTHON" -uc 'if 1:
+		import socket
+		s = socket.socket(socket.AF_INET, socket.SOCK_RAW, 47)
+		s.bind(("'$FAR_ADDR'", 0))
+		print("ready")
+		while True:
+		    data, peer = s.recvfrom(2048)
+		    if b"ask" in data:
+		        s.sendto(b"\\0\\0\\x08\\0answer", (peer[0], 0))
+	' >"$LAB_DIR/gre"
+	lab_wait 5 grep -q ready "$LAB_DIR/gre"
+	is "the pod" "$(gre pod1 $POD $FAR_ADDR)" answered
+	is "the node" "$(gre node $NODE_ADDR $FAR_ADDR)" answered
+	is "the pod, afterwards" "$(gre pod1 $POD $FAR_ADDR)" none
+	is "the node, afterwards" "$(gre node $NODE_ADDR $FAR_ADDR)" answered
+	masq counters --json | jq -e '.drops.protocol > 0' >/dev/null ||
+		fail "no drop counted as protocol"
+}
+
+# --- other cards ---------------------------------------------------------------
+
+# in_by_lb0 PROTO ADDR SPORT: far asks, its way in is lb0, the way back eth0
+in_by_lb0() {
+	local answer
+	lab_in far ip route replace "$2/32" via $CARD_ADDR src $FAR_ADDR
+	answer=$(echo | traffic far talk "$2" 80 --proto "$1" \
+		--source $FAR_ADDR --sport "$3" --timeout 3)
+	lab_in far ip route del "$2/32"
+	is "client that the server saw" "$answer" "$FAR_ADDR $3"
+}
+
+direct_return() {
+	lab_in pod1 ip addr add $VIP/32 dev lo
+	lab_in node ip route add $VIP/32 via $POD dev pod1 onlink
+	in_by_lb0 udp $VIP 41081
+	in_by_lb0 tcp $VIP 41082
+	lab_in node ip route del $VIP/32
+	lab_in pod1 ip addr del $VIP/32 dev lo
+}
+
+# kube-proxy's: netfilter translates the address that nobody has
+load_balancer() {
+	lab_in node nft add table ip proxy
+	lab_in node nft 'add chain ip proxy in { type nat hook prerouting priority dstnat; }'
+	lab_in node nft add rule ip proxy in ip daddr $VIP \
+		meta l4proto '{ tcp, udp }' th dport 80 dnat to $POD:80
+	in_by_lb0 udp $VIP 41083
+	in_by_lb0 tcp $VIP 41084
+	lab_in node nft delete table ip proxy
+}
+
+# A UDP flow that has been answered for long, and the route goes to lb0.
+fail_over() {
+	local answer
+	masq attach lb0 >/dev/null
+	lab_in far ip route add 10.142.0.66/32 via $CARD_ADDR 2>/dev/null || true
+	coproc FLOW { traffic pod1 talk $FAR_ADDR $PORT --proto udp \
+		--sport 41090 --timeout 5; }
+	for _ in 1 2 3; do
+		echo >&"${FLOW[1]}"
+		read -r answer <&"${FLOW[0]}"
+		is before "$answer" "$NODE_ADDR 41090"
+		sleep 1
+	done
+	lab_in node ip route replace default via 10.150.0.2
+	echo >&"${FLOW[1]}"
+	read -r answer <&"${FLOW[0]}"
+	is after "$answer" "$CARD_ADDR 41090"
+	is "explain" "$(explained $FAR_ADDR --source $POD)" $CARD_ADDR
+	lab_in node ip route replace default via $FAR_GATEWAY
+	echo >&"${FLOW[1]}"
+	read -r answer <&"${FLOW[0]}"
+	is "back again" "$answer" "$NODE_ADDR 41090"
+	eval "exec ${FLOW[1]}>&-"
+	wait "$FLOW_PID" || true
+	masq detach lb0 >/dev/null
+}
+
+row "the main table" goes $FAR_ADDR $NODE_ADDR 41001
+row "IPv6, the main table" goes $FAR_ADDR6 $NODE_ADDR6 41002
+row "a table by the pods' source" undoing by_rule "from $POD_NET" \
+	$NODE_ADDR 41003
+row "a table by the pod's interface" undoing by_rule "iif pod1" \
+	$NODE_ADDR 41004
+row "a table by destination" undoing by_rule "to 172.30.0.0/16" \
+	$NODE_ADDR 41005
+row "a table by a mark" undoing by_mark
+lab_kernel_before 6.7 ||
+	row "the table's source hint" undoing by_rule "from $POD_NET" \
+		$SECOND_ADDR 41006 src $SECOND_ADDR
+row "IPv6, a route for one source" undoing source_specific
+row "a blackhole" no_way blackhole blackhole
+row "an unreachable route" no_way unreachable unreachable
+row "a prohibited one" no_way prohibit prohibit
+row "a proxy with the pod's address" proxy
+row "an address that is bound without being there" bound_without_being_there
+row "IPv6 fragmented anew" fragmented_anew
+row "in by another card, UDP" in_by_lb0 udp $POD 41071
+row "in by another card, TCP" in_by_lb0 tcp $POD 41072
+row "direct server return" direct_return
+row "a load balancer's address by another card" load_balancer
+row "fail-over to another uplink and back" fail_over
+neighbour
+row "a neighbour of netfilter and a pod, UDP" same_port udp guest pod1 45060
+row "a pod and a neighbour, UDP" same_port udp pod1 guest 45061
+row "a neighbour and a pod, TCP" same_port tcp guest pod1 45062
+row "a pod and a neighbour, TCP" same_port tcp pod1 guest 45063
+row "a tunnel of the node and a pod" tunnel
+tap_done
