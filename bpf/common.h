@@ -84,6 +84,8 @@ const volatile __u32 masq_features = 0; /* MASQ_FEAT_* */
  * the fast path). It never outlives an IP stack, which clears the place.
  */
 const volatile __u32 masq_seal = 0;
+/* Layout of the instance whose flows this one takes over, 0: none; inherit.h. */
+const volatile __u32 masq_before = 0;
 
 /* What a packet can do to the table (contract: E1-E7, I1-I4). */
 enum masq_class {
@@ -107,6 +109,7 @@ enum {
 	MASQ_NOT_OURS = MASQ_R_MAX,
 	MASQ_MAKE_FLOW,
 	MASQ_NO_PLACE_YET, /* make_flow: once more, after open_around */
+	MASQ_INHERIT, /* the flow that scratch->owner names is to be taken over */
 	MASQ_ELSEWHERE = 0x100, /* beside a reason: to scratch->redirect */
 };
 

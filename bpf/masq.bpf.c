@@ -200,6 +200,9 @@ int masq_ctl(struct __sk_buff *skb)
 	case MASQ_CTL_FIND:
 		ret = v6 ? ctl_find_v6(1) : ctl_find_v4(1);
 		break;
+	case MASQ_CTL_INHERIT:
+		ret = v6 ? ctl_inherit_v6(1) : ctl_inherit_v4(1);
+		break;
 	case MASQ_CTL_RECLAIM:
 		ret = masq_ctl_reclaim(s);
 		break;

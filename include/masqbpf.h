@@ -124,6 +124,7 @@ enum masq_stat {
 	MASQ_S_FRAG_HELD, /* fragments copied because they came early */
 	MASQ_S_FRAG_RELEASED, /* of these: sent after their first came */
 	MASQ_S_REFUSED, /* new flows answered with an ICMP error */
+	MASQ_S_INHERITED, /* flows taken over from the instance before */
 	MASQ_S_MAX,
 };
 
@@ -724,6 +725,7 @@ enum masq_ctl_op {
 	MASQ_CTL_RECLAIM, /* look at `count` pages; free what has expired */
 	MASQ_CTL_SEED, /* make a record as conntrack has it */
 	MASQ_CTL_FIND, /* fill kind and state of the live record of this key */
+	MASQ_CTL_INHERIT, /* take over the flow of this key: bpf/inherit.h */
 };
 #define MASQ_CTL_OFFSET	   14
 #define MASQ_CTL_ETHERTYPE 0x88b5 /* IEEE 802 local experimental 1 */
