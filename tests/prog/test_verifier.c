@@ -208,13 +208,18 @@ static void skeleton_close(struct skeleton *s)
 	masq_modern__destroy(s->modern);
 }
 
-static void small_maps(struct bpf_object *obj)
+static void small_maps(struct bpf_object *obj, unsigned int before)
 {
 	struct bpf_map *map;
 
 	bpf_object__for_each_map(map, obj)
 	{
 		const char *name = bpf_map__name(map);
+
+		/* as masqbpf does */
+		if (!strncmp(name, "masq_before", 11) &&
+		    (unsigned int)name[11] - '0' != before)
+			bpf_map__set_autocreate(map, false);
 
 		if (!strncmp(name, "masq_flows", 10) ||
 		    !strncmp(name, "masq_aside", 10))
@@ -236,7 +241,7 @@ static void verify(void **state)
 						   BPF_FUNC_loop, NULL) != 1)
 		skip_because("this kernel has no bpf_loop");
 	skeleton = skeleton_open(row->modern, row->before);
-	small_maps(skeleton.obj);
+	small_maps(skeleton.obj, row->before);
 	bpf_object__for_each_program(prog, skeleton.obj)
 		bpf_program__set_autoload(prog, false);
 	mine = bpf_object__find_program_by_name(skeleton.obj, row->program);

@@ -24,6 +24,7 @@
 #include "plane/make.h"
 #include "plane/pindir.h"
 #include "plane/pins.h"
+#include "plane/succeed.h"
 
 /* --- pins -------------------------------------------------------------- */
 
@@ -100,6 +101,28 @@ static int know_machine(struct instance *instance)
 	return -EIO;
 }
 
+/*
+ * What has to be taken over from another version, or had begun to be: by who
+ * attaches, and in the second case by whoever may change anything.
+ */
+static int succeed_first(struct instance *instance, enum instance_mode mode,
+			 const struct instance_options *options)
+{
+	int needed = succeed_needed(instance);
+
+	if (needed < 0)
+		return needed;
+	if (mode == INSTANCE_MAKE ? needed
+				  : needed == 2 && mode == INSTANCE_WRITE)
+		return succeed(instance, options);
+	if (needed != 2)
+		return 0;
+	log_error("%s: is being taken over by another version, which was not "
+		  "done to the end: `masqbpf attach IFACE` goes on with it",
+		  instance->pin_dir);
+	return -EAGAIN;
+}
+
 int instance_open(const char *pin_dir, enum instance_mode mode,
 		  const struct instance_options *options, struct instance **out)
 {
@@ -130,7 +153,8 @@ int instance_open(const char *pin_dir, enum instance_mode mode,
 	if (mode == INSTANCE_REMOVE) {
 		err = instance_adopt_remains(instance);
 	} else {
-		err = instance_adopt(instance);
+		err = succeed_first(instance, mode, options)
+			      ?: instance_adopt(instance);
 		if (err == -ENOENT && mode == INSTANCE_MAKE)
 			err = instance_make(instance, options);
 		if (!err)

@@ -81,7 +81,7 @@ extern const char *const map_names[];
 extern const char *const prog_names[];
 
 struct instance {
-	char pin_dir[MASQ_PIN_DIR_MAX + 1];
+	char pin_dir[MASQ_PIN_DIR_MAX + 8]; /* and "/next", see succeed.h */
 	int lock_fd; /* flock on the pin directory */
 	int map[MASQ_MAP_COUNT];
 	int prog[MASQ_PROG_COUNT];
@@ -101,6 +101,7 @@ struct instance_options {
 	bool ipv6; /* translated: its table is as large as IPv4's */
 	bool no_flow_counts; /* flowCounters: false */
 	bool fast_path; /* with the programs for the pods' interfaces */
+	bool configured; /* all of these are meant; else 0 is "as it is" */
 	bool patient; /* waits for the lock as long as it takes */
 };
 
