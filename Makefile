@@ -62,7 +62,7 @@ BPF_CFLAGS := -target bpf -mcpu=v2 -O2 -g -std=gnu11 -Wall -Wextra -Wshadow \
 USER_SRC := $(wildcard user/*/*.c)
 USER_OBJ := $(USER_SRC:user/%.c=$(O)/user/%.o)
 # everything but the commands, for the tests to link with
-USER_LIB := $(filter-out $(O)/user/cli/main.o $(O)/user/cli/cmd_%.o,$(USER_OBJ))
+USER_LIB := $(filter-out $(addprefix $(O)/user/cli/,main.o commands.o cmd_%.o),$(USER_OBJ))
 # name:extra clang flags, one BPF object each
 BPF_OBJS := masq masq_modern
 BPF_FLAGS_masq :=

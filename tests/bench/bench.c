@@ -46,6 +46,7 @@
 #include "masqbpf.h"
 #include "config/config.h"
 #include "plane/instance.h"
+#include "policy/apply.h"
 #include "policy/policy.h"
 #include "bench.h"
 #include "bench.skel.h"

@@ -29,6 +29,7 @@
 #include <unistd.h>
 #include "config/config.h"
 #include "plane/instance.h"
+#include "policy/apply.h"
 #include "policy/policy.h"
 
 #define PERIOD_NS 500000

@@ -4,13 +4,16 @@
  * Whatever is understood points into the words that were given; no command
  * runs. The values that several commands share are read, too.
  */
-int masqbpf_main(int argc, char **argv);
-#define main masqbpf_main
-#include "cli/main.c"
-#undef main
-#include "cli/cmd_flows.h"
-#include "fuzz.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include "base/http.h"
+#include "base/log.h"
+#include "cli/commands.h"
+#include "cli/filter.h"
+#include "cli/help.h"
+#include "cli/parse.h"
+#include "fuzz.h"
 
 #define MAX_WORDS 24
 
@@ -36,7 +39,7 @@ static void check_line(const struct cmd_line *line, char **words, int count)
 	require(!line->pin_dir || is_word(line->pin_dir, words, count));
 	if (!line->cmd)
 		return;
-	print_help(line->cmd);
+	cmd_help(line);
 	if (line->cmd == &cmd_flows || line->cmd == &cmd_flush ||
 	    line->cmd == &cmd_watch)
 		flow_filter_read(line, &filter);
@@ -48,7 +51,7 @@ static void check_line(const struct cmd_line *line, char **words, int count)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct cmd_line line = {};
+	struct cmd_line line = { .commands = cmd_table };
 	bool help = false, version = false;
 	char *words[MAX_WORDS + 1], *given[MAX_WORDS + 1];
 	char *text = calloc(1, size + 2), *c = text;
@@ -68,7 +71,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	given[count] = NULL;
 	memcpy(words, given, sizeof(words));
 	log_level = -2;
-	result = parse(&line, count, words, &help, &version);
+	result = cmd_parse(&line, count, words, &help, &version);
 	log_level = -2; /* -v is none of ours */
 	if (!result)
 		check_line(&line, given, count);

@@ -13,6 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
+#include "policy/apply.h"
+#include "policy/read.h"
 #include "bare.h"
 #include "policy/history.h"
 #include "base/log.h"

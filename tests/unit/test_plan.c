@@ -12,6 +12,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
+#include "policy/compare.h"
+#include "policy/judge.h"
+#include "policy/live.h"
 #include "policy/plan.h"
 #include "policies.h"
 

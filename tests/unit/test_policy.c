@@ -20,6 +20,8 @@
 #include <time.h>
 #include <unistd.h>
 #include <cmocka.h>
+#include "policy/apply.h"
+#include "policy/read.h"
 #include "bare.h"
 #include "config/config.h"
 #include "base/log.h"

@@ -8,23 +8,23 @@
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
-#include <sys/file.h>
 #include "agent/agent.h"
+#include "agent/due.h"
+#include "agent/foreign.h"
+#include "agent/health.h"
+#include "agent/http.h"
+#include "agent/links.h"
 #include "agent/notify.h"
-#include "base/lock.h"
+#include "agent/policy.h"
 #include "base/log.h"
 #include "plane/fastpath.h"
 #include "plane/guard.h"
-#include "policy/policy.h"
 #include "report/due.h"
 
-/* Who has waited so long for the lock looks after other things first. */
-#define LOCK_MS 2000
 /* A start waits this long for a config that is being written. */
 #define AWAIT_MS 4000
 /* What was asked for by SIGHUP may take so long before it is left to events. */
@@ -34,29 +34,6 @@
 #define HELPER_S  2
 /* While the helper works the service manager is told to wait. */
 #define PATIENCE_MS 10000
-
-int agent_lock(struct agent *a)
-{
-	return lock_take(a->instance->lock_fd, LOCK_MS);
-}
-
-void agent_unlock(struct agent *a)
-{
-	flock(a->instance->lock_fd, LOCK_UN);
-}
-
-const char *agent_why(const struct agent *a, int err, char *buf, size_t len)
-{
-	char holder[64];
-
-	if (err == -EBUSY)
-		snprintf(buf, len, "locked by %s",
-			 lock_holder(a->instance->lock_fd, holder,
-				     sizeof(holder)));
-	else
-		snprintf(buf, len, "%s", strerror(-err));
-	return buf;
-}
 
 /* --- signals ----------------------------------------------------------- */
 
@@ -268,7 +245,7 @@ static int set_up(struct agent *a)
 	err = open_instance(a, &sizes);
 	if (err)
 		return err;
-	agent_unlock(a);
+	instance_unlock(a->instance);
 	/*
 	 * Before anything else is open: it outlives a killed agent by a moment,
 	 * in which the next one must find guard and port free.
@@ -441,50 +418,6 @@ static void loop(struct agent *a)
 	if (a->failed == -EPIPE)
 		log_error("agent: its helper is gone: ending; a service "
 			  "manager starts the agent anew");
-}
-
-/* --- health ------------------------------------------------------------ */
-
-static void __attribute__((format(printf, 2, 3)))
-add_text(struct agent_health *health, const char *fmt, ...)
-{
-	size_t used = strlen(health->text);
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(health->text + used, sizeof(health->text) - used, fmt, ap);
-	va_end(ap);
-}
-
-void agent_health(const struct agent *a, struct agent_health *out)
-{
-	size_t attached = 0, missing = 0;
-
-	*out = (struct agent_health){};
-	if (!a->has_policy)
-		add_text(out, "no policy is in force\n");
-	if (*a->config_problem)
-		add_text(out, "%s%s\n", a->config_problem,
-			 a->stale ? "; the policy in force is older" : "");
-	for (size_t i = 0; i < a->link_count; i++) {
-		const struct agent_link *link = &a->links[i];
-
-		attached += link->whole;
-		missing += link->ifindex && !link->whole;
-		if (!link->whole)
-			add_text(out, "%s: %s\n", link->name,
-				 !link->ifindex ? "no such interface"
-				 : link->busy ? "is being attached: live flows "
-						"are taken over"
-					      : "is not attached");
-	}
-	if (a->has_policy && !attached)
-		add_text(out, "no interface is attached\n");
-	for (int kind = 0; kind < MASQ_DUE_MAX; kind++)
-		if (*a->due[kind])
-			add_text(out, "due: %s\n", a->due[kind]);
-	add_text(out, "%s", a->foreign);
-	out->ready = a->has_policy && attached && !missing;
 }
 
 /* --- all of it --------------------------------------------------------- */

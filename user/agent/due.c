@@ -5,7 +5,7 @@
  */
 #include <stdarg.h>
 #include <string.h>
-#include "agent/agent.h"
+#include "agent/due.h"
 #include "report/due.h"
 
 /* A lock is let go of soon; what the kernel refuses may stay refused. */

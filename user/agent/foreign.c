@@ -6,10 +6,12 @@
  */
 #include <errno.h>
 #include <string.h>
-#include "agent/agent.h"
+#include "agent/foreign.h"
 #include "base/log.h"
 #include "policy/policy.h"
-#include "report/doctor.h"
+#include "policy/read.h"
+#include "report/findings.h"
+#include "report/rules.h"
 
 /* Between looks, where no config says its resyncInterval. */
 #define INTERVAL_MS 60000
@@ -41,7 +43,7 @@ static void look(struct agent *a, char *text, size_t len)
 		err = 0;
 	if (err) /* that, too, is said, and not that there are none */
 		nat.unreadable = err;
-	a->foreign_count = doctor_judge_rules(&d, &nat);
+	a->foreign_count = rules_judge(&d, &nat);
 	describe(&d, text, len);
 	doctor_free_findings(&d);
 	policy_free(d.policy);

@@ -3,60 +3,11 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include "agent/agent.h"
-
-/*
- * A walk over a full table takes a while: whoever asks often gets the same
- * numbers again, so that scrapes cost at most a fifth of the time.
- */
-#define REUSE 4
-
-int agent_metrics(struct agent *a)
-{
-	uint64_t start = follow_now_ms();
-	int err;
-
-	if (a->metrics.prefixes &&
-	    start - a->metrics_ms < REUSE * a->metrics_cost_ms)
-		return 0;
-	metrics_free(&a->metrics);
-	err = metrics_read(a->instance, &a->metrics);
-	if (err)
-		metrics_free(&a->metrics);
-	a->metrics_ms = follow_now_ms();
-	a->metrics_cost_ms = a->metrics_ms - start;
-	return err;
-}
-
-static uint32_t due_bits(const struct agent *a)
-{
-	uint32_t bits = 0;
-
-	for (int kind = 0; kind < MASQ_DUE_MAX; kind++)
-		bits |= !!*a->due[kind] << kind;
-	return bits;
-}
-
-void agent_metrics_state(const struct agent *a, struct metrics_uplink *uplinks,
-			 struct metrics_state *out)
-{
-	for (size_t i = 0; i < a->link_count; i++) {
-		const struct agent_link *link = &a->links[i];
-
-		memcpy(uplinks[i].name, link->name, sizeof(uplinks[i].name));
-		uplinks[i].hook = link->kind == HOOK_AUTO
-					  ? "none"
-					  : hook_kind_name(link->kind);
-		uplinks[i].attached = link->whole;
-	}
-	*out = (struct metrics_state){ .reload_ok = a->reload_ok,
-				       .reload_time = a->reload_time,
-				       .stale = a->stale,
-				       .due = due_bits(a),
-				       .foreign_nat = a->foreign_count,
-				       .uplinks = uplinks,
-				       .uplink_count = a->link_count };
-}
+#include <unistd.h>
+#include "agent/health.h"
+#include "agent/http.h"
+#include "agent/page.h"
+#include "agent/scrape.h"
 
 static int write_metrics(struct agent *a, FILE *file)
 {

@@ -14,11 +14,13 @@
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
 #include <sys/socket.h>
-#include "agent/agent.h"
+#include "agent/due.h"
+#include "agent/links.h"
 #include "base/log.h"
 #include "plane/fastpath.h"
 #include "plane/flows.h"
 #include "plane/node.h"
+#include "policy/read.h"
 #include "policy/uplinks.h"
 #include "takeover/takeover.h"
 
@@ -420,7 +422,7 @@ static bool lock_and_update(struct agent *a)
 		      agent_why(a, err, why, sizeof(why))))
 		log_warn("agent: %s: tried again", a->due[MASQ_DUE_INTERFACES]);
 	if (locked)
-		agent_unlock(a);
+		instance_unlock(a->instance);
 	return locked;
 }
 

@@ -3,16 +3,16 @@
  * page.c - the page for people: is it well, what is the policy, what
  * does it do. No script, nothing from elsewhere; every value is escaped.
  */
-#include <errno.h>
-#include <inttypes.h>
-#include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include "agent/agent.h"
+#include "agent/health.h"
+#include "agent/page.h"
+#include "agent/scrape.h"
 #include "base/prefix.h"
 #include "base/units.h"
 #include "plane/counters.h"
 #include "policy/policy.h"
+#include "policy/read.h"
 
 /* Rows beyond it help nobody on a phone; /metrics has them. */
 #define ROWS_MAX 200

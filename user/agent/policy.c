@@ -10,13 +10,16 @@
 #include <string.h>
 #include <time.h>
 #include <sys/stat.h>
-#include "agent/agent.h"
+#include "agent/due.h"
+#include "agent/policy.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/prefix.h"
 #include "plane/fastpath.h"
 #include "plane/flows.h"
+#include "policy/apply.h"
 #include "policy/policy.h"
+#include "policy/read.h"
 
 #define NS_PER_MS 1000000ULL
 /* Changed prefixes that a line of log names. */
@@ -217,7 +220,7 @@ static int apply(struct agent *a, const struct config *config, const char *from)
 	}
 	if (!err)
 		policy_settle(a->instance, new, &change);
-	agent_unlock(a);
+	instance_unlock(a->instance);
 	if (!err) {
 		a->has_policy = true;
 		report(a, from, old, new, &change);

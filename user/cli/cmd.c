@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "cli/cmd.h"
 #include "policy/policy.h"
+#include "policy/read.h"
 
 const char *cmd_value(const struct cmd_line *line, const char *name)
 {

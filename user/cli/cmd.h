@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * cmd.h - the commands: one table in main.c, one file cmd_NAME.c each. main.c
- * reads the command line by that table, so a command sees only parsed values
- * and --help can never differ from what is accepted.
+ * cmd.h - what a command is. One table in commands.c, one file cmd_NAME.c each.
+ * parse.c reads the command line by that table, so a command sees only parsed
+ * values and --help can never differ from what is accepted.
  *
- * To add a command: a `struct cmd cmd_NAME` in cmd_NAME.c, its declaration
- * below, its line in main.c.
+ * To add a command: a `struct cmd cmd_NAME` in cmd_NAME.c, its declaration and
+ * its line in commands.h and commands.c.
  */
 #ifndef MASQ_CMD_H
 #define MASQ_CMD_H
@@ -47,12 +47,9 @@ struct cmd {
 	const struct cmd_option *ignored;
 };
 
-/* In main.c: the table, ended by NULL, and what every command takes. */
-extern const struct cmd *const commands[];
-extern const struct cmd_option common_options[];
-
 /* A command line as understood. Common options have their own fields. */
 struct cmd_line {
+	const struct cmd *const *commands; /* all there are, ended by NULL */
 	const struct cmd *cmd;
 	bool json;
 	const char *pin_dir;
@@ -91,27 +88,5 @@ int cmd_open_policy(const struct cmd_line *line, enum instance_mode mode,
  * back what it began.
  */
 void cmd_uninterrupted(void);
-
-extern const struct cmd cmd_attach;
-extern const struct cmd cmd_detach;
-extern const struct cmd cmd_status;
-extern const struct cmd cmd_cidr;
-extern const struct cmd cmd_reload;
-extern const struct cmd cmd_check;
-extern const struct cmd cmd_explain;
-extern const struct cmd cmd_counters;
-extern const struct cmd cmd_flows;
-extern const struct cmd cmd_flush;
-extern const struct cmd cmd_plan;
-extern const struct cmd cmd_metrics;
-extern const struct cmd cmd_agent;
-extern const struct cmd cmd_watch;
-extern const struct cmd cmd_top;
-extern const struct cmd cmd_doctor;
-extern const struct cmd cmd_import;
-extern const struct cmd cmd_migrate;
-extern const struct cmd cmd_history;
-extern const struct cmd cmd_rollback;
-extern const struct cmd cmd_completion;
 
 #endif

@@ -19,7 +19,9 @@
 #include "plane/instance.h"
 #include "plane/node.h"
 #include "plane/seed.h"
+#include "policy/apply.h"
 #include "policy/policy.h"
+#include "policy/read.h"
 #include "takeover/takeover.h"
 
 #define DEFAULT_PRESET "ip-masq-agent"
@@ -328,7 +330,8 @@ static int run(const struct cmd_line *line)
 	summary(&a);
 	result = CMD_OK;
 	if (line->json)
-		result = status_print(a.instance, true);
+		result = status_print(
+			&(struct health){ .instance = a.instance }, true);
 	if (a.applied)
 		policy_settle(a.instance, a.policy, &a.change);
 out:

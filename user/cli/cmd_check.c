@@ -4,14 +4,13 @@
  * understood? Touches nothing, needs no privileges.
  */
 #include <errno.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include "base/json.h"
 #include "base/log.h"
 #include "base/table.h"
 #include "cli/cmd.h"
-#include "cli/cmd_check.h"
+#include "cli/show.h"
 #include "config/config.h"
 
 #define SECOND 1000000000ULL
@@ -23,19 +22,6 @@ static void json_seconds(struct json *j, const char *key, uint64_t ns)
 		json_double(j, key, (double)ns / SECOND);
 	else
 		json_u64(j, key, ns / SECOND);
-}
-
-void json_cidrs(struct json *j, const char *key,
-		const struct config_cidrs *list)
-{
-	char text[CIDR_STRLEN];
-
-	json_array(j, key);
-	for (size_t i = 0; i < list->count; i++)
-		json_string(j, NULL,
-			    cidr_format(&list->items[i].cidr, text,
-					sizeof(text)));
-	json_array_end(j);
 }
 
 static const char *ports(uint16_t min, uint16_t max, char buf[16])

@@ -12,6 +12,7 @@
 #include "base/prefix.h"
 #include "base/table.h"
 #include "cli/cmd.h"
+#include "policy/apply.h"
 #include "policy/policy.h"
 
 /* A policy being changed, and where the change came from. */

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 #include "cli/cmd.h"
+#include "cli/parse.h"
 #include "config/preset.h"
 
 /* What can stand for a word of a usage text; words in small letters are
@@ -187,7 +188,7 @@ static void add_options(char *text, size_t size,
 			 *text ? " " : "", options->name);
 }
 
-static void print_bash(void)
+static void print_bash(const struct cmd *const *commands)
 {
 	char options[1024], common[256] = "", names[512] = "";
 
@@ -279,7 +280,7 @@ static void zsh_options(const struct cmd_option *options)
 	}
 }
 
-static void print_zsh(void)
+static void print_zsh(const struct cmd *const *commands)
 {
 	printf("#compdef masqbpf\n"
 	       "# masqbpf completion zsh\n"
@@ -372,7 +373,7 @@ static void fish_options(const char *condition,
 	}
 }
 
-static void print_fish(void)
+static void print_fish(const struct cmd *const *commands)
 {
 	printf("# masqbpf completion fish\n"
 	       /* what a substitution gives is not expanded once more */
@@ -407,11 +408,11 @@ static int run(const struct cmd_line *line)
 	const char *shell = line->argv[0];
 
 	if (!strcmp(shell, "bash"))
-		print_bash();
+		print_bash(line->commands);
 	else if (!strcmp(shell, "zsh"))
-		print_zsh();
+		print_zsh(line->commands);
 	else if (!strcmp(shell, "fish"))
-		print_fish();
+		print_fish(line->commands);
 	else
 		return cmd_usage(line, "%s: not bash, zsh or fish", shell);
 	return CMD_OK;

@@ -4,12 +4,12 @@
  * nothing, or harm, on this node. Works before the first attach, too.
  */
 #include <errno.h>
-#include <string.h>
 #include "base/color.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "cli/cmd.h"
 #include "config/config.h"
+#include "policy/read.h"
 #include "report/doctor.h"
 
 /* What would run if somebody attached now without saying more. */

@@ -22,8 +22,8 @@
 #include "plane/flows.h"
 #include "plane/node.h"
 #include "policy/history.h"
-#include "policy/plan.h"
 #include "policy/policy.h"
+#include "policy/treat.h"
 
 #define SAMPLES 8
 

@@ -10,105 +10,10 @@
 #include "base/log.h"
 #include "base/prefix.h"
 #include "base/units.h"
-#include "cli/cmd_flows.h"
+#include "cli/filter.h"
+#include "cli/show.h"
 #include "plane/counters.h"
 #include "policy/policy.h"
-
-/* --- filters ----------------------------------------------------------- */
-
-const struct cmd_option flow_filter_options[] = {
-	{ "pod", "ADDR|CIDR", "our side" },
-	{ "dest", "ADDR|CIDR", "original destination" },
-	{ "port", "N", "original destination port" },
-	{ "node-port", "N", "the node's port that the far side sees" },
-	{ "proto", "NAME|N", "tcp, udp, icmp, sctp ..., or a number" },
-	{ "state", "STATE", "new, established, closing or closed" },
-	{ "prefix", "CIDR", "the prefix that decided" },
-	{ "action", "ACTION", "masquerade, keep or inbound" },
-	{ "unreplied", NULL, "sent, and never answered" },
-	{},
-};
-
-static int bad_value(const struct cmd_line *line, const char *option,
-		     const char *why)
-{
-	log_error("%s: --%s %s: %s", line->cmd->name, option,
-		  cmd_value(line, option), why);
-	return CMD_USAGE;
-}
-
-static int read_range(const struct cmd_line *line, const char *option,
-		      struct cidr *out)
-{
-	const char *text = cmd_value(line, option);
-	char err[256];
-
-	if (text && cidr_or_addr_parse(text, out, err, sizeof(err)))
-		return bad_value(line, option, err);
-	return CMD_OK;
-}
-
-static int read_port(const struct cmd_line *line, const char *option,
-		     int32_t *out)
-{
-	const char *text = cmd_value(line, option);
-	uint64_t number;
-	char err[256];
-
-	if (!text)
-		return CMD_OK;
-	if (number_parse(text, 1, 65535, &number, err, sizeof(err)))
-		return bad_value(line, option, err);
-	*out = number;
-	return CMD_OK;
-}
-
-/* Reads the value of a named choice with one of the parsers of flows.h. */
-static int read_name(const struct cmd_line *line, const char *option,
-		     int (*parse)(const char *text, uint8_t *out),
-		     const char *why, uint8_t *out, bool *given)
-{
-	const char *text = cmd_value(line, option);
-
-	*given = text;
-	if (text && parse(text, out))
-		return bad_value(line, option, why);
-	return CMD_OK;
-}
-
-int flow_filter_read(const struct cmd_line *line, struct flow_filter *out)
-{
-	struct flow_filter filter = { .unreplied =
-					      cmd_flag(line, "unreplied") };
-	uint8_t proto = 0, state = 0;
-	bool by_proto, by_state, by_action;
-	int result;
-
-	result = read_range(line, "pod", &filter.pod) ?:
-		 read_range(line, "dest", &filter.dest) ?:
-		 read_range(line, "prefix", &filter.prefix) ?:
-		 read_port(line, "port", &filter.port) ?:
-		 read_port(line, "node-port", &filter.node_port) ?:
-		 read_name(line, "proto", proto_parse,
-			   "no such protocol: a name or 0 to 255", &proto,
-			   &by_proto) ?:
-		 read_name(line, "state", flow_state_parse,
-			   "not new, established, closing or closed", &state,
-			   &by_state) ?:
-		 read_name(line, "action", flow_action_parse,
-			   "not masquerade, keep or inbound", &filter.kind,
-			   &by_action);
-	if (result)
-		return result;
-	if (by_proto)
-		filter.proto = proto + 1;
-	if (by_state)
-		filter.state = state + 1;
-	*out = filter;
-	return CMD_OK;
-}
-
-/* --- printing ---------------------------------------------------------- */
 
 struct printer {
 	struct instance *instance;
@@ -172,21 +77,6 @@ static int print_json(void *data, const struct flow *flow)
 	json_object_end(j);
 	/* nobody reads any more: do not walk a quarter of a million flows */
 	return ferror(stdout) ? -EPIPE : 0;
-}
-
-const char *end_text(const struct addr *addr, uint16_t port, char *buf,
-		     size_t len)
-{
-	char *c = buf;
-
-	if (addr->family == 6)
-		*c++ = '[';
-	c += strlen(addr_format(addr, c, len - 9));
-	if (addr->family == 6)
-		*c++ = ']';
-	*c++ = ':';
-	*put_u64(c, port) = '\0';
-	return buf;
 }
 
 static const char *age_text(const struct printer *printer, uint32_t ticks,

@@ -6,7 +6,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "base/progress.h"
-#include "cli/cmd_flows.h"
+#include "cli/filter.h"
 
 struct flush {
 	struct instance *instance;

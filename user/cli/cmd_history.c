@@ -4,7 +4,6 @@
  * last policies, who made them, and back to one of them.
  */
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include "base/json.h"
@@ -12,6 +11,7 @@
 #include "base/prefix.h"
 #include "base/table.h"
 #include "cli/cmd.h"
+#include "policy/apply.h"
 #include "policy/history.h"
 
 #define NS_PER_SEC 1000000000ULL

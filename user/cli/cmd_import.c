@@ -6,8 +6,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "cli/cmd.h"
-#include "cli/cmd_check.h"
-#include "config/config.h"
+#include "cli/show.h"
 #include "takeover/chain.h"
 
 /* JSON, and a config all the same. */

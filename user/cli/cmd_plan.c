@@ -4,7 +4,6 @@
  * --against FILE it is two files side by side, without privileges or a node.
  */
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 #include "base/color.h"
 #include "base/json.h"
@@ -13,7 +12,11 @@
 #include "base/table.h"
 #include "cli/cmd.h"
 #include "config/config.h"
+#include "policy/compare.h"
+#include "policy/judge.h"
+#include "policy/live.h"
 #include "policy/plan.h"
+#include "policy/read.h"
 
 /* Pods that a line names before it only counts them. */
 #define NAMED_PODS 3

@@ -9,7 +9,9 @@
 #include "cli/cmd.h"
 #include "config/config.h"
 #include "plane/fastpath.h"
+#include "policy/apply.h"
 #include "policy/policy.h"
+#include "policy/read.h"
 
 /* Where the policy came from, unless the command line names a file. */
 static int load(const struct cmd_line *line, struct instance *instance,

@@ -8,25 +8,28 @@
  * A place among them lasts some seconds and is renewed, so a killed listener
  * is in nobody's way and costs packets nothing.
  */
-#include <arpa/inet.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
+#include <arpa/inet.h>
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
+#include <sys/mman.h>
 #include "base/color.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "base/prefix.h"
 #include "base/units.h"
 #include "cli/cmd.h"
-#include "cli/cmd_flows.h"
+#include "cli/filter.h"
+#include "cli/show.h"
 #include "plane/counters.h"
+#include "policy/compare.h"
 #include "policy/plan.h"
+#include "policy/read.h"
 
 #define NS_PER_SEC   1000000000ULL
 #define LEASE_SEC    3 /* renewed each second */

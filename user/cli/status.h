@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /* status.h - the state of an instance, for `status` and `attach --json`. */
-#ifndef MASQ_STATUS_H
-#define MASQ_STATUS_H
+#ifndef MASQ_CLI_STATUS_H
+#define MASQ_CLI_STATUS_H
 
 #include <stdbool.h>
-#include "plane/instance.h"
+#include "report/health.h"
 
-int status_print(struct instance *instance, bool json); /* enum cmd_exit */
+/* Reads it first; health.h says what the caller fills in. enum cmd_exit */
+int status_print(struct health *health, bool json);
 
 #endif

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* maps.c - the names. */
+/* maps.c - the names, and one value at a time. */
+#include <errno.h>
+#include <bpf/bpf.h>
 #include "plane/maps.h"
 
 const char *const map_names[] = {
@@ -13,3 +15,18 @@ const char *const prog_names[] = {
 	MASQ_PROGS(P)
 #undef P
 };
+
+int map_read(const struct instance *instance, enum masq_map_id map,
+	     uint32_t key, void *value)
+{
+	return bpf_map_lookup_elem(instance->map[map], &key, value) ? -errno
+								    : 0;
+}
+
+int map_write(const struct instance *instance, enum masq_map_id map,
+	      uint32_t key, const void *value)
+{
+	return bpf_map_update_elem(instance->map[map], &key, value, BPF_ANY)
+		       ? -errno
+		       : 0;
+}

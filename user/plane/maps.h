@@ -95,6 +95,12 @@ struct instance {
 	uint64_t clock_shift_ns; /* ours is another one in a time namespace */
 };
 
+/* One value of an open map. 0 or -errno. */
+int map_read(const struct instance *instance, enum masq_map_id map,
+	     uint32_t key, void *value);
+int map_write(const struct instance *instance, enum masq_map_id map,
+	      uint32_t key, const void *value);
+
 struct instance_options {
 	uint32_t max_flows; /* used when the instance is made */
 	uint32_t max_prefixes; /* least number of prefix slots */

@@ -5,20 +5,17 @@
  * written first, with `whole` unset, and again last, so that a writer who was
  * killed leaves nothing that is mistaken for a policy, and nothing that the
  * next one cannot remove.
- *
- * An entry says what differs from the one before it (see put_entry): 8 bytes
- * or so instead of 36, as the writing is paid by chunk, and so is the room.
+ * The writing is paid by chunk, and so is the room: see entry_code.h.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <pwd.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 #include <bpf/bpf.h>
 #include "base/log.h"
+#include "policy/author.h"
+#include "policy/entry_code.h"
 #include "policy/history.h"
 
 #define CHUNK sizeof(struct masq_history_chunk)
@@ -48,138 +45,6 @@ struct source_item {
 	uint8_t family;
 	uint8_t pad[3];
 };
-
-/* --- entries ----------------------------------------------------------- */
-
-/* What an entry does not share with the one before it. */
-enum {
-	OTHER_SORT = 1, /* family, list, action or origin */
-	OTHER_SNAT = 2,
-	OTHER_SINCE = 4,
-};
-/* flags, plen, 4 of sort, snat, since, shape, address, line */
-#define ENTRY_MAX (1 + 1 + 4 + 3 + 5 + 1 + 16 + 5)
-#define ENTRY_MIN 4
-
-/* Seven bits a byte, least significant first. */
-static uint8_t *put_number(uint8_t *at, uint32_t number)
-{
-	for (; number > 0x7f; number >>= 7)
-		*at++ = number | 0x80;
-	*at++ = number;
-	return at;
-}
-
-/* The bytes between those of the address before and the zeros at the end. */
-static uint8_t *put_address(uint8_t *at, const struct addr *addr,
-			    const struct addr *before)
-{
-	const uint8_t *bytes = (const uint8_t *)addr->a;
-	const uint8_t *old = (const uint8_t *)before->a;
-	int length = addr->family == 4 ? 4 : 16, same = 0, zeros = 0;
-
-	while (same < length && same < 15 && bytes[same] == old[same])
-		same++;
-	while (same + zeros < length && zeros < 15 &&
-	       !bytes[length - 1 - zeros])
-		zeros++;
-	*at++ = same << 4 | zeros;
-	length -= same + zeros;
-	memcpy(at, bytes + same, length);
-	return at + length;
-}
-
-static uint8_t *put_entry(uint8_t *at, const struct policy_entry *entry,
-			  const struct policy_entry *before)
-{
-	/* lines of neighbours are near each other, before or behind */
-	int32_t lines = entry->line - before->line;
-	uint8_t *flags = at;
-
-	*at++ = 0;
-	*at++ = entry->cidr.plen;
-	if (entry->cidr.addr.family != before->cidr.addr.family ||
-	    entry->list != before->list || entry->action != before->action ||
-	    entry->origin != before->origin) {
-		*flags |= OTHER_SORT;
-		*at++ = entry->cidr.addr.family;
-		*at++ = entry->list;
-		*at++ = entry->action;
-		*at++ = entry->origin;
-	}
-	if (entry->snat != before->snat) {
-		*flags |= OTHER_SNAT;
-		at = put_number(at, entry->snat);
-	}
-	if (entry->since != before->since) {
-		*flags |= OTHER_SINCE;
-		at = put_number(at, entry->since);
-	}
-	at = put_address(at, &entry->cidr.addr, &before->cidr.addr);
-	return put_number(at, (uint32_t)lines << 1 ^ lines >> 31);
-}
-
-struct reader {
-	const uint8_t *at, *end;
-	bool bad; /* the text ended too early, or cannot be right */
-};
-
-static uint8_t get_byte(struct reader *r)
-{
-	r->bad |= r->at == r->end;
-	return r->bad ? 0 : *r->at++;
-}
-
-static uint32_t get_number(struct reader *r)
-{
-	uint32_t number = 0;
-	uint8_t byte;
-	int shift = 0;
-
-	do {
-		byte = get_byte(r);
-		number |= (uint32_t)(byte & 0x7f) << shift;
-		shift += 7;
-	} while (byte & 0x80 && shift < 35);
-	return number;
-}
-
-static void get_address(struct reader *r, struct addr *addr)
-{
-	uint8_t *bytes = (uint8_t *)addr->a, shape = get_byte(r);
-	int length = addr->family == 4 ? 4 : 16;
-	int same = shape >> 4, zeros = shape & 15;
-
-	r->bad |= same + zeros > length;
-	for (int i = same; i < length - zeros; i++)
-		bytes[i] = get_byte(r);
-	if (!r->bad)
-		memset(bytes + length - zeros, 0, zeros);
-}
-
-/* *entry: the one before; becomes the next one. */
-static void get_entry(struct reader *r, struct policy_entry *entry)
-{
-	uint8_t flags = get_byte(r), family = entry->cidr.addr.family;
-	uint32_t lines;
-
-	entry->cidr.plen = get_byte(r);
-	if (flags & OTHER_SORT) {
-		entry->cidr.addr.family = get_byte(r);
-		entry->list = get_byte(r);
-		entry->action = get_byte(r);
-		entry->origin = get_byte(r);
-	}
-	if (flags & OTHER_SNAT)
-		entry->snat = get_number(r);
-	if (flags & OTHER_SINCE)
-		entry->since = get_number(r);
-	if (family == 6 && entry->cidr.addr.family == 4)
-		memset(&entry->cidr.addr.a[1], 0, 12);
-	get_address(r, &entry->cidr.addr);
-	lines = get_number(r);
-	entry->line += lines >> 1 ^ -(lines & 1);
-}
 
 /* --- chunks ------------------------------------------------------------ */
 
@@ -236,59 +101,6 @@ static void forget(const struct instance *instance, uint32_t generation)
 
 /* --- saving ------------------------------------------------------------ */
 
-static size_t read_proc(const char *path, char *buf, size_t len)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	ssize_t length = fd < 0 ? 0 : read(fd, buf, len - 1);
-
-	if (fd >= 0)
-		close(fd);
-	buf[length > 0 ? length : 0] = '\0';
-	return length > 0 ? length : 0;
-}
-
-/* The user, and the one who logged in, where the kernel knows (audit). */
-static void find_who(char *buf, size_t len)
-{
-	struct passwd *user = getpwuid(getuid());
-	char text[32];
-	unsigned long login;
-	int used;
-
-	used = user ? snprintf(buf, len, "%s", user->pw_name)
-		    : snprintf(buf, len, "uid %u", getuid());
-	if (!read_proc("/proc/self/loginuid", text, sizeof(text)))
-		return;
-	login = strtoul(text, NULL, 10);
-	if (login == UINT32_MAX || login == getuid() || used >= (int)len)
-		return;
-	user = getpwuid(login);
-	if (user)
-		snprintf(buf + used, len - used, " (login %s)", user->pw_name);
-	else
-		snprintf(buf + used, len - used, " (login uid %lu)", login);
-}
-
-static void find_command(char *buf, size_t len)
-{
-	size_t length = read_proc("/proc/self/cmdline", buf, len);
-	const char *slash;
-
-	if (!length) {
-		snprintf(buf, len, "%s", program_invocation_short_name);
-		return;
-	}
-	/* words end in NUL; the program without its path */
-	slash = strrchr(buf, '/');
-	if (slash) {
-		length -= slash + 1 - buf;
-		memmove(buf, slash + 1, length + 1);
-	}
-	for (size_t i = 0; i + 1 < length; i++)
-		if (!buf[i])
-			buf[i] = ' ';
-}
-
 /* In whole chunks. */
 static char *make_text(const struct policy *policy,
 		       const struct policy_change *change, uint32_t *length)
@@ -313,8 +125,8 @@ static char *make_text(const struct policy *policy,
 		.policy = policy->head,
 		.source = policy->source,
 	};
-	find_who(head->who, sizeof(head->who));
-	find_command(head->command, sizeof(head->command));
+	author_who(head->who, sizeof(head->who));
+	author_command(head->command, sizeof(head->command));
 	for (size_t i = 0; i < policy->snat_count; i++, source++) {
 		source->family = policy->snat[i].family;
 		memcpy(source->addr, policy->snat[i].a, sizeof(source->addr));

@@ -2,7 +2,8 @@
 /*
  * plan.h - what replacing one policy by another really changes: which
  * prefixes, which addresses are treated differently afterwards, and which
- * live flows and pods go there. Pure: no kernel calls.
+ * live flows and pods go there. compare.h makes it, live.h adds the flows,
+ * judge.h the warnings. Pure: no kernel calls.
  */
 #ifndef MASQ_PLAN_H
 #define MASQ_PLAN_H
@@ -10,28 +11,12 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include "plane/flows.h"
 #include "policy/policy.h"
+#include "policy/treat.h"
 
-/* What becomes of a new connection, as far as one of its ends decides it. */
-enum plan_action {
-	PLAN_MASQUERADE,
-	PLAN_KEEP, /* IPv6 that is not translated, too: the address stays */
-	/* of sources only */
-	PLAN_POLICY, /* the destination decides */
-	PLAN_UNTOUCHED, /* outside podCIDRs */
-	PLAN_DROPPED, /* outside podCIDRs, and dropForeignSources is on */
-};
-
-struct plan_treatment {
-	uint8_t action; /* enum plan_action */
-	struct addr snat; /* masquerade; family 0: the node's own address */
-};
-
-/* One (list, prefix) that only one policy has, or with another treatment. */
-struct plan_change {
-	const struct policy_entry *from, *to; /* NULL: not in that policy */
-	struct plan_treatment was, becomes; /* where from, to are not NULL */
+struct plan_hit {
+	uint32_t flip;
+	struct addr pod;
 };
 
 /* A range whose treatment flips. */
@@ -48,9 +33,10 @@ struct plan_flips {
 	size_t count;
 };
 
-struct plan_hit {
-	uint32_t flip;
-	struct addr pod;
+/* One (list, prefix) that only one policy has, or with another treatment. */
+struct plan_change {
+	const struct policy_entry *from, *to; /* NULL: not in that policy */
+	struct plan_treatment was, becomes; /* where from, to are not NULL */
 };
 
 /* What the policies say about a pod's address, so far as it decides. */
@@ -82,28 +68,9 @@ struct plan {
 	size_t hit_count;
 };
 
-/*
- * Both policies stay the caller's and have to outlive the plan. instance:
- * for its clock. 0 or -ENOMEM.
- */
-int plan_make(const struct instance *instance, struct policy *from,
-	      struct policy *to, struct plan **out);
 void plan_free(struct plan *plan);
-/* A live flow; all of them come before plan_judge. 0 or -ENOMEM. */
-int plan_add_flow(struct plan *plan, const struct flow *flow);
-/* Sums up the flows, finds what a person should be warned of. 0, -ENOMEM. */
-int plan_judge(struct plan *plan);
 int plan_warn(struct plan *plan, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 
 bool plan_is_empty(const struct plan *plan);
-const char *plan_action_name(uint8_t action);
-/* "keep", "masquerade", "masquerade as 10.0.0.7"; returns buf. */
-const char *plan_treatment_text(const struct plan_treatment *treatment,
-				char *buf, size_t len);
-
-/* What a new connection from src (family 0: any pod) to dst is given. */
-struct plan_treatment plan_treat(struct policy *policy, const struct addr *src,
-				 const struct addr *dst);
-
 #endif

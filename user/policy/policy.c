@@ -10,7 +10,7 @@
 #include "base/rank.h"
 #include "policy/policy.h"
 
-static int compare_place(const struct policy_entry *a,
+int policy_compare_place(const struct policy_entry *a,
 			 const struct policy_entry *b)
 {
 	if (a->list != b->list)
@@ -22,7 +22,7 @@ static int compare_place(const struct policy_entry *a,
 static int compare_entries(const void *va, const void *vb)
 {
 	const struct policy_entry *a = va, *b = vb;
-	int order = compare_place(a, b);
+	int order = policy_compare_place(a, b);
 
 	if (order)
 		return order;
@@ -86,7 +86,8 @@ void policy_sort(struct policy *policy)
 		qsort(policy->entries, policy->count, sizeof(*policy->entries),
 		      compare_entries);
 	for (size_t i = 1; i < policy->count; i++)
-		if (compare_place(&policy->entries[kept], &policy->entries[i]))
+		if (policy_compare_place(&policy->entries[kept],
+					 &policy->entries[i]))
 			policy->entries[++kept] = policy->entries[i];
 	policy->count = kept + 1;
 }
@@ -116,7 +117,8 @@ struct policy_entry *policy_find(struct policy *policy, uint8_t list,
 
 	while (low < high) {
 		size_t middle = low + (high - low) / 2;
-		int order = compare_place(&key, &policy->entries[middle]);
+		int order =
+			policy_compare_place(&key, &policy->entries[middle]);
 
 		if (!order)
 			return &policy->entries[middle];
@@ -451,4 +453,10 @@ void policy_report(const struct policy_change *change, bool json)
 	json_u64(&j, "changed", change->changed);
 	json_object_end(&j);
 	json_end(&j);
+}
+
+int policy_fail(int err, const char *what)
+{
+	log_error("policy: %s: %s", what, strerror(-err));
+	return err;
 }

@@ -1,10 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * policy.h - the policy in the maps: reading what runs, and applying another
- * one as a single step. Two halves (tries, ports, struct masq_policy) take
- * turns; the idle one is brought to the new policy by difference and then
- * masq_active is flipped. The old half is edited again only after every
- * packet that could have read it is through.
+ * policy.h - a policy as data: from a config, sorted, searched, named. read.h
+ * has the one that runs, apply.h makes another one run.
  */
 #ifndef MASQ_POLICY_H
 #define MASQ_POLICY_H
@@ -53,12 +50,13 @@ struct policy_change {
 int policy_from_config(const struct instance *instance,
 		       const struct config *config, bool fast_tcp,
 		       struct policy **out);
-/* The running policy. Caller frees. -ENODATA: none has been applied yet. */
-int policy_read(struct instance *instance, struct policy **out);
 void policy_free(struct policy *policy);
 
 struct policy_entry *policy_find(struct policy *policy, uint8_t list,
 				 const struct cidr *cidr);
+/* The order of entries: by list, then prefix. */
+int policy_compare_place(const struct policy_entry *a,
+			 const struct policy_entry *b);
 /* The destination entry that decides about an address or a whole prefix. */
 struct policy_entry *policy_match(struct policy *policy,
 				  const struct cidr *cidr);
@@ -76,20 +74,6 @@ int policy_append_defaults(struct policy *policy);
 /* Number + 1 of an address in policy->snat, which has room for it. */
 uint16_t policy_snat_number(struct policy *policy, const struct addr *addr);
 
-/*
- * Makes `policy` the running one, atomically. Takes a new generation unless
- * nothing differs (then change->generation is the old one). On failure the
- * running policy is what it was. Error printed.
- */
-int policy_apply(struct instance *instance, struct policy *policy,
-		 struct policy_change *change);
-/*
- * To be called after policy_apply, with what that left, once the answer is
- * out: after a large change it brings the other half along, or the next
- * change, however small, would take as long. It need not succeed.
- */
-void policy_settle(struct instance *instance, struct policy *policy,
-		   const struct policy_change *change);
 /* The one line (or, to stdout, JSON object) that every apply prints. */
 void policy_report(const struct policy_change *change, bool json);
 
@@ -100,5 +84,8 @@ const char *policy_origin(const struct policy *policy,
 /* Why an entry decides nothing, for behind its origin; "": it does. */
 const char *policy_off_note(const struct policy *policy,
 			    const struct policy_entry *entry);
+
+/* Says "policy: what: why"; returns err. */
+int policy_fail(int err, const char *what);
 
 #endif

@@ -1,77 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * doctor_foreign.c - others that translate. Whoever does it in POSTROUTING
- * does it before our hook: packets then come to us with the node's address,
- * pass as the node's own, and masqbpf looks healthy while it does nothing.
+ * doctor_foreign.c - others that translate, or are told to: rules, CNI plugins,
+ * kubelet.
  */
 #include <dirent.h>
 #include <errno.h>
+#include <jansson.h>
 #include <limits.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <jansson.h>
-#include "kernel/foreign.h"
 #include "report/doctor.h"
-
-static bool begins(const char *text, const char *head)
-{
-	return !strncmp(text, head, strlen(head));
-}
-
-static enum doctor_level level_of(enum doctor_pods pods)
-{
-	return pods == PODS_NONE      ? DOCTOR_NOTE
-	       : pods == PODS_UNKNOWN ? DOCTOR_WARNING
-				      : DOCTOR_BAD;
-}
-
-static void judge(struct doctor *d, const struct foreign_rule *rule)
-{
-	enum doctor_level level = DOCTOR_BAD;
-	char source[CIDR_STRLEN] = "any source", todo[256];
-
-	if (rule->source.addr.family)
-		cidr_format(&rule->source, source, sizeof(source));
-	if (!rule->reached) {
-		doctor_add(
-			d, DOCTOR_NOTE, "foreign-nat", NULL,
-			"%s, chain %s: %s, but no rule leads there: left over",
-			rule->where, rule->chain, rule->what);
-		return;
-	}
-	if (begins(rule->chain, "KUBE-")) {
-		doctor_add(
-			d, DOCTOR_NOTE, "foreign-nat", NULL,
-			"%s, chain %s: %s of what kube-proxy marked: that is services' business",
-			rule->where, rule->chain, rule->what);
-		return;
-	}
-	if (begins(rule->chain, "IP-MASQ"))
-		snprintf(
-			todo, sizeof(todo),
-			"ip-masq-agent: stop it, then masqbpf migrate takes over without losing a connection");
-	else if (begins(rule->chain, "CNI-"))
-		snprintf(
-			todo, sizeof(todo),
-			"a CNI plugin's: set ipMasq to false in /etc/cni/net.d");
-	else
-		snprintf(
-			todo, sizeof(todo),
-			"remove it or limit it to sources that are no pods; %s",
-			begins(rule->where, "nft")
-				? "nft -a list ruleset"
-				: "iptables-legacy -t nat -S");
-	if (rule->source.addr.family)
-		level = level_of(doctor_pods_in(d, &rule->source));
-	doctor_add(
-		d, level, "foreign-nat", level == DOCTOR_NOTE ? NULL : todo,
-		"%s, chain %s: %s for %s%s", rule->where, rule->chain,
-		rule->what, source,
-		level == DOCTOR_NOTE
-			? ", no pods'"
-			: ": what it translates before us we take for the node's own");
-}
+#include "report/pods.h"
+#include "report/rules.h"
 
 /* --- CNI plugins ------------------------------------------------------- */
 
@@ -102,7 +42,7 @@ static bool check_plugin(struct doctor *d, const char *path,
 	if (!json_is_true(json_object_get(plugin, "ipMasq")))
 		return false;
 	if (range.addr.family) {
-		level = level_of(doctor_pods_in(d, &range));
+		level = doctor_level_of(doctor_pods_in(d, &range));
 		cidr_format(&range, text, sizeof(text));
 	}
 	doctor_add(d, level, "cni",
@@ -239,47 +179,9 @@ static void check_kubelet(struct doctor *d)
 		closedir(proc);
 }
 
-int doctor_judge_rules(struct doctor *d, const struct foreign_nat *nat)
-{
-	size_t before = d->count;
-	int bad = 0;
-
-	for (size_t i = 0; i < nat->count; i++)
-		judge(d, &nat->rules[i]);
-	for (size_t k = before; k < d->count; k++)
-		bad += d->findings[k].level == DOCTOR_BAD;
-	if (nat->unreadable)
-		doctor_add(
-			d, DOCTOR_UNKNOWN, "foreign-nat",
-			nat->unreadable == -EINTR
-				? "look again; nft list ruleset"
-				: "run it as root; nft list ruleset",
-			"not all rules could be read (%s): whether others translate%s is not known",
-			nat->unreadable == -EINTR ? "they change all the time"
-						  : strerror(-nat->unreadable),
-			bad ? ", beside what is found," : "");
-	else if (!nat->count)
-		doctor_add(
-			d, DOCTOR_OK, "foreign-nat", NULL,
-			"no rule of nft, iptables or iptables-legacy writes sources");
-	return !bad && nat->unreadable ? -1 : bad;
-}
-
-int doctor_check_rules(struct doctor *d)
-{
-	struct foreign_nat nat;
-	int bad, err = foreign_nat_find(&nat);
-
-	if (err)
-		nat.unreadable = err;
-	bad = doctor_judge_rules(d, &nat);
-	foreign_nat_free(&nat);
-	return bad;
-}
-
 void doctor_check_foreign(struct doctor *d)
 {
-	doctor_check_rules(d);
+	rules_judge(d, NULL);
 	check_cni(d);
 	check_kubelet(d);
 }

@@ -3,22 +3,22 @@
  * doctor_node.c - the node around us: kernel settings, interfaces and their
  * hooks, neighbours in the chains, ports, IPsec, MTU.
  */
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include <net/if.h>
-#include <sys/ioctl.h>
-#include <sys/socket.h>
 #include <libmnl/libmnl.h>
 #include <linux/netlink.h>
 #include <linux/xfrm.h>
+#include <net/if.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
 #include "kernel/netlink.h"
 #include "plane/hook.h"
 #include "plane/node.h"
 #include "policy/uplinks.h"
 #include "report/doctor.h"
+#include "report/pods.h"
 
 /* --- settings ---------------------------------------------------------- */
 

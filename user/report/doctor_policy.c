@@ -3,12 +3,11 @@
  * doctor_policy.c - the policy against the node and its traffic: ranges that
  * overlap where they should not, kept flows that nobody answers, drops, room.
  */
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include "base/prefix.h"
 #include "plane/counters.h"
+#include "plane/flows.h"
 #include "report/doctor.h"
 
 /* So many unanswered flows are more than somebody's dead server. */

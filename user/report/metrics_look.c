@@ -5,11 +5,12 @@
  */
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 #include "kernel/netdev.h"
 #include "plane/hook.h"
 #include "plane/node.h"
-#include "report/doctor.h"
+#include "policy/read.h"
+#include "report/findings.h"
+#include "report/rules.h"
 #include "report/drift.h"
 #include "report/due.h"
 #include "report/metrics.h"
@@ -90,7 +91,7 @@ static int look_for_foreign(struct instance *instance,
 
 	if (err)
 		return err == -ENODATA ? 0 : err;
-	state->foreign_nat = doctor_check_rules(&d);
+	state->foreign_nat = rules_judge(&d, NULL);
 	doctor_free_findings(&d);
 	policy_free(d.policy);
 	return 0;

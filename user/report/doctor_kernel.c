@@ -1,71 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* doctor.c - the list of findings; kernel, privileges, file system. */
-#include <errno.h>
-#include <stdarg.h>
+/* doctor_kernel.c - kernel, privileges, file system. */
+#include <cap-ng.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/utsname.h>
-#include <sys/vfs.h>
+#include <bpf/libbpf.h>
 #include <linux/bpf.h>
 #include <linux/capability.h>
 #include <linux/magic.h>
-#include <bpf/libbpf.h>
-#include <cap-ng.h>
-#include "base/log.h"
+#include <sys/utsname.h>
+#include <sys/vfs.h>
 #include "report/doctor.h"
-
-const char *doctor_level_name(enum doctor_level level)
-{
-	static const char *const names[] = {
-		[DOCTOR_OK] = "ok",	      [DOCTOR_NOTE] = "note",
-		[DOCTOR_UNKNOWN] = "unknown", [DOCTOR_WARNING] = "warning",
-		[DOCTOR_BAD] = "bad",
-	};
-
-	return names[level];
-}
-
-void doctor_add(struct doctor *d, enum doctor_level level, const char *check,
-		const char *todo, const char *fmt, ...)
-{
-	struct doctor_finding finding = { .level = level, .check = check };
-	struct doctor_finding *grown;
-	va_list ap;
-	int length;
-
-	va_start(ap, fmt);
-	length = vasprintf(&finding.what, fmt, ap);
-	va_end(ap);
-	finding.todo = todo ? strdup(todo) : NULL;
-	grown = reallocarray(d->findings, d->count + 1, sizeof(*grown));
-	if (grown)
-		d->findings = grown;
-	if (length < 0 || (todo && !finding.todo) || !grown) {
-		log_error("doctor: %s: out of memory", check);
-		return;
-	}
-	d->findings[d->count++] = finding;
-}
-
-void doctor_free_findings(struct doctor *d)
-{
-	for (size_t i = 0; i < d->count; i++) {
-		free(d->findings[i].what);
-		free(d->findings[i].todo);
-	}
-	free(d->findings);
-}
-
-void doctor_free(struct doctor *d)
-{
-	doctor_free_findings(d);
-	policy_free(d->policy);
-	netdev_free(d->netdev);
-	instance_close(d->instance);
-}
-
-/* --- kernel and privileges --------------------------------------------- */
 
 static void check_version(struct doctor *d)
 {
@@ -176,44 +120,4 @@ void doctor_check_kernel(struct doctor *d, const char *pin_dir)
 	check_capabilities(d);
 	check_bpf(d);
 	check_bpffs(d, pin_dir);
-}
-
-/* --- pods -------------------------------------------------------------- */
-
-struct pods_in {
-	const struct cidr *range;
-	bool any, inside;
-};
-
-static int look_for_pod(void *data, const struct flow *flow)
-{
-	struct pods_in *pods = data;
-	struct cidr host = { flow->in, flow->in.family == 4 ? 32 : 128 };
-
-	if (flow->kind == MASQ_K_INBOUND || flow->role != MASQ_ROLE_FLOW)
-		return 0;
-	pods->any = true;
-	pods->inside |= cidr_covers(pods->range, &host);
-	return pods->inside;
-}
-
-enum doctor_pods doctor_pods_in(const struct doctor *d,
-				const struct cidr *range)
-{
-	struct pods_in pods = { .range = range };
-
-	for (size_t i = 0; d->policy && i < d->policy->count; i++) {
-		const struct policy_entry *entry = &d->policy->entries[i];
-
-		if (entry->list != MASQ_L_POD ||
-		    entry->cidr.addr.family != range->addr.family)
-			continue;
-		pods.any = true;
-		if (cidr_covers(&entry->cidr, range) ||
-		    cidr_covers(range, &entry->cidr))
-			return PODS_INSIDE;
-	}
-	if (!pods.any && d->instance)
-		flows_walk_owners(d->instance, look_for_pod, &pods);
-	return pods.inside ? PODS_INSIDE : pods.any ? PODS_NONE : PODS_UNKNOWN;
 }

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* health.h - what is wrong, for whoever asks. */
+#ifndef MASQ_AGENT_HEALTH_H
+#define MASQ_AGENT_HEALTH_H
+
+#include <stdbool.h>
+#include "agent/state.h"
+
+/* Is pod traffic masqueraded as it should be? Why not: one line each. */
+struct agent_health {
+	bool ready;
+	char text[2048]; /* "": all is well */
+};
+void agent_health(const struct agent *agent, struct agent_health *out);
+
+#endif

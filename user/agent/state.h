@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * state.h - what the agent knows and has to do, for the files of this folder:
+ *
+ *	agent.c		set-up, in the order of privileges; the loop
+ *	policy.c	from a file that has changed to a policy in force
+ *	follow.c	when has a file changed?
+ *	links.c		interfaces, addresses: attach, heal, refresh
+ *	foreign.c	others that translate
+ *	due.c		what has failed and is tried again
+ *	health.c	is pod traffic masqueraded as it should be?
+ *	helper.c	the process that keeps privileges
+ *	sandbox.c	giving them up
+ *	notify.c	the service manager
+ *	http.c		/metrics, /healthz, /readyz
+ *	scrape.c	the numbers that are handed out
+ *	page.c		/
+ */
+#ifndef MASQ_AGENT_STATE_H
+#define MASQ_AGENT_STATE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include "agent/follow.h"
+#include "agent/helper.h"
+#include "agent/sandbox.h"
+#include "base/http.h"
+#include "config/config.h"
+#include "plane/instance.h"
+#include "report/metrics.h"
+
+/* What was asked for; everything outlives the agent. */
+struct agent_options {
+	const char *pin_dir;
+	const char *config; /* NULL: none */
+	const char *base_preset; /* of a file without a list, or without file */
+	bool enable_ipv6, fast_path;
+	uint16_t port_min, port_max; /* 0: as the file says */
+	struct http_address listen;
+	struct sandbox_user user;
+	char **ifaces;
+	int iface_count;
+};
+
+/* An interface that is meant to be attached. */
+struct agent_link {
+	char name[32];
+	uint32_t ifindex; /* 0: there is none of this name */
+	enum hook_kind kind;
+	bool whole; /* both hooks are in place */
+	bool busy; /* it is being attached right now */
+	unsigned int
+		failures; /* attempts to attach it, since the last good one */
+	int err; /* of the last attempt */
+	uint64_t retry_ms; /* not before */
+};
+
+/* What has to be done once more about the policy. */
+enum agent_again {
+	AGAIN_NOTHING,
+	AGAIN_BEGIN, /* it is not known which one is in force */
+	AGAIN_FILE,
+	AGAIN_PRESET,
+};
+
+struct agent {
+	struct agent_options options;
+	struct instance *instance;
+	struct helper helper;
+	struct http *http;
+	int netlink_fd, notify_fd, guard_fd; /* -1: none */
+	bool auto_ifaces;
+	uint64_t watchdog_ms, watchdog_at; /* of the service manager; 0: none */
+	uint64_t listen_at; /* the next attempt to listen; 0: it does */
+
+	/* by enum masq_due_kind: what is due, and why; "": nothing */
+	char due[MASQ_DUE_MAX][sizeof(((struct masq_due *)0)->text)];
+
+	/* config */
+	bool has_config;
+	struct follower follower;
+	bool forced; /* SIGHUP's reading is yet to come */
+	uint64_t forced_ms; /* so long the service manager waits; 0: no more */
+	uint64_t config_hash; /* of what was last taken; 0: nothing */
+	char config_problem[512]; /* "": none */
+	bool reload_ok, stale;
+	double reload_time;
+	bool has_policy;
+	enum agent_again again;
+	bool again_forced; /* SIGHUP wanted it */
+	unsigned int again_failures;
+	uint64_t again_ms; /* not before */
+
+	/* interfaces */
+	struct agent_link *links;
+	size_t link_count;
+	uint64_t links_due_ms; /* of the next look at them */
+	uint64_t links_rest_ms; /* not before */
+	uint64_t pods_retry_ms; /* the fast path: not before */
+
+	/* others that translate before us */
+	int foreign_count; /* -1: nobody knows */
+	char foreign[512]; /* a line for each; "": none */
+	uint64_t foreign_due_ms;
+
+	/* the texts that were made last, for whoever asks at once again */
+	struct metrics metrics;
+	uint64_t metrics_ms, metrics_cost_ms;
+
+	bool stop;
+	int failed; /* -errno that ends it */
+};
+
+/* Holds the instance's lock for a change. 0; -EBUSY ..., for the caller to
+ * note as due. */
+int agent_lock(struct agent *agent);
+/* "locked by process 12 (masqbpf)" or the error's own text; returns buf. */
+const char *agent_why(const struct agent *agent, int err, char *buf,
+		      size_t len);
+
+#endif

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* help.c - from the table that the command line is read by. */
+#include <stdio.h>
+#include <string.h>
+#include "cli/cmd.h"
+#include "cli/help.h"
+#include "cli/parse.h"
+
+static void print_options(const struct cmd_option *options)
+{
+	for (; options && options->name; options++) {
+		const char *arg = options->arg ?: "";
+		int used = strlen(options->name) + strlen(arg) + !!*arg;
+
+		printf("  --%s%s%s%*s %s\n", options->name, *arg ? " " : "",
+		       arg, used < 20 ? 20 - used : 0, "", options->help);
+	}
+}
+
+void cmd_help(const struct cmd_line *line)
+{
+	const struct cmd *const *commands = line->commands;
+	const struct cmd *cmd = line->cmd;
+
+	if (cmd) {
+		printf("usage: masqbpf %s%s%s [OPTION...]\n%s\n", cmd->name,
+		       *cmd->args ? " " : "", cmd->args, cmd->help);
+		if (cmd->options) {
+			printf("\noptions:\n");
+			print_options(cmd->options);
+		}
+		if (cmd->ignored) {
+			printf("\naccepted, without effect:\n");
+			print_options(cmd->ignored);
+		}
+	} else {
+		printf("usage: masqbpf COMMAND [ARG...]\n"
+		       "eBPF masquerade for pod traffic that leaves a node\n"
+		       "\ncommands:\n");
+		for (int i = 0; commands[i]; i++)
+			printf("  %-10s %s\n", commands[i]->name,
+			       commands[i]->help);
+		printf("\nmasqbpf COMMAND --help says more.\n");
+	}
+	printf("\ncommon options:\n");
+	print_options(common_options);
+}

@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * status.c - prints the state of an instance. This is the place that shows the
+ * chains: tools of Debian 12 do not know TCX.
+ */
+#include <stdio.h>
+#include <string.h>
+#include "base/color.h"
+#include "base/json.h"
+#include "cli/cmd.h"
+#include "cli/status.h"
+#include "plane/flows.h"
+#include "plane/instance.h"
+#include "report/health.h"
+
+static void chain_json(struct json *j, enum hook_dir dir,
+		       const struct hook_chain *chain)
+{
+	json_array(j, hook_dir_name(dir));
+	for (size_t i = 0; i < chain->count; i++) {
+		const struct hook_prog *p = &chain->progs[i];
+
+		json_object(j, NULL);
+		json_string(j, "hook", hook_kind_name(p->kind));
+		if (p->kind == HOOK_TC) {
+			json_string(j, "type", p->type);
+			json_u64(j, "priority", p->priority);
+			json_u64(j, "handle", p->handle);
+		}
+		if (p->id)
+			json_u64(j, "id", p->id);
+		else
+			json_null(j, "id");
+		if (*p->name)
+			json_string(j, "name", p->name);
+		else
+			json_null(j, "name");
+		json_bool(j, "ours", p->ours);
+		json_object_end(j);
+	}
+	json_array_end(j);
+}
+
+static void print_json(const struct health *s)
+{
+	char text[CIDR_STRLEN];
+	struct json j;
+
+	json_begin(&j, stdout);
+	json_object(&j, NULL);
+	json_u64(&j, "generation", s->generation);
+	if (*s->config)
+		json_string(&j, "config", s->config);
+	else
+		json_null(&j, "config");
+	json_array(&j, "interfaces");
+	for (size_t i = 0; i < s->uplink_count; i++) {
+		const struct health_uplink *u = &s->uplinks[i];
+
+		json_object(&j, NULL);
+		json_string(&j, "name", u->name);
+		json_u64(&j, "ifindex", u->ifindex);
+		if (u->kind == HOOK_AUTO)
+			json_null(&j, "hook");
+		else
+			json_string(&j, "hook", hook_kind_name(u->kind));
+		json_bool(&j, "attached", u->whole);
+		json_array(&j, "addresses");
+		for (int a = 0; a < 2; a++)
+			if (u->addrs[a].family)
+				json_string(&j, NULL,
+					    addr_format(&u->addrs[a], text,
+							sizeof(text)));
+		json_array_end(&j);
+		for (enum hook_dir dir = 0; dir < HOOK_DIRS; dir++)
+			chain_json(&j, dir, &u->chains[dir]);
+		json_object_end(&j);
+	}
+	json_array_end(&j);
+	json_u64(&j, "flows", s->flows.all);
+	json_u64(&j, "flows_max", s->instance->meta.max_flows);
+	json_array(&j, "budgets");
+	for (int i = 0; i < FLOW_BUDGETS; i++) {
+		const struct flow_budget *b = &flow_budgets[i];
+
+		json_object(&j, NULL);
+		json_u64(&j, "family", b->family);
+		json_string(&j, "action", b->name);
+		json_u64(&j, "flows", s->flows.flows[i]);
+		json_u64(&j, "max", instance_flows_max(s->instance, b->family));
+		json_object_end(&j);
+	}
+	json_array_end(&j);
+	json_string(&j, "health", health_level_name(s->level));
+	json_array(&j, "problems");
+	for (size_t i = 0; i < s->problem_count; i++)
+		json_string(&j, NULL, s->problems[i]);
+	json_array_end(&j);
+	json_string(&j, "pin_dir", s->instance->pin_dir);
+	json_string(&j, "version", s->instance->meta.version);
+	json_object_end(&j);
+	json_end(&j);
+}
+
+static void print_chain(enum hook_dir dir, const struct hook_chain *chain)
+{
+	printf("  %-9s", hook_dir_name(dir));
+	if (!chain->count)
+		printf(" nothing");
+	for (size_t i = 0; i < chain->count; i++) {
+		const struct hook_prog *p = &chain->progs[i];
+
+		printf("%s%s %s", i ? " -> " : " ", hook_kind_name(p->kind),
+		       p->ours ? color_bold(stdout) : "");
+		if (*p->name)
+			printf("%s", p->name);
+		else
+			printf("%s", p->id ? "program" : p->type);
+		if (p->id)
+			printf("[%u]", p->id);
+		printf("%s", p->ours ? color_off(stdout) : "");
+	}
+	printf("\n");
+}
+
+static void print_uplink(const struct health_uplink *u)
+{
+	char text[CIDR_STRLEN];
+	bool any = false;
+
+	printf("\n%s%s%s (%u): %s\n", color_bold(stdout), u->name,
+	       color_off(stdout), u->ifindex,
+	       u->gone	  ? "gone"
+	       : u->whole ? hook_kind_name(u->kind)
+			  : "not attached");
+	if (u->gone)
+		return;
+	printf("  %-9s", "address");
+	for (int a = 0; a < 2; a++) {
+		if (!u->addrs[a].family)
+			continue;
+		printf("%s%s", any ? ", " : " ",
+		       addr_format(&u->addrs[a], text, sizeof(text)));
+		any = true;
+	}
+	printf("%s\n", any ? "" : " none");
+	for (enum hook_dir dir = 0; dir < HOOK_DIRS; dir++)
+		print_chain(dir, &u->chains[dir]);
+}
+
+static void print_text(const struct health *s)
+{
+	const char *color = s->level == HEALTH_OK	? color_green(stdout)
+			    : s->level == HEALTH_FAILED ? color_red(stdout)
+							: color_yellow(stdout);
+	char flows[FLOW_TALLY_LEN];
+
+	printf("health      %s%s%s\n", color, health_level_name(s->level),
+	       color_off(stdout));
+	for (size_t i = 0; i < s->problem_count; i++)
+		printf("            %s\n", s->problems[i]);
+	printf("generation  %u\n", s->generation);
+	printf("config      %s\n", !*s->config		     ? "none"
+				   : !strcmp(s->config, "-") ? "standard input"
+							     : s->config);
+	printf("flows       %s\n",
+	       flow_tally_text(s->instance, &s->flows, flows, sizeof(flows)));
+	printf("pins        %s (masqbpf %s)\n", s->instance->pin_dir,
+	       s->instance->meta.version);
+	for (size_t i = 0; i < s->uplink_count; i++)
+		print_uplink(&s->uplinks[i]);
+}
+
+int status_print(struct health *health, bool json)
+{
+	int err = health_read(health);
+
+	if (!err && json)
+		print_json(health);
+	else if (!err)
+		print_text(health);
+	health_free(health);
+	return err ? CMD_FAILED : CMD_OK;
+}

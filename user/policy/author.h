@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* author.h - who runs this process, and by which command line. */
+#ifndef MASQ_POLICY_AUTHOR_H
+#define MASQ_POLICY_AUTHOR_H
+
+#include <stddef.h>
+
+/* "root (login alice)", "uid 1000". */
+void author_who(char *buf, size_t len);
+/* Its words, the program without its path. */
+void author_command(char *buf, size_t len);
+
+#endif
