@@ -660,6 +660,7 @@ struct masq_meta {
 	struct masq_shape shape[2]; /* of the flow tables; [0]: IPv4 */
 	__u32 seal; /* see bpf/common.h; the same in all programs of a time */
 	__u32 pad2;
+	__u64 programs; /* hash of the object that they are from */
 	__u64 hash_key[MASQ_HASH_KEYS];
 };
 #define MASQ_FEAT_LOOP		0x1 /* bpf_loop, atomics that fetch (5.17) */

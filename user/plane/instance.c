@@ -56,7 +56,7 @@ static size_t prefixes_size(const struct instance *instance)
 	return (size + page - 1) / page * page;
 }
 
-static int map_prefixes(struct instance *instance, bool writable)
+int instance_map_prefixes(struct instance *instance, bool writable)
 {
 	void *prefixes = mmap(NULL, prefixes_size(instance),
 			      PROT_READ | (writable ? PROT_WRITE : 0),
@@ -69,7 +69,15 @@ static int map_prefixes(struct instance *instance, bool writable)
 		return err;
 	}
 	instance->prefixes = prefixes;
+	instance->writable = writable;
 	return 0;
+}
+
+void instance_unmap_prefixes(struct instance *instance)
+{
+	if (instance->prefixes)
+		munmap(instance->prefixes, prefixes_size(instance));
+	instance->prefixes = NULL;
 }
 
 static enum pindir_use use_of(enum instance_mode mode,
@@ -158,7 +166,8 @@ int instance_open(const char *pin_dir, enum instance_mode mode,
 		if (err == -ENOENT && mode == INSTANCE_MAKE)
 			err = instance_make(instance, options);
 		if (!err)
-			err = map_prefixes(instance, mode != INSTANCE_READ);
+			err = instance_map_prefixes(instance,
+						    mode != INSTANCE_READ);
 	}
 	/* a reader keeps nobody waiting, whatever it does with what it reads */
 	if (mode == INSTANCE_READ)
@@ -175,18 +184,22 @@ out:
 	return err;
 }
 
-void instance_close(struct instance *instance)
+void instance_close_fds(struct instance *instance)
 {
-	if (!instance)
-		return;
-	if (instance->prefixes)
-		munmap(instance->prefixes, prefixes_size(instance));
 	for (int i = 0; i < MASQ_MAP_COUNT; i++)
 		if (instance->map[i] >= 0)
 			close(instance->map[i]);
 	for (int i = 0; i < MASQ_PROG_COUNT; i++)
 		if (instance->prog[i] >= 0)
 			close(instance->prog[i]);
+}
+
+void instance_close(struct instance *instance)
+{
+	if (!instance)
+		return;
+	instance_unmap_prefixes(instance);
+	instance_close_fds(instance);
 	if (instance->lock_fd >= 0)
 		close(instance->lock_fd);
 	free(instance);

@@ -197,6 +197,19 @@ int dataplane_open(struct dataplane *d, const struct masq_meta *meta,
 	return err;
 }
 
+uint64_t dataplane_programs(uint32_t features)
+{
+	uint64_t h = 0xcbf29ce484222325ULL; /* FNV-1a */
+	const unsigned char *bytes;
+	size_t size;
+
+	bytes = features & MASQ_FEAT_LOOP ? masq_modern__elf_bytes(&size)
+					  : masq__elf_bytes(&size);
+	for (size_t i = 0; i < size; i++)
+		h = (h ^ bytes[i]) * 0x100000001b3ULL;
+	return h;
+}
+
 static int keep_fd(int fd)
 {
 	int kept = fcntl(fd, F_DUPFD_CLOEXEC, 0);

@@ -32,6 +32,8 @@ struct before {
 int dataplane_open(struct dataplane *d, const struct masq_meta *meta,
 		   const struct before *before);
 void dataplane_close(struct dataplane *d);
+/* A hash of the object that is built in for these features. */
+uint64_t dataplane_programs(uint32_t features);
 /* Loads it and takes over its descriptors. 0 or -errno, printed. */
 int dataplane_load(struct instance *instance, const struct before *before);
 /* libbpf's words go to -v, and the first that says what failed to our line. */

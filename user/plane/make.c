@@ -107,6 +107,7 @@ int instance_plan(struct instance *instance,
 		}
 		meta->features |= MASQ_FEAT_FAST;
 	}
+	meta->programs = dataplane_programs(meta->features);
 	log_debug("features: bpf_loop %s, FIB source %s",
 		  meta->features & MASQ_FEAT_LOOP ? "yes" : "no",
 		  meta->features & MASQ_FEAT_FIB_SRC ? "yes" : "no");

@@ -80,6 +80,8 @@ enum masq_prog_id {
 extern const char *const map_names[];
 extern const char *const prog_names[];
 
+struct instance_options;
+
 struct instance {
 	char pin_dir[MASQ_PIN_DIR_MAX + 8]; /* and "/next", see succeed.h */
 	int lock_fd; /* flock on the pin directory */
@@ -87,12 +89,17 @@ struct instance {
 	int prog[MASQ_PROG_COUNT];
 	struct masq_meta meta;
 	struct masq_prefix *prefixes; /* mmap of masq_prefixes */
+	bool writable; /* the prefixes are mapped so */
 	bool is_new; /* made by this instance_open */
 	int cpus; /* possible CPUs: values of a per-CPU lookup */
 	/* tick <-> time: jiffies at clock_ns, the kernel's CLOCK_MONOTONIC */
 	uint64_t clock_ns;
 	uint64_t clock_jiffies;
 	uint64_t clock_shift_ns; /* ours is another one in a time namespace */
+	/* who is asked for another size, see fit.h; NULL: instance_fit */
+	int (*fit)(struct instance *instance,
+		   const struct instance_options *want, void *data);
+	void *fit_data;
 };
 
 /* One value of an open map. 0 or -errno. */

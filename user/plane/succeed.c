@@ -63,12 +63,7 @@ static int open_next(const struct instance *instance, bool make,
 
 static void close_next(struct instance *next)
 {
-	for (int i = 0; i < MASQ_MAP_COUNT; i++)
-		if (next->map[i] >= 0)
-			close(next->map[i]);
-	for (int i = 0; i < MASQ_PROG_COUNT; i++)
-		if (next->prog[i] >= 0)
-			close(next->prog[i]);
+	instance_close_fds(next);
 	if (next->lock_fd >= 0)
 		close(next->lock_fd);
 }
@@ -195,19 +190,6 @@ static int note_seeded(const struct instance *next)
 	return err;
 }
 
-static int pin_programs(const struct instance *next)
-{
-	int err = 0;
-
-	for (int i = 0; i < MASQ_PROG_COUNT && !err; i++) {
-		if (unlinkat(next->lock_fd, prog_names[i], 0) &&
-		    errno != ENOENT)
-			err = -errno;
-		err = err ?: pin_make(next, next->prog[i], prog_names[i]);
-	}
-	return err;
-}
-
 /* Loads and pins it; masq_meta last: from there on it can be gone on with. */
 static int make(struct before *old, const int fds[], struct instance *next)
 {
@@ -240,7 +222,7 @@ static int make(struct before *old, const int fds[], struct instance *next)
 	for (int i = 0; i < MASQ_MAP_COUNT && !err; i++)
 		if (i != MAP_masq_meta)
 			err = pin_make(next, next->map[i], map_names[i]);
-	err = err ?: pin_programs(next);
+	err = err ?: pins_programs(next);
 	return err
 		       ?: pin_make(next, next->map[MAP_masq_meta],
 				   map_names[MAP_masq_meta]);
@@ -376,7 +358,7 @@ static int put_in(const struct instance *instance, struct before *old,
 	memcpy(plain.map, next->map, sizeof(plain.map));
 	plain.prog = next->prog[PROG_masq_egress];
 	err = dataplane_load(next, &plain);
-	err = err ?: swap_hooks(instance, next) ?: pin_programs(next);
+	err = err ?: swap_hooks(instance, next) ?: pins_programs(next);
 	if (err)
 		return err;
 	err = copy_counts(old, fds, next);
@@ -385,10 +367,16 @@ static int put_in(const struct instance *instance, struct before *old,
 			  next->pin_dir, strerror(-err));
 		return err;
 	}
-	log_info("%s: taken over from version %.*s (layout %u): %lu flows%s",
-		 instance->pin_dir, (int)sizeof(old->meta.version) - 1,
-		 old->meta.version, old->layout, sum.taken,
-		 sum.lost ? "" : ", all that there were");
+	if (old->layout == MASQ_ABI)
+		log_info("%s: has room for %u flows and %u prefixes now; %lu "
+			 "flows moved",
+			 instance->pin_dir, next->meta.max_flows,
+			 next->meta.max_prefixes, sum.taken);
+	else
+		log_info("%s: taken over from version %.*s (layout %u): %lu "
+			 "flows",
+			 instance->pin_dir, (int)sizeof(old->meta.version) - 1,
+			 old->meta.version, old->layout, sum.taken);
 	if (sum.lost)
 		log_warn("%s: %lu flows found no room in the new table",
 			 instance->pin_dir, sum.lost);
