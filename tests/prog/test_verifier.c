@@ -41,7 +41,7 @@
 struct row {
 	const char *program;
 	bool modern;
-	unsigned int before; /* layout of the instance that is taken over from */
+	unsigned int before; /* layout that is taken over from; 0: none */
 	char name[64];
 };
 

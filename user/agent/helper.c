@@ -169,11 +169,11 @@ static int receive_instance(int fd, struct instance *instance)
 	fresh.prefixes = NULL;
 	err = instance_map_prefixes(&fresh, instance->writable);
 	if (err) {
-		instance_close_fds(&fresh);
+		maps_close(&fresh);
 		return err;
 	}
 	instance_unmap_prefixes(instance);
-	instance_close_fds(instance);
+	maps_close(instance);
 	*instance = fresh;
 	return 0;
 }

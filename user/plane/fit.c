@@ -58,11 +58,11 @@ int instance_renew(struct instance *instance)
 	fresh.prefixes = NULL;
 	err = instance_adopt(&fresh) ?: instance_map_prefixes(&fresh, writable);
 	if (err) {
-		instance_close_fds(&fresh);
+		maps_close(&fresh);
 		return err;
 	}
 	instance_unmap_prefixes(instance);
-	instance_close_fds(instance);
+	maps_close(instance);
 	*instance = fresh;
 	return 1;
 }
@@ -102,12 +102,12 @@ static int put_in_programs(struct instance *instance, uint32_t features)
 		err = bpf_map_update_elem(fresh.map[MAP_masq_meta], &zero,
 					  &fresh.meta, BPF_ANY);
 	if (err) {
-		instance_close_fds(&fresh);
+		maps_close(&fresh);
 		return err;
 	}
 	log_info("%s: the programs of version %s are in place",
 		 instance->pin_dir, MASQ_VERSION);
-	instance_close_fds(instance);
+	maps_close(instance);
 	*instance = fresh;
 	return 1;
 }

@@ -184,22 +184,12 @@ out:
 	return err;
 }
 
-void instance_close_fds(struct instance *instance)
-{
-	for (int i = 0; i < MASQ_MAP_COUNT; i++)
-		if (instance->map[i] >= 0)
-			close(instance->map[i]);
-	for (int i = 0; i < MASQ_PROG_COUNT; i++)
-		if (instance->prog[i] >= 0)
-			close(instance->prog[i]);
-}
-
 void instance_close(struct instance *instance)
 {
 	if (!instance)
 		return;
 	instance_unmap_prefixes(instance);
-	instance_close_fds(instance);
+	maps_close(instance);
 	if (instance->lock_fd >= 0)
 		close(instance->lock_fd);
 	free(instance);

@@ -108,6 +108,9 @@ int map_read(const struct instance *instance, enum masq_map_id map,
 int map_write(const struct instance *instance, enum masq_map_id map,
 	      uint32_t key, const void *value);
 
+/* Closes maps and programs, and nothing else. */
+void maps_close(struct instance *instance);
+
 struct instance_options {
 	uint32_t max_flows; /* used when the instance is made */
 	uint32_t max_prefixes; /* least number of prefix slots */

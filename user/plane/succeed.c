@@ -63,7 +63,7 @@ static int open_next(const struct instance *instance, bool make,
 
 static void close_next(struct instance *next)
 {
-	instance_close_fds(next);
+	maps_close(next);
 	if (next->lock_fd >= 0)
 		close(next->lock_fd);
 }

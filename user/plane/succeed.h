@@ -18,7 +18,7 @@
 #define MASQ_PLANE_SUCCEED_H
 
 #include <stdbool.h>
-#include "plane/instance.h"
+#include "plane/maps.h"
 
 #define INSTANCE_NEXT "next"
 
