@@ -87,6 +87,8 @@ const volatile __u32 masq_features = 0; /* MASQ_FEAT_* */
  * the fast path). It never outlives an IP stack, which clears the place.
  */
 const volatile __u32 masq_seal = 0;
+/* Layout of the instance whose flows this one takes over, 0: none; inherit.h. */
+const volatile __u32 masq_before = 0;
 
 /* What a packet can do to the table (contract: E1-E7, I1-I4). */
 enum masq_class {
@@ -111,6 +113,7 @@ enum {
 	MASQ_MAKE_FLOW,
 	MASQ_NO_PLACE_YET, /* make_flow: once more, after open_around */
 	MASQ_OWN_ADDRESS, /* whose: its source is an address of the node */
+	MASQ_INHERIT, /* the flow that scratch->owner names is to be taken over */
 	MASQ_ELSEWHERE = 0x100, /* beside a reason: to scratch->redirect */
 };
 

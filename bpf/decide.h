@@ -354,6 +354,8 @@ MASQ_GLOBAL int FN(egress_new)(struct __sk_buff *skb, __u32 now)
 	if (!s)
 		return MASQ_R_BUSY;
 	pkt = (const PKT *)s->pkt;
+	if (masq_before && FN(is_inherited)(&pkt->key, now))
+		return MASQ_INHERIT;
 	if (pkt->key.role == MASQ_ROLE_HOST) {
 		/* not a matter of policy: the port alone has to change */
 		d.half = masq_half();
@@ -642,6 +644,8 @@ MASQ_GLOBAL int FN(ingress_new)(struct __sk_buff *skb, __u32 now)
 		return MASQ_R_HOST;
 	pkt = (const PKT *)s->pkt;
 
+	if (masq_before && FN(is_inherited)(&pkt->key, now))
+		return MASQ_INHERIT;
 	if (pkt->class == MASQ_C_DISCOVERY)
 		return MASQ_R_DISCOVERY;
 	if (skb->pkt_type || FN(is_multicast)(pkt->key.in_addr))
@@ -786,6 +790,12 @@ MASQ_INLINE int FN(hook)(struct __sk_buff *skb, __u32 l3_off,
 			r = dir == MASQ_EGRESS
 				    ? FN(egress_l3)(skb, l3_off, made)
 				    : FN(ingress_l3)(skb, l3_off, made);
+		if (masq_before && r == MASQ_INHERIT) {
+			/* also when there is no place: a packet is lost then */
+			MASQ_DO(FN(inherit)(0));
+			made = MASQ_R_NONE;
+			continue;
+		}
 		if (likely(r != MASQ_MAKE_FLOW))
 			break;
 		made = FN(make_room)(0) ?: FN(make_flow)(skb, 0);
@@ -954,6 +964,22 @@ MASQ_GLOBAL int FN(ctl_delete)(__u32 slot)
 		return -2;
 	MASQ_DO(FN(flow_end_any)(v.slot, v.seq, v.kind));
 	return 0;
+}
+
+/* As inherit(), for the flow whose owner has this key. */
+MASQ_GLOBAL int FN(ctl_inherit)(__u32 slot)
+{
+	struct masq_scratch *s = masq_scratch_get(slot & 1);
+	int ret;
+
+	if (!s || !masq_before)
+		return -22;
+	FN(ctl_key)((KEY *)&s->owner, &s->ctl);
+	s->now = masq_now();
+	ret = FN(inherit)(slot);
+	if (ret == -17)
+		MASQ_DO(FN(inherit_seen)(slot));
+	return ret;
 }
 
 /* What the table has under this key; kind 0: nothing, or what has expired. */

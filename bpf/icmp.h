@@ -193,7 +193,9 @@ MASQ_NOINLINE int FN(icmp_error)(struct __sk_buff *skb, PKT *pkt,
 	if (!FN(parse_quote)(skb, pkt, q, dir))
 		return MASQ_NOT_OURS;
 	if (!FN(see_out_of_line)(&q->key, f) || !FN(live)(f, masq_now()))
-		return MASQ_NOT_OURS;
+		return masq_before && FN(is_inherited)(&q->key, masq_now())
+			       ? MASQ_INHERIT
+			       : MASQ_NOT_OURS;
 	/* it must go back to the address that the quoted packet came from;
 	 * anything else only pretends to belong to this flow */
 	if (!(dir == MASQ_INGRESS

@@ -144,6 +144,13 @@ MASQ_MAP(masq_event_draft, BPF_MAP_TYPE_PERCPU_ARRAY, __u32,
  * state. Slot 0 belongs to the packet path (softirqs off: no other user on
  * this CPU), slot 1 to masq_ctl, which packets may interrupt on old kernels.
  */
+/* What else is told of a flow that is taken over. */
+struct masq_heir {
+	struct masq_tally tally; /* egress */
+	struct masq_tally back; /* ingress */
+	__u32 rev_last_seen; /* tick */
+};
+
 struct masq_scratch {
 	/* the record to make: what the packet and the policy say */
 	struct masq_key6 owner; /* key of the flow */
@@ -207,6 +214,7 @@ struct masq_scratch {
 	__u32 best_rank; /* enum masq_rank */
 	__u32 best_idle; /* ticks */
 	__u32 best_page;
+	struct masq_heir heir;
 	__u64 pod_bit;
 	struct masq_addr pod; /* key in masq_pods */
 	struct masq_ctl ctl; /* slot 1: the request */

@@ -192,6 +192,23 @@ MASQ_INLINE int masq_ctl_reclaim(struct masq_scratch *s)
 	return 0;
 }
 
+/* What another instance has counted; packets of this processor wait. */
+MASQ_INLINE int masq_ctl_count(const struct masq_ctl *ctl)
+{
+	__u32 prefix = ctl->prefix;
+	struct masq_prefix_count *c =
+		bpf_map_lookup_elem(&masq_counters, &prefix);
+
+	if (!c)
+		return -2;
+	c->egress.packets += ctl->counts.egress.packets;
+	c->egress.bytes += ctl->counts.egress.bytes;
+	c->ingress.packets += ctl->counts.ingress.packets;
+	c->ingress.bytes += ctl->counts.ingress.bytes;
+	c->flows += ctl->counts.flows;
+	return 0;
+}
+
 /*
  * Requests of user space, by BPF_PROG_TEST_RUN: see struct masq_ctl. Never
  * attached to anything.
@@ -227,6 +244,16 @@ int masq_ctl(struct __sk_buff *skb)
 		break;
 	case MASQ_CTL_FIND:
 		ret = v6 ? ctl_find_v6(1) : ctl_find_v4(1);
+		break;
+	case MASQ_CTL_COUNT:
+		ret = masq_ctl_count(ctl);
+		break;
+	case MASQ_CTL_STAT:
+		masq_stat(ctl->prefix, ctl->counts.flows);
+		ret = 0;
+		break;
+	case MASQ_CTL_INHERIT:
+		ret = v6 ? ctl_inherit_v6(1) : ctl_inherit_v4(1);
 		break;
 	case MASQ_CTL_RECLAIM:
 		ret = masq_ctl_reclaim(s);

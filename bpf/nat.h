@@ -106,6 +106,8 @@ MASQ_GLOBAL int FN(look_at_port)(struct __sk_buff *skb, __u32 slot, __u32 force)
 		s->holder_seq = v.seq;
 		s->holder_kind = v.kind;
 	}
+	if (masq_before && FN(was_taken)(slot))
+		return MASQ_THERE;
 	return FN(host_owns)(skb, rev) || FN(ct_of)(skb, rev) ? MASQ_THERE : 0;
 }
 

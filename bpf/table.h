@@ -95,15 +95,20 @@ MASQ_INLINE __u64 masq_mix(__u64 h)
  * 2^-32 at most, whoever chooses them without knowing masq_hash_key. The mixing
  * that follows spreads what is left of arithmetic in them.
  */
-MASQ_INLINE __u64 FN(hash)(const KEY *key)
+MASQ_INLINE __u64 FN(hash_by)(const volatile __u64 *keys, const KEY *key)
 {
 	const __u32 *w = (const __u32 *)key;
-	__u64 h = masq_hash_key[0];
+	__u64 h = keys[0];
 
 #pragma unroll
 	for (int i = 0; i < (int)sizeof(KEY) / 4; i++)
-		h += masq_hash_key[i + 1] * w[i];
+		h += keys[i + 1] * w[i];
 	return masq_mix(h);
+}
+
+MASQ_INLINE __u64 FN(hash)(const KEY *key)
+{
+	return FN(hash_by)(masq_hash_key, key);
 }
 
 /* In which of 64 classes of pods an address is; see struct masq_label. */
@@ -117,9 +122,9 @@ MASQ_INLINE __u64 FN(pod_bit)(const __be32 *addr)
 	return 1ULL << (masq_mix(h) >> 58);
 }
 
-MASQ_INLINE void FN(place_of)(__u64 h, struct FN(place) * at)
+MASQ_INLINE void FN(place_in)(const __u32 stripes, const __u32 ways, __u64 h,
+			      struct FN(place) * at)
 {
-	const __u32 stripes = MASQ_SHAPE.stripes, ways = MASQ_SHAPE.ways;
 	__u32 stripe = (h & 0xffffffff) * stripes >> 32;
 	__u32 way = ((__u32)(h >> 32) & 0xffff) * ways >> 16;
 	__u32 other = ((__u32)(h >> 48) & 0x3ff) * (ways - 1) >> 10;
@@ -135,7 +140,7 @@ MASQ_INLINE void FN(place_of)(__u64 h, struct FN(place) * at)
 
 MASQ_INLINE void FN(place)(const KEY *key, struct FN(place) * at)
 {
-	FN(place_of)(FN(hash)(key), at);
+	FN(place_in)(MASQ_SHAPE.stripes, MASQ_SHAPE.ways, FN(hash)(key), at);
 }
 
 /* The word that a published record of this key has. */

@@ -124,6 +124,7 @@ enum masq_stat {
 	MASQ_S_FRAG_HELD, /* fragments copied because they came early */
 	MASQ_S_FRAG_RELEASED, /* of these: sent after their first came */
 	MASQ_S_REFUSED, /* new flows answered with an ICMP error */
+	MASQ_S_INHERITED, /* flows taken over from the instance before */
 	MASQ_S_MAX,
 };
 
@@ -663,6 +664,9 @@ struct masq_meta {
 	struct masq_source source[2]; /* by half */
 
 	struct masq_shape shape[2]; /* of the flow tables; [0]: IPv4 */
+	__u32 seal; /* see bpf/common.h; the same in all programs of a time */
+	__u32 pad2;
+	__u64 programs; /* hash of the object that they are from */
 	__u64 hash_key[MASQ_HASH_KEYS];
 };
 #define MASQ_FEAT_LOOP		0x1 /* bpf_loop, atomics that fetch (5.17) */
@@ -732,6 +736,9 @@ enum masq_ctl_op {
 	MASQ_CTL_RECLAIM, /* look at `count` pages; free what has expired */
 	MASQ_CTL_SEED, /* make a record as conntrack has it */
 	MASQ_CTL_FIND, /* fill kind and state of the live record of this key */
+	MASQ_CTL_COUNT, /* add `counts` to what is counted of `prefix` */
+	MASQ_CTL_STAT, /* add `counts.flows` to masq_stats[prefix] */
+	MASQ_CTL_INHERIT, /* take over the flow of this key: bpf/inherit.h */
 };
 #define MASQ_CTL_OFFSET	   14
 #define MASQ_CTL_ETHERTYPE 0x88b5 /* IEEE 802 local experimental 1 */
@@ -761,8 +768,9 @@ struct masq_ctl {
 	__u32 device; /* EXPLAIN: that the pod is behind; 0: not known */
 	__u64 now_ns; /* CLOCK_MONOTONIC */
 	__u64 jiffies;
+	struct masq_prefix_count counts; /* COUNT */
 };
-_Static_assert(sizeof(struct masq_ctl) == 112, "masq_ctl");
+_Static_assert(sizeof(struct masq_ctl) == 152, "masq_ctl");
 
 /*
  * Has an uplink taken over the flows that were there before it? (masq_seeded,

@@ -35,13 +35,14 @@
 #define FRAME_ROUND 32
 
 #define PATH_SIZE   1024
-#define MAX_ROWS    32
+#define MAX_ROWS    64
 #define LOG_SIZE    (1 << 20)
 #define LOG_STATS   4 /* BPF_LOG_STATS: the sums and why it was refused */
 
 struct row {
 	const char *program;
 	bool modern;
+	unsigned int before; /* layout that is taken over from; 0: none */
 	char name[64];
 };
 
@@ -182,7 +183,7 @@ struct skeleton {
 	struct bpf_object *obj;
 };
 
-static struct skeleton skeleton_open(bool modern)
+static struct skeleton skeleton_open(bool modern, unsigned int before)
 {
 	struct skeleton s = {};
 	/* but what calls a function that this kernel does not have */
@@ -193,11 +194,13 @@ static struct skeleton skeleton_open(bool modern)
 		s.modern = masq_modern__open();
 		assert_non_null(s.modern);
 		s.modern->rodata->masq_features = features;
+		s.modern->rodata->masq_before = before;
 		s.obj = s.modern->obj;
 	} else {
 		s.base = masq__open();
 		assert_non_null(s.base);
 		s.base->rodata->masq_features = features;
+		s.base->rodata->masq_before = before;
 		s.obj = s.base->obj;
 	}
 	return s;
@@ -209,13 +212,18 @@ static void skeleton_close(struct skeleton *s)
 	masq_modern__destroy(s->modern);
 }
 
-static void small_maps(struct bpf_object *obj)
+static void small_maps(struct bpf_object *obj, unsigned int before)
 {
 	struct bpf_map *map;
 
 	bpf_object__for_each_map(map, obj)
 	{
 		const char *name = bpf_map__name(map);
+
+		/* as masqbpf does */
+		if (!strncmp(name, "masq_before", 11) &&
+		    (unsigned int)name[11] - '0' != before)
+			bpf_map__set_autocreate(map, false);
 
 		if (!strncmp(name, "masq_flows", 10) ||
 		    !strncmp(name, "masq_aside", 10))
@@ -236,8 +244,8 @@ static void verify(void **state)
 	if (row->modern && libbpf_probe_bpf_helper(BPF_PROG_TYPE_SCHED_CLS,
 						   BPF_FUNC_loop, NULL) != 1)
 		skip_because("this kernel has no bpf_loop");
-	skeleton = skeleton_open(row->modern);
-	small_maps(skeleton.obj);
+	skeleton = skeleton_open(row->modern, row->before);
+	small_maps(skeleton.obj, row->before);
 	bpf_object__for_each_program(prog, skeleton.obj)
 		bpf_program__set_autoload(prog, false);
 	mine = bpf_object__find_program_by_name(skeleton.obj, row->program);
@@ -264,9 +272,9 @@ static void verify(void **state)
 			row->name, stack, MAX_STACK, path);
 }
 
-static void add_rows(bool modern)
+static void add_rows(bool modern, unsigned int before)
 {
-	struct skeleton skeleton = skeleton_open(modern);
+	struct skeleton skeleton = skeleton_open(modern, before);
 	struct bpf_program *prog;
 
 	bpf_object__for_each_program(prog, skeleton.obj)
@@ -275,9 +283,13 @@ static void add_rows(bool modern)
 
 		assert_in_range(n_rows, 0, MAX_ROWS - 1);
 		row->modern = modern;
+		row->before = before;
 		row->program = strdup(bpf_program__name(prog));
-		snprintf(row->name, sizeof(row->name), "%s %s",
-			 modern ? "masq_modern" : "masq", row->program);
+		snprintf(row->name, sizeof(row->name), "%s %s%s",
+			 modern ? "masq_modern" : "masq", row->program,
+			 before == 3   ? " after layout 3"
+			 : before == 4 ? " after layout 4"
+				       : "");
 		tests[n_rows++] = (struct CMUnitTest){
 			.name = row->name,
 			.test_func = verify,
@@ -290,7 +302,10 @@ static void add_rows(bool modern)
 int main(void)
 {
 	libbpf_set_print(NULL); /* each row tells its own log */
-	add_rows(false);
-	add_rows(true);
+	/* programs that take over are put in for a moment, and have to load */
+	for (unsigned int before = 0; before <= 4; before += before ? 1 : 3) {
+		add_rows(false, before);
+		add_rows(true, before);
+	}
 	return _cmocka_run_group_tests("verifier", tests, n_rows, NULL, NULL);
 }

@@ -451,15 +451,26 @@ static uint64_t counter(struct instance *instance, uint32_t slot)
 	return sum;
 }
 
+/* Who is asked for more slots, and has none; *data: for how many. */
+static int no_more(struct instance *instance,
+		   const struct instance_options *want, void *data)
+{
+	(void)instance;
+	*(uint32_t *)data = want->max_prefixes;
+	return -ENOSPC;
+}
+
 static void test_slots(void **state)
 {
 	/* 0.0.0.0/0, ::/0 and four more */
 	struct instance *instance = bare_instance(6);
 	struct policy *policy;
 	struct policy_change change;
-	uint32_t ten;
+	uint32_t ten, asked = 0;
 
 	(void)state;
+	instance->fit = no_more;
+	instance->fit_data = &asked;
 	apply_text(instance, "10.0.0.0/8", 1, 3, 0, 0);
 	assert_int_equal(slot_of(instance, "0.0.0.0/0"), 0);
 	assert_int_equal(slot_of(instance, "::/0"), 1);
@@ -488,6 +499,8 @@ static void test_slots(void **state)
 	policy = policy_of("1.0.0.0/8 2.0.0.0/8 3.0.0.0/8 4.0.0.0/8 5.0.0.0/8");
 	log_level = -2;
 	assert_int_equal(policy_apply(instance, policy, &change), -ENOSPC);
+	/* twice as many are made as are asked for */
+	assert_in_range(2 * asked, 7, 8);
 	policy_free(policy);
 	/* nor do others fit, as long as those that run are in force */
 	policy = policy_of("5.0.0.0/8");
@@ -510,8 +523,11 @@ static void test_live_flow_keeps_slot(void **state)
 	struct masq_aside aside = {};
 	struct policy *policy = policy_of("2.0.0.0/8 3.0.0.0/8 4.0.0.0/8");
 	struct policy_change change;
+	uint32_t asked = 0;
 
 	(void)state;
+	instance->fit = no_more;
+	instance->fit_data = &asked;
 	apply_text(instance, "1.0.0.0/8 2.0.0.0/8", 1, 4, 0, 0);
 	flow.prefix = slot_of(instance, "1.0.0.0/8");
 	apply_text(instance, "2.0.0.0/8", 2, 0, 1, 0);

@@ -22,6 +22,7 @@
 #include "agent/policy.h"
 #include "base/log.h"
 #include "plane/fastpath.h"
+#include "plane/fit.h"
 #include "plane/guard.h"
 #include "report/due.h"
 
@@ -96,6 +97,7 @@ static void read_sizes(const struct agent *a, bool at_rest,
 	if (!a->options.config || !at_rest ||
 	    config_load(a->options.config, NULL, &config, err, sizeof(err)))
 		return;
+	options->configured = true;
 	options->max_flows = config->max_flows;
 	options->ipv6 = config->ipv6;
 	options->no_flow_counts = !config->flow_counters;
@@ -219,10 +221,10 @@ static int open_instance(struct agent *a, struct instance_options *sizes)
 		return err;
 	if (instance_is_elsewhere(a->instance))
 		return instance_say_elsewhere(a->instance);
-	if (sizes->fast_path && !fastpath_is_on(a->instance)) {
-		log_error("agent: --fast-path: this instance was made without "
-			  "it: detach --all first");
-		return -EEXIST;
+	if (!a->instance->is_new) {
+		err = instance_fit(a->instance, sizes);
+		if (err < 0)
+			return err;
 	}
 	return sizes->fast_path && fastpath_allow_tcp() ? -EPERM : 0;
 }
@@ -253,6 +255,8 @@ static int set_up(struct agent *a)
 	err = start_helper(a);
 	if (err)
 		return err;
+	a->instance->fit = helper_fit;
+	a->instance->fit_data = &a->helper;
 	a->guard_fd = guard_take(a->instance);
 	if (a->guard_fd == -EBUSY)
 		return a->guard_fd;

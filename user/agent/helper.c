@@ -17,6 +17,7 @@
 #include "agent/helper.h"
 #include "agent/sandbox.h"
 #include "base/log.h"
+#include "plane/fit.h"
 #include "takeover/takeover.h"
 
 /* Of others that translate; one is enough for the alarm. */
@@ -29,6 +30,8 @@ enum verb {
 	VERB_ATTACH_OTHER,
 	VERB_PRUNE,
 	VERB_FOREIGN,
+	VERB_FIT,
+	VERB_RENEW,
 };
 
 struct request {
@@ -36,10 +39,12 @@ struct request {
 	uint32_t kind; /* enum hook_kind */
 	uint32_t seed; /* enum seed_keep */
 	struct netdev_link link;
+	struct instance_options want; /* FIT */
 };
 
 struct answer {
 	int32_t error;
+	uint32_t renewed; /* what is open of the instance comes next */
 	uint32_t kind;
 	uint32_t whole;
 	uint32_t seeded;
@@ -111,6 +116,80 @@ static int find_foreign(struct answer *answer)
 	return err;
 }
 
+/* --- descriptors of an instance ------------------------------------------ */
+
+#define FDS (MASQ_MAP_COUNT + MASQ_PROG_COUNT)
+
+union control {
+	char bytes[CMSG_SPACE(FDS * sizeof(int))];
+	struct cmsghdr align;
+};
+
+static int send_instance(int fd, const struct instance *instance)
+{
+	struct masq_meta meta = instance->meta;
+	struct iovec part = { &meta, sizeof(meta) };
+	union control control = {};
+	struct msghdr message = { .msg_iov = &part,
+				  .msg_iovlen = 1,
+				  .msg_control = control.bytes,
+				  .msg_controllen = sizeof(control.bytes) };
+	struct cmsghdr *head = CMSG_FIRSTHDR(&message);
+
+	head->cmsg_level = SOL_SOCKET;
+	head->cmsg_type = SCM_RIGHTS;
+	head->cmsg_len = CMSG_LEN(FDS * sizeof(int));
+	memcpy(CMSG_DATA(head), instance->map, sizeof(instance->map));
+	memcpy(CMSG_DATA(head) + sizeof(instance->map), instance->prog,
+	       sizeof(instance->prog));
+	return sendmsg(fd, &message, MSG_NOSIGNAL) < 0 ? -errno : 0;
+}
+
+/* What *instance has open becomes what comes there. */
+static int receive_instance(int fd, struct instance *instance)
+{
+	struct instance fresh = *instance;
+	struct iovec part = { &fresh.meta, sizeof(fresh.meta) };
+	union control control;
+	struct msghdr message = { .msg_iov = &part,
+				  .msg_iovlen = 1,
+				  .msg_control = control.bytes,
+				  .msg_controllen = sizeof(control.bytes) };
+	const struct cmsghdr *head;
+	int err;
+
+	if (recvmsg(fd, &message, MSG_CMSG_CLOEXEC) !=
+	    (ssize_t)sizeof(fresh.meta))
+		return -EPIPE;
+	head = CMSG_FIRSTHDR(&message);
+	if (!head || head->cmsg_len != CMSG_LEN(FDS * sizeof(int)))
+		return -EPIPE;
+	memcpy(fresh.map, CMSG_DATA(head), sizeof(fresh.map));
+	memcpy(fresh.prog, CMSG_DATA(head) + sizeof(fresh.map),
+	       sizeof(fresh.prog));
+	fresh.prefixes = NULL;
+	err = instance_map_prefixes(&fresh, instance->writable);
+	if (err) {
+		maps_close(&fresh);
+		return err;
+	}
+	instance_unmap_prefixes(instance);
+	maps_close(instance);
+	*instance = fresh;
+	return 0;
+}
+
+static int fit(struct instance *instance, const struct request *request,
+	       struct answer *answer)
+{
+	int err = request->verb == VERB_FIT
+			  ? instance_fit(instance, &request->want)
+			  : instance_renew(instance);
+
+	answer->renewed = err > 0;
+	return err < 0 ? err : 0;
+}
+
 static void serve(struct instance *instance, int fd)
 {
 	struct request request;
@@ -134,9 +213,12 @@ static void serve(struct instance *instance, int fd)
 			answer.error = hook_prune(instance);
 		else if (request.verb == VERB_FOREIGN)
 			answer.error = find_foreign(&answer);
+		else if (request.verb == VERB_FIT || request.verb == VERB_RENEW)
+			answer.error = fit(instance, &request, &answer);
 		else
 			answer.error = -EINVAL;
-		if (send(fd, &answer, answer_size(&answer), 0) < 0)
+		if (send(fd, &answer, answer_size(&answer), 0) < 0 ||
+		    (answer.renewed && send_instance(fd, instance)))
 			break;
 	}
 }
@@ -245,6 +327,32 @@ int helper_prune(const struct helper *helper)
 	struct answer answer = {};
 
 	return ask(helper, &request, &answer);
+}
+
+static int ask_fit(const struct helper *helper, struct instance *instance,
+		   const struct request *request)
+{
+	struct answer answer = {};
+	int err = ask(helper, request, &answer);
+
+	if (answer.renewed)
+		err = receive_instance(helper->fd, instance) ?: err;
+	return err;
+}
+
+int helper_fit(struct instance *instance, const struct instance_options *want,
+	       void *helper)
+{
+	const struct request request = { .verb = VERB_FIT, .want = *want };
+
+	return ask_fit(helper, instance, &request);
+}
+
+int helper_renew(const struct helper *helper, struct instance *instance)
+{
+	const struct request request = { .verb = VERB_RENEW };
+
+	return ask_fit(helper, instance, &request);
 }
 
 int helper_foreign(const struct helper *helper, struct foreign_nat *out)

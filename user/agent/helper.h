@@ -46,6 +46,14 @@ int helper_attach(const struct helper *helper, const struct netdev_link *link,
  * no packet gets to. Free it in either case.
  */
 int helper_foreign(const struct helper *helper, struct foreign_nat *out);
+/*
+ * As instance_fit, by the helper; what *instance has open is then what the
+ * helper has. 0 or -errno, printed there. `helper`: a struct helper.
+ */
+int helper_fit(struct instance *instance, const struct instance_options *want,
+	       void *helper);
+/* As instance_renew: has another process put another one in its place? */
+int helper_renew(const struct helper *helper, struct instance *instance);
 /* The fast path's hooks on a pod's interface; then those of devices gone. */
 int helper_attach_pod(void *helper, const struct netdev_link *link);
 /* hook_attach_other; the same. */

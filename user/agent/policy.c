@@ -210,7 +210,8 @@ static int apply(struct agent *a, const struct config *config, const char *from)
 	err = agent_lock(a);
 	if (err)
 		return err;
-	err = policy_read(a->instance, &old);
+	err = policy_fit(a->instance, config);
+	err = err ?: policy_read(a->instance, &old);
 	if (!err || err == -ENODATA)
 		err = policy_from_config(a->instance, config,
 					 fastpath_tcp_allowed(), &new);

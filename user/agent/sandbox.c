@@ -121,6 +121,16 @@ static const int agent_calls[] = {
 	SCMP_SYS(uname),
 };
 
+/* In the pin directory. */
+static const int
+	helper_calls
+		[] = {
+			SCMP_SYS(unlinkat), SCMP_SYS(mkdirat),
+			SCMP_SYS(renameat), SCMP_SYS(renameat2),
+			SCMP_SYS(dup3), /* libbpf, for maps that are used again */
+			SCMP_SYS(uname),
+		};
+
 static const int agent_bpf[] = {
 	BPF_MAP_LOOKUP_ELEM,  BPF_MAP_UPDATE_ELEM,
 	BPF_MAP_DELETE_ELEM,  BPF_MAP_GET_NEXT_KEY,
@@ -130,9 +140,25 @@ static const int agent_bpf[] = {
 };
 
 static const int helper_bpf[] = {
-	BPF_OBJ_GET_INFO_BY_FD, BPF_OBJ_GET,	BPF_OBJ_PIN,
-	BPF_LINK_CREATE,	BPF_PROG_QUERY, BPF_PROG_GET_FD_BY_ID,
+	BPF_OBJ_GET_INFO_BY_FD,
+	BPF_OBJ_GET,
+	BPF_OBJ_PIN,
+	BPF_LINK_CREATE,
+	BPF_PROG_QUERY,
+	BPF_PROG_GET_FD_BY_ID,
 	BPF_PROG_TEST_RUN, /* masq_ctl, for flows taken over */
+	/* another size, other programs: plane/fit.h */
+	BPF_MAP_CREATE,
+	BPF_MAP_FREEZE,
+	BPF_MAP_LOOKUP_ELEM,
+	BPF_MAP_UPDATE_ELEM,
+	BPF_MAP_DELETE_ELEM,
+	BPF_MAP_GET_NEXT_KEY,
+	BPF_MAP_LOOKUP_BATCH,
+	BPF_MAP_GET_FD_BY_ID,
+	BPF_PROG_LOAD,
+	BPF_BTF_LOAD,
+	BPF_LINK_UPDATE,
 };
 
 static int allow(scmp_filter_ctx filter, const int *calls, size_t count)
@@ -206,8 +232,7 @@ static int load_filter(bool helper)
 	if (!err && helper)
 		err = ALLOW_BPF(filter, helper_bpf);
 	if (!err && helper)
-		err = seccomp_rule_add(filter, SCMP_ACT_ALLOW,
-				       SCMP_SYS(unlinkat), 0);
+		err = ALLOW(filter, helper_calls);
 	/* to ask the kernel for legacy iptables' rules; there is no connect */
 	for (int ipv6 = 0; ipv6 < 2 && !err && helper; ipv6++)
 		err = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(socket),

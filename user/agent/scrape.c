@@ -18,6 +18,7 @@ int agent_metrics(struct agent *a)
 	    start - a->metrics_ms < REUSE * a->metrics_cost_ms)
 		return 0;
 	metrics_free(&a->metrics);
+	agent_renew(a);
 	err = metrics_read(a->instance, &a->metrics);
 	if (err)
 		metrics_free(&a->metrics);

@@ -3,15 +3,32 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include "agent/state.h"
 #include "base/lock.h"
 
 /* Who has waited so long for the lock looks after other things first. */
 #define LOCK_MS 2000
 
+void agent_renew(struct agent *a)
+{
+	struct stat st;
+
+	if (fstat(a->instance->lock_fd, &st) ||
+	    (st.st_ctim.tv_sec == a->pins_changed.tv_sec &&
+	     st.st_ctim.tv_nsec == a->pins_changed.tv_nsec))
+		return;
+	if (helper_renew(&a->helper, a->instance) >= 0)
+		a->pins_changed = st.st_ctim;
+}
+
 int agent_lock(struct agent *a)
 {
-	return lock_take(a->instance->lock_fd, LOCK_MS);
+	int err = lock_take(a->instance->lock_fd, LOCK_MS);
+
+	if (!err)
+		agent_renew(a);
+	return err;
 }
 
 const char *agent_why(const struct agent *a, int err, char *buf, size_t len)

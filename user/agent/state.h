@@ -67,6 +67,7 @@ enum agent_again {
 struct agent {
 	struct agent_options options;
 	struct instance *instance;
+	struct timespec pins_changed; /* as it was when they were looked at */
 	struct helper helper;
 	struct http *http;
 	int netlink_fd, notify_fd, guard_fd; /* -1: none */
@@ -112,6 +113,9 @@ struct agent {
 	int failed; /* -errno that ends it */
 };
 
+/* Another process may have put another instance in the place of ours: then its
+ * descriptors are opened. */
+void agent_renew(struct agent *agent);
 /* Holds the instance's lock for a change. 0; -EBUSY ..., for the caller to
  * note as due. */
 int agent_lock(struct agent *agent);

@@ -15,6 +15,7 @@
 #include "config/config.h"
 #include "kernel/netdev.h"
 #include "plane/fastpath.h"
+#include "plane/fit.h"
 #include "plane/hook.h"
 #include "plane/instance.h"
 #include "plane/node.h"
@@ -185,9 +186,11 @@ static void undo(struct attach *a)
 }
 
 /* Everything that changes the kernel; all of it or nothing. */
-static int change(struct attach *a)
+static int change(struct attach *a, const struct instance_options *options)
 {
-	int err = hook_prune(a->instance);
+	int err = a->instance->is_new ? 0 : instance_want(a->instance, options);
+
+	err = err ?: hook_prune(a->instance);
 
 	if (!err)
 		err = node_sync(a->instance, a->netdev);
@@ -294,6 +297,7 @@ static int run(const struct cmd_line *line)
 	if (find_uplinks(&a, kind))
 		goto out;
 	if (a.config) {
+		options.configured = true;
 		options.max_flows = a.config->max_flows;
 		options.ipv6 = a.config->ipv6;
 		options.no_flow_counts = !a.config->flow_counters;
@@ -311,11 +315,6 @@ static int run(const struct cmd_line *line)
 		instance_say_elsewhere(a.instance);
 		goto out;
 	}
-	if (options.fast_path && !fastpath_is_on(a.instance)) {
-		log_error("attach: --fast-path: this instance was made without "
-			  "it: detach --all first");
-		goto out;
-	}
 	turn = hook_turn();
 	if (check_hooks(&a) || (options.fast_path && fastpath_allow_tcp()) ||
 	    find_policy(&a) || choose_default(&a)) {
@@ -326,7 +325,7 @@ static int run(const struct cmd_line *line)
 	if (result)
 		goto out; /* it has a policy, so there is nothing to undo */
 	result = CMD_FAILED;
-	if (change(&a))
+	if (change(&a, &options))
 		goto out;
 	if (turn >= 0)
 		close(turn);

@@ -115,7 +115,7 @@ static int compare(struct comparison *c)
 	    c->config->max_flows != c->instance->meta.max_flows)
 		err = plan_warn(
 			c->plan,
-			"maxFlows %u takes effect when everything is detached and attached again; until then it is %u",
+			"maxFlows becomes %u, was %u: the flows move into another table; none ends",
 			c->config->max_flows, c->instance->meta.max_flows);
 	if (!err && c->instance &&
 	    (c->plan->dests.count || c->plan->sources.count))

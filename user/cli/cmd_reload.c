@@ -68,7 +68,8 @@ static int run(const struct cmd_line *line)
 		result = load(line, instance, &config);
 	if (result)
 		goto out;
-	if (policy_from_config(instance, config, fastpath_tcp_allowed(),
+	if (policy_fit(instance, config) ||
+	    policy_from_config(instance, config, fastpath_tcp_allowed(),
 			       &policy) ||
 	    policy_apply(instance, policy, &change)) {
 		result = CMD_FAILED;

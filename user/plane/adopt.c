@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "kernel/caps.h"
 #include "plane/adopt.h"
+#include "plane/before.h"
 #include "plane/clock.h"
 #include "plane/load.h"
 #include "plane/pins.h"
@@ -75,10 +76,14 @@ static int check_meta(struct instance *instance)
 		err = -EINVAL;
 	} else if (meta->abi != MASQ_ABI || info.value_size != sizeof(*meta)) {
 		log_error("%s: made by masqbpf %.*s with layout %u; this is "
-			  "layout %u: detach with that version or run "
-			  "`masqbpf detach --all`",
+			  "layout %u: %s",
 			  instance->pin_dir, (int)sizeof(meta->version) - 1,
-			  meta->version, meta->abi, MASQ_ABI);
+			  meta->version, meta->abi, MASQ_ABI,
+			  before_known(meta->abi)
+				  ? "`masqbpf attach IFACE` and the agent take "
+				    "it over, and no flow ends"
+				  : "use that version, or `masqbpf detach "
+				    "--all`");
 		err = -EPROTO;
 	} else if (!meta->hz || !meta->max_flows || !meta->max_prefixes ||
 		   meta->max_flows > MAX_FLOWS_LIMIT ||
@@ -169,7 +174,7 @@ int instance_adopt(struct instance *instance)
 	err = check_meta(instance);
 	if (err)
 		return err;
-	err = dataplane_open(&d, &instance->meta);
+	err = dataplane_open(&d, &instance->meta, NULL);
 	if (err) {
 		log_error("%s: cannot open the built-in programs: %s",
 			  instance->pin_dir, strerror(-err));

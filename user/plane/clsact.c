@@ -216,6 +216,18 @@ int clsact_attach(const struct instance *instance,
 	return bpf_tc_attach(&hook, &opts);
 }
 
+int clsact_replace(uint32_t ifindex, enum hook_dir dir, int prog)
+{
+	struct bpf_tc_hook hook;
+	struct bpf_tc_opts opts;
+
+	tc_hook_init(&hook, ifindex, dir);
+	tc_opts_init(&opts, dir);
+	opts.prog_fd = prog;
+	opts.flags = BPF_TC_F_REPLACE;
+	return bpf_tc_attach(&hook, &opts);
+}
+
 void clsact_drop(const struct instance *instance, uint32_t ifindex)
 {
 	struct bpf_tc_hook hook;

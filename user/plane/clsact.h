@@ -26,6 +26,8 @@ int clsact_is_ingress(uint32_t ifindex, bool *has);
 /* 0 or -errno. */
 int clsact_attach(const struct instance *instance,
 		  const struct netdev_link *link, enum hook_dir dir);
+/* Our filter that is there gets another program, in one step. */
+int clsact_replace(uint32_t ifindex, enum hook_dir dir, int prog);
 int clsact_detach(const struct netdev_link *link, enum hook_dir dir);
 /* Removes the clsact qdisc if we made it and nobody has a filter there. */
 void clsact_drop(const struct instance *instance, uint32_t ifindex);

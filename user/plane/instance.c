@@ -24,6 +24,7 @@
 #include "plane/make.h"
 #include "plane/pindir.h"
 #include "plane/pins.h"
+#include "plane/succeed.h"
 
 /* --- pins -------------------------------------------------------------- */
 
@@ -55,7 +56,7 @@ static size_t prefixes_size(const struct instance *instance)
 	return (size + page - 1) / page * page;
 }
 
-static int map_prefixes(struct instance *instance, bool writable)
+int instance_map_prefixes(struct instance *instance, bool writable)
 {
 	void *prefixes = mmap(NULL, prefixes_size(instance),
 			      PROT_READ | (writable ? PROT_WRITE : 0),
@@ -68,7 +69,15 @@ static int map_prefixes(struct instance *instance, bool writable)
 		return err;
 	}
 	instance->prefixes = prefixes;
+	instance->writable = writable;
 	return 0;
+}
+
+void instance_unmap_prefixes(struct instance *instance)
+{
+	if (instance->prefixes)
+		munmap(instance->prefixes, prefixes_size(instance));
+	instance->prefixes = NULL;
 }
 
 static enum pindir_use use_of(enum instance_mode mode,
@@ -98,6 +107,28 @@ static int know_machine(struct instance *instance)
 		  "/sys/devices/system/cpu/possible: %s (is sysfs mounted?)",
 		  instance->pin_dir, strerror(-instance->cpus));
 	return -EIO;
+}
+
+/*
+ * What has to be taken over from another version, or had begun to be: by who
+ * attaches, and in the second case by whoever may change anything.
+ */
+static int succeed_first(struct instance *instance, enum instance_mode mode,
+			 const struct instance_options *options)
+{
+	int needed = succeed_needed(instance);
+
+	if (needed < 0)
+		return needed;
+	if (mode == INSTANCE_MAKE ? needed
+				  : needed == 2 && mode == INSTANCE_WRITE)
+		return succeed(instance, options);
+	if (needed != 2)
+		return 0;
+	log_error("%s: is being taken over by another version, which was not "
+		  "done to the end: `masqbpf attach IFACE` goes on with it",
+		  instance->pin_dir);
+	return -EAGAIN;
 }
 
 int instance_open(const char *pin_dir, enum instance_mode mode,
@@ -130,11 +161,13 @@ int instance_open(const char *pin_dir, enum instance_mode mode,
 	if (mode == INSTANCE_REMOVE) {
 		err = instance_adopt_remains(instance);
 	} else {
-		err = instance_adopt(instance);
+		err = succeed_first(instance, mode, options)
+			      ?: instance_adopt(instance);
 		if (err == -ENOENT && mode == INSTANCE_MAKE)
 			err = instance_make(instance, options);
 		if (!err)
-			err = map_prefixes(instance, mode != INSTANCE_READ);
+			err = instance_map_prefixes(instance,
+						    mode != INSTANCE_READ);
 	}
 	/* a reader keeps nobody waiting, whatever it does with what it reads */
 	if (mode == INSTANCE_READ)
@@ -155,14 +188,8 @@ void instance_close(struct instance *instance)
 {
 	if (!instance)
 		return;
-	if (instance->prefixes)
-		munmap(instance->prefixes, prefixes_size(instance));
-	for (int i = 0; i < MASQ_MAP_COUNT; i++)
-		if (instance->map[i] >= 0)
-			close(instance->map[i]);
-	for (int i = 0; i < MASQ_PROG_COUNT; i++)
-		if (instance->prog[i] >= 0)
-			close(instance->prog[i]);
+	instance_unmap_prefixes(instance);
+	maps_close(instance);
 	if (instance->lock_fd >= 0)
 		close(instance->lock_fd);
 	free(instance);

@@ -35,6 +35,9 @@ int instance_open(const char *pin_dir, enum instance_mode mode,
 		  const struct instance_options *options,
 		  struct instance **out);
 void instance_close(struct instance *instance);
+/* The descriptors of prefixes, in memory; for fit.h. 0 or -errno, printed. */
+int instance_map_prefixes(struct instance *instance, bool writable);
+void instance_unmap_prefixes(struct instance *instance);
 /* For those that stay: others may change what they look at. */
 void instance_unlock(const struct instance *instance);
 /* Were its pins removed since? Then nothing happens in it any more. */

@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <sys/random.h>
@@ -54,38 +55,123 @@ static int size_map(const struct dataplane *d, enum masq_map_id id,
 	return map ? bpf_map__set_max_entries(map, entries) : -ENOENT;
 }
 
+static const struct before no_before = {
+	.flows = { -1, -1 },
+	.aside = { -1, -1 },
+	.map = { [0 ... MASQ_MAP_COUNT - 1] = -1 },
+	.prog = -1,
+};
+
 /* What the programs of either object read of *meta. */
-#define FILL_RODATA(rodata, meta, seal)                                   \
-	do {                                                              \
-		(rodata)->masq_features = (meta)->features;               \
-		(rodata)->masq_seal = seal;                               \
-		(rodata)->masq_shape_v4 = (meta)->shape[0];               \
-		(rodata)->masq_shape_v6 = (meta)->shape[1];               \
-		memcpy((void *)(rodata)->masq_hash_key, (meta)->hash_key, \
-		       sizeof((meta)->hash_key));                         \
+#define FILL_RODATA(rodata, meta, seal, was)                                \
+	do {                                                                \
+		(rodata)->masq_before = (was)->layout;                      \
+		(rodata)->masq_before_shape_v4 = (was)->meta.shape[0];      \
+		(rodata)->masq_before_shape_v6 = (was)->meta.shape[1];      \
+		memcpy((void *)(rodata)->masq_before_hash_key,              \
+		       (was)->meta.hash_key, sizeof((was)->meta.hash_key)); \
+		(rodata)->masq_features = (meta)->features;                 \
+		(rodata)->masq_seal = seal;                                 \
+		(rodata)->masq_shape_v4 = (meta)->shape[0];                 \
+		(rodata)->masq_shape_v6 = (meta)->shape[1];                 \
+		memcpy((void *)(rodata)->masq_hash_key, (meta)->hash_key,   \
+		       sizeof((meta)->hash_key));                           \
 	} while (0)
 
-int dataplane_open(struct dataplane *d, const struct masq_meta *meta)
+/* The tables of the layout that is taken over from; those of no other. */
+static int use_before(const struct dataplane *d, const struct before *before)
 {
+	struct bpf_map *map;
+	int err = 0;
+
+	bpf_object__for_each_map(map, d->obj)
+	{
+		const char *name = bpf_map__name(map);
+		uint32_t layout;
+		bool aside;
+		int v6;
+
+		if (strncmp(name, "masq_before", strlen("masq_before")))
+			continue;
+		/* masq_beforeL_F or masq_beforeL_asideF */
+		layout = name[strlen("masq_before")] - '0';
+		aside = strstr(name, "aside");
+		v6 = name[strlen(name) - 1] == '6';
+		if (layout != before->layout)
+			err = bpf_map__set_autocreate(map, false);
+		else
+			err = bpf_map__reuse_fd(map, aside ? before->aside[v6]
+							   : before->flows[v6]);
+		if (err)
+			return err;
+	}
+	for (int i = 0; i < MASQ_MAP_COUNT && !err; i++)
+		if (before->map[i] >= 0)
+			err = bpf_map__reuse_fd(bpf_object__find_map_by_name(
+							d->obj, map_names[i]),
+						before->map[i]);
+	return err;
+}
+
+/*
+ * Notes of fragments and the like, which are not pinned: those that the old
+ * programs have, where this kernel lets us (CAP_SYS_ADMIN), for a datagram that
+ * is under way just now.
+ */
+static void use_unpinned(const struct dataplane *d, int prog)
+{
+	static const char *const names[] = { "masq_frags", "masq_held",
+					     "masq_crowds" };
+	uint32_t ids[64] = {}, length;
+	struct bpf_prog_info info = { .nr_map_ids = 64,
+				      .map_ids = (uintptr_t)ids };
+
+	length = sizeof(info);
+	if (prog < 0 || bpf_obj_get_info_by_fd(prog, &info, &length))
+		return;
+	for (uint32_t i = 0; i < info.nr_map_ids && i < 64; i++) {
+		int fd = bpf_map_get_fd_by_id(ids[i]);
+		struct bpf_map_info map = {};
+
+		if (fd < 0)
+			continue;
+		length = sizeof(map);
+		if (bpf_obj_get_info_by_fd(fd, &map, &length))
+			map.name[0] = '\0';
+		for (size_t n = 0; n < sizeof(names) / sizeof(*names); n++) {
+			struct bpf_map *want =
+				bpf_object__find_map_by_name(d->obj, names[n]);
+
+			if (!strcmp(map.name, names[n]) &&
+			    map.key_size == bpf_map__key_size(want) &&
+			    map.value_size == bpf_map__value_size(want) &&
+			    map.max_entries == bpf_map__max_entries(want))
+				bpf_map__reuse_fd(want, fd);
+		}
+		close(fd);
+	}
+}
+
+int dataplane_open(struct dataplane *d, const struct masq_meta *meta,
+		   const struct before *before)
+{
+	const struct before *was = before ?: &no_before;
 	uint32_t pages4 = masq_shape_pages(meta->shape[0]);
 	uint32_t pages6 = masq_shape_pages(meta->shape[1]);
-	uint32_t seal = 0;
+	uint32_t seal = meta->seal;
 	int err;
 
 	*d = (struct dataplane){};
-	while (!seal) /* 0 would be none */
-		if (getrandom(&seal, sizeof(seal), 0) != sizeof(seal))
-			return -errno;
 	if (meta->features & MASQ_FEAT_LOOP) {
 		d->modern = masq_modern__open();
 		if (d->modern) {
-			FILL_RODATA(d->modern->rodata, meta, seal);
+			FILL_RODATA(d->modern->rodata, meta, seal, was);
 			d->obj = d->modern->obj;
 		}
 	} else {
 		d->base = masq__open();
 		if (d->base) {
-			FILL_RODATA(d->base->rodata, meta, seal);
+			FILL_RODATA(d->base->rodata, meta, seal, was);
 			d->obj = d->base->obj;
 		}
 	}
@@ -97,9 +183,31 @@ int dataplane_open(struct dataplane *d, const struct masq_meta *meta)
 	      size_map(d, MAP_masq_aside6, pages6) ?:
 	      size_map(d, MAP_masq_prefixes, meta->max_prefixes) ?:
 	      size_map(d, MAP_masq_counters, meta->max_prefixes);
+	/* a map that is used has its old name from then on */
+	for (int i = 0; i < MASQ_MAP_COUNT && !err; i++) {
+		d->map[i] = bpf_object__find_map_by_name(d->obj, map_names[i]);
+		err = d->map[i] ? 0 : -ENOENT;
+	}
+	if (!err)
+		err = use_before(d, was);
+	if (!err)
+		use_unpinned(d, was->prog);
 	if (err)
 		dataplane_close(d);
 	return err;
+}
+
+uint64_t dataplane_programs(uint32_t features)
+{
+	uint64_t h = 0xcbf29ce484222325ULL; /* FNV-1a */
+	const unsigned char *bytes;
+	size_t size;
+
+	bytes = features & MASQ_FEAT_LOOP ? masq_modern__elf_bytes(&size)
+					  : masq__elf_bytes(&size);
+	for (size_t i = 0; i < size; i++)
+		h = (h ^ bytes[i]) * 0x100000001b3ULL;
+	return h;
 }
 
 static int keep_fd(int fd)
@@ -109,13 +217,13 @@ static int keep_fd(int fd)
 	return kept < 0 ? -errno : kept;
 }
 
-int dataplane_load(struct instance *instance)
+int dataplane_load(struct instance *instance, const struct before *before)
 {
 	struct dataplane d;
 	int err;
 
 	*libbpf_complaint = '\0';
-	err = dataplane_open(&d, &instance->meta);
+	err = dataplane_open(&d, &instance->meta, before);
 	if (!err)
 		err = bpf_object__load(d.obj);
 	if (err) {
@@ -125,14 +233,17 @@ int dataplane_load(struct instance *instance)
 		goto out;
 	}
 	for (int i = 0; i < MASQ_MAP_COUNT && !err; i++) {
-		instance->map[i] = keep_fd(
-			bpf_object__find_map_fd_by_name(d.obj, map_names[i]));
+		if (instance->map[i] >= 0)
+			close(instance->map[i]);
+		instance->map[i] = keep_fd(bpf_map__fd(d.map[i]));
 		err = instance->map[i] < 0 ? instance->map[i] : 0;
 	}
 	for (int i = 0; i < MASQ_PROG_COUNT && !err; i++) {
 		struct bpf_program *prog =
 			bpf_object__find_program_by_name(d.obj, prog_names[i]);
 
+		if (instance->prog[i] >= 0)
+			close(instance->prog[i]);
 		instance->prog[i] = prog ? keep_fd(bpf_program__fd(prog))
 					 : -ENOENT;
 		err = instance->prog[i] < 0 ? instance->prog[i] : 0;

@@ -5,6 +5,7 @@
 
 #include "plane/maps.h"
 
+struct bpf_map;
 struct bpf_object;
 struct masq;
 struct masq_modern;
@@ -14,13 +15,27 @@ struct dataplane {
 	struct masq *base;
 	struct masq_modern *modern;
 	struct bpf_object *obj;
+	struct bpf_map *map[MASQ_MAP_COUNT]; /* by enum masq_map_id */
 };
 
-/* Opens the object for meta->features, its maps sized after *meta. 0, -errno. */
-int dataplane_open(struct dataplane *d, const struct masq_meta *meta);
+/* What a dataplane is loaded beside: see succeed.h. */
+struct before {
+	uint32_t layout; /* whose flows the programs are to read; 0: none's */
+	struct masq_meta meta; /* of layout 3: without shape and hash_key */
+	int flows[2], aside[2]; /* their tables; [0]: IPv4; -1: none */
+	int map[MASQ_MAP_COUNT]; /* to be used as they are; -1: a new one */
+	int prog; /* the maps that it has and nobody pins are used; -1 */
+};
+
+/* Opens the object for meta->features, its maps sized after *meta, and what of
+ * *before (NULL: nothing) is to be used. 0, -errno. */
+int dataplane_open(struct dataplane *d, const struct masq_meta *meta,
+		   const struct before *before);
 void dataplane_close(struct dataplane *d);
+/* A hash of the object that is built in for these features. */
+uint64_t dataplane_programs(uint32_t features);
 /* Loads it and takes over its descriptors. 0 or -errno, printed. */
-int dataplane_load(struct instance *instance);
+int dataplane_load(struct instance *instance, const struct before *before);
 /* libbpf's words go to -v, and the first that says what failed to our line. */
 void dataplane_hush(void);
 

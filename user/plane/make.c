@@ -63,14 +63,17 @@ static int shape_tables(struct masq_meta *meta, bool ipv6)
 	if (getrandom(meta->hash_key, sizeof(meta->hash_key), 0) !=
 	    sizeof(meta->hash_key))
 		return -errno;
+	while (!meta->seal) /* 0 would be none */
+		if (getrandom(&meta->seal, sizeof(meta->seal), 0) !=
+		    sizeof(meta->seal))
+			return -errno;
 	return 0;
 }
 
-int instance_make(struct instance *instance,
+int instance_plan(struct instance *instance,
 		  const struct instance_options *options)
 {
 	struct masq_meta *meta = &instance->meta;
-	uint32_t zero = 0;
 	int err;
 
 	*meta = (struct masq_meta){
@@ -86,13 +89,12 @@ int instance_make(struct instance *instance,
 	    (options && options->max_prefixes > MAX_PREFIXES_LIMIT)) {
 		log_error("load: too many flows (%u) or prefixes (%u)",
 			  meta->max_flows, options ? options->max_prefixes : 0);
-		err = -E2BIG;
-		goto undo;
+		return -E2BIG;
 	}
 	err = shape_tables(meta, options && options->ipv6);
 	if (err) {
 		log_error("load: no random numbers: %s", strerror(-err));
-		goto undo;
+		return err;
 	}
 	meta->max_prefixes = prefix_slots(options ? options->max_prefixes : 0);
 	meta->features = probe_features();
@@ -101,18 +103,30 @@ int instance_make(struct instance *instance,
 	if (options && options->fast_path) {
 		if (!(meta->features & MASQ_FEAT_LOOP)) {
 			log_error("load: --fast-path needs bpf_loop (5.17)");
-			err = -EOPNOTSUPP;
-			goto undo;
+			return -EOPNOTSUPP;
 		}
 		meta->features |= MASQ_FEAT_FAST;
 	}
+	meta->programs = dataplane_programs(meta->features);
 	log_debug(
 		"features: bpf_loop %s, FIB source %s, FIB mark %s, conntrack %s",
 		meta->features & MASQ_FEAT_LOOP ? "yes" : "no",
 		meta->features & MASQ_FEAT_FIB_SRC ? "yes" : "no",
 		meta->features & MASQ_FEAT_FIB_MARK ? "yes" : "no",
 		meta->features & MASQ_FEAT_CT ? "yes" : "no");
+	return 0;
+}
 
+int instance_make(struct instance *instance,
+		  const struct instance_options *options)
+{
+	struct masq_meta *meta = &instance->meta;
+	uint32_t zero = 0;
+	int err;
+
+	err = instance_plan(instance, options);
+	if (err)
+		goto undo;
 	/* what a killed process left; without masq_meta it is nothing */
 	err = pins_remove(instance);
 	if (err) {
@@ -120,7 +134,7 @@ int instance_make(struct instance *instance,
 			  strerror(-err));
 		goto undo;
 	}
-	err = dataplane_load(instance) ?: clock_read(instance) ?:
+	err = dataplane_load(instance, NULL) ?: clock_read(instance) ?:
 	      clock_read_hz(instance, &meta->hz);
 	if (err)
 		goto undo;

@@ -5,6 +5,9 @@
 
 #include "plane/maps.h"
 
+/* What it is going to be, into instance->meta. 0 or -errno, printed. */
+int instance_plan(struct instance *instance,
+		  const struct instance_options *options);
 /*
  * Loads and pins it, in the directory that is locked already. 0 or -errno,
  * printed; then nothing is left of it.

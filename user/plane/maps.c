@@ -2,6 +2,7 @@
 /* maps.c - the names, and one value at a time. */
 #include <errno.h>
 #include <bpf/bpf.h>
+#include <unistd.h>
 #include "plane/maps.h"
 
 const char *const map_names[] = {
@@ -29,4 +30,14 @@ int map_write(const struct instance *instance, enum masq_map_id map,
 	return bpf_map_update_elem(instance->map[map], &key, value, BPF_ANY)
 		       ? -errno
 		       : 0;
+}
+
+void maps_close(struct instance *instance)
+{
+	for (int i = 0; i < MASQ_MAP_COUNT; i++)
+		if (instance->map[i] >= 0)
+			close(instance->map[i]);
+	for (int i = 0; i < MASQ_PROG_COUNT; i++)
+		if (instance->prog[i] >= 0)
+			close(instance->prog[i]);
 }

@@ -83,19 +83,26 @@ enum masq_prog_id {
 extern const char *const map_names[];
 extern const char *const prog_names[];
 
+struct instance_options;
+
 struct instance {
-	char pin_dir[MASQ_PIN_DIR_MAX + 1];
+	char pin_dir[MASQ_PIN_DIR_MAX + 8]; /* and "/next", see succeed.h */
 	int lock_fd; /* flock on the pin directory */
 	int map[MASQ_MAP_COUNT];
 	int prog[MASQ_PROG_COUNT];
 	struct masq_meta meta;
 	struct masq_prefix *prefixes; /* mmap of masq_prefixes */
+	bool writable; /* the prefixes are mapped so */
 	bool is_new; /* made by this instance_open */
 	int cpus; /* possible CPUs: values of a per-CPU lookup */
 	/* tick <-> time: jiffies at clock_ns, the kernel's CLOCK_MONOTONIC */
 	uint64_t clock_ns;
 	uint64_t clock_jiffies;
 	uint64_t clock_shift_ns; /* ours is another one in a time namespace */
+	/* who is asked for another size, see fit.h; NULL: instance_fit */
+	int (*fit)(struct instance *instance,
+		   const struct instance_options *want, void *data);
+	void *fit_data;
 };
 
 /* One value of an open map. 0 or -errno. */
@@ -104,12 +111,16 @@ int map_read(const struct instance *instance, enum masq_map_id map,
 int map_write(const struct instance *instance, enum masq_map_id map,
 	      uint32_t key, const void *value);
 
+/* Closes maps and programs, and nothing else. */
+void maps_close(struct instance *instance);
+
 struct instance_options {
 	uint32_t max_flows; /* used when the instance is made */
 	uint32_t max_prefixes; /* least number of prefix slots */
 	bool ipv6; /* translated: its table is as large as IPv4's */
 	bool no_flow_counts; /* flowCounters: false */
 	bool fast_path; /* with the programs for the pods' interfaces */
+	bool configured; /* all of these are meant; else 0 is "as it is" */
 	bool patient; /* waits for the lock as long as it takes */
 };
 

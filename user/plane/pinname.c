@@ -14,7 +14,8 @@ static const char *const names[] = {
 #define N(name) #name,
 	MASQ_MAPS(N) MASQ_PROGS(N)
 #undef N
-		"masq_events",
+		PIN_TEMPORARY,
+	"masq_events",
 	"masq_ring4",
 	"masq_ring6",
 };

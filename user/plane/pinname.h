@@ -6,6 +6,8 @@
 #include <stdbool.h>
 
 /* Of this version or of any before; somebody else's `masq_x` is not. */
+#define PIN_TEMPORARY "masq_program" /* before it gets its name */
+
 bool pin_is_ours(const char *name);
 
 #endif

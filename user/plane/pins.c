@@ -60,6 +60,28 @@ int pin_open(const struct instance *instance, const char *name)
 	return fd == -ENOENT ? -EIO : fd;
 }
 
+int pins_programs(const struct instance *instance)
+{
+	int err = 0;
+
+	for (int i = 0; i < MASQ_PROG_COUNT && !err; i++) {
+		/* in one step: a name without a pin would be a damage */
+		if (unlinkat(instance->lock_fd, PIN_TEMPORARY, 0) &&
+		    errno != ENOENT)
+			err = -errno;
+		err = err
+			      ?: pin_make(instance, instance->prog[i],
+					  PIN_TEMPORARY);
+		if (!err && renameat(instance->lock_fd, PIN_TEMPORARY,
+				     instance->lock_fd, prog_names[i]))
+			err = -errno;
+	}
+	if (err)
+		log_error("%s: cannot pin the programs: %s", instance->pin_dir,
+			  strerror(-err));
+	return err;
+}
+
 int pins_remove(struct instance *instance)
 {
 	struct dirent *entry;

@@ -18,6 +18,8 @@ int pin_make(const struct instance *instance, int fd, const char *name);
  * and is not -ENOENT, whatever the kernel calls it.
  */
 int pin_open(const struct instance *instance, const char *name);
+/* Pins the programs in the place of those that are. 0 or -errno, printed. */
+int pins_programs(const struct instance *instance);
 /*
  * Removes every pin, masq_meta first, those of other layouts as well. What
  * else lies there is not ours, and the directory stays with it. 0 or -errno.

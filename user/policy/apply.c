@@ -18,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include "plane/fit.h"
 #include "policy/apply.h"
 #include "policy/half.h"
 #include "policy/history.h"
@@ -178,8 +179,8 @@ static void finish(struct work *w)
 	free(w->snat_slot);
 }
 
-int policy_apply(struct instance *instance, struct policy *policy,
-		 struct policy_change *change)
+static int apply(struct instance *instance, struct policy *policy,
+		 struct policy_change *change, size_t *missing)
 {
 	struct work w = { .instance = instance, .policy = policy };
 	enum difference differs = SAME;
@@ -208,7 +209,27 @@ int policy_apply(struct instance *instance, struct policy *policy,
 	if (!err && differs == DIFFERENT)
 		history_save(instance, policy, change);
 out:
+	*missing = w.missing;
 	finish(&w);
+	return err;
+}
+
+int policy_apply(struct instance *instance, struct policy *policy,
+		 struct policy_change *change)
+{
+	size_t missing;
+	int err = apply(instance, policy, change, &missing);
+
+	if (err == -ENOSPC && missing) {
+		/* a new instance has twice as many slots as are asked for */
+		const struct instance_options want = {
+			.max_prefixes =
+				(instance->meta.max_prefixes + missing) / 2 + 1
+		};
+
+		err = instance_want(instance, &want);
+		err = err ?: apply(instance, policy, change, &missing);
+	}
 	return err;
 }
 

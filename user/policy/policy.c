@@ -8,6 +8,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "base/rank.h"
+#include "plane/fit.h"
 #include "policy/policy.h"
 
 int policy_compare_place(const struct policy_entry *a,
@@ -335,6 +336,18 @@ static void fill_head(struct masq_policy *head, const struct instance *instance,
 		ns_to_ticks(instance, MASQ_FRAG_SECONDS * 1000000000ULL);
 }
 
+int policy_fit(struct instance *instance, const struct config *config)
+{
+	const struct instance_options want = {
+		.configured = true,
+		.max_flows = config->max_flows,
+		.ipv6 = config->ipv6,
+		.no_flow_counts = !config->flow_counters,
+	};
+
+	return instance_want(instance, &want);
+}
+
 int policy_from_config(const struct instance *instance,
 		       const struct config *config, bool fast_tcp,
 		       struct policy **out)
@@ -344,20 +357,6 @@ int policy_from_config(const struct instance *instance,
 
 	if (!policy)
 		goto out;
-	if (config->max_flows != instance->meta.max_flows)
-		log_warn(
-			"maxFlows %u takes effect when the instance is made; this one has %u",
-			config->max_flows, instance->meta.max_flows);
-	if (config->ipv6 && instance->meta.shape[1].stripes &&
-	    instance_flows_max(instance, 6) < instance_flows_max(instance, 4))
-		log_warn("IPv6: room for %u flows until the instance is made "
-			 "anew",
-			 instance_flows_max(instance, 6));
-	if (config->flow_counters ==
-	    !!(instance->meta.features & MASQ_FEAT_NO_FLOW_COUNT))
-		log_warn("flowCounters %s takes effect when the instance is "
-			 "made",
-			 config->flow_counters ? "true" : "false");
 	fill_head(&policy->head, instance, config, fast_tcp);
 	snprintf(policy->source.preset, sizeof(policy->source.preset), "%s",
 		 config->preset ?: "");

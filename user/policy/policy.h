@@ -44,6 +44,12 @@ struct policy_change {
 };
 
 /*
+ * The instance gets the sizes that the config asks for, under traffic: see
+ * plane/fit.h. 0 or -errno, printed.
+ */
+int policy_fit(struct instance *instance, const struct config *config);
+
+/*
  * Config -> policy; includes the built-in entries. fast_tcp: what
  * fastpath_tcp_allowed() says of the node that it is for. Caller frees.
  */

@@ -185,9 +185,8 @@ int slots_assign(struct work *w)
 	} else {
 		missing = hand_out(w, live);
 		if (missing) {
-			log_error(
-				"policy: %zu prefixes do not fit: this instance has room for %u, those that still have flows included; detach, and attach with a config of that size",
-				missing, max);
+			/* policy_apply makes room, and comes again */
+			w->missing = missing;
 			err = -ENOSPC;
 		}
 	}

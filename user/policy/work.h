@@ -42,6 +42,7 @@ struct work {
 	struct masq_addr snat[MASQ_MAX_SNAT];
 	uint64_t ports[MASQ_PORT_WORDS];
 	uint16_t *snat_slot; /* by number in policy->snat */
+	size_t missing; /* slots that there are too few */
 	uint32_t used; /* slots from here on were never used */
 	/* the used ones by prefix and list: open addressing */
 	struct indexed *index;

@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* fit.c - which of the two ways it takes. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <linux/bpf.h>
+#include "base/log.h"
+#include "kernel/caps.h"
+#include "plane/adopt.h"
+#include "plane/fit.h"
+#include "plane/load.h"
+#include "plane/make.h"
+#include "plane/pins.h"
+#include "plane/succeed.h"
+#include "plane/swap.h"
+
+/* --- what is open ------------------------------------------------------- */
+
+static int map_id(int fd, uint32_t *id)
+{
+	struct bpf_map_info info = {};
+	uint32_t length = sizeof(info);
+	int err = bpf_obj_get_info_by_fd(fd, &info, &length);
+
+	*id = info.id;
+	return err;
+}
+
+static int is_pinned(const struct instance *instance, bool *same)
+{
+	int fd = pin_open(instance, map_names[MAP_masq_meta]), err;
+	uint32_t ours, pinned;
+
+	if (fd < 0)
+		return fd;
+	err = map_id(fd, &pinned)
+		      ?: map_id(instance->map[MAP_masq_meta], &ours);
+	close(fd);
+	*same = !err && ours == pinned;
+	return err;
+}
+
+int instance_renew(struct instance *instance)
+{
+	struct instance fresh = *instance;
+	bool same, writable = instance->writable;
+	int err = is_pinned(instance, &same);
+
+	if (err || same)
+		return err;
+	for (int i = 0; i < MASQ_MAP_COUNT; i++)
+		fresh.map[i] = -1;
+	for (int i = 0; i < MASQ_PROG_COUNT; i++)
+		fresh.prog[i] = -1;
+	fresh.prefixes = NULL;
+	err = instance_adopt(&fresh) ?: instance_map_prefixes(&fresh, writable);
+	if (err) {
+		maps_close(&fresh);
+		return err;
+	}
+	instance_unmap_prefixes(instance);
+	maps_close(instance);
+	*instance = fresh;
+	return 1;
+}
+
+/* --- other programs ----------------------------------------------------- */
+
+static int put_in_programs(struct instance *instance, uint32_t features)
+{
+	struct before plain = { .flows = { -1, -1 },
+				.aside = { -1, -1 },
+				.prog = instance->prog[PROG_masq_egress] };
+	struct instance fresh = *instance;
+	uint32_t zero = 0;
+	int err;
+
+	memcpy(plain.map, instance->map, sizeof(plain.map));
+	for (int i = 0; i < MASQ_MAP_COUNT; i++)
+		fresh.map[i] = -1;
+	for (int i = 0; i < MASQ_PROG_COUNT; i++)
+		fresh.prog[i] = -1;
+	err = bpf_map_lookup_elem(instance->map[MAP_masq_meta], &zero,
+				  &fresh.meta);
+	if (err) {
+		log_error("%s: cannot read masq_meta: %s", instance->pin_dir,
+			  caps_strerror(err, CAPS_BPF));
+		return err;
+	}
+	fresh.meta.features = features;
+	fresh.meta.programs = dataplane_programs(features);
+	snprintf(fresh.meta.version, sizeof(fresh.meta.version), "%s",
+		 MASQ_VERSION);
+	err = dataplane_load(&fresh, &plain) ?:
+	      swap_hooks(instance, &fresh) ?:
+	      pins_programs(&fresh);
+	/* last: until then the next one does it again */
+	if (!err)
+		err = bpf_map_update_elem(fresh.map[MAP_masq_meta], &zero,
+					  &fresh.meta, BPF_ANY);
+	if (err) {
+		maps_close(&fresh);
+		return err;
+	}
+	log_info("%s: the programs of version %s are in place",
+		 instance->pin_dir, MASQ_VERSION);
+	maps_close(instance);
+	*instance = fresh;
+	return 1;
+}
+
+/* --- what is wanted ----------------------------------------------------- */
+
+static bool is_smaller(struct masq_shape a, struct masq_shape b)
+{
+	return (uint64_t)a.stripes * a.ways < (uint64_t)b.stripes * b.ways;
+}
+
+int instance_want(struct instance *instance,
+		  const struct instance_options *want)
+{
+	int err = instance->fit
+			  ? instance->fit(instance, want, instance->fit_data)
+			  : instance_fit(instance, want);
+
+	return err < 0 ? err : 0;
+}
+
+int instance_fit(struct instance *instance, const struct instance_options *want)
+{
+	struct instance_options options = *want;
+	const struct masq_meta *has = &instance->meta;
+	struct instance plan = {};
+	int err;
+
+	if (!options.configured) {
+		options.no_flow_counts = has->features &
+					 MASQ_FEAT_NO_FLOW_COUNT;
+		options.ipv6 = false;
+	}
+	if (!options.max_flows)
+		options.max_flows = has->max_flows;
+	options.fast_path |= !!(has->features & MASQ_FEAT_FAST);
+	err = instance_plan(&plan, &options);
+	if (err)
+		return err;
+	if (plan.meta.max_flows != has->max_flows ||
+	    plan.meta.max_prefixes > has->max_prefixes ||
+	    (options.ipv6 && is_smaller(has->shape[1], plan.meta.shape[1]))) {
+		err = succeed(instance, want);
+		if (!err)
+			err = instance_renew(instance);
+		return err;
+	}
+	if (plan.meta.features != has->features ||
+	    plan.meta.programs != has->programs)
+		return put_in_programs(instance, plan.meta.features);
+	return 0;
+}
