@@ -16,6 +16,7 @@
 #include "plane/pinname.h"
 #include "plane/pins.h"
 #include "plane/swap.h"
+#include "plane/tcx.h"
 
 /* Ids of the programs that may be hooked, by enum masq_prog_id; 0: none. */
 struct ids {
@@ -175,6 +176,9 @@ int swap_hooks(const struct instance *instance, const struct instance *next)
 		err = swap_links(instance, next, netdev, prefix, pod[dir],
 				 pod[dir]);
 	}
+	err = err ?: swap_links(instance, next, netdev,
+				TCX_OTHER_PREFIX "ingress_", PROG_masq_other,
+				PROG_masq_other_l3);
 	netdev_free(netdev);
 	if (err)
 		log_error("%s: cannot switch the hooks: %s", instance->pin_dir,
