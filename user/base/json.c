@@ -208,15 +208,6 @@ void json_u64(struct json *j, const char *key, uint64_t value)
 	json_put(j, digits, put_u64(digits, value) - digits);
 }
 
-void json_s64(struct json *j, const char *key, int64_t value)
-{
-	char digits[24];
-
-	json_lead(j, key);
-	snprintf(digits, sizeof(digits), "%lld", (long long)value);
-	json_puts(j, digits);
-}
-
 void json_double(struct json *j, const char *key, double value)
 {
 	char digits[400], *c; /* 1e308 has 309 of them */

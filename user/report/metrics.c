@@ -266,8 +266,8 @@ void metrics_free(struct metrics *metrics)
 
 /* --- writing ----------------------------------------------------------- */
 
-const char *metrics_prefix_label(const struct metrics_prefix *prefix,
-				 char buf[static METRICS_LABEL_LEN])
+static const char *metrics_prefix_label(const struct metrics_prefix *prefix,
+					char buf[static METRICS_LABEL_LEN])
 {
 	size_t used = 0;
 

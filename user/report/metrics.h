@@ -65,8 +65,6 @@ void metrics_write(FILE *file, const struct metrics *metrics,
 
 /* The label of a prefix; returns buf. */
 #define METRICS_LABEL_LEN (CIDR_STRLEN + 8)
-const char *metrics_prefix_label(const struct metrics_prefix *prefix,
-				 char buf[static METRICS_LABEL_LEN]);
 
 /*
  * What a process without memory of its own (`masqbpf metrics`) can tell: by

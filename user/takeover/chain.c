@@ -117,8 +117,8 @@ static void *grow(void *items, size_t count, size_t size)
 	return (char *)grown + size * count;
 }
 
-struct nat_chain *masq_chain_find(const struct masq_chain *chain,
-				  const char *name)
+static struct nat_chain *masq_chain_find(const struct masq_chain *chain,
+					 const char *name)
 {
 	for (size_t i = 0; i < chain->table_size; i++)
 		if (!strcmp(chain->table[i].name, name))
@@ -186,7 +186,7 @@ static int read_table(const char *saved, struct masq_chain *chain)
 	return err;
 }
 
-bool chain_rule_jumps(const struct chain_rule *rule, const char *name)
+static bool chain_rule_jumps(const struct chain_rule *rule, const char *name)
 {
 	for (size_t i = 2; i + 1 < rule->count; i++) {
 		if (!strcmp(rule->words[i], "--comment"))

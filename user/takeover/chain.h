@@ -39,12 +39,6 @@ struct masq_chain {
 	size_t jump_count;
 };
 
-/* Is its target this chain? */
-bool chain_rule_jumps(const struct chain_rule *rule, const char *name);
-/* The chain of this name, or NULL. */
-struct nat_chain *masq_chain_find(const struct masq_chain *chain,
-				  const char *name);
-
 struct masq_chains {
 	struct masq_chain *items; /* one a family at most, all of one name */
 	size_t count;
