@@ -2,7 +2,7 @@
 # Builds the container image of deploy/image from build/masqbpf, with whatever
 # of buildah, podman and docker is there. It needs no registry.
 #
-#	scripts/image.sh [NAME:TAG]		(default: masqbpf:latest)
+#	scripts/image.sh [NAME:TAG]		(default: masqbpf:VERSION)
 #
 # BUILDER=buildah|podman|docker chooses; O is the build directory.
 set -euo pipefail
@@ -14,7 +14,7 @@ case ${1-} in
 esac
 cd "$(dirname "$0")/.."
 out=${O:-build}
-name=${1:-masqbpf:latest}
+name=${1:-masqbpf:$(sed -n 's/^VERSION := //p' Makefile)}
 builder=${BUILDER:-$( (command -v buildah podman docker || true) | head -n1)}
 [ -n "$builder" ] || {
 	echo "image.sh: none of buildah, podman, docker is installed" >&2

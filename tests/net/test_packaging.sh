@@ -39,12 +39,11 @@ yaml() {
 
 # built OVERLAY: the manifests, as JSON, in LAB_DIR/built
 built() {
-	local build="kubectl kustomize"
-	if ! command -v kubectl >/dev/null; then
-		tool kustomize kubernetes-client
-		build="kustomize build"
-	fi
-	$build "$1" >"$LAB_DIR/built.yaml"
+	local tools status=0
+	tools=$("$LAB_ROOT/scripts/tools.sh" 2>"$LAB_DIR/said") || status=$?
+	[ $status -ne 3 ] || skip "$(cat "$LAB_DIR/said")"
+	[ $status -eq 0 ] || fail "$(cat "$LAB_DIR/said")"
+	"$tools/kubectl" kustomize "$1" >"$LAB_DIR/built.yaml"
 	"$PYTHON" -c 'import json, sys, yaml
 print(json.dumps(list(yaml.safe_load_all(sys.stdin))))' \
 		<"$LAB_DIR/built.yaml" >"$LAB_DIR/built"
