@@ -96,6 +96,39 @@ install_destdir() {
 	"$LAB_DIR/root/usr/sbin/masqbpf" --version
 }
 
+# What the Debian package says of itself, and what others say of the same.
+debian_words() {
+	local name
+	is version "$(sed -n '1s/.*(\(.*\)-[^-]*).*/\1/p' \
+		"$LAB_ROOT/debian/changelog")" \
+		"$("$MASQBPF" --version | cut -d' ' -f2)"
+	# what builds it is what scripts/deps.sh installs for that
+	sed -n '/^Build-Depends:/,/^[^ ]*:  */s/^ \([^ ,]*\).*/\1/p' \
+		"$LAB_ROOT/debian/control" | grep -vx -e debhelper-compat \
+		-e libcmocka-dev | sort >"$LAB_DIR/debian"
+	sed -n '/^build=(/,/^)/p' "$LAB_ROOT/scripts/deps.sh" |
+		grep -v '#' | tr -d '()' | sed 's/build=//' | xargs -n 1 |
+		grep -vx -e gcc -e libc6-dev -e make | sort >"$LAB_DIR/deps"
+	diff "$LAB_DIR/debian" "$LAB_DIR/deps"
+	# its autopkgtest is there
+	name=$(sed -n 's/^Test-Command: \([^ ]*\).*/\1/p' \
+		"$LAB_ROOT/debian/tests/control")
+	[ -x "$LAB_ROOT/$name" ]
+}
+
+# The same sources, the same tarball; and what builds it is in it.
+dist() {
+	git -C "$LAB_ROOT" rev-parse >/dev/null 2>&1 || skip "no git here"
+	make -sC "$LAB_ROOT" dist >"$LAB_DIR/named"
+	mv "$LAB_ROOT/$(cat "$LAB_DIR/named")" "$LAB_DIR/dist.tar.gz"
+	make -sC "$LAB_ROOT" dist
+	cmp "$LAB_ROOT/$(cat "$LAB_DIR/named")" "$LAB_DIR/dist.tar.gz"
+	mkdir "$LAB_DIR/dist"
+	tar -xf "$LAB_DIR/dist.tar.gz" -C "$LAB_DIR/dist"
+	make -nC "$LAB_DIR"/dist/masqbpf-* all tests >/dev/null
+	cmp "$LAB_ROOT/Makefile" "$LAB_DIR"/dist/masqbpf-*/Makefile
+}
+
 image() {
 	tool buildah buildah
 	BUILDER=buildah "$LAB_ROOT/scripts/image.sh" "$IMAGE"
@@ -156,6 +189,8 @@ row "YAML" yaml
 row "kustomization" manifest
 row "kustomization for Prometheus" overlay
 row "make install DESTDIR" install_destdir
+row "the Debian package's words" debian_words
+row "make dist" dist
 row "image is built" image
 if row_ok; then
 	row "image runs with the manifest's capabilities" image_runs
