@@ -77,7 +77,7 @@ UNIT_BIN := $(patsubst tests/unit/%.c,$(O)/tests/unit/%,$(wildcard tests/unit/te
 PROG_BIN := $(patsubst tests/prog/%.c,$(O)/tests/prog/%,$(wildcard tests/prog/test_*.c))
 PROG_LIB := $(patsubst tests/lib/%.c,$(O)/tests/lib/%.o,$(wildcard tests/lib/*.c))
 
-.PHONY: all tests bench bench-tools fuzz fuzzers model mutants torture kernels check check-unit lint dist deb install uninstall clean help
+.PHONY: all tests bench bench-tools fuzz fuzzers model mutants torture kernels check check-unit lint dist krew deb install uninstall clean help
 all: $(O)/masqbpf
 
 $(O)/masqbpf: $(USER_OBJ)
@@ -182,6 +182,17 @@ dist: ## a tarball of the sources
 		--transform='flags=rSh;s,^,masqbpf-$(VERSION)/,' -c | gzip -9n > $(DIST).tmp
 	$(Q)mv $(DIST).tmp $(DIST)
 	@echo $(DIST)
+# URI: where the archive will lie. To try it without that:
+# kubectl krew install --manifest=masq.yaml --archive=masq.tar.gz
+URI ?= https://example.org/masq.tar.gz
+krew: ## kubectl masq as krew installs it, in O/krew
+	$(Q)mkdir -p $(O)/krew
+	$(Q)tar --owner=0 --group=0 --numeric-owner --mode=755 --mtime=@0 -c -C deploy \
+		kubectl-masq | gzip -9n > $(O)/krew/masq.tar.gz
+	$(Q)sed -e 's|@VERSION@|$(VERSION)|; s|@URI@|$(URI)|' \
+		-e "s|@SHA256@|$$(sha256sum $(O)/krew/masq.tar.gz | cut -d' ' -f1)|" \
+		deploy/kubectl-masq.krew.yaml > $(O)/krew/masq.yaml
+	@echo $(O)/krew/masq.yaml
 deb: ## Debian packages, in O/deb
 	$(Q)scripts/deb.sh
 

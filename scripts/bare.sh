@@ -212,7 +212,8 @@ package_built() { # SUITE
 	apt "$1" update
 	apt "$1" install dpkg-dev lintian
 	apt "$1" build-dep ./
-	in_root "$1" make deb
+	in_root "$1" make deb >"$WORK/log" 2>&1 ||
+		fail "$(tail -n 60 "$WORK/log")"
 	note "$(cd "$WORK/$1/root/$FOLDER/build/deb" && echo masqbpf_*.deb)"
 }
 

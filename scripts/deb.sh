@@ -43,6 +43,7 @@ export LC_ALL=C.UTF-8
 	"${as[@]}" dpkg-buildpackage --unsigned-source --unsigned-changes)
 # what Debian's own archive wants beyond that, a bug number and a home page, no
 # package has that is not there
+cd "$work" # which nobody may
 "${as[@]}" lintian --fail-on error,warning --info \
 	--suppress-tags initial-upload-closes-no-bugs \
 	"$work"/masqbpf_*.changes

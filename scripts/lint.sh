@@ -28,6 +28,8 @@ shell_scripts() {
 	{
 		printf '.ci/run\0'
 		find scripts tests -name '*.sh' -print0
+		find debian -name 'masqbpf.p*' -print0
+		printf 'deploy/kubectl-masq\0'
 	} | xargs -0 shellcheck -x -P SCRIPTDIR -e SC2119,SC2120
 }
 

@@ -106,6 +106,10 @@ class Handler(BaseHTTPRequestHandler):
             pods = json.load(file)
         if url.path in FIXED:
             return self.answer(FIXED[url.path])
+        match = re.fullmatch(r"/api/v1/namespaces/([^/]+)", url.path)
+        if match:  # which is there because something is asked for in it
+            return self.answer({"kind": "Namespace", "apiVersion": "v1",
+                                "metadata": {"name": match[1]}})
         match = re.fullmatch(r"/api/v1(?:/namespaces/([^/]+))?/pods"
                              r"(?:/([^/]+)(/exec)?)?", url.path)
         if not match:
