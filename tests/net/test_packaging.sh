@@ -105,7 +105,8 @@ debian_words() {
 	# what builds it is what scripts/deps.sh installs for that
 	sed -n '/^Build-Depends:/,/^[^ ]*:  */s/^ \([^ ,]*\).*/\1/p' \
 		"$LAB_ROOT/debian/control" | grep -vx -e debhelper-compat \
-		-e libcmocka-dev | sort >"$LAB_DIR/debian"
+		-e libcmocka-dev | sed 's/^pkgconf$/pkg-config/' |
+		sort >"$LAB_DIR/debian"
 	sed -n '/^build=(/,/^)/p' "$LAB_ROOT/scripts/deps.sh" |
 		grep -v '#' | tr -d '()' | sed 's/build=//' | xargs -n 1 |
 		grep -vx -e gcc -e libc6-dev -e make | sort >"$LAB_DIR/deps"
