@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # masqbpf: one Makefile. `make help` lists the targets.
-# CC CLANG BPFTOOL PKG_CONFIG CFLAGS CPPFLAGS LDFLAGS PREFIX DESTDIR O V WERROR
-# are the user's; ours are added to them.
+# CC CLANG BPFTOOL PKG_CONFIG CFLAGS CPPFLAGS LDFLAGS PREFIX UNITDIR DESTDIR O V
+# WERROR are the user's; ours are added to them.
 VERSION := 0.1.0
 O ?= $(if $(filter 1,$(SANITIZE)),build/asan,build)
 PREFIX ?= /usr/local
+UNITDIR ?= $(PREFIX)/lib/systemd/system
 CLANG ?= clang
 BPFTOOL ?= $(firstword $(wildcard /usr/sbin/bpftool) bpftool)
 PKG_CONFIG ?= pkg-config
@@ -76,7 +77,7 @@ UNIT_BIN := $(patsubst tests/unit/%.c,$(O)/tests/unit/%,$(wildcard tests/unit/te
 PROG_BIN := $(patsubst tests/prog/%.c,$(O)/tests/prog/%,$(wildcard tests/prog/test_*.c))
 PROG_LIB := $(patsubst tests/lib/%.c,$(O)/tests/lib/%.o,$(wildcard tests/lib/*.c))
 
-.PHONY: all tests bench bench-tools fuzz model mutants torture kernels check check-unit check-prog check-net lint install uninstall clean help
+.PHONY: all tests bench bench-tools fuzz fuzzers model mutants torture kernels check check-unit lint dist krew deb install uninstall clean help
 all: $(O)/masqbpf
 
 $(O)/masqbpf: $(USER_OBJ)
@@ -110,6 +111,11 @@ $(O)/tests/%: tests/%.c $(USER_LIB) $(PROG_LIB) | $(SKELS)
 	$(call say,CC,$@)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(TEST_CFLAGS) -MMD -MP -MF $@.d -o $@ $< $(PROG_LIB) $(USER_LIB) $(USER_LDFLAGS) $(PKG_LIBS) -lcmocka
+
+# UNIT: names of those to run, all of them unless it is given
+UNIT = $(notdir $(UNIT_BIN))
+check-unit: $(UNIT:%=$(O)/tests/unit/%) ## the tests of C code on this machine
+	$(Q)for t in $^; do $$t || exit 1; done
 
 # FUZZ_SECONDS of each, several at a time, over tests/fuzz/corpus
 fuzz: ## ten minutes of each fuzzer, with sanitizers (scripts/fuzz.sh)
@@ -166,6 +172,30 @@ check: ## build and run every test (the same as scripts/test.sh without packages
 lint: ## style, shell and man page checks
 	$(Q)scripts/lint.sh
 
+# Of what git knows, as it is here; the same sources give the same file.
+DIST := $(O)/masqbpf-$(VERSION).tar.gz
+dist: ## a tarball of the sources
+	$(Q)mkdir -p $(O)
+	$(Q)git ls-files -z --cached -- ':!debian' ':!.gitignore' ':!.ci' | \
+		tar --null --files-from - --sort=name --owner=0 --group=0 \
+		--numeric-owner --mode=u+rw,go=rX --mtime="@$$(git log -1 --format=%ct)" \
+		--transform='flags=rSh;s,^,masqbpf-$(VERSION)/,' -c | gzip -9n > $(DIST).tmp
+	$(Q)mv $(DIST).tmp $(DIST)
+	@echo $(DIST)
+# URI: where the archive will lie. To try it without that:
+# kubectl krew install --manifest=masq.yaml --archive=masq.tar.gz
+URI ?= https://example.org/masq.tar.gz
+krew: ## kubectl masq as krew installs it, in O/krew
+	$(Q)mkdir -p $(O)/krew
+	$(Q)tar --owner=0 --group=0 --numeric-owner --mode=755 --mtime=@0 -c -C deploy \
+		kubectl-masq | gzip -9n > $(O)/krew/masq.tar.gz
+	$(Q)sed -e 's|@VERSION@|$(VERSION)|; s|@URI@|$(URI)|' \
+		-e "s|@SHA256@|$$(sha256sum $(O)/krew/masq.tar.gz | cut -d' ' -f1)|" \
+		deploy/kubectl-masq.krew.yaml > $(O)/krew/masq.yaml
+	@echo $(O)/krew/masq.yaml
+deb: ## Debian packages, in O/deb
+	$(Q)scripts/deb.sh
+
 COMPLETIONS := bash-completion/completions zsh/site-functions fish/vendor_completions.d
 install: all ## into DESTDIR/PREFIX
 	install -D -m 755 $(O)/masqbpf $(DESTDIR)$(PREFIX)/sbin/masqbpf
@@ -175,14 +205,14 @@ install: all ## into DESTDIR/PREFIX
 	$(O)/masqbpf completion zsh > $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_masqbpf
 	$(O)/masqbpf completion fish > $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/masqbpf.fish
 	install -D -m 644 deploy/masqbpf.yaml $(DESTDIR)$(PREFIX)/share/doc/masqbpf/masqbpf.yaml
-	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system
+	install -d $(DESTDIR)$(UNITDIR)
 	for unit in agent attach; do \
 		sed 's|/usr/local/|$(PREFIX)/|' deploy/systemd/masqbpf-$$unit.service \
-			> $(DESTDIR)$(PREFIX)/lib/systemd/system/masqbpf-$$unit.service; \
+			> $(DESTDIR)$(UNITDIR)/masqbpf-$$unit.service; \
 	done
 uninstall:
-	rm -f $(DESTDIR)$(PREFIX)/lib/systemd/system/masqbpf-agent.service \
-		$(DESTDIR)$(PREFIX)/lib/systemd/system/masqbpf-attach.service
+	rm -f $(DESTDIR)$(UNITDIR)/masqbpf-agent.service \
+		$(DESTDIR)$(UNITDIR)/masqbpf-attach.service
 	rm -f $(DESTDIR)$(PREFIX)/sbin/masqbpf $(DESTDIR)$(PREFIX)/share/man/man8/masqbpf.8
 	rm -f $(DESTDIR)$(PREFIX)/share/bash-completion/completions/masqbpf \
 		$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_masqbpf \

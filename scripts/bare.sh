@@ -14,11 +14,11 @@ FOLDER="a path/masqbpf"
 
 usage() {
 	cat <<-EOT
-		usage: ${0##*/} [build|readme|compilers] [SUITE...]
+		usage: ${0##*/} [build|readme|compilers|package] [SUITE...]
 
 		Needs root, debootstrap and a mirror of Debian. Each SUITE (default: this
-		machine's for build, bookworm and trixie for readme, and sid with
-		compilers) is a new root in \${TMPDIR:-/var/tmp}, with processes and mounts of
+		machine's for build, bookworm and trixie for readme and package, and sid
+		with compilers) is a new root in \${TMPDIR:-/var/tmp}, with processes and mounts of
 		its own and this machine's network.
 
 		  build      (default) scripts/deps.sh, and everything is built that the
@@ -27,6 +27,9 @@ usage() {
 		  compilers  the program and the tests with every gcc and clang that the
 		             suite has, as CC and as CLANG; no warning, and this kernel
 	             takes the programs
+		  package    the Debian package: built in one root, lintian; in another
+		             installed, debian/tests, under systemd upgraded while a
+		             connection lives, removed, purged
 	EOT
 }
 
@@ -36,7 +39,7 @@ case ${1-} in
 	usage
 	exit
 	;;
-build | readme | compilers)
+build | readme | compilers | package)
 	what=$1
 	shift
 	;;
@@ -44,7 +47,7 @@ esac
 suites=("$@")
 [ $# -gt 0 ] || case $what in
 build) suites=("$(sed -n 's/^VERSION_CODENAME=//p' /etc/os-release)") ;;
-readme) suites=(bookworm trixie) ;;
+readme | package) suites=(bookworm trixie) ;;
 compilers) suites=(bookworm trixie sid) ;;
 esac
 for suite in "${suites[@]}"; do
@@ -116,7 +119,7 @@ copy() {
 	if [ -e .git ]; then
 		git clone -q --no-hardlinks . "$1"
 		git ls-files -z --deleted | (cd "$1" && xargs -0r rm)
-		git ls-files -z --modified --others --exclude-standard |
+		git ls-files -z --cached --others --exclude-standard |
 			tar -c --null --ignore-failed-read -T - | tar -x -C "$1"
 	else
 		tar -c --exclude='./build*' . | tar -x -C "$1"
@@ -197,11 +200,64 @@ compiler() { # SUITE COMPILER
 	[[ $2 = gcc* ]] || in_root "$1" "build/$2/tests/prog/test_verifier"
 }
 
+# apt SUITE ARG...: what it prints is shown when it fails
+apt() {
+	in_root "$1" env DEBIAN_FRONTEND=noninteractive \
+		apt-get -qy --no-install-recommends "${@:2}" >"$WORK/log" 2>&1 ||
+		fail "$(tail -n 40 "$WORK/log")"
+}
+
+# What the package says that it needs is enough to build it.
+package_built() { # SUITE
+	apt "$1" update
+	apt "$1" install dpkg-dev lintian
+	apt "$1" build-dep ./
+	in_root "$1" make deb >"$WORK/log" 2>&1 ||
+		fail "$(tail -n 60 "$WORK/log")"
+	note "$(cd "$WORK/$1/root/$FOLDER/build/deb" && echo masqbpf_*.deb)"
+}
+
+# In a root where nothing was built; a copy of what debootstrap made.
+package_installed() { # SUITE
+	local unit
+	cp "$WORK/$1/root/$FOLDER"/build/deb/masqbpf_*.deb \
+		"$WORK/$1-new/masqbpf.deb"
+	apt "$1-new" update
+	apt "$1-new" install /masqbpf.deb
+	in_root "$1-new" masqbpf --version
+	# shellcheck disable=SC2016 # dpkg-query fills it in
+	note "$(in_root "$1-new" dpkg-query -W -f '${Installed-Size}' masqbpf) KB"
+	for unit in agent attach; do
+		[ ! -e "$WORK/$1-new/etc/systemd/system/multi-user.target.wants/masqbpf-$unit.service" ]
+	done
+}
+
+# debian/tests, as autopkgtest would: its packages, then its command.
+package_tested() { # SUITE
+	local command packages
+	command=$(sed -n 's/^Test-Command: //p' debian/tests/control)
+	packages=$(sed -n 's/^Depends: @, //p' debian/tests/control)
+	# shellcheck disable=SC2086 # words of it
+	apt "$1-new" install ${packages//,/}
+	# shellcheck disable=SC2086
+	in_root "$1-new" $command
+}
+
+package_upgraded() { # SUITE
+	apt "$1-new" install systemd systemd-sysv curl
+	in_root "$1-new" env DEB=/masqbpf.deb MASQBPF=/usr/sbin/masqbpf \
+		bash tests/net/test_systemd.sh >"$WORK/log" 2>&1 ||
+		fail "$(cat "$WORK/log")"
+	grep '# SKIP' "$WORK/log" && fail "a row was skipped"
+	note "$(tail -n 1 "$WORK/log")"
+}
+
 exec 3>&1
 for suite in "${suites[@]}"; do
 	SECONDS=0
 	row "$suite: a bare root" root "$suite"
 	row_ok || continue
+	[ "$what" != package ] || cp -a "$WORK/$suite" "$WORK/$suite-new"
 	case $what in
 	build)
 		row "$suite: scripts/deps.sh" timed in_root "$suite" scripts/deps.sh
@@ -219,7 +275,18 @@ for suite in "${suites[@]}"; do
 			row "$suite: $name" compiler "$suite" "$name"
 		done
 		;;
+	package)
+		row "$suite: the package is built, and lintian has no word" \
+			timed package_built "$suite"
+		if row_ok; then
+			row "$suite: it is installed, and attaches nothing" \
+				package_installed "$suite"
+			row "$suite: debian/tests" timed package_tested "$suite"
+			row "$suite: upgraded, removed, purged, under systemd" \
+				timed package_upgraded "$suite"
+		fi
+		;;
 	esac
-	rm -rf --one-file-system "${WORK:?}/$suite"
+	rm -rf --one-file-system "${WORK:?}/$suite" "$WORK/$suite-new"
 done
 tap_done

@@ -3,10 +3,12 @@
 # it was made for with real TCP, and leaves nothing behind. Needs root.
 # Every claim that it prints was checked just then; the first one that does
 # not hold ends it with status 1.
+#
+# With the path of a masqbpf it uses that one, and builds and installs nothing.
 set -euo pipefail
 
-[ $# -eq 0 ] || {
-	echo "usage: ${0##*/}    (no options; needs root; see README.md)"
+[ $# -eq 0 ] || { [ $# -eq 1 ] && [ -f "$1" ] && [ -x "$1" ]; } || {
+	echo "usage: ${0##*/} [MASQBPF]    (needs root; see README.md)"
 	[ "$1" = -h ] || [ "$1" = --help ]
 	exit
 }
@@ -14,8 +16,9 @@ set -euo pipefail
 	echo "${0##*/}: namespaces and BPF need root" >&2
 	exit 1
 }
-cd "$(dirname "$0")/.."
 unset MASQBPF MASQBPF_PIN_DIR
+[ $# -eq 0 ] || MASQBPF=$(realpath "$1")
+cd "$(dirname "$0")/.."
 . tests/lib/lab.sh
 
 POD=10.44.14.15
@@ -178,8 +181,10 @@ quietly() { # WHAT COMMAND...
 }
 
 lab_begin
-scripts/deps.sh demo # says how much, when there is something
-quietly "build" make -j2
+[ $# -gt 0 ] || {
+	scripts/deps.sh demo # says how much, when there is something
+	quietly "build" make -j2
+}
 start=$SECONDS
 
 lab_node_far

@@ -2,13 +2,13 @@
 # Installs the Debian packages that masqbpf needs, and says before how much
 # that is; nothing happens, and quickly, when all are there.
 #
-#	scripts/deps.sh [-n] [build|demo|test|kernels|bench|torture]...
+#	scripts/deps.sh [-n] [build|demo|test|chart|kernels|bench|torture]...
 #
 # build: the compiler and libraries; demo: build and the lab's tools; test:
 # demo and everything that the tests use (the default). On top of test,
-# kernels: for scripts/vm.sh and kernels.sh; bench: for scripts/bench.sh;
-# torture: for scripts/torture.sh. -n: only say what is missing; exit 1 when
-# something is.
+# chart: for scripts/tools.sh, whose helm and kubectl some tests want; kernels:
+# for scripts/vm.sh and kernels.sh; bench: for scripts/bench.sh; torture: for
+# scripts/torture.sh. -n: only say what is missing; exit 1 when something is.
 #
 # scripts/bare.sh proves that nothing is missing here.
 set -euo pipefail
@@ -37,6 +37,9 @@ test=(
 )
 # scripts/lint.sh judges by this one, which Debian 13 has not
 [ "$codename" != bookworm ] || test+=(clang-format-14)
+# some 400 packages, for one that the registry's client may be there without
+chart=()
+command -v npm >/dev/null || chart=(npm)
 kernels=(busybox-static cpio kmod qemu-system-x86 xz-utils zstd)
 bench=(iperf3)
 torture=(valgrind)
@@ -57,12 +60,13 @@ for arg; do
 	build) packages+=("${build[@]}") ;;
 	demo) packages+=("${build[@]}" "${demo[@]}") ;;
 	test) packages+=("${build[@]}" "${demo[@]}" "${test[@]}") ;;
+	chart) packages+=("${build[@]}" "${demo[@]}" "${test[@]}" "${chart[@]}") ;;
 	kernels) packages+=("${build[@]}" "${demo[@]}" "${test[@]}" "${kernels[@]}") ;;
 	bench) packages+=("${build[@]}" "${demo[@]}" "${test[@]}" "${bench[@]}") ;;
 	torture) packages+=("${build[@]}" "${demo[@]}" "${test[@]}" "${torture[@]}") ;;
 	*)
-		echo "deps.sh: $arg: not -n, build, demo, test, kernels, bench" \
-			"or torture" >&2
+		echo "deps.sh: $arg: not -n, build, demo, test, chart, kernels," \
+			"bench or torture" >&2
 		exit 2
 		;;
 	esac

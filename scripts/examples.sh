@@ -11,7 +11,7 @@ usage() {
 		usage: ${0##*/} [--check] [FILE...]
 
 		  --check   change nothing; status 1 when a file (default:
-		            docs/incident.md) is not what the commands print.
+		            README.md, docs/incident.md) is not what the commands print.
 		            Times, ports and ids may differ
 	EOF
 }
@@ -33,7 +33,7 @@ while [ $# -gt 0 ]; do
 	shift
 done
 cd "$(dirname "$0")/.."
-[ $# -gt 0 ] || set -- docs/incident.md
+[ $# -gt 0 ] || set -- README.md docs/incident.md
 [ "$(id -u)" -eq 0 ] || {
 	echo "${0##*/}: namespaces and BPF need root" >&2
 	exit 2

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Style of the C sources, the shell scripts and the man page, whether the layers
-# of user/ are kept and the lists of mutants still fit; a row each.
+# of user/ are kept, the lists of mutants still fit, and texts name what is there;
+# a row each.
 set -euo pipefail
 [ $# -eq 0 ] || {
 	echo "usage: ${0##*/}    (C style, shell scripts, man page, layers, mutants' lists)"
@@ -28,6 +29,8 @@ shell_scripts() {
 	{
 		printf '.ci/run\0'
 		find scripts tests -name '*.sh' -print0
+		find debian -name 'masqbpf.p*' -print0
+		printf 'deploy/kubectl-masq\0'
 	} | xargs -0 shellcheck -x -P SCRIPTDIR -e SC2119,SC2120
 }
 
@@ -107,12 +110,41 @@ mutants_that_do_not() {
 	[ "$(wc -l <<<"$said")" -eq 4 ] || fail "$said"
 }
 
+# What docs/performance.md says first is what its tables say.
+take_home() {
+	local figure n=0
+	while read -r figure; do
+		awk '/written by scripts\/bench.sh below/ { on = 1 } on' \
+			docs/performance.md | grep -qw -- "$figure" ||
+			fail "docs/performance.md: $figure is in no table"
+		n=$((n + 1))
+	done < <(sed '/^| column/,$d' docs/performance.md |
+		grep -o '\*\*[0-9][0-9,.]*\*\*' | tr -d '*')
+	[ $n -ge 5 ] || fail "$n figures"
+}
+
+# Links between our texts lead somewhere.
+links() {
+	local file link bad=
+	while IFS=: read -r file link; do
+		link=${link#](}
+		link=${link%)}
+		case $link in
+		*://* | \#*) continue ;;
+		esac
+		[ -e "${file%/*}/${link%%#*}" ] || bad+="$file: $link"$'\n'
+	done < <(grep -o '](\([^)]*\))' ./README.md ./docs/*.md ./deploy/helm/*.md)
+	[ -z "$bad" ] || fail "$bad"
+}
+
 row "C style (clang-format)" c_style
 row "shell scripts (shellcheck)" shell_scripts
 row "layers of user/" layers_kept
 row "layers that are broken" layers_that_are_not
 row "lists of mutants" mutants_fit
 row "lists of mutants that do not fit" mutants_that_do_not
+row "what docs/performance.md says first" take_home
+row "links between texts" links
 if [ -e docs/masqbpf.8 ]; then
 	row "man page (mandoc)" man_page
 fi

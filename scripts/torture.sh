@@ -36,7 +36,8 @@ usage() {
 		           notice? MUTANTS (all): those whose name or file matches
 		  rebuild  two clones in different folders: is it the same binary?
 		  bare     scripts/demo.sh and scripts/test.sh in new roots of Debian 12
-		           and 13; built with every gcc and clang of theirs and of sid
+		           and 13; built with every gcc and clang of theirs and of sid;
+		           the Debian package built, installed, upgraded, removed
 	EOT
 }
 
@@ -232,11 +233,12 @@ bare() {
 	local status=0
 	scripts/bare.sh readme >"$WORK/readme" 2>&1 || status=1
 	scripts/bare.sh compilers >"$WORK/compilers" 2>&1 || status=1
+	scripts/bare.sh package >"$WORK/package" 2>&1 || status=1
 	{
 		section bare
 		echo "New roots with git and certificates and nothing else:"
 		echo
-		sed 's/^/    /' "$WORK/readme" "$WORK/compilers"
+		sed 's/^/    /' "$WORK/readme" "$WORK/compilers" "$WORK/package"
 	} >"$OUT/bare.md"
 	cat "$OUT/bare.md"
 	return $status

@@ -39,12 +39,11 @@ yaml() {
 
 # built OVERLAY: the manifests, as JSON, in LAB_DIR/built
 built() {
-	local build="kubectl kustomize"
-	if ! command -v kubectl >/dev/null; then
-		tool kustomize kubernetes-client
-		build="kustomize build"
-	fi
-	$build "$1" >"$LAB_DIR/built.yaml"
+	local tools status=0
+	tools=$("$LAB_ROOT/scripts/tools.sh" 2>"$LAB_DIR/said") || status=$?
+	[ $status -ne 3 ] || skip "$(cat "$LAB_DIR/said")"
+	[ $status -eq 0 ] || fail "$(cat "$LAB_DIR/said")"
+	"$tools/kubectl" kustomize "$1" >"$LAB_DIR/built.yaml"
 	"$PYTHON" -c 'import json, sys, yaml
 print(json.dumps(list(yaml.safe_load_all(sys.stdin))))' \
 		<"$LAB_DIR/built.yaml" >"$LAB_DIR/built"
@@ -97,6 +96,40 @@ install_destdir() {
 	"$LAB_DIR/root/usr/sbin/masqbpf" --version
 }
 
+# What the Debian package says of itself, and what others say of the same.
+debian_words() {
+	local name
+	is version "$(sed -n '1s/.*(\(.*\)-[^-]*).*/\1/p' \
+		"$LAB_ROOT/debian/changelog")" \
+		"$("$MASQBPF" --version | cut -d' ' -f2)"
+	# what builds it is what scripts/deps.sh installs for that
+	sed -n '/^Build-Depends:/,/^[^ ]*:  */s/^ \([^ ,]*\).*/\1/p' \
+		"$LAB_ROOT/debian/control" | grep -vx -e debhelper-compat \
+		-e libcmocka-dev | sed 's/^pkgconf$/pkg-config/' |
+		sort >"$LAB_DIR/debian"
+	sed -n '/^build=(/,/^)/p' "$LAB_ROOT/scripts/deps.sh" |
+		grep -v '#' | tr -d '()' | sed 's/build=//' | xargs -n 1 |
+		grep -vx -e gcc -e libc6-dev -e make | sort >"$LAB_DIR/deps"
+	diff "$LAB_DIR/debian" "$LAB_DIR/deps"
+	# its autopkgtest is there
+	name=$(sed -n 's/^Test-Command: \([^ ]*\).*/\1/p' \
+		"$LAB_ROOT/debian/tests/control")
+	[ -x "$LAB_ROOT/$name" ]
+}
+
+# The same sources, the same tarball; and what builds it is in it.
+dist() {
+	git -C "$LAB_ROOT" rev-parse >/dev/null 2>&1 || skip "no git here"
+	make -sC "$LAB_ROOT" dist >"$LAB_DIR/named"
+	mv "$LAB_ROOT/$(cat "$LAB_DIR/named")" "$LAB_DIR/dist.tar.gz"
+	make -sC "$LAB_ROOT" dist
+	cmp "$LAB_ROOT/$(cat "$LAB_DIR/named")" "$LAB_DIR/dist.tar.gz"
+	mkdir "$LAB_DIR/dist"
+	tar -xf "$LAB_DIR/dist.tar.gz" -C "$LAB_DIR/dist"
+	make -nC "$LAB_DIR"/dist/masqbpf-* all tests >/dev/null
+	cmp "$LAB_ROOT/Makefile" "$LAB_DIR"/dist/masqbpf-*/Makefile
+}
+
 image() {
 	tool buildah buildah
 	BUILDER=buildah "$LAB_ROOT/scripts/image.sh" "$IMAGE"
@@ -105,6 +138,108 @@ image() {
 	buildah from --pull-never --cap-drop=all \
 		--ulimit nofile=1024:1024 --ulimit nproc=1000:1000 \
 		--security-opt seccomp=unconfined "$IMAGE" >"$LAB_DIR/container"
+}
+
+# digest IMAGE: of its manifest, as a registry would have it
+digest() {
+	buildah push --digestfile "$LAB_DIR/digest" "$1" \
+		"oci:$LAB_DIR/oci:x" >"$LAB_DIR/push" 2>&1 ||
+		fail "$(cat "$LAB_DIR/push")"
+	cat "$LAB_DIR/digest"
+}
+
+image_again() { # PROGRAM: built once more, elsewhere; sets DIGEST
+	rm -rf "$LAB_DIR/again"
+	mkdir "$LAB_DIR/again"
+	cp "$1" "$LAB_DIR/again/masqbpf"
+	BUILDER=buildah O=$LAB_DIR/again "$LAB_ROOT/scripts/image.sh" "$IMAGE-2"
+	DIGEST=$(digest "$IMAGE-2")
+	buildah rmi "$IMAGE-2"
+}
+
+image_twice() {
+	local first
+	first=$(digest "$IMAGE")
+	image_again "$MASQBPF"
+	is digest "$DIGEST" "$first"
+	note "${first:0:19}"
+	# and not because nothing counts
+	SOURCE_DATE_EPOCH=1 image_again "$MASQBPF"
+	[ "$DIGEST" != "$first" ] || fail "another time, the same digest"
+	cp "$MASQBPF" "$LAB_DIR/changed"
+	printf x | dd of="$LAB_DIR/changed" bs=1 conv=notrunc status=none \
+		seek="$(grep -abom1 'usage: masqbpf' "$LAB_DIR/changed" | cut -d: -f1)"
+	image_again "$LAB_DIR/changed"
+	[ "$DIGEST" != "$first" ] || fail "another program, the same digest"
+}
+
+# label NAME
+label() {
+	buildah inspect --type image "$IMAGE" |
+		jq -r ".OCIv1.config.Labels[\"org.opencontainers.image.$1\"]"
+}
+
+image_labels() {
+	local name
+	is version "$(label version)" "$("$MASQBPF" --version | cut -d' ' -f2)"
+	is licenses "$(label licenses)" GPL-2.0-only
+	for name in title description created; do
+		[ "$(label $name)" != null ] || fail "no $name"
+	done
+	is created "$(label created)" \
+		"$(buildah inspect --type image "$IMAGE" | jq -r .OCIv1.created)"
+	git -C "$LAB_ROOT" rev-parse >/dev/null 2>&1 || return 0
+	is revision "$(label revision | cut -d- -f1)" \
+		"$(git -C "$LAB_ROOT" rev-parse HEAD)"
+}
+
+# Every file of the image is in its bill, with the sum that it has, and of the
+# package and version that dpkg says.
+image_bill() {
+	local mounted
+	mounted=$(buildah mount "$(cat "$LAB_DIR/container")")
+	"$PYTHON" - "$mounted" <<-'PYTHON'
+		import hashlib, json, os, re, subprocess, sys
+		root = sys.argv[1]
+		where = "var/lib/db/sbom/masqbpf.spdx.json"
+		bill = json.load(open(f"{root}/{where}"))
+		assert bill["spdxVersion"] == "SPDX-2.3"
+		assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ",
+		                    bill["creationInfo"]["created"])
+		elements = bill["packages"] + bill["files"]
+		ids = [element["SPDXID"] for element in elements]
+		assert len(set(ids)) == len(ids)
+		assert all(re.fullmatch(r"SPDXRef-[A-Za-z0-9.-]+", i) for i in ids)
+		for relation in bill["relationships"]:
+		    assert relation["relatedSpdxElement"] in ids
+		    assert relation["spdxElementId"] in ids + ["SPDXRef-DOCUMENT"]
+		sums = {f["fileName"]: f["checksums"][0]["checksumValue"]
+		        for f in bill["files"]}
+		there = {}
+		for folder, _, names in os.walk(root):
+		    for name in names:
+		        path = os.path.join(folder, name)
+		        there["./" + os.path.relpath(path, root)] = hashlib.sha256(
+		            open(path, "rb").read()).hexdigest()
+		del there["./" + where]
+		assert there == sums, set(there.items()) ^ set(sums.items())
+		holder = {r["relatedSpdxElement"]: r["spdxElementId"]
+		          for r in bill["relationships"] if r["relationshipType"] == "CONTAINS"}
+		of = {f["fileName"]: holder[f["SPDXID"]] for f in bill["files"]}
+		ours = {"./usr/sbin/masqbpf", "./etc/passwd"}
+		assert {n for n in of if of[n].endswith("-masqbpf")} == ours, of
+		for package in bill["packages"][1:]:
+		    told = subprocess.check_output(
+		        ["dpkg-query", "-W", "-f", "${Version}", package["name"]], text=True)
+		    assert package["versionInfo"] == told, package
+		    name = package["name"].split(":")[0]
+		    assert package["externalRefs"][0]["referenceLocator"].startswith(
+		        f"pkg:deb/debian/{name}@{told}?arch=")
+		    # its licence is there, too
+		    assert f"./usr/share/doc/{name}/copyright" in there, name
+		print(len(bill["packages"]), "packages,", len(sums), "files")
+	PYTHON
+	buildah umount "$(cat "$LAB_DIR/container")"
 }
 
 image_end() {
@@ -157,8 +292,13 @@ row "YAML" yaml
 row "kustomization" manifest
 row "kustomization for Prometheus" overlay
 row "make install DESTDIR" install_destdir
+row "the Debian package's words" debian_words
+row "make dist" dist
 row "image is built" image
 if row_ok; then
+	row "image: the same from two builds" image_twice
+	row "image: labels" image_labels
+	row "image: bill of materials" image_bill
 	row "image runs with the manifest's capabilities" image_runs
 	row "image is removed" image_end
 fi

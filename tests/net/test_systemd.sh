@@ -4,6 +4,9 @@
 #
 # The machine is this one's root under an overlay, in namespaces of its own,
 # with the lab's node as its network: nothing of the host is written.
+#
+# With DEB=FILE it is the Debian package that is installed there, and then
+# upgraded, removed and purged.
 set -euo pipefail
 . "$(dirname "$0")/../lib/tap.sh"
 . "$(dirname "$0")/../lib/lab.sh"
@@ -47,7 +50,7 @@ rmdir_all() {
 cat >"$LAB_DIR/init" <<'INIT'
 #!/bin/bash
 set -eu
-root=$1 repo=$2
+root=$1 repo=$2 deb=$3 next=$4
 mkdir "$root"
 mount -t tmpfs -o mode=755 masqbpf-test "$root"
 mkdir "$root/up" "$root/work" "$root/new"
@@ -95,7 +98,20 @@ rm -rf "$root"/etc/{systemd,init.d,rc?.d,fstab} \
 	"$root"/lib/systemd/system/*.wants \
 	"$root"/lib/systemd/system/*.requires
 mkdir -p "$root/etc/systemd/system"
-make -sC "$repo" install DESTDIR="$root" PREFIX=/usr
+if [ -z "$deb" ]; then
+	make -sC "$repo" install DESTDIR="$root" PREFIX=/usr
+else
+	cp "$deb" "$root/this.deb"
+	cp "$next" "$root/next.deb"
+	# images for containers have one that forbids services
+	rm -f "$root/usr/sbin/masqbpf" "$root/usr/sbin/policy-rc.d"
+	chroot "$root" dpkg -i /this.deb
+	# no traffic changes because something was installed
+	for unit in agent attach; do
+		said=$(systemctl --root="$root" is-enabled "masqbpf-$unit" || true)
+		[ "$said" = disabled ] || { echo "masqbpf-$unit: $said"; exit 1; }
+	done
+fi
 mkdir -p "$root/etc/masqbpf" "$root/etc/systemd/journald.conf.d" \
 	"$root/etc/systemd/system/masqbpf-agent.service.d"
 printf '[Journal]\nStorage=volatile\nRateLimitBurst=0\n' \
@@ -167,7 +183,8 @@ boots() {
 	lab_spawn node bash -c 'echo $$ >"$1/cgroup.procs" && shift &&
 		exec unshare --mount --pid --fork --uts --ipc --cgroup \
 			--kill-child "$@"' - "$CGROUP/$LAB_ID" \
-		bash "$LAB_DIR/init" "$ROOT" "$LAB_ROOT" \
+		bash "$LAB_DIR/init" "$ROOT" "$LAB_ROOT" "${DEB-}" \
+		"$LAB_DIR/next.deb" \
 		>"$LAB_DIR/boot" 2>&1 </dev/null
 	lab_wait 5 pgrep -P "$LAB_PID"
 	pid=$(pgrep -P "$LAB_PID")
@@ -265,7 +282,58 @@ stopped() {
 	source_is $POD
 }
 
+# next_deb: the same package with a higher version
+next_deb() {
+	dpkg-deb -R "$DEB" "$LAB_DIR/deb"
+	sed -i 's/^Version: .*/&+next/' "$LAB_DIR/deb/DEBIAN/control"
+	dpkg-deb -b "$LAB_DIR/deb" "$LAB_DIR/next.deb"
+}
+
+package_version() {
+	# shellcheck disable=SC2016 # dpkg-query fills it in
+	there dpkg-query -W -f '${Version}' masqbpf
+}
+
+# The package is another, the agent too, and the transfer goes on.
+upgraded() {
+	local before pid
+	there systemctl start $UNIT
+	pid=$(property MainPID)
+	before=$(package_version)
+	stream_start pod1 $FAR_ADDR $PORT
+	there dpkg -i /next.deb
+	stream_more 4
+	is version "$(package_version)" "$before+next"
+	lab_wait 30 property_is ActiveState active
+	[ "$(property MainPID)" != "$pid" ] || fail "the same process"
+	stream_more 4
+	stream_end
+	is "source of the transfer" "$(word source "$STREAM_LINE")" $NODE_ADDR
+	keeps 192.0.2.0/24
+	is "attach unit" "$(property UnitFileState masqbpf-attach.service)" enabled
+	is "attach unit" "$(property ActiveState masqbpf-attach.service)" inactive
+}
+
+removed() {
+	there dpkg -r masqbpf
+	is state "$(property ActiveState)" inactive
+	there test ! -e /usr/sbin/masqbpf
+	there test ! -e /sys/fs/bpf/masqbpf
+	source_is $POD
+	there test -e /etc/masqbpf/masqbpf.yaml
+}
+
+purged() {
+	there dpkg -P masqbpf
+	is left "$(there find /etc /var/lib /usr/share /usr/lib -xdev \
+		-name '*masqbpf*' ! -path '/etc/systemd/system/masqbpf-agent.service.d*')" ""
+	if there dpkg-query -W masqbpf; then
+		fail "dpkg knows it"
+	fi
+}
+
 lab_in far ip route add $POD_NET via $NODE_ADDR
+[ -z "${DEB-}" ] || row "package: another version" next_deb
 row "boots" boots
 row_ok || { tap_done; exit; }
 row "attach unit: at boot, reload, stop" attached_at_boot
@@ -275,4 +343,9 @@ row "agent unit: WATCHDOG" watchdog
 row "agent unit: SIGKILL under a transfer" again 1 kill -KILL
 row "agent unit: one that hangs is replaced" again 2 kill -STOP
 row "agent unit: stop leaves traffic alone" stopped
+if [ "${DEB-}" ]; then
+	row "package: upgraded under a transfer" upgraded
+	row "package: removed" removed
+	row "package: purged" purged
+fi
 tap_done
