@@ -103,6 +103,16 @@ int hook_attach_other(void *data, const struct netdev_link *link)
 	return err;
 }
 
+bool hook_has_other(const struct instance *instance,
+		    const struct netdev_link *link)
+{
+	char name[TCX_PIN_MAX];
+
+	other_pin_name(link, name);
+	/* by its name: an agent may not open it. Only "no" is no */
+	return !faccessat(instance->lock_fd, name, F_OK, 0) || errno != ENOENT;
+}
+
 int hook_detach_other(const struct instance *instance,
 		      const struct netdev_link *link)
 {

@@ -74,6 +74,8 @@ int hook_attach_pod(void *instance, const struct netdev_link *link);
  * instance as void *, for other_sync.
  */
 int hook_attach_other(void *instance, const struct netdev_link *link);
+bool hook_has_other(const struct instance *instance,
+		    const struct netdev_link *link);
 /* Takes the watch off again, where there is one. 0 or -errno, printed. */
 int hook_detach_other(const struct instance *instance,
 		      const struct netdev_link *link);

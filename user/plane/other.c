@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <linux/rtnetlink.h>
+#include "plane/hook.h"
 #include "plane/node.h"
 #include "plane/other.h"
 
@@ -60,6 +61,17 @@ bool other_may_bring(const struct netdev *netdev,
 			return true;
 	}
 	return false;
+}
+
+bool other_is_blind(const struct instance *instance,
+		    const struct netdev *netdev, const struct netdev_link *link)
+{
+	struct masq_iface iface;
+
+	return link->up && other_may_bring(netdev, link) &&
+	       !(instance->meta.features & MASQ_FEAT_CT) &&
+	       !node_uplink(instance, link->ifindex, &iface) &&
+	       !hook_has_other(instance, link);
 }
 
 int other_sync(struct instance *instance, const struct netdev *netdev,

@@ -21,6 +21,14 @@ bool other_may_bring(const struct netdev *netdev,
 		     const struct netdev_link *link);
 
 /*
+ * Is there nothing that knows what comes in by it? It may bring something, is
+ * neither attached nor watched, and no program may ask conntrack.
+ */
+bool other_is_blind(const struct instance *instance,
+		    const struct netdev *netdev,
+		    const struct netdev_link *link);
+
+/*
  * Brings the watches to what the kernel has now: one on each such interface
  * that is no uplink, none on an uplink. *watched, *blind (either may be NULL):
  * how many have one, and how many should and cannot, because this kernel has

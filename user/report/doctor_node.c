@@ -16,6 +16,7 @@
 #include "kernel/netlink.h"
 #include "plane/hook.h"
 #include "plane/node.h"
+#include "plane/other.h"
 #include "policy/uplinks.h"
 #include "report/doctor.h"
 #include "report/pods.h"
@@ -194,6 +195,12 @@ static void check_uplinks(struct doctor *d)
 		bool ours = d->instance &&
 			    node_uplink(d->instance, link->ifindex, &iface) > 0;
 
+		if (d->instance && other_is_blind(d->instance, d->netdev, link))
+			doctor_add(
+				d, DOCTOR_NOTE, "uplinks",
+				"attach it, too, or load nf_conntrack and attach anew",
+				"%s: not attached, and this kernel (before 6.6) cannot watch it: pods' answers to what comes in by it may be taken for their own flows",
+				link->name);
 		if (!ours && !uplink_wanted(d->netdev, d->policy, link))
 			continue;
 		wanted++;

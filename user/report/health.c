@@ -12,6 +12,7 @@
 #include "plane/hook.h"
 #include "plane/instance.h"
 #include "plane/node.h"
+#include "plane/other.h"
 #include "plane/tally.h"
 #include "policy/policy.h"
 #include "policy/read.h"
@@ -214,6 +215,13 @@ static int read_bypasses(struct health *s, const struct netdev *netdev)
 				      "destinations and is not attached: run "
 				      "masqbpf attach %s",
 				      link->name, link->name);
+		else if (other_is_blind(s->instance, netdev, link))
+			err = problem(
+				s, HEALTH_DEGRADED,
+				"%s: not attached, and this kernel cannot "
+				"watch it: pods' answers to what comes in "
+				"by it may be taken for their own flows",
+				link->name);
 	}
 	return err;
 }
