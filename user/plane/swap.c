@@ -176,9 +176,10 @@ int swap_hooks(const struct instance *instance, const struct instance *next)
 		err = swap_links(instance, next, netdev, prefix, pod[dir],
 				 pod[dir]);
 	}
-	err = err ?: swap_links(instance, next, netdev,
-				TCX_OTHER_PREFIX "ingress_", PROG_masq_other,
-				PROG_masq_other_l3);
+	err = err
+		      ?: swap_links(instance, next, netdev,
+				    TCX_OTHER_PREFIX "ingress_",
+				    PROG_masq_other, PROG_masq_other_l3);
 	netdev_free(netdev);
 	if (err)
 		log_error("%s: cannot switch the hooks: %s", instance->pin_dir,
