@@ -141,8 +141,13 @@ MASQ_GLOBAL int FN(before4)(__u32 slot)
 MASQ_GLOBAL int FN(before4_has)(__u32 slot, __u32 which)
 {
 	struct masq_scratch *s = masq_scratch_get(slot & 1);
-	__u32 at = FN(before4_find)(slot, which);
-	FLOW *f = at == MASQ_NO_SLOT ? NULL : FN(before4_slot)(at);
+	__u32 at;
+	FLOW *f;
 
-	return s && f && !masq_passed(s->now, f->expires);
+	/* kernels before 6.8 verify it whether it is called or not */
+	if (!s || masq_before != 4)
+		return 0;
+	at = FN(before4_find)(slot, which);
+	f = at == MASQ_NO_SLOT ? NULL : FN(before4_slot)(at);
+	return f && !masq_passed(s->now, f->expires);
 }
