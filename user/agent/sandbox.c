@@ -121,15 +121,12 @@ static const int agent_calls[] = {
 	SCMP_SYS(uname),
 };
 
-/* In the pin directory. */
-static const int
-	helper_calls
-		[] = {
-			SCMP_SYS(unlinkat), SCMP_SYS(mkdirat),
-			SCMP_SYS(renameat), SCMP_SYS(renameat2),
-			SCMP_SYS(dup3), /* libbpf, for maps that are used again */
-			SCMP_SYS(uname),
-		};
+/* In the pin directory; and libbpf's, which looks for the kernel's own BTF. */
+static const int helper_calls[] = {
+	SCMP_SYS(unlinkat),  SCMP_SYS(mkdirat),	  SCMP_SYS(renameat),
+	SCMP_SYS(renameat2), SCMP_SYS(dup3),	  SCMP_SYS(uname),
+	SCMP_SYS(access),    SCMP_SYS(faccessat), SCMP_SYS(faccessat2),
+};
 
 static const int agent_bpf[] = {
 	BPF_MAP_LOOKUP_ELEM,  BPF_MAP_UPDATE_ELEM,

@@ -114,6 +114,9 @@ static int put_in_programs(struct instance *instance, uint32_t features)
 
 /* --- what is wanted ----------------------------------------------------- */
 
+/* Features that somebody asks for. */
+#define OPTIONAL (MASQ_FEAT_NO_FLOW_COUNT | MASQ_FEAT_FAST)
+
 static bool is_smaller(struct masq_shape a, struct masq_shape b)
 {
 	return (uint64_t)a.stripes * a.ways < (uint64_t)b.stripes * b.ways;
@@ -155,6 +158,11 @@ int instance_fit(struct instance *instance, const struct instance_options *want)
 			err = instance_renew(instance);
 		return err;
 	}
+	/* what the kernel can is what it was, as long as they are the same: to
+	 * find out takes rights that who asks may not have any more */
+	if (plan.meta.programs == has->programs)
+		plan.meta.features = (has->features & ~OPTIONAL) |
+				     (plan.meta.features & OPTIONAL);
 	if (plan.meta.features != has->features ||
 	    plan.meta.programs != has->programs)
 		return put_in_programs(instance, plan.meta.features);
