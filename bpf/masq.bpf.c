@@ -116,7 +116,7 @@ int masq_ingress_l3(struct __sk_buff *skb)
 }
 
 /* On interfaces that are not attached: see other.h. */
-MASQ_INLINE int masq_other_hook(struct __sk_buff *skb, const __u32 l2_len)
+MASQ_INLINE int masq_beside_hook(struct __sk_buff *skb, const __u32 l2_len)
 {
 	__be16 proto = skb->protocol;
 	__u32 l3_off = l2_len;
@@ -132,15 +132,15 @@ MASQ_INLINE int masq_other_hook(struct __sk_buff *skb, const __u32 l2_len)
 }
 
 SEC("tc")
-int masq_other(struct __sk_buff *skb)
+int masq_beside(struct __sk_buff *skb)
 {
-	return masq_other_hook(skb, ETH_HLEN);
+	return masq_beside_hook(skb, ETH_HLEN);
 }
 
 SEC("tc")
-int masq_other_l3(struct __sk_buff *skb)
+int masq_beside_l3(struct __sk_buff *skb)
 {
-	return masq_other_hook(skb, 0);
+	return masq_beside_hook(skb, 0);
 }
 
 /*

@@ -175,8 +175,14 @@ lab_agent() {
 	lab_serve far "$PORT"
 }
 
-# lab_ours DEV...: how many of our programs hang there, by any hook
+# lab_ours DEV...: how many of our programs hang there, by any hook; watches of
+# interfaces that are not attached are not counted
 lab_ours() {
+	lab_programs "$@" | grep -cE 'masq_(in|e)gress' || true
+}
+
+# lab_programs DEV...: all programs there, ours and others
+lab_programs() {
 	local dev dir
 	for dev; do
 		for dir in ingress egress; do
@@ -184,12 +190,12 @@ lab_ours() {
 				"$dev" $dir
 			lab_in node tc filter show dev "$dev" $dir 2>/dev/null
 		done
-	done | grep -c masq_ || true
+	done
 }
 
 # lab_nothing_left DEV...: no program of ours, and no pins
 lab_nothing_left() {
-	is "our programs" "$(lab_ours "$@")" 0
+	is "our programs" "$(lab_programs "$@" | grep -c masq_ || true)" 0
 	[ ! -e "$MASQBPF_PIN_DIR" ] ||
 		fail "pins are left: $(ls "$MASQBPF_PIN_DIR")"
 }

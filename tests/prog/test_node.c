@@ -685,7 +685,7 @@ static void other(struct prog_lab *lab, const struct packet *p)
 	int up = lab->up;
 
 	lab->up = if_nametoindex("up1");
-	prog_run_raw(lab, "masq_other", false, frame, length, 0, 0);
+	prog_run_raw(lab, "masq_beside", false, frame, length, 0, 0);
 	lab->up = up;
 	prog_expect(lab, NEXT, p, __FILE__, __LINE__); /* never touched */
 }

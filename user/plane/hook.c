@@ -94,8 +94,8 @@ int hook_attach_other(void *data, const struct netdev_link *link)
 	if (!err && !has)
 		err = tcx_pin(instance, link->ifindex, HOOK_INGRESS,
 			      instance->prog[netdev_is_ethernet(link)
-						     ? PROG_masq_other
-						     : PROG_masq_other_l3],
+						     ? PROG_masq_beside
+						     : PROG_masq_beside_l3],
 			      true, name);
 	if (err && err != -ENODEV)
 		log_error("%s: watch: tcx: %s", link->name,

@@ -66,8 +66,8 @@ enum masq_map_id {
 	P(masq_ingress)    \
 	P(masq_egress_l3)  \
 	P(masq_ingress_l3) \
-	P(masq_other)      \
-	P(masq_other_l3)   \
+	P(masq_beside)     \
+	P(masq_beside_l3)  \
 	P(masq_pod_in)     \
 	P(masq_pod_out)    \
 	P(masq_ctl)

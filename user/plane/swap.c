@@ -179,7 +179,7 @@ int swap_hooks(const struct instance *instance, const struct instance *next)
 	err = err
 		      ?: swap_links(instance, next, netdev,
 				    TCX_OTHER_PREFIX "ingress_",
-				    PROG_masq_other, PROG_masq_other_l3);
+				    PROG_masq_beside, PROG_masq_beside_l3);
 	netdev_free(netdev);
 	if (err)
 		log_error("%s: cannot switch the hooks: %s", instance->pin_dir,
