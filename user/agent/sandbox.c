@@ -121,14 +121,15 @@ static const int agent_calls[] = {
 	SCMP_SYS(uname),
 };
 
-/* In the pin directory. */
+/* In the pin directory; and libbpf, before it reads the kernel's types. */
 static const int
 	helper_calls
 		[] = {
-			SCMP_SYS(unlinkat), SCMP_SYS(mkdirat),
-			SCMP_SYS(renameat), SCMP_SYS(renameat2),
+			SCMP_SYS(unlinkat),   SCMP_SYS(mkdirat),
+			SCMP_SYS(renameat),   SCMP_SYS(renameat2),
 			SCMP_SYS(dup3), /* libbpf, for maps that are used again */
-			SCMP_SYS(uname),
+			SCMP_SYS(access),     SCMP_SYS(faccessat),
+			SCMP_SYS(faccessat2), SCMP_SYS(uname),
 		};
 
 static const int agent_bpf[] = {
@@ -158,6 +159,9 @@ static const int helper_bpf[] = {
 	BPF_MAP_GET_FD_BY_ID,
 	BPF_PROG_LOAD,
 	BPF_BTF_LOAD,
+	/* the kernel's own types, and those of nf_conntrack as a module */
+	BPF_BTF_GET_NEXT_ID,
+	BPF_BTF_GET_FD_BY_ID,
 	BPF_LINK_UPDATE,
 };
 
