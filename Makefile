@@ -205,6 +205,7 @@ install: all ## into DESTDIR/PREFIX
 	$(O)/masqbpf completion zsh > $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_masqbpf
 	$(O)/masqbpf completion fish > $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/masqbpf.fish
 	install -D -m 644 deploy/masqbpf.yaml $(DESTDIR)$(PREFIX)/share/doc/masqbpf/masqbpf.yaml
+	install -D -m 644 deploy/systemd/masqbpf.sysusers.conf $(DESTDIR)$(PREFIX)/lib/sysusers.d/masqbpf.conf
 	install -d $(DESTDIR)$(UNITDIR)
 	for unit in agent attach; do \
 		sed 's|/usr/local/|$(PREFIX)/|' deploy/systemd/masqbpf-$$unit.service \
@@ -217,6 +218,7 @@ uninstall:
 	rm -f $(DESTDIR)$(PREFIX)/share/bash-completion/completions/masqbpf \
 		$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_masqbpf \
 		$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/masqbpf.fish
+	rm -f $(DESTDIR)$(PREFIX)/lib/sysusers.d/masqbpf.conf
 	rm -rf $(DESTDIR)$(PREFIX)/share/doc/masqbpf
 clean:
 	rm -rf $(O)

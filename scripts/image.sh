@@ -51,7 +51,7 @@ ldd "$out/masqbpf" | grep -o '/[^ ]*' | while read -r library; do
 done
 # where a bpffs, the config and the node's links are mounted or read
 mkdir -p "$root/sys/fs/bpf" "$root/proc" "$root/etc/config"
-printf 'root:x:0:0:::\nnobody:x:65534:65534:::\n' >"$root/etc/passwd"
+printf 'root:x:0:0:::\nmasqbpf:x:60842:60842:::\n' >"$root/etc/passwd"
 # whose they are, and under which licences, where dpkg knows
 scripts/spdx.py "$root" "$version" "$time" >"$context/libraries.json"
 jq -r '.packages[] | select(.externalRefs) | .name' "$context/libraries.json" |

@@ -432,6 +432,15 @@ static void close_fd(int fd)
 		close(fd);
 }
 
+/* What whoever started us had open, and where: it would be so for ever. */
+static void leave_alone(const struct agent_options *options)
+{
+	close_range(STDERR_FILENO + 1, ~0U, 0);
+	if ((!options->config || *options->config == '/') && chdir("/"))
+		log_debug("agent: cannot leave its directory: %s",
+			  strerror(errno));
+}
+
 int agent_run(const struct agent_options *options)
 {
 	struct agent a = { .options = *options,
@@ -444,6 +453,7 @@ int agent_run(const struct agent_options *options)
 			   .has_config = options->config };
 	int err;
 
+	leave_alone(options);
 	for (int i = 0; i < options->iface_count; i++)
 		a.auto_ifaces |= !strcmp(options->ifaces[i], "auto");
 	err = set_up(&a);
@@ -468,6 +478,7 @@ int agent_run(const struct agent_options *options)
 	close_fd(a.follower.fd);
 	instance_close(a.instance);
 	metrics_free(&a.metrics);
+	free(a.page);
 	free(a.links);
 	return err;
 }

@@ -4,16 +4,23 @@
 #include <stdio.h>
 #include <string.h>
 #include "agent/health.h"
+#include "base/safe.h"
 
 static void __attribute__((format(printf, 2, 3)))
 add_text(struct agent_health *health, const char *fmt, ...)
 {
-	size_t used = strlen(health->text);
+	char text[sizeof(health->text)], *rest = text, *line;
 	va_list ap;
 
 	va_start(ap, fmt);
-	vsnprintf(health->text + used, sizeof(health->text) - used, fmt, ap);
+	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
+	while ((line = strsep(&rest, "\n"))) {
+		size_t used = strlen(health->text);
+
+		snprintf(health->text + used, sizeof(health->text) - used,
+			 "%s%s", shown(line), rest ? "\n" : "");
+	}
 }
 
 void agent_health(const struct agent *a, struct agent_health *out)

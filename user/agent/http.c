@@ -9,6 +9,15 @@
 #include "agent/page.h"
 #include "agent/scrape.h"
 
+#define PAGE_TYPE "text/html; charset=utf-8"
+
+static char *memdup(const char *text, size_t length)
+{
+	char *copy = malloc(length + 1);
+
+	return copy ? memcpy(copy, text, length) : NULL;
+}
+
 static int write_metrics(struct agent *a, FILE *file)
 {
 	struct metrics_uplink *uplinks =
@@ -43,6 +52,32 @@ static void answer_with(struct agent *a, struct http_reply *reply,
 		  strerror(-err));
 }
 
+/*
+ * A page reads the whole policy, which with a hundred thousand prefixes takes
+ * a while: whoever asks at once again gets the same one.
+ */
+static void answer_page(struct agent *a, struct http_reply *reply)
+{
+	uint64_t start = follow_now_ms();
+
+	if (a->page && start - a->page_ms < SCRAPE_REUSE * a->page_cost_ms) {
+		reply->body = memdup(a->page, a->page_length);
+		if (reply->body) {
+			reply->status = 200;
+			reply->type = PAGE_TYPE;
+			reply->length = a->page_length;
+			return;
+		}
+	}
+	answer_with(a, reply, agent_page, PAGE_TYPE);
+	free(a->page);
+	a->page = reply->status == 200 ? memdup(reply->body, reply->length)
+				       : NULL;
+	a->page_length = reply->length;
+	a->page_ms = follow_now_ms();
+	a->page_cost_ms = a->page_ms - start;
+}
+
 void agent_answer(void *data, const char *path, struct http_reply *reply)
 {
 	struct agent *a = data;
@@ -58,6 +93,6 @@ void agent_answer(void *data, const char *path, struct http_reply *reply)
 		http_text(reply, health.ready ? 200 : 503, "%s\n%s",
 			  health.ready ? "ready" : "not ready", health.text);
 	} else if (!strcmp(path, "/")) {
-		answer_with(a, reply, agent_page, "text/html; charset=utf-8");
+		answer_page(a, reply);
 	}
 }

@@ -9,6 +9,7 @@
 #include "agent/page.h"
 #include "agent/scrape.h"
 #include "base/prefix.h"
+#include "base/safe.h"
 #include "base/units.h"
 #include "plane/counters.h"
 #include "plane/tally.h"
@@ -57,7 +58,7 @@ static const char style[] =
 
 static void put(FILE *f, const char *text)
 {
-	for (; *text; text++) {
+	for (text = shown(text); *text; text++) {
 		switch (*text) {
 		case '&':
 			fputs("&amp;", f);

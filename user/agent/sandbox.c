@@ -155,6 +155,9 @@ static const int helper_bpf[] = {
 	BPF_MAP_GET_FD_BY_ID,
 	BPF_PROG_LOAD,
 	BPF_BTF_LOAD,
+	/* the kernel's own types, and those of nf_conntrack as a module */
+	BPF_BTF_GET_NEXT_ID,
+	BPF_BTF_GET_FD_BY_ID,
 	BPF_LINK_UPDATE,
 };
 

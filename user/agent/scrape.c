@@ -3,19 +3,13 @@
 #include <string.h>
 #include "agent/scrape.h"
 
-/*
- * A walk over a full table takes a while: whoever asks often gets the same
- * numbers again, so that scrapes cost at most a fifth of the time.
- */
-#define REUSE 4
-
 int agent_metrics(struct agent *a)
 {
 	uint64_t start = follow_now_ms();
 	int err;
 
 	if (a->metrics.prefixes &&
-	    start - a->metrics_ms < REUSE * a->metrics_cost_ms)
+	    start - a->metrics_ms < SCRAPE_REUSE * a->metrics_cost_ms)
 		return 0;
 	metrics_free(&a->metrics);
 	agent_renew(a);

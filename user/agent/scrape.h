@@ -5,6 +5,12 @@
 
 #include "agent/state.h"
 
+/*
+ * A walk over a full table takes a while: whoever asks often gets the same
+ * text again, until so many times as long has gone by as it took to make it.
+ */
+#define SCRAPE_REUSE 4
+
 /* Fresh, or as fresh as the cost of making it allows. 0 or -errno. */
 int agent_metrics(struct agent *agent);
 void agent_metrics_state(const struct agent *agent,

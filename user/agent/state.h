@@ -108,6 +108,9 @@ struct agent {
 	/* the texts that were made last, for whoever asks at once again */
 	struct metrics metrics;
 	uint64_t metrics_ms, metrics_cost_ms;
+	char *page; /* malloc'ed; NULL: none */
+	size_t page_length;
+	uint64_t page_ms, page_cost_ms;
 
 	bool stop;
 	int failed; /* -errno that ends it */

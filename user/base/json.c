@@ -7,23 +7,8 @@
 #include <math.h>
 #include <string.h>
 #include "base/json.h"
+#include "base/safe.h"
 #include "base/units.h"
-
-/* Length of the UTF-8 sequence at s, 0 when it is none. */
-static int utf8_length(const char *s)
-{
-	unsigned char c = *s;
-	int length = c < 0x80		     ? 1
-		     : c >= 0xc2 && c < 0xe0 ? 2
-		     : c >= 0xe0 && c < 0xf0 ? 3
-		     : c >= 0xf0 && c < 0xf5 ? 4
-					     : 0;
-
-	for (int i = 1; i < length; i++)
-		if ((s[i] & 0xc0) != 0x80)
-			return 0;
-	return length;
-}
 
 static void json_flush(struct json *j)
 {
@@ -76,16 +61,22 @@ static void json_text(struct json *j, const char *s)
 			json_puts(j, "\\n");
 		} else if (c == '\t') {
 			json_puts(j, "\\t");
-		} else if (c < ' ' || c == 0x7f) {
+		} else if (c < 0x80) {
 			snprintf(escape, sizeof(escape), "\\u%04x", c);
 			json_puts(j, escape);
-		} else if (!utf8_length(s)) {
-			json_puts(j, "\\ufffd");
-		} else {
-			int length = utf8_length(s);
+		} else if (safe_length(s)) {
+			int length = safe_length(s);
 
 			json_put(j, s, length);
 			s += length - 1;
+		} else {
+			unsigned int code = 0xfffd;
+			int length = safe_utf8(s, &code);
+
+			/* all that a terminal should not see is below 2^16 */
+			snprintf(escape, sizeof(escape), "\\u%04x", code);
+			json_puts(j, escape);
+			s += length ? length - 1 : 0;
 		}
 		s++;
 	}
@@ -206,6 +197,12 @@ void json_u64(struct json *j, const char *key, uint64_t value)
 
 	json_lead(j, key);
 	json_put(j, digits, put_u64(digits, value) - digits);
+}
+
+void json_number(struct json *j, const char *key, const char *text)
+{
+	json_lead(j, key);
+	json_puts(j, text);
 }
 
 void json_double(struct json *j, const char *key, double value)

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <unistd.h>
 #include "base/log.h"
+#include "base/safe.h"
 
 int log_level;
 static int transient; /* characters on the terminal that are to go again */
@@ -37,17 +38,15 @@ void log_transient(const char *text)
 /* One write per line: lines of two processes on one stderr do not mix. */
 static void log_line(const char *kind, const char *fmt, va_list ap)
 {
-	char text[2048];
+	char text[2048], safe[2048];
 	int saved_errno = errno;
 
 	vsnprintf(text, sizeof(text), fmt, ap);
-	/* what came from a file or a name must not make lines of its own */
-	for (char *c = text; *c; c++)
-		if ((unsigned char)*c < ' ' || *c == 0x7f)
-			*c = '?';
+	/* what came from a file or a name makes no lines of its own */
+	safe_text(text, safe, sizeof(safe));
 	if (transient)
 		log_transient(NULL);
-	fprintf(stderr, "masqbpf: %s%s\n", kind, text);
+	fprintf(stderr, "masqbpf: %s%s\n", kind, safe);
 	errno = saved_errno;
 }
 

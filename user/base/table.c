@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "base/log.h"
+#include "base/safe.h"
 #include "base/table.h"
 
 #define TABLE_COLUMNS 24
@@ -63,14 +64,17 @@ struct table *table_new(const char *const *headers)
 
 void table_cell(struct table *t, const char *fmt, ...)
 {
-	char *text;
+	char *text, *safe = NULL;
 	va_list ap;
 
 	va_start(ap, fmt);
 	if (vasprintf(&text, fmt, ap) < 0)
 		text = NULL;
 	va_end(ap);
-	table_add(t, text);
+	if (text)
+		safe = strdup(shown(text));
+	free(text);
+	table_add(t, safe);
 }
 
 /* Fills a row that has fewer cells than the table has columns. */

@@ -4,7 +4,8 @@
  * neither side can wait for the other.
  */
 #include <errno.h>
-#include <fcntl.h>
+#include <linux/close_range.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -71,20 +72,36 @@ static int read_all(int fd, char **out)
 	return 0;
 }
 
+/*
+ * Of what was open or ignored before us a stranger's program gets nothing;
+ * ourselves may have to read /dev/fd/3.
+ */
 static void run_child(const char *path, char *const argv[], int in, int out)
 {
-	if (in < 0)
-		in = open("/dev/null", O_RDONLY);
-	dup2(in, STDIN_FILENO);
-	if (out >= 0)
-		dup2(out, STDOUT_FILENO);
+	if (dup2(in, STDIN_FILENO) < 0 ||
+	    (out >= 0 && dup2(out, STDOUT_FILENO) < 0))
+		_exit(126);
+	if (strcmp(path, TOOL_SELF))
+		close_range(STDERR_FILENO + 1, ~0U, CLOSE_RANGE_CLOEXEC);
+	signal(SIGPIPE, SIG_DFL);
 	execv(path, argv);
 	_exit(127);
 }
 
+/* 0 and what it ended with, or -errno. */
+static int await_child(pid_t pid, int *status)
+{
+	pid_t ended;
+
+	do {
+		ended = waitpid(pid, status, 0);
+	} while (ended < 0 && errno == EINTR);
+	return ended < 0 ? -errno : 0;
+}
+
 int tool_run(char *const argv[], const char *input, char **output)
 {
-	int in = -1, out = -1, status, err = 0;
+	int in, out = -1, status = 0, err;
 	char path[4200];
 	pid_t pid;
 
@@ -92,10 +109,8 @@ int tool_run(char *const argv[], const char *input, char **output)
 		snprintf(path, sizeof(path), "%s", argv[0]);
 	else if (!find(argv[0], path, sizeof(path)))
 		return -ENOENT;
-	if (input) {
-		in = make_input(input);
-		err = in < 0 ? in : 0;
-	}
+	in = make_input(input ?: "");
+	err = in < 0 ? in : 0;
 	if (!err && output) {
 		out = memfd_create("output", MFD_CLOEXEC);
 		err = out < 0 ? -errno : 0;
@@ -107,11 +122,10 @@ int tool_run(char *const argv[], const char *input, char **output)
 			run_child(path, argv, in, out);
 		err = pid < 0 ? -errno : 0;
 	}
-	if (!err) {
-		while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-			;
+	if (!err)
+		err = await_child(pid, &status);
+	if (!err)
 		err = WIFEXITED(status) ? WEXITSTATUS(status) : -EINTR;
-	}
 	if (!err && output)
 		err = read_all(out, output);
 	if (in >= 0)

@@ -5,6 +5,9 @@
 
 #include <stdbool.h>
 
+/* This program, as one of these. */
+#define TOOL_SELF "/proc/self/exe"
+
 /* Is it in PATH or, where PATH forgets them, in the sbin directories? */
 bool tool_exists(const char *name);
 

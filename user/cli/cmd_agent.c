@@ -17,7 +17,13 @@
 /* Where ip-masq-agent looks, without being asked. */
 #define UPSTREAM_DIR	"/etc/config"
 #define UPSTREAM_CONFIG UPSTREAM_DIR "/ip-masq-agent"
-#define DEFAULT_USER	"65534" /* nobody, where there is no /etc/passwd */
+/*
+ * Nobody else's: what processes of one user do to each other, kill them, bound
+ * their descriptors, is not forbidden. The number is for where no such user has
+ * been made, as in the image; no distribution and no systemd gives it out.
+ */
+#define DEFAULT_USER "masqbpf"
+#define DEFAULT_UID  "60842"
 
 static const struct cmd_option options[] = {
 	{ "config", "FILE",
@@ -27,7 +33,8 @@ static const struct cmd_option options[] = {
 	  "for /metrics, /healthz, /readyz and / "
 	  "(default: " HTTP_DEFAULT_LISTEN ")" },
 	{ "fast-path", NULL, "as for attach; pods that come later, too" },
-	{ "user", "USER", "to run as after set-up (default: nobody)" },
+	{ "user", "USER",
+	  "to run as after set-up (default: masqbpf or " DEFAULT_UID ")" },
 	{ "nomasq-all-reserved-ranges", "[=BOOL]",
 	  "without a list: the preset reserved" },
 	{ "enable-ipv6", "[=BOOL]", "translate IPv6 whatever the file says" },
@@ -141,8 +148,9 @@ static int read_user(const struct cmd_line *line, struct agent_options *o)
 	o->user = (struct sandbox_user){ geteuid(), getegid() };
 	if (!text && geteuid())
 		return CMD_OK;
-	if (sandbox_user_parse(text ?: DEFAULT_USER, &o->user, err,
-			       sizeof(err)))
+	if (!text && !sandbox_user_parse(DEFAULT_USER, &o->user, NULL, 0))
+		return CMD_OK;
+	if (sandbox_user_parse(text ?: DEFAULT_UID, &o->user, err, sizeof(err)))
 		return cmd_usage(line, "--user %s: %s", text, err);
 	return CMD_OK;
 }

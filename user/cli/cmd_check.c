@@ -8,6 +8,7 @@
 #include <string.h>
 #include "base/json.h"
 #include "base/log.h"
+#include "base/safe.h"
 #include "base/table.h"
 #include "cli/cmd.h"
 #include "cli/show.h"
@@ -151,7 +152,7 @@ static void print_table(const struct config *config)
 	struct table *t = table_new(headers);
 
 	printf("%s: valid\n\n",
-	       strcmp(config->path, "-") ? config->path : "stdin");
+	       strcmp(config->path, "-") ? shown(config->path) : "stdin");
 	add_rows(t, config, &config->keep, "keep");
 	add_rows(t, config, &config->masquerade, "masquerade");
 	add_implied(t, config, config->masq_link_local, "169.254.0.0/16",

@@ -7,6 +7,7 @@
 #include "base/color.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "base/safe.h"
 #include "cli/cmd.h"
 #include "config/config.h"
 #include "policy/read.h"
@@ -107,9 +108,10 @@ static void print_text(const struct doctor *d)
 		counts[f->level]++;
 		printf("%s%-7s%s  %-12s  %s\n", color,
 		       doctor_level_name(f->level),
-		       *color ? color_off(stdout) : "", f->check, f->what);
+		       *color ? color_off(stdout) : "", f->check,
+		       shown(f->what));
 		if (f->todo)
-			printf("%7s  %12s  > %s\n", "", "", f->todo);
+			printf("%7s  %12s  > %s\n", "", "", shown(f->todo));
 	}
 	printf("\n%zu ok, %zu notes, ", counts[DOCTOR_OK], counts[DOCTOR_NOTE]);
 	if (counts[DOCTOR_UNKNOWN])

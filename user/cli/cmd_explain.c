@@ -14,6 +14,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "base/prefix.h"
+#include "base/safe.h"
 #include "base/table.h"
 #include "base/units.h"
 #include "cli/cmd.h"
@@ -460,7 +461,8 @@ static void print_why(const struct explain *e)
 		       cidr_format(&e->entry->cidr, text, sizeof(text)),
 		       e->entry->list == MASQ_L_DST ? "" : " (its source)");
 		printf("  %-13s %s\n", "origin",
-		       policy_origin(e->policy, e->entry, text, sizeof(text)));
+		       shown(policy_origin(e->policy, e->entry, text,
+					   sizeof(text))));
 	}
 	printf("  %-13s %u, in force for %s", "generation",
 	       e->answer.generation,
@@ -494,7 +496,8 @@ static void print_before(const struct explain *e)
 	       human_age((uint64_t)now.tv_sec > changed ? now.tv_sec - changed
 							: 0,
 			 text, sizeof(text)),
-	       e->change.change.generation, e->change.who, e->change.command);
+	       e->change.change.generation, shown(e->change.who),
+	       shown(e->change.command));
 }
 
 static void print_seen(const struct explain *e)
@@ -520,11 +523,11 @@ static void print_seen(const struct explain *e)
 		printf("  %-13s %s%s%s%s%s: nothing of it leaves the node\n",
 		       "route", color_red(stdout), no_route_text(e->no_route),
 		       color_off(stdout), *e->device ? ", from " : "",
-		       e->device);
+		       shown(e->device));
 	/* where the policy has a say, it only has it on attached uplinks */
 	if (e->entry && *e->uplink && !e->attached)
 		printf("  %-13s %s%s is not attached: what leaves by it passes untouched%s\n",
-		       "uplink", color_red(stdout), e->uplink,
+		       "uplink", color_red(stdout), shown(e->uplink),
 		       color_off(stdout));
 }
 

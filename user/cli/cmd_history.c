@@ -9,6 +9,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "base/prefix.h"
+#include "base/safe.h"
 #include "base/table.h"
 #include "cli/cmd.h"
 #include "policy/apply.h"
@@ -178,7 +179,7 @@ static int show(struct instance *instance, const struct cmd_line *line,
 	} else {
 		printf("generation %u, %s, by %s: %s\n\n", generation,
 		       when(policy->head.applied_ns, text, sizeof(text)),
-		       note.who, note.command);
+		       shown(note.who), shown(note.command));
 	}
 	for (size_t i = 0; i < policy->count; i++) {
 		const struct policy_entry *entry = &policy->entries[i];
@@ -194,7 +195,7 @@ static int show(struct instance *instance, const struct cmd_line *line,
 			json_object_end(&j);
 		} else {
 			printf("%-11s %-20s %s\n", list_text(entry), cidr,
-			       text);
+			       shown(text));
 		}
 	}
 	if (line->json) {

@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <math.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -14,6 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include "base/http.h"
+#include "base/json.h"
 #include "base/log.h"
 #include "cli/cmd.h"
 #include "report/metrics.h"
@@ -118,40 +120,55 @@ static int serve(const struct cmd_line *line, const char *listen)
 	return CMD_OK;
 }
 
-/*
- * A sample of the text, NAME VALUE or NAME{LABEL="TEXT",...} VALUE, as an
- * object. Label texts are escaped as in JSON.
- */
-static void print_sample(char *sample)
+/* The text of a label, which put_label of metrics.c wrote, as it was there. */
+static void unescape(char *text)
 {
-	char *value = strrchr(sample, ' '), *labels;
-	bool between = true;
+	char *to = text;
+
+	for (; *text; text++) {
+		text += *text == '\\';
+		*to++ = *text;
+	}
+	*to = '\0';
+}
+
+/* A sample of the text: NAME VALUE or NAME{LABEL="TEXT",...} VALUE. */
+static void json_sample(struct json *j, char *sample)
+{
+	char *value = strrchr(sample, ' '), *at;
 
 	if (!value)
 		return;
 	*value++ = '\0';
-	value[strcspn(value, "\n")] = '\0';
-	labels = strchr(sample, '{');
-	printf("    {\"name\": \"%.*s\", \"labels\": {",
-	       (int)strcspn(sample, "{"), sample);
-	for (char *at = labels; at && *++at && *at != '}'; between = false) {
-		char *text = strchr(at, '"'), *end = text;
+	at = strchr(sample, '{');
+	if (at)
+		*at++ = '\0';
+	json_object_line(j, NULL);
+	json_string(j, "name", sample);
+	json_object(j, "labels");
+	while (at && *at && *at != '}') {
+		char *label = at, *text = strchr(at, '"'), *end;
 
-		while (*++end != '"')
+		text[-1] = '\0';
+		for (end = ++text; *end != '"'; end++)
 			end += *end == '\\';
-		printf("%s\"%.*s\": %.*s", between ? "" : ", ",
-		       (int)(text - at - 1), at, (int)(end - text + 1), text);
-		at = end[1] == ',' ? end + 1 : end;
+		at = end + 1 + (end[1] == ',');
+		*end = '\0';
+		unescape(text);
+		json_string(j, label, text);
 	}
-	printf("}, \"value\": %s}", value);
+	json_object_end(j);
+	/* what nobody knows is NaN there, which JSON has no word for */
+	json_number(j, "value", isfinite(strtod(value, NULL)) ? value : "null");
+	json_object_end(j);
 }
 
 static int print_json(const struct cmd_line *line)
 {
 	char *text = NULL, *at, *sample;
-	const char *before = "";
 	size_t length;
 	FILE *file = open_memstream(&text, &length);
+	struct json j;
 	int result;
 
 	if (!file)
@@ -161,16 +178,16 @@ static int print_json(const struct cmd_line *line)
 		free(text);
 		return CMD_FAILED;
 	}
-	printf("{\n  \"metrics\": [\n");
+	json_begin(&j, stdout);
+	json_object(&j, NULL);
+	json_array(&j, "metrics");
 	at = text;
-	while ((sample = strsep(&at, "\n"))) {
-		if (!*sample || *sample == '#')
-			continue;
-		printf("%s", before);
-		print_sample(sample);
-		before = ",\n";
-	}
-	printf("\n  ]\n}\n");
+	while ((sample = strsep(&at, "\n")))
+		if (*sample && *sample != '#')
+			json_sample(&j, sample);
+	json_array_end(&j);
+	json_object_end(&j);
+	json_end(&j);
 	free(text);
 	return CMD_OK;
 }

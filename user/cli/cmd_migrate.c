@@ -14,6 +14,7 @@
 #include <unistd.h>
 #include "base/log.h"
 #include "base/progress.h"
+#include "base/safe.h"
 #include "cli/cmd.h"
 #include "plane/node.h"
 #include "plane/seed.h"
@@ -36,14 +37,14 @@ static void __attribute__((format(printf, 2, 3)))
 say(bool dry_run, const char *fmt, ...)
 {
 	static unsigned int step;
+	char text[1024];
 	va_list ap;
 
 	va_start(ap, fmt);
-	printf("%s%u. ", dry_run ? "would: " : "", ++step);
-	vprintf(fmt, ap);
-	printf("\n");
-	fflush(stdout);
+	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
+	printf("%s%u. %s\n", dry_run ? "would: " : "", ++step, shown(text));
+	fflush(stdout);
 }
 
 /* Every uplink of the instance, also those of earlier attaches. */
@@ -82,11 +83,15 @@ static void say_translated(long flows, bool waiting)
 static int finish(const struct cmd_line *line, bool wait)
 {
 	const struct sigaction action = { .sa_handler = interrupt };
+	sigset_t none;
 	long flows = still_translated(line), first = flows;
 	struct progress progress;
 
 	sigaction(SIGINT, &action, NULL);
 	sigaction(SIGTERM, &action, NULL);
+	sigaction(SIGHUP, &action, NULL);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
 	say_translated(flows, wait);
 	progress_begin(&progress, "migrate", "flows of netfilter are over",
 		       flows > 0 ? flows : 0);
@@ -108,6 +113,20 @@ static int finish(const struct cmd_line *line, bool wait)
 	return CMD_FAILED;
 }
 
+/* Somebody has asked for an end while that was not to be. */
+static bool is_interrupted(void)
+{
+	sigset_t set;
+
+	return !sigpending(&set) &&
+	       (sigismember(&set, SIGHUP) || sigismember(&set, SIGINT) ||
+		sigismember(&set, SIGTERM));
+}
+
+/*
+ * The steps, which nothing interrupts, nor the tools that they run: a step is
+ * done or it is not, so all of them can be taken back.
+ */
 static int change(struct migration *m, const char *uplinks)
 {
 	const char *file = m->file;
@@ -130,8 +149,11 @@ static int change(struct migration *m, const char *uplinks)
 		    : "the chain's own policy");
 	if (!dry) {
 		err = migrate_attach(m);
-		m->attached = !err && !m->was_attached;
+		/* one that was killed leaves something, one that failed not */
+		m->attached = (!err || err == -EINTR) && !m->was_attached;
 	}
+	if (!err && is_interrupted())
+		err = -EINTR;
 	for (size_t c = 0; c < m->chains.count && !err; c++)
 		say(m->dry_run,
 		    "remove the jump to %s (%s): new flows are masqbpf's",
@@ -146,6 +168,8 @@ static int change(struct migration *m, const char *uplinks)
 		err = jumps_verify(&m->chains);
 		sleep(1);
 		err = err ?: jumps_verify(&m->chains);
+		if (!err && is_interrupted())
+			err = -EINTR;
 	}
 	return err;
 }
@@ -163,7 +187,11 @@ static int migrate(const struct cmd_line *line, struct migration *m)
 		snprintf(uplinks + strlen(uplinks),
 			 sizeof(uplinks) - strlen(uplinks), "%s%s",
 			 i ? ", " : "", m->names[i]);
+	if (!m->dry_run)
+		cmd_uninterrupted();
 	err = change(m, uplinks);
+	if (err == -EINTR)
+		log_error("migrate: interrupted");
 	if (err == -EEXIST)
 		/* flows may be ours by now; beside the agent they live on */
 		log_warn("migrate: masqbpf stays attached beside it, which "
@@ -182,7 +210,7 @@ static int migrate(const struct cmd_line *line, struct migration *m)
 	if (result == CMD_OK)
 		printf("done: masqbpf translates; the chain %s is left, and "
 		       "unused\n",
-		       m->chains.items[0].name);
+		       shown(m->chains.items[0].name));
 	/* not waiting was asked for */
 	return wait ? result : CMD_OK;
 }

@@ -9,6 +9,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "base/prefix.h"
+#include "base/safe.h"
 #include "base/table.h"
 #include "cli/cmd.h"
 #include "config/config.h"
@@ -270,8 +271,8 @@ static void print_changes(const struct comparison *c)
 		if (any->list == MASQ_L_KEEP_SOURCE)
 			printf(" as a source");
 		printf("  (%s)\n",
-		       policy_origin(change->to ? plan->to : plan->from, any,
-				     origin, sizeof(origin)));
+		       shown(policy_origin(change->to ? plan->to : plan->from,
+					   any, origin, sizeof(origin))));
 	}
 	for (size_t i = 0; i < plan->setting_count; i++)
 		printf("%s~ %-20s %s -> %s%s\n", color_yellow(stdout),
@@ -357,7 +358,7 @@ static void print_text(const struct comparison *c)
 	const struct plan *plan = c->plan;
 
 	if (plan_is_empty(plan))
-		printf("%s: nothing changes\n", c->file);
+		printf("%s: nothing changes\n", shown(c->file));
 	print_changes(c);
 	if (!plan_is_empty(plan) && !plan->dests.count && !plan->sources.count)
 		printf("\nNo address is treated differently.\n");
@@ -367,11 +368,11 @@ static void print_text(const struct comparison *c)
 		putchar('\n');
 	for (size_t i = 0; i < plan->warning_count; i++)
 		printf("%swarning:%s %s\n", color_yellow(stdout),
-		       color_off(stdout), plan->warnings[i]);
+		       color_off(stdout), shown(plan->warnings[i]));
 	if (c->instance && !plan_is_empty(plan))
 		printf("\nLive flows stay as they are; new connections change."
 		       " To apply: masqbpf reload --config %s\n",
-		       c->file);
+		       shown(c->file));
 }
 
 static int run(const struct cmd_line *line)

@@ -24,12 +24,31 @@ static int reserve_standard_fds(void)
 	int fd;
 
 	do {
-		fd = open("/dev/null", O_RDONLY);
+		/* which is always there, as /dev/null is not */
+		fd = open("/", O_PATH | O_CLOEXEC);
 		if (fd < 0)
 			return -errno;
 	} while (fd <= STDERR_FILENO);
 	close(fd);
 	return 0;
+}
+
+/*
+ * What whoever started us ignores or blocks is not for us to ignore: children
+ * that end unseen, waits that no alarm ends, a SIGTERM that never comes. Who
+ * ignores SIGHUP or SIGINT for us (nohup, &) means it.
+ */
+static void own_signals(void)
+{
+	sigset_t none;
+
+	signal(SIGCHLD, SIG_DFL);
+	signal(SIGALRM, SIG_DFL);
+	signal(SIGTERM, SIG_DFL);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	/* a closed pipe is reported by finish_stdout, not by death */
+	signal(SIGPIPE, SIG_IGN);
 }
 
 /* What was printed is out: 0, or -EIO once stdout could not be written (said). */
@@ -57,10 +76,12 @@ int main(int argc, char **argv)
 	bool help = false, version = false;
 	int result;
 
-	if (reserve_standard_fds())
+	if (reserve_standard_fds()) {
+		log_error("standard streams: cannot be opened: %s",
+			  strerror(errno));
 		return CMD_FAILED;
-	/* a closed pipe is reported by finish_stdout, not by death */
-	signal(SIGPIPE, SIG_IGN);
+	}
+	own_signals();
 
 	result = cmd_parse(&line, argc, argv, &help, &version);
 	if (result)

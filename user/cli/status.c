@@ -7,6 +7,7 @@
 #include <string.h>
 #include "base/color.h"
 #include "base/json.h"
+#include "base/safe.h"
 #include "cli/cmd.h"
 #include "cli/status.h"
 #include "plane/instance.h"
@@ -113,7 +114,7 @@ static void print_chain(enum hook_dir dir, const struct hook_chain *chain)
 		printf("%s%s %s", i ? " -> " : " ", hook_kind_name(p->kind),
 		       p->ours ? color_bold(stdout) : "");
 		if (*p->name)
-			printf("%s", p->name);
+			printf("%s", shown(p->name));
 		else
 			printf("%s", p->id ? "program" : p->type);
 		if (p->id)
@@ -128,7 +129,7 @@ static void print_uplink(const struct health_uplink *u)
 	char text[CIDR_STRLEN];
 	bool any = false;
 
-	printf("\n%s%s%s (%u): %s\n", color_bold(stdout), u->name,
+	printf("\n%s%s%s (%u): %s\n", color_bold(stdout), shown(u->name),
 	       color_off(stdout), u->ifindex,
 	       u->gone	  ? "gone"
 	       : u->whole ? hook_kind_name(u->kind)
@@ -158,14 +159,15 @@ static void print_text(const struct health *s)
 	printf("health      %s%s%s\n", color, health_level_name(s->level),
 	       color_off(stdout));
 	for (size_t i = 0; i < s->problem_count; i++)
-		printf("            %s\n", s->problems[i]);
+		printf("            %s\n", shown(s->problems[i]));
 	printf("generation  %u\n", s->generation);
-	printf("config      %s\n", !*s->config		     ? "none"
-				   : !strcmp(s->config, "-") ? "standard input"
-							     : s->config);
+	printf("config      %s\n", !*s->config ? "none"
+				   : !strcmp(s->config, "-")
+					   ? "standard input"
+					   : shown(s->config));
 	printf("flows       %s\n",
 	       flow_tally_text(s->instance, &s->flows, flows, sizeof(flows)));
-	printf("pins        %s (masqbpf %s)\n", s->instance->pin_dir,
+	printf("pins        %s (masqbpf %s)\n", shown(s->instance->pin_dir),
 	       s->instance->meta.version);
 	for (size_t i = 0; i < s->uplink_count; i++)
 		print_uplink(&s->uplinks[i]);

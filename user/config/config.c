@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include "base/file.h"
 #include "base/reject.h"
 #include "config/check.h"
@@ -292,6 +293,20 @@ out:
 	return ret;
 }
 
+/* A policy records where it comes from, and the agent and reload go there. */
+static int check_path(const char *path, char *err, size_t errlen)
+{
+	const size_t max = sizeof(((struct masq_source *)0)->config_path) - 1;
+	char *cwd = path[0] == '/' ? NULL : getcwd(NULL, 0);
+	size_t length = strlen(path) + (cwd ? strlen(cwd) + 1 : 0);
+
+	free(cwd);
+	return length <= max
+		       ? 0
+		       : reject(err, errlen,
+				"its whole path is longer than %zu bytes", max);
+}
+
 int config_load(const char *path, const struct config_options *options,
 		struct config **out, char *err, size_t errlen)
 {
@@ -299,7 +314,9 @@ int config_load(const char *path, const struct config_options *options,
 	size_t length;
 	int ret;
 
-	ret = file_read(path, &text, &length, clause, sizeof(clause));
+	ret = check_path(path, clause, sizeof(clause))
+		      ?: file_read(path, &text, &length, clause,
+				   sizeof(clause));
 	if (ret) {
 		reject(err, errlen, "%s: %s", message_name(path), clause);
 		return ret;

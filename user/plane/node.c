@@ -94,7 +94,10 @@ static int list_local(const struct netdev *netdev, struct local **out,
 static int sync_local(const struct instance *instance,
 		      const struct netdev *netdev)
 {
+	/* the agent looks every few seconds: said when it begins */
+	static bool said;
 	int fd = instance->map[MAP_masq_local], err;
+	bool full = false;
 	struct masq_addr *old = NULL;
 	struct local *list = NULL;
 	size_t count = 0, old_count = 0;
@@ -105,13 +108,17 @@ static int sync_local(const struct instance *instance,
 		err = bpf_map_update_elem(fd, &list[i].addr, &list[i].uses,
 					  BPF_ANY);
 		if (err == -E2BIG) {
-			log_warn("masq_local: more addresses than it holds: "
-				 "what is forwarded with the others as "
-				 "its source is taken for a pod's");
 			err = 0;
+			full = true;
 			break;
 		}
 	}
+	if (full && !said)
+		log_warn("masq_local: %zu addresses, more than it holds: what "
+			 "is forwarded with the others as its source is taken "
+			 "for a pod's",
+			 count);
+	said = full;
 	/* new ones first: an address is never missing that was there twice */
 	for (size_t i = 0; i < old_count && !err; i++) {
 		if (bsearch(&old[i], list, count, sizeof(*list), by_addr))
@@ -170,7 +177,9 @@ static int list_nets(const struct netdev *netdev, struct masq_lpm_key **out,
 static int sync_nets(const struct instance *instance,
 		     const struct netdev *netdev)
 {
+	static bool said; /* as above */
 	int fd = instance->map[MAP_masq_nets], err;
+	bool full = false;
 	struct masq_lpm_key *list = NULL, *old = NULL;
 	size_t count = 0, old_count = 0;
 	const uint32_t one = 1;
@@ -180,11 +189,17 @@ static int sync_nets(const struct instance *instance,
 	for (size_t i = 0; i < count && !err; i++) {
 		err = bpf_map_update_elem(fd, &list[i], &one, BPF_ANY);
 		if (err == -ENOSPC) {
-			log_warn("masq_nets: more local routes than it holds");
 			err = 0;
+			full = true;
 			break;
 		}
 	}
+	if (full && !said)
+		log_warn("masq_nets: %zu local routes, more than it holds: "
+			 "what comes in for the others is not known to be the "
+			 "node's",
+			 count);
+	said = full;
 	for (size_t i = 0; i < old_count && !err; i++) {
 		if (bsearch(&old[i], list, count, sizeof(*list), by_net))
 			continue;

@@ -4,6 +4,7 @@
  * archive is plain ustar, written here: a format of fifteen lines, and images
  * have no tar. What commands print is taken from the commands themselves.
  */
+#include <linux/close_range.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -12,8 +13,10 @@
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include "base/log.h"
+#include "base/safe.h"
 #include "report/doctor.h"
 
 #define BLOCK	  512
@@ -72,9 +75,11 @@ static void add_command(FILE *tar, const char *name, char *const argv[])
 	fflush(NULL);
 	pid = fork();
 	if (!pid) {
-		dup2(open("/dev/null", O_RDONLY), STDIN_FILENO);
+		dup2(memfd_create("input", MFD_CLOEXEC), STDIN_FILENO);
 		dup2(pipes[1], STDOUT_FILENO);
 		dup2(pipes[1], STDERR_FILENO);
+		close_range(STDERR_FILENO + 1, ~0U, CLOSE_RANGE_CLOEXEC);
+		signal(SIGPIPE, SIG_DFL);
 		execvp(argv[0], argv);
 		fprintf(stderr, "%s: %s\n", argv[0], strerror(errno));
 		_exit(127);
@@ -122,9 +127,10 @@ static void add_findings(FILE *tar, const struct doctor *d)
 		const struct doctor_finding *f = &d->findings[i];
 
 		fprintf(out, "%-8s %-13s %s\n", doctor_level_name(f->level),
-			f->check, f->what);
+			f->check, shown(f->what));
 		if (f->todo)
-			fprintf(out, "%-8s %-13s   %s\n", "", "", f->todo);
+			fprintf(out, "%-8s %-13s   %s\n", "", "",
+				shown(f->todo));
 	}
 	if (!fclose(out))
 		add_member(tar, "doctor.txt", text, length);
@@ -174,7 +180,6 @@ int doctor_report(const struct doctor *d, const char *pin_dir, const char *path)
 			close(fd);
 		return err;
 	}
-	signal(SIGCHLD, SIG_DFL);
 	log_info("doctor: writing %s", path);
 	add_findings(tar, d);
 	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {

@@ -13,6 +13,7 @@
 #include <netinet/in.h>
 #include "base/log.h"
 #include "base/prefix.h"
+#include "base/safe.h"
 #include "plane/counters.h"
 #include "plane/flows.h"
 #include "plane/tally.h"
@@ -286,16 +287,23 @@ static void help(FILE *f, const char *name, const char *type, const char *text)
 		name, type);
 }
 
-/* A label's value: the format knows three escapes. */
+/*
+ * A label's value, where backslash and quote have an escape. The format wants
+ * UTF-8, and no two series with the same labels: so what is written as \xed is
+ * not what has been that already.
+ */
 static void put_label(FILE *f, const char *value)
 {
-	for (; *value; value++) {
-		if (*value == '\n')
-			fputs("\\n", f);
+	while (*value) {
+		int length = safe_length(value);
+
+		if (!length || !strncmp(value, "\\x", 2))
+			fprintf(f, "\\\\x%02x", (unsigned char)*value++);
 		else if (*value == '\\' || *value == '"')
-			fprintf(f, "\\%c", *value);
+			fprintf(f, "\\%c", *value++);
 		else
-			fputc(*value, f);
+			while (length--)
+				fputc(*value++, f);
 	}
 }
 

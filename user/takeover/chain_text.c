@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include "base/cidr.h"
+#include "base/safe.h"
 #include "takeover/chain.h"
 #include "takeover/chain_text.h"
 
@@ -145,7 +146,7 @@ void import_write(FILE *file, const struct masq_chains *chains,
 
 	for (size_t i = 0; i < chains->count; i++)
 		fprintf(file, "# from chain %s of %s%s\n",
-			chains->items[i].name, chains->items[i].tool,
+			shown(chains->items[i].name), chains->items[i].tool,
 			chains->items[i].jump_count
 				? ""
 				: ", to which nothing jumps");

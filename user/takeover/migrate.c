@@ -200,7 +200,7 @@ int migrate_attach(struct migration *m)
 
 	if (!argv)
 		return -ENOMEM;
-	argv[n++] = "/proc/self/exe";
+	argv[n++] = TOOL_SELF;
 	argv[n++] = "--pin-dir";
 	argv[n++] = (char *)m->pin_dir;
 	argv[n++] = "attach";
@@ -221,8 +221,8 @@ int migrate_attach(struct migration *m)
 
 static void migrate_detach(const struct migration *m)
 {
-	char *argv[] = { "/proc/self/exe", "--pin-dir", (char *)m->pin_dir,
-			 "detach",	   "--all",	NULL };
+	char *argv[] = { TOOL_SELF, "--pin-dir", (char *)m->pin_dir,
+			 "detach",  "--all",	 NULL };
 
 	tool_run(argv, NULL, NULL);
 }
