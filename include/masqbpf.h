@@ -414,6 +414,7 @@ enum masq_timeout {
 #define MASQ_P_KEEP_SOURCES 0x08 /* nonMasqueradeSrcCIDRs is not empty */
 #define MASQ_P_DROP_FOREIGN 0x10 /* sources outside podCIDRs are dropped */
 #define MASQ_P_REJECT_TCP   0x20 /* answer refused SYNs with ICMP as well */
+#define MASQ_P_STRICT_PORTS 0x40 /* masq_ports leaves the port range alone */
 #define MASQ_P_FAST_TCP	    0x80 /* conntrack would not mind (or is not there) */
 
 struct masq_policy {

@@ -652,6 +652,14 @@ other_flags() {
 	stop
 	start --to-ports 21000-21009 eth0
 	is "said" "$(lines 'the command line has changed')" 0
+	# a port of the pod's own outside is not kept, one inside is
+	source=$(word port "$(traffic pod1 who $FAR_ADDR $PORT --sport 45000)")
+	[[ $source == 2100? ]] || fail "TCP port $source"
+	source=$(word port "$(traffic pod1 who $FAR_ADDR $PORT --sport 45001 \
+		--proto udp)")
+	[[ $source == 2100? ]] || fail "UDP port $source"
+	source=$(word port "$(traffic pod1 who $FAR_ADDR $PORT --sport 21003)")
+	is "a port inside" "$source" 21003
 	stop
 	start eth0
 	source=$(word port "$(traffic pod1 who $FAR_ADDR $PORT --sport 30101)")

@@ -48,11 +48,11 @@ row "part of a second" means .resyncInterval_s 0.5 \
 	<<<'resyncInterval: 500ms'
 row "our keys" means \
 	'[.podCIDRs, .enableIPv6, .snat.portRange, .snat.nodePortRange,
-	.snat.addresses, .timeouts_s.udp, .maxFlows, .maxFlowsPerPod]' \
-	'[["10.44.0.0/16"],true,"20000-29999","none",[{"destination":"0.0.0.0/0","address":"10.142.0.100"}],2,65536,16384]' <<-END
+	.snat.strictPorts, .snat.addresses, .timeouts_s.udp, .maxFlows, .maxFlowsPerPod]' \
+	'[["10.44.0.0/16"],true,"20000-29999","none",true,[{"destination":"0.0.0.0/0","address":"10.142.0.100"}],2,65536,16384]' <<-END
 		podCIDRs: [10.44.0.0/16]
 		enableIPv6: true
-		snat: {portRange: 20000-29999, nodePortRange: none, addresses: [10.142.0.100]}
+		snat: {portRange: 20000-29999, strictPorts: true, nodePortRange: none, addresses: [10.142.0.100]}
 		timeouts: {udp: 2s}
 		maxFlows: 65536
 	END

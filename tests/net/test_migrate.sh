@@ -301,6 +301,7 @@ import_all() {
 	lab_in node iptables-nft -t nat -A $CHAIN -j MASQUERADE
 	masq import iptables >"$LAB_DIR/all.yaml"
 	grep -q 'portRange: 1024-65535' "$LAB_DIR/all.yaml"
+	grep -q 'strictPorts: true' "$LAB_DIR/all.yaml"
 	masq check "$LAB_DIR/all.yaml" --json >"$LAB_DIR/check.json"
 	is prefixes "$(jq '.nonMasqueradeCIDRs | length' \
 		"$LAB_DIR/check.json")" 72

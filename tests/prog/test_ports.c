@@ -316,6 +316,51 @@ static void chosen_ports_are_allowed_ones(void **state)
 		assert_true(counts[i] > 2000 / 4 / 2);
 }
 
+/* snat.strictPorts, as user space says it: every port outside is closed. */
+static void close_ports(struct prog_lab *lab, unsigned int from,
+			unsigned int to)
+{
+	int fd = prog_map(lab, "masq_ports");
+
+	for (uint32_t word = 0; word < MASQ_PORT_WORDS; word++) {
+		uint64_t bits = 0;
+
+		for (uint32_t port = 0; port < 64; port++)
+			if (word * 64 + port < from || word * 64 + port > to)
+				bits |= 1ULL << port;
+		assert_int_equal(bpf_map_update_elem(fd, &word, &bits, 0), 0);
+	}
+}
+
+static void strict_ports_keep_none_outside(void **state)
+{
+	struct prog_lab *lab = *state;
+	static const uint16_t own[] = { 1,     1023,  19999, 20000, 20017,
+					20031, 20032, 45000, 65535 };
+
+	begin(lab);
+	prog_policy_edit(lab, small_range);
+	close_ports(lab, 20000, 20031);
+	for (size_t i = 0; i < ROWS(own); i++) {
+		uint16_t port;
+
+		assert_true(
+			sent(lab, (struct flow){ .pod = 1, .port = own[i] }));
+		port = source_port(lab->frame);
+		answer(lab);
+		if (own[i] >= 20000 && own[i] <= 20031)
+			assert_int_equal(port, own[i]);
+		else if (port < 20000 || port > 20031)
+			fail_msg("port %u of %u", port, own[i]);
+	}
+	/* the range is used up to its last port, and then no other */
+	for (uint16_t i = ROWS(own); i < 32; i++)
+		assert_true(talks(lab, (struct flow){ .pod = 2,
+						      .port = 50000 + i }));
+	assert_false(sent(lab, (struct flow){ .pod = 3, .port = 50000 }));
+	assert_false(sent(lab, (struct flow){ .pod = 3, .port = 20000 }));
+}
+
 /* RFC 4787 REQ-1: whatever port a socket was given, it is the same one towards
  * everybody, as long as nobody there has it. */
 static void a_chosen_port_serves_every_destination(void **state)
@@ -599,6 +644,7 @@ int main(void)
 	const struct CMUnitTest small[] = {
 		ROW(last_free_port_is_always_found),
 		ROW(chosen_ports_are_allowed_ones),
+		ROW(strict_ports_keep_none_outside),
 		ROW(a_chosen_port_serves_every_destination),
 		ROW(F16_one_port_64_pods_two_processors),
 		ROW(F17_sockets_of_the_node_keep_their_ports),

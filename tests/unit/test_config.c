@@ -74,10 +74,11 @@ static const char *dump(const struct config *c)
 	dump_list(f, "src", &c->keep_sources);
 	if (c->cidr_limit != 64)
 		fprintf(f, "limit %u; ", c->cidr_limit);
-	fprintf(f, "%s%s%s%s%s%s", c->masq_link_local ? "ll; " : "",
+	fprintf(f, "%s%s%s%s%s%s%s", c->masq_link_local ? "ll; " : "",
 		c->masq_link_local_ipv6 ? "ll6; " : "", c->ipv6 ? "ipv6; " : "",
 		c->drop_foreign_sources ? "foreign; " : "",
 		c->reject_tcp ? "reject; " : "",
+		c->strict_ports ? "strict; " : "",
 		c->flow_counters ? "" : "nocount; ");
 	dump_seconds(f, "resync", c->resync_interval_ns, 60 * SECOND);
 	if (c->port_min != 10240 || c->port_max != 65535)
@@ -312,6 +313,9 @@ static const struct {
 	{ "nonMasqueradeCIDRs: [10.0.0.0/8]\nsnat:\n  portRange: 20000-29999\n"
 	  "  nodePortRange: 31000-31999\n  rejectTCP: true\n",
 	  "keep 10.0.0.0/8; reject; ports 20000-29999; nodeports 31000-31999; ",
+	  { NULL } },
+	{ "nonMasqueradeCIDRs: [10.0.0.0/8]\nsnat: {strictPorts: true}\n",
+	  "keep 10.0.0.0/8; strict; ",
 	  { NULL } },
 	{ "nonMasqueradeCIDRs: [10.0.0.0/8]\nsnat: {nodePortRange: \"\"}\n",
 	  "keep 10.0.0.0/8; nodeports 0-0; ",

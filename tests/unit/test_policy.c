@@ -691,6 +691,55 @@ static void test_settings(void **state)
 	bare_free(instance);
 }
 
+static bool port_closed(const struct instance *instance, uint16_t port)
+{
+	uint32_t key = active_half(instance) * MASQ_PORT_WORDS + port / 64;
+	uint64_t word = 0;
+
+	bpf_map_lookup_elem(instance->map[MAP_masq_ports], &key, &word);
+	return word >> port % 64 & 1;
+}
+
+/* snat.strictPorts: a port outside the range is neither chosen nor kept. */
+static void test_strict_ports(void **state)
+{
+	static const struct {
+		const char *yaml;
+		uint16_t from, to; /* none else is open */
+	} rows[] = {
+		{ "snat: {strictPorts: true, portRange: 40000-40999}\n", 40000,
+		  40999 },
+		{ "snat: {strictPorts: true, portRange: 1-9}\n", 1, 9 },
+		{ "snat: {strictPorts: true, portRange: 65535-65535}\n", 65535,
+		  65535 },
+		{ "snat: {strictPorts: true}\n", 10240, 65535 },
+		{ "snat: {strictPorts: false, portRange: 40000-40999}\n", 0,
+		  65535 },
+		{ "snat: {portRange: 40000-40999}\n", 0, 65535 },
+	};
+	struct instance *instance;
+
+	(void)state;
+	/* none is reserved here */
+	assert_int_equal(unshare(CLONE_NEWNET), 0);
+	instance = bare_instance(64);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		struct policy *policy = from_yaml(instance, rows[i].yaml);
+
+		apply(instance, policy);
+		for (uint32_t port = 0; port < 65536; port++) {
+			bool open = port >= rows[i].from &&
+				    port <= rows[i].to &&
+				    (port < 30000 || port > 32767);
+
+			if (port_closed(instance, port) == open)
+				fail_msg("row %zu: port %u", i, port);
+		}
+		policy_free(policy);
+	}
+	bare_free(instance);
+}
+
 /* What the system reserves is never chosen; in a namespace of its own. */
 static void test_reserved_ports(void **state)
 {
@@ -718,12 +767,7 @@ static void test_reserved_ports(void **state)
 	policy = from_yaml(instance, "masqLinkLocal: false\n");
 	apply(instance, policy);
 	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
-		uint32_t key = active_half(instance) * MASQ_PORT_WORDS +
-			       rows[i].port / 64;
-		uint64_t word = 0;
-
-		bpf_map_lookup_elem(instance->map[MAP_masq_ports], &key, &word);
-		if ((word >> rows[i].port % 64 & 1) != rows[i].taken)
+		if (port_closed(instance, rows[i].port) != rows[i].taken)
 			fail_msg("port %u", rows[i].port);
 	}
 	policy_free(policy);
@@ -749,6 +793,7 @@ static void test_flags(void **state)
 		{ "nonMasqueradeSrcCIDRs: [10.44.0.0/16]\n",
 		  MASQ_P_KEEP_SOURCES },
 		{ "snat:\n  rejectTCP: true\n", MASQ_P_REJECT_TCP },
+		{ "snat:\n  strictPorts: true\n", MASQ_P_STRICT_PORTS },
 	};
 	struct instance *instance = bare_instance(64);
 
@@ -1021,6 +1066,7 @@ int main(void)
 		cmocka_unit_test(test_killed),
 		cmocka_unit_test(test_killed_late),
 		cmocka_unit_test(test_speed),
+		cmocka_unit_test(test_strict_ports),
 		cmocka_unit_test(test_reserved_ports), /* has a namespace */
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -189,7 +189,9 @@ static uint64_t options_word(const struct agent *a)
 	const struct agent_options *o = &a->options;
 
 	return (uint64_t)o->port_min << 48 | (uint64_t)o->port_max << 32 |
-	       o->enable_ipv6 << 1 | !strcmp(o->base_preset, "reserved");
+	       /* what --to-ports did not say before */
+	       !!o->port_min << 2 | o->enable_ipv6 << 1 |
+	       !strcmp(o->base_preset, "reserved");
 }
 
 static void add_options(const struct agent *a, struct config *config)
@@ -198,6 +200,7 @@ static void add_options(const struct agent *a, struct config *config)
 	if (a->options.port_min) {
 		config->port_min = a->options.port_min;
 		config->port_max = a->options.port_max;
+		config->strict_ports = true;
 	}
 }
 

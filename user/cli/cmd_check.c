@@ -64,6 +64,7 @@ static void print_json(const struct config *config)
 	json_object(&j, "snat");
 	json_string(&j, "portRange",
 		    ports(config->port_min, config->port_max, text));
+	json_bool(&j, "strictPorts", config->strict_ports);
 	json_string(&j, "nodePortRange",
 		    ports(config->node_port_min, config->node_port_max, text));
 	json_array(&j, "addresses");
@@ -169,8 +170,9 @@ static void print_table(const struct config *config)
 	       config->ipv6 ? "translated" : "untouched");
 	if (config->drop_foreign_sources)
 		printf("  %-16s dropped\n", "foreign sources");
-	printf("  %-16s %s, but not the node ports %s\n", "ports",
+	printf("  %-16s %s%s, but not the node ports %s\n", "ports",
 	       ports(config->port_min, config->port_max, text),
+	       config->strict_ports ? ", kept ones too" : "",
 	       ports(config->node_port_min, config->node_port_max, more));
 	for (size_t i = 0; i < config->snat_count; i++)
 		printf("  %-16s %s to %s\n", "source address",

@@ -32,6 +32,7 @@ static void print_json(const struct config *config)
 	snprintf(range, sizeof(range), "%u-%u", config->port_min,
 		 config->port_max);
 	json_string(&j, "portRange", range);
+	json_bool(&j, "strictPorts", config->strict_ports);
 	json_object_end(&j);
 	json_object_end(&j);
 	json_end(&j);

@@ -35,6 +35,7 @@ static int read_group(struct loader *l, const struct key *key,
 
 static const struct key snat_keys[] = {
 	KEY("snat.portRange", read_ports, port_min, .min = 1024),
+	KEY("snat.strictPorts", read_bool, strict_ports),
 	KEY("snat.nodePortRange", read_node_ports, node_port_min),
 	KEY("snat.addresses", read_snat_addresses, snat),
 	KEY("snat.rejectTCP", read_bool, reject_tcp),

@@ -50,6 +50,7 @@ struct config {
 	uint64_t resync_interval_ns;
 
 	uint16_t port_min, port_max; /* snat.portRange */
+	bool strict_ports; /* ports that are kept lie in it too */
 	uint16_t node_port_min, node_port_max; /* snat.nodePortRange */
 	struct config_snat *snat;
 	size_t snat_count;

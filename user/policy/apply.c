@@ -167,6 +167,9 @@ static int begin(struct work *w)
 		w->used--;
 	ports_set(w->ports, w->policy->head.node_port_min,
 		  w->policy->head.node_port_max);
+	if (w->policy->head.flags & MASQ_P_STRICT_PORTS)
+		ports_set_outside(w->ports, w->policy->head.port_min,
+				  w->policy->head.port_max);
 	ports_set_reserved(w->ports);
 	return 0;
 }

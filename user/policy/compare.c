@@ -96,6 +96,7 @@ static void find_settings(struct plan *plan, const struct instance *instance)
 		{ "enableIPv6", MASQ_P_IPV6 },
 		{ "dropForeignSources", MASQ_P_DROP_FOREIGN },
 		{ "snat.rejectTCP", MASQ_P_REJECT_TCP },
+		{ "snat.strictPorts", MASQ_P_STRICT_PORTS },
 	};
 	static const char *const timeouts[MASQ_T_MAX] = {
 		[MASQ_T_TCP_ESTABLISHED] = "timeouts.tcpEstablished",

@@ -320,6 +320,7 @@ static void fill_head(struct masq_policy *head, const struct instance *instance,
 			 (config->drop_foreign_sources ? MASQ_P_DROP_FOREIGN
 						       : 0) |
 			 (config->reject_tcp ? MASQ_P_REJECT_TCP : 0) |
+			 (config->strict_ports ? MASQ_P_STRICT_PORTS : 0) |
 			 (fast_tcp ? MASQ_P_FAST_TCP : 0) |
 			 source_flags(config),
 		.port_min = config->port_min,

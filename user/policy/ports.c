@@ -13,6 +13,13 @@ void ports_set(uint64_t *words, uint32_t from, uint32_t to)
 		words[port / 64] |= 1ULL << port % 64;
 }
 
+void ports_set_outside(uint64_t *words, uint32_t from, uint32_t to)
+{
+	words[0] |= 1; /* 0 is a port on the wire */
+	ports_set(words, 1, from - 1);
+	ports_set(words, to + 1, 65535);
+}
+
 void ports_set_reserved(uint64_t *words)
 {
 	const char *path = "/proc/sys/net/ipv4/ip_local_reserved_ports";

@@ -6,6 +6,8 @@
 #include "policy/work.h"
 
 void ports_set(uint64_t *words, uint32_t from, uint32_t to);
+/* All but from ... to, as long as there are ports. */
+void ports_set_outside(uint64_t *words, uint32_t from, uint32_t to);
 /* Of this network namespace; "8080,9000-9010". */
 void ports_set_reserved(uint64_t *words);
 /* Those of a half into `words`; w->ports into a half. 0 or -errno. */

@@ -135,7 +135,8 @@ static void write_ports(FILE *file, struct import *import)
 	if (parted)
 		fprintf(file, "# the chain has further ranges in --to-ports; "
 			      "a config has one: the widest\n");
-	fprintf(file, "snat:\n  portRange: %u-%u\n", best_lo, best_hi);
+	fprintf(file, "snat:\n  portRange: %u-%u\n  strictPorts: true\n",
+		best_lo, best_hi);
 }
 
 void import_write(FILE *file, const struct masq_chains *chains,
