@@ -195,7 +195,7 @@ two_interfaces() {
 }
 
 # Pins of others in our directory, with names that begin as ours do.
-strangers=(masq_other masq_meta2 masq_flows4x masq_clsact_ masq_clsact_2x
+strangers=(masq_others masq_meta2 masq_flows4x masq_clsact_ masq_clsact_2x
 	tcx_guard tcx_egress tcx_egress_ tcx_egress_guard tcx_ingress_-2
 	tcx_pod_2 guard)
 
