@@ -213,14 +213,16 @@ proc() { # PID FIELD
 }
 
 no_privileges() {
+	local OWN
+	OWN=$(id -u masqbpf 2>/dev/null || echo 60842)
 	local pid helper set caps=0000000000000000
 	start eth0
 	pid=$(agent_pid)
 	# CAP_BPF 39, CAP_NET_ADMIN 12
 	! lab_kernel_before 5.19 || caps=0000008000000000
 	helper=$(pgrep -P "$pid")
-	is "uids of the agent" "$(proc "$pid" Uid)" "$(printf '65534\t%.0s' {1..3})65534"
-	is "gids of the agent" "$(proc "$pid" Gid)" "$(printf '65534\t%.0s' {1..3})65534"
+	is "uids of the agent" "$(proc "$pid" Uid)" "$(printf "$OWN\t%.0s" {1..3})$OWN"
+	is "gids of the agent" "$(proc "$pid" Gid)" "$(printf "$OWN\t%.0s" {1..3})$OWN"
 	is "groups of the agent" "$(proc "$pid" Groups | tr -d ' ')" ""
 	for set in CapPrm CapEff; do
 		is "$set of the agent" "$(proc "$pid" $set)" $caps

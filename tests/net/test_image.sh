@@ -128,7 +128,7 @@ runs() {
 	done
 	is NoNewPrivs "$(status_of NoNewPrivs)" 1
 	is Seccomp "$(status_of Seccomp)" 2
-	is "uid" "$(status_of Uid | cut -f1)" 65534
+	is "uid" "$(status_of Uid | cut -f1)" 60842
 }
 
 health_is() {

@@ -93,6 +93,15 @@ install_destdir() {
 	make -sC "$LAB_ROOT" install DESTDIR="$LAB_DIR/root" PREFIX=/usr
 	grep -q '^ExecStart=/usr/sbin/masqbpf agent' \
 		"$LAB_DIR/root/usr/lib/systemd/system/masqbpf-agent.service"
+	# a user of its own, before the agent is started for the first time
+	grep -q '^u masqbpf ' "$LAB_DIR/root/usr/lib/sysusers.d/masqbpf.conf"
+	grep -q -- '--with installsysusers' "$LAB_ROOT/debian/rules"
+	# the image's has the number that is for where nobody made one
+	grep -q "masqbpf:x:60842:60842:" "$LAB_ROOT/scripts/image.sh"
+	grep -q 'DEFAULT_UID[[:space:]]*"60842"' "$LAB_ROOT/user/cli/cmd_agent.c"
+	if grep -rE '65534|runAsUser: [1-9]' "$LAB_ROOT"/deploy; then
+		fail "the agent as nobody, or without the root of set-up"
+	fi
 	"$LAB_DIR/root/usr/sbin/masqbpf" --version
 }
 

@@ -100,6 +100,7 @@ rm -rf "$root"/etc/{systemd,init.d,rc?.d,fstab} \
 mkdir -p "$root/etc/systemd/system"
 if [ -z "$deb" ]; then
 	make -sC "$repo" install DESTDIR="$root" PREFIX=/usr
+	chroot "$root" systemd-sysusers masqbpf.conf
 else
 	cp "$deb" "$root/this.deb"
 	cp "$next" "$root/next.deb"
@@ -225,7 +226,7 @@ agent_starts() {
 		fail "$(there journalctl --no-pager -u masqbpf-agent)"
 	source_is $NODE_ADDR
 	there curl -sf http://127.0.0.1:9842/readyz
-	is "user" "$(there ps -o user= -p "$(property MainPID)")" nobody
+	is "user" "$(there ps -o user= -p "$(property MainPID)")" masqbpf
 	is "capabilities" "$(there sed -n 's/^CapEff:\t//p' \
 		"/proc/$(property MainPID)/status")" 0000000000000000
 }

@@ -19,6 +19,13 @@ static const struct {
 	  "\"\xc3\xa9\xe2\x82\xac\xf0\x9f\x90\x9d\"" },
 	{ "a byte that begins nothing", "a\xffz", "\"a\\ufffdz\"" },
 	{ "cut off by the end", "a\xe2\x82", "\"a\\ufffd\\ufffd\"" },
+	{ "half of a pair", "\xed\xb0\x80", "\"\\ufffd\\ufffd\\ufffd\"" },
+	{ "beyond the last", "\xf4\x9f\xbf\xbf",
+	  "\"\\ufffd\\ufffd\\ufffd\\ufffd\"" },
+	{ "the last", "\xf4\x8f\xbf\xbf", "\"\xf4\x8f\xbf\xbf\"" },
+	{ "three bytes for two", "\xe0\x9f\xbf", "\"\\ufffd\\ufffd\\ufffd\"" },
+	{ "CSI in two bytes", "\xc2\x9b", "\"\\u009b\"" },
+	{ "right to left", "\xe2\x80\xae", "\"\\u202e\"" },
 	{ "an overlong slash", "\xc0\xaf", "\"\\ufffd\\ufffd\"" },
 };
 

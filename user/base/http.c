@@ -24,7 +24,7 @@
 #include "base/log.h"
 #include "base/reject.h"
 
-#define HTTP_CONNECTIONS 32
+#define HTTP_CONNECTIONS 128
 #define HTTP_MEMORY	 16384
 /* one run accepts ten at the most: who has to go is gone by the next */
 #define HTTP_ROOM    64
@@ -250,6 +250,8 @@ static bool is_for_us(struct MHD_Connection *connection)
 	host += six;
 	length = strcspn(host, six ? "]%" : ":");
 	if (length >= sizeof(text))
+		return false;
+	if (six && !host[length])
 		return false;
 	memcpy(text, host, length);
 	return inet_pton(six ? AF_INET6 : AF_INET, text, &addr) == 1;

@@ -78,12 +78,20 @@ static int read_all(int fd, char **out)
  */
 static void run_child(const char *path, char *const argv[], int in, int out)
 {
+	static const int ends[] = { SIGHUP, SIGINT, SIGTERM };
+	sigset_t blocked;
+
 	if (dup2(in, STDIN_FILENO) < 0 ||
 	    (out >= 0 && dup2(out, STDOUT_FILENO) < 0))
 		_exit(126);
 	if (strcmp(path, TOOL_SELF))
 		close_range(STDERR_FILENO + 1, ~0U, CLOSE_RANGE_CLOEXEC);
 	signal(SIGPIPE, SIG_DFL);
+	/* a shell, as iptables is in some images, lets go of the mask */
+	sigprocmask(SIG_BLOCK, NULL, &blocked);
+	for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++)
+		if (sigismember(&blocked, ends[i]))
+			signal(ends[i], SIG_IGN);
 	execv(path, argv);
 	_exit(127);
 }
