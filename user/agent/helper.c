@@ -32,6 +32,7 @@ enum verb {
 	VERB_FOREIGN,
 	VERB_FIT,
 	VERB_RENEW,
+	VERB_DETACH,
 };
 
 struct request {
@@ -99,6 +100,14 @@ static int attach(struct instance *instance, const struct request *request,
 	answer->whole = !err;
 	answer->seeded = seeded;
 	return err;
+}
+
+static int detach(struct instance *instance, const struct request *request)
+{
+	struct hook_set set;
+
+	return hook_find(instance, &request->link, &set)
+		       ?: hook_detach(instance, &request->link, &set);
 }
 
 static int find_foreign(struct answer *answer)
@@ -204,6 +213,8 @@ static void serve(struct instance *instance, int fd)
 			answer.error = look(instance, &request, &answer);
 		else if (request.verb == VERB_ATTACH)
 			answer.error = attach(instance, &request, &answer, fd);
+		else if (request.verb == VERB_DETACH)
+			answer.error = detach(instance, &request);
 		else if (request.verb == VERB_ATTACH_POD)
 			answer.error = hook_attach_pod(instance, &request.link);
 		else if (request.verb == VERB_ATTACH_OTHER)
@@ -303,6 +314,14 @@ int helper_attach(const struct helper *helper, const struct netdev_link *link,
 		*kind = answer.kind;
 	*seeded = !err && answer.seeded;
 	return err;
+}
+
+int helper_detach(const struct helper *helper, const struct netdev_link *link)
+{
+	struct request request = { .verb = VERB_DETACH, .link = *link };
+	struct answer answer = {};
+
+	return ask(helper, &request, &answer);
 }
 
 int helper_attach_other(void *helper, const struct netdev_link *link)

@@ -208,25 +208,6 @@ static int add_link(struct list *list, const char *name, uint32_t ifindex)
 	return 0;
 }
 
-static int add_uplinks(struct list *list, const struct netdev *netdev)
-{
-	uint32_t *uplinks;
-	size_t count;
-	int err = node_uplinks(list->agent->instance, &uplinks, &count);
-
-	if (err)
-		return err;
-	for (size_t i = 0; i < count && !err; i++) {
-		const struct netdev_link *link =
-			netdev_by_index(netdev, uplinks[i]);
-
-		if (link)
-			err = add_link(list, link->name, link->ifindex);
-	}
-	free(uplinks);
-	return err;
-}
-
 static int add_auto(struct list *list, const struct netdev *netdev)
 {
 	struct policy *policy;
@@ -242,24 +223,118 @@ static int add_auto(struct list *list, const struct netdev *netdev)
 	return err;
 }
 
+/* What a part of the command line means now; a port's whole in its place. */
+struct wanted {
+	struct list *list;
+	const struct netdev *netdev;
+};
+
+static int add_whole(const struct wanted *w, const struct netdev_link *link)
+{
+	const struct netdev_link *whole = netdev_whole(w->netdev, link);
+	const struct agent *a = w->list->agent;
+
+	if (whole != link &&
+	    !find_link(a->links, a->link_count, whole->name, whole->ifindex))
+		log_info("%s: a port of %s, which is attached in its place",
+			 link->name, whole->name);
+	return add_link(w->list, whole->name, whole->ifindex);
+}
+
+static int add_uplinks(const struct wanted *w)
+{
+	uint32_t *uplinks;
+	size_t count;
+	int err = node_uplinks(w->list->agent->instance, &uplinks, &count);
+
+	if (err)
+		return err;
+	for (size_t i = 0; i < count && !err; i++) {
+		const struct netdev_link *link =
+			netdev_by_index(w->netdev, uplinks[i]);
+
+		if (link)
+			err = add_whole(w, link);
+	}
+	free(uplinks);
+	return err;
+}
+
+static int add_part(void *data, const struct names_part *part)
+{
+	const struct wanted *w = data;
+	const struct netdev *netdev = w->netdev;
+	struct policy *policy;
+	bool found = false;
+	int err;
+
+	if (part->link)
+		return add_whole(w, part->link);
+	if (!part->pattern)
+		return add_link(w->list, part->name, 0);
+	err = policy_read(w->list->agent->instance, &policy);
+	if (err)
+		return err;
+	for (size_t i = 0; i < netdev->link_count && !err; i++) {
+		const struct netdev_link *link = &netdev->links[i];
+		const struct netdev_link *whole = netdev_whole(netdev, link);
+
+		if (!names_match(netdev, part->name, link) ||
+		    !uplink_wanted(netdev, policy, whole))
+			continue;
+		found = true;
+		err = add_whole(w, link);
+	}
+	policy_free(policy);
+	/* as a name that is not there: it may come */
+	return err || found ? err : add_link(w->list, part->name, 0);
+}
+
 static int list_links(struct agent *a, const struct netdev *netdev,
 		      struct list *list)
 {
+	struct wanted wanted = { .list = list, .netdev = netdev };
 	int err = 0;
 
-	for (int i = 0; i < a->options.iface_count && !err; i++) {
-		const char *name = a->options.ifaces[i];
-		const struct netdev_link *link;
-
-		if (!strcmp(name, "auto"))
-			continue;
-		link = netdev_by_name(netdev, name);
-		err = add_link(list, name, link ? link->ifindex : 0);
-	}
+	for (int i = 0; i < a->options.iface_count && !err; i++)
+		if (strcmp(a->options.ifaces[i], "auto"))
+			err = names_each(netdev, a->options.ifaces[i], add_part,
+					 &wanted);
 	if (!err && a->auto_ifaces)
 		err = add_auto(list, netdev);
 	/* attached by somebody else, or before a rename */
-	return err ?: add_uplinks(list, netdev);
+	return err ?: add_uplinks(&wanted);
+}
+
+/* An uplink has become a port: the whole's hooks are there, its own may go. */
+static int let_ports_go(struct agent *a, const struct netdev *netdev)
+{
+	uint32_t *uplinks;
+	size_t count;
+	int err = node_uplinks(a->instance, &uplinks, &count);
+
+	if (err)
+		return err;
+	for (size_t i = 0; i < count && !err; i++) {
+		const struct netdev_link *link =
+			netdev_by_index(netdev, uplinks[i]);
+		const struct netdev_link *whole =
+			link ? netdev_whole(netdev, link) : NULL;
+		const struct agent_link *of =
+			whole == link ? NULL
+				      : find_link(a->links, a->link_count,
+						  whole->name, whole->ifindex);
+
+		if (!of || !of->whole)
+			continue;
+		err = helper_detach(&a->helper, link)
+			      ?: node_del_uplink(a->instance, link->ifindex);
+		if (!err)
+			log_info("%s: its hooks are %s's now", link->name,
+				 whole->name);
+	}
+	free(uplinks);
+	return err;
 }
 
 /* Hooks that are missing and flows that are not taken over yet. */
@@ -405,6 +480,11 @@ static int update(struct agent *a, const struct netdev *netdev)
 	for (size_t i = 0; i < a->link_count && may_go_on(a); i++)
 		attach_link(a, netdev, &a->links[i]);
 	note_links(a);
+	if (may_go_on(a)) {
+		err = let_ports_go(a, netdev);
+		if (err == -EPIPE)
+			a->failed = err;
+	}
 	if (may_go_on(a))
 		attach_pods(a, netdev);
 	if (may_go_on(a))

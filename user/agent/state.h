@@ -27,6 +27,7 @@
 #include "agent/sandbox.h"
 #include "base/http.h"
 #include "config/config.h"
+#include "kernel/names.h"
 #include "plane/instance.h"
 #include "report/metrics.h"
 
@@ -45,7 +46,7 @@ struct agent_options {
 
 /* An interface that is meant to be attached. */
 struct agent_link {
-	char name[32];
+	char name[NAMES_MAX];
 	uint32_t ifindex; /* 0: there is none of this name */
 	enum hook_kind kind;
 	bool whole; /* both hooks are in place */

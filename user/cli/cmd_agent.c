@@ -3,8 +3,9 @@
  * cmd_agent.c - `masqbpf agent`: its command line, with the flags of
  * ip-masq-agent, so that a manifest written for it needs another image only.
  */
+#include <errno.h>
 #include <limits.h>
-#include <net/if.h>
+#include <net/if_arp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +14,8 @@
 #include "base/cidr.h"
 #include "base/log.h"
 #include "cli/cmd.h"
+#include "kernel/names.h"
+#include "kernel/netdev.h"
 
 /* Where ip-masq-agent looks, without being asked. */
 #define UPSTREAM_DIR	"/etc/config"
@@ -162,15 +165,35 @@ static int check_names(const struct cmd_line *line)
 	for (int i = 0; i < line->argc; i++) {
 		const char *name = line->argv[i];
 
-		if (!*name || strlen(name) >= IFNAMSIZ ||
-		    strpbrk(name, "/: \t\n\v\f\r") || !strcmp(name, ".") ||
-		    !strcmp(name, ".."))
-			return cmd_usage(line,
-					 "\"%s\": no interface can have this "
-					 "name",
-					 name);
+		if (!names_possible(name))
+			return cmd_usage(line, NAMES_IMPOSSIBLE, name);
 	}
 	return CMD_OK;
+}
+
+static int refuse_loopback(void *data, const struct names_part *part)
+{
+	(void)data;
+	if (!part->link || part->link->type != ARPHRD_LOOPBACK)
+		return 0;
+	log_error("%s: agent: the loopback interface: nothing leaves the node "
+		  "by it",
+		  part->name);
+	return -EINVAL;
+}
+
+/* What is plain now; of what comes later the log tells. */
+static int check_links(const struct cmd_line *line)
+{
+	struct netdev *netdev;
+	int err = netdev_read(&netdev);
+
+	if (err)
+		return CMD_FAILED;
+	for (int i = 0; i < line->argc && !err; i++)
+		err = names_each(netdev, line->argv[i], refuse_loopback, NULL);
+	netdev_free(netdev);
+	return err ? CMD_FAILED : CMD_OK;
 }
 
 static int run(const struct cmd_line *line)
@@ -188,6 +211,8 @@ static int run(const struct cmd_line *line)
 	if (check_names(line) || read_listen(line, &o) || read_user(line, &o) ||
 	    read_upstream_flags(line, &o))
 		return CMD_USAGE;
+	if (check_links(line))
+		return CMD_FAILED;
 	say_ignored(line);
 	return agent_run(&o) ? CMD_FAILED : CMD_OK;
 }

@@ -9,10 +9,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include <net/if_arp.h>
 #include "base/log.h"
 #include "cli/cmd.h"
 #include "cli/status.h"
 #include "config/config.h"
+#include "kernel/names.h"
 #include "kernel/netdev.h"
 #include "plane/fastpath.h"
 #include "plane/fit.h"
@@ -24,6 +26,7 @@
 #include "policy/apply.h"
 #include "policy/policy.h"
 #include "policy/read.h"
+#include "policy/uplinks.h"
 #include "takeover/takeover.h"
 
 #define DEFAULT_PRESET "ip-masq-agent"
@@ -43,6 +46,7 @@ struct attach {
 	struct instance *instance;
 	struct uplink *uplinks;
 	size_t count;
+	enum hook_kind kind; /* of all of them */
 	struct policy *policy; /* that was applied */
 	struct policy_change change;
 	bool has_policy; /* one runs already */
@@ -97,36 +101,113 @@ static int load_config(struct attach *a)
 	return CMD_OK;
 }
 
-static int find_uplinks(struct attach *a, enum hook_kind kind)
+/* A port's packets are the whole's business: its hooks go there. */
+static int add_uplink(struct attach *a, const struct netdev_link *link)
 {
-	if (netdev_read(&a->netdev))
-		return -EIO;
-	a->uplinks = calloc(a->line->argc, sizeof(*a->uplinks));
-	if (!a->uplinks) {
+	const struct netdev_link *whole = netdev_whole(a->netdev, link);
+	struct uplink *grown;
+
+	if (whole != link)
+		log_warn(
+			"%s: attach: a port of %s, which is attached in its place: by %s go frames of others, too",
+			link->name, whole->name, link->name);
+	for (size_t i = 0; i < a->count; i++)
+		if (a->uplinks[i].link == whole)
+			return 0;
+	grown = reallocarray(a->uplinks, a->count + 1, sizeof(*grown));
+	if (!grown) {
 		log_error("attach: out of memory");
 		return -ENOMEM;
 	}
-	for (int i = 0; i < a->line->argc; i++) {
-		const char *name = a->line->argv[i];
-		const struct netdev_link *link =
-			netdev_by_name(a->netdev, name);
-		bool again = false;
-
-		if (!link) {
-			log_error(
-				"%s: attach: no such interface; ip link lists those of this network namespace",
-				name);
-			return -ENODEV;
-		}
-		for (size_t j = 0; j < a->count; j++)
-			again |= a->uplinks[j].link == link;
-		if (!again)
-			a->uplinks[a->count++] = (struct uplink){
-				.link = link,
-				.kind = kind,
-			};
-	}
+	a->uplinks = grown;
+	grown[a->count++] = (struct uplink){ .link = whole, .kind = a->kind };
 	return 0;
+}
+
+/* Those that match and may be an uplink; none is a mistake. */
+static int add_matching(struct attach *a, const char *pattern)
+{
+	const struct netdev *netdev = a->netdev;
+	size_t matching = 0, found = 0;
+	int err = 0;
+
+	for (size_t i = 0; i < netdev->link_count && !err; i++) {
+		const struct netdev_link *link = &netdev->links[i];
+
+		if (!names_match(netdev, pattern, link))
+			continue;
+		matching++;
+		if (!uplink_leads_out(netdev, NULL, netdev_whole(netdev, link)))
+			continue;
+		found++;
+		err = add_uplink(a, link);
+	}
+	if (err || found)
+		return err;
+	log_error("%s: attach: %s", pattern,
+		  matching ? "no route to outside leads by an interface that "
+			     "matches; name those that are meant"
+			   : "no interface matches; ip link lists those of "
+			     "this network namespace");
+	return -ENODEV;
+}
+
+static int add_part(void *data, const struct names_part *part)
+{
+	if (part->pattern)
+		return add_matching(data, part->name);
+	if (!part->link) {
+		log_error(
+			"%s: attach: no such interface; ip link lists those of this network namespace",
+			part->name);
+		return -ENODEV;
+	}
+	if (part->link->type == ARPHRD_LOOPBACK) {
+		log_error("%s: attach: the loopback interface: nothing leaves "
+			  "the node by it",
+			  part->name);
+		return -EINVAL;
+	}
+	return add_uplink(data, part->link);
+}
+
+static int find_uplinks(struct attach *a)
+{
+	int err = netdev_read(&a->netdev) ? -EIO : 0;
+
+	for (int i = 0; i < a->line->argc && !err; i++)
+		err = names_each(a->netdev, a->line->argv[i], add_part, a);
+	return err;
+}
+
+/* Of an uplink that has become a port of one that is attached now. */
+static int let_ports_go(struct attach *a)
+{
+	uint32_t *uplinks = NULL;
+	size_t count = 0;
+	int err = node_uplinks(a->instance, &uplinks, &count);
+
+	for (size_t i = 0; i < count && !err; i++) {
+		const struct netdev_link *link =
+			netdev_by_index(a->netdev, uplinks[i]);
+		const struct netdev_link *whole =
+			link ? netdev_whole(a->netdev, link) : NULL;
+		struct hook_set set;
+
+		for (size_t k = 0; k < a->count && whole != link; k++) {
+			if (a->uplinks[k].link != whole)
+				continue;
+			err = hook_find(a->instance, link, &set) ?:
+			      hook_detach(a->instance, link, &set) ?:
+			      node_del_uplink(a->instance, link->ifindex);
+			if (!err)
+				log_info("%s: its hooks are %s's now",
+					 link->name, whole->name);
+			break;
+		}
+	}
+	free(uplinks);
+	return err;
 }
 
 static int apply(struct attach *a)
@@ -212,7 +293,7 @@ static int change(struct attach *a, const struct instance_options *options)
 				 a->instance, NULL, NULL);
 	if (err)
 		undo(a);
-	return err;
+	return err ?: let_ports_go(a);
 }
 
 /* A policy is needed; when neither the user nor the pins have one: this. */
@@ -258,6 +339,23 @@ static int find_policy(struct attach *a)
 	return 0;
 }
 
+/* What is no uplink does no good, and harm where pods are behind it. */
+static void warn_of_odd(const struct attach *a)
+{
+	struct policy *policy = a->policy;
+
+	if (!policy && policy_read(a->instance, &policy))
+		return;
+	for (size_t i = 0; i < a->count; i++)
+		if (!uplink_leads_out(a->netdev, policy, a->uplinks[i].link))
+			log_warn(
+				"%s: attach: no route to what is masqueraded leads by it: an uplink is where packets leave the node; if pods are behind it, what comes for them is taken for pods' packets (masqbpf detach %s)",
+				a->uplinks[i].link->name,
+				a->uplinks[i].link->name);
+	if (policy != a->policy)
+		policy_free(policy);
+}
+
 static void summary(const struct attach *a)
 {
 	char names[256] = "", policy[160];
@@ -285,16 +383,18 @@ static int run(const struct cmd_line *line)
 {
 	struct instance_options options = {};
 	struct attach a = { .line = line };
-	enum hook_kind kind;
 	int result, turn = -1;
 
-	result = parse_hook(line, &kind);
+	for (int i = 0; i < line->argc; i++)
+		if (!names_possible(line->argv[i]))
+			return cmd_usage(line, NAMES_IMPOSSIBLE, line->argv[i]);
+	result = parse_hook(line, &a.kind);
 	if (!result)
 		result = load_config(&a);
 	if (result)
 		goto out;
 	result = CMD_FAILED;
-	if (find_uplinks(&a, kind))
+	if (find_uplinks(&a))
 		goto out;
 	if (a.config) {
 		options.configured = true;
@@ -331,6 +431,7 @@ static int run(const struct cmd_line *line)
 		close(turn);
 	turn = -1;
 	summary(&a);
+	warn_of_odd(&a);
 	result = CMD_OK;
 	if (line->json)
 		result = status_print(

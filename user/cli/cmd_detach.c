@@ -4,11 +4,13 @@
  */
 #include <errno.h>
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include "base/log.h"
 #include "cli/cmd.h"
 #include "kernel/caps.h"
+#include "kernel/names.h"
 #include "kernel/netdev.h"
 #include "kernel/netns.h"
 #include "plane/hook.h"
@@ -91,7 +93,7 @@ static int detach_all(const struct cmd_line *line)
 
 struct target {
 	const struct netdev_link *link; /* NULL: the device is gone */
-	struct hook_set set;
+	char name[NAMES_MAX];
 };
 
 /* Was an uplink of this name attached whose device is gone? */
@@ -113,51 +115,112 @@ static bool was_uplink(const struct instance *instance,
 	return found;
 }
 
-/* All names are checked before the first hook goes. */
-static int find_targets(const struct cmd_line *line,
-			const struct instance *instance,
-			const struct netdev *netdev, struct target *targets)
-{
-	for (int i = 0; i < line->argc; i++) {
-		const char *name = line->argv[i];
-		struct target *t = &targets[i];
-		struct masq_iface iface;
-		int err, is_uplink = 0;
+/* What is to be detached; of a device that is gone only the name is left. */
+struct targets {
+	const struct instance *instance;
+	const struct netdev *netdev;
+	struct target *items;
+	size_t count;
+};
 
-		t->link = netdev_by_name(netdev, name);
-		err = t->link ? hook_find(instance, t->link, &t->set) : 0;
-		if (!err && t->link) {
-			is_uplink =
-				node_uplink(instance, t->link->ifindex, &iface);
-			err = is_uplink < 0 ? is_uplink : 0;
-		}
-		if (err)
-			return err;
-		if (t->link &&
-		    (hook_set_kind(&t->set) != HOOK_AUTO || is_uplink))
-			continue;
-		if (!was_uplink(instance, netdev, name)) {
-			log_error(
-				"%s: detach: %s", name,
-				t->link ? "not attached"
-					: "no such interface; masqbpf status lists the uplinks");
-			return t->link ? -ENOENT : -ENODEV;
-		}
-		t->link = NULL;
+static int add_target(struct targets *all, const struct netdev_link *link,
+		      const char *name)
+{
+	struct target *grown =
+		reallocarray(all->items, all->count + 1, sizeof(*grown));
+
+	if (!grown) {
+		log_error("detach: out of memory");
+		return -ENOMEM;
 	}
+	all->items = grown;
+	grown = &grown[all->count++];
+	*grown = (struct target){ .link = link };
+	snprintf(grown->name, sizeof(grown->name), "%s", name);
 	return 0;
+}
+
+/* Is it attached? < 0: it cannot be found out. */
+static int is_attached(const struct targets *all,
+		       const struct netdev_link *link)
+{
+	struct masq_iface iface;
+	struct hook_set set;
+	int err = hook_find(all->instance, link, &set);
+
+	if (err)
+		return err;
+	if (hook_set_kind(&set) != HOOK_AUTO)
+		return 1;
+	return node_uplink(all->instance, link->ifindex, &iface);
+}
+
+static int add_matching(struct targets *all, const char *pattern)
+{
+	size_t before = all->count;
+
+	for (size_t i = 0; i < all->netdev->link_count; i++) {
+		const struct netdev_link *link = &all->netdev->links[i];
+		int is = names_match(all->netdev, pattern, link)
+				 ? is_attached(all, link)
+				 : 0;
+
+		if (is > 0)
+			is = add_target(all, link, link->name);
+		if (is < 0)
+			return is;
+	}
+	if (all->count > before)
+		return 0;
+	log_error("%s: detach: nothing that matches is attached", pattern);
+	return -ENOENT;
+}
+
+static int add_part(void *data, const struct names_part *part)
+{
+	struct targets *all = data;
+	const struct netdev_link *link = part->link;
+	int is = link ? is_attached(all, link) : 0;
+
+	if (part->pattern)
+		return add_matching(all, part->name);
+	/* attached in the place of one of its ports */
+	if (!is && link && netdev_whole(all->netdev, link) != link) {
+		link = netdev_whole(all->netdev, link);
+		is = is_attached(all, link);
+	}
+	if (is < 0)
+		return is;
+	if (is)
+		return add_target(all, link, part->name);
+	if (was_uplink(all->instance, all->netdev, part->name))
+		return add_target(all, NULL, part->name);
+	log_error("%s: detach: %s", part->name,
+		  link ? "not attached"
+		       : "no such interface; masqbpf status lists the uplinks");
+	return link ? -ENOENT : -ENODEV;
+}
+
+/* All names are checked before the first hook goes. */
+static int find_targets(const struct cmd_line *line, struct targets *all)
+{
+	int err = 0;
+
+	for (int i = 0; i < line->argc && !err; i++)
+		err = names_each(all->netdev, line->argv[i], add_part, all);
+	return err;
 }
 
 /* Is there no uplink but these? Those whose device is gone do not count. */
 static bool is_all(const struct netdev *netdev, const uint32_t *uplinks,
-		   size_t count, const struct target *targets, int n)
+		   size_t count, const struct targets *targets)
 {
 	for (size_t i = 0; i < count; i++) {
 		bool found = !netdev_by_index(netdev, uplinks[i]);
 
-		for (int t = 0; t < n && !found; t++)
-			found = targets[t].link &&
-				targets[t].link->ifindex == uplinks[i];
+		for (size_t t = 0; t < targets->count && !found; t++)
+			found = targets->items[t].link &&
+				targets->items[t].link->ifindex == uplinks[i];
 		if (!found)
 			return false;
 	}
@@ -166,38 +229,37 @@ static bool is_all(const struct netdev *netdev, const uint32_t *uplinks,
 
 static int detach_some(const struct cmd_line *line)
 {
-	struct target *targets = calloc(line->argc, sizeof(*targets));
+	struct targets targets = {};
 	struct instance *instance = NULL;
 	struct netdev *netdev = NULL;
 	uint32_t *uplinks = NULL, *before = NULL;
 	size_t left = 0, count = 0;
 	int err;
 
-	if (!targets) {
-		log_error("detach: out of memory");
-		return CMD_FAILED;
-	}
 	err = cmd_open(line, INSTANCE_WRITE, &instance);
 	if (!err && instance_is_elsewhere(instance))
 		err = instance_say_elsewhere(instance);
 	if (!err)
 		err = netdev_read(&netdev);
+	targets.instance = instance;
+	targets.netdev = netdev;
 	if (!err)
-		err = find_targets(line, instance, netdev, targets)
+		err = find_targets(line, &targets)
 			      ?: list_uplinks(instance, &before, &count);
-	if (!err && is_all(netdev, before, count, targets, line->argc))
+	if (!err && is_all(netdev, before, count, &targets))
 		seed_forget(instance, before, count);
-	for (int i = 0; i < line->argc && !err; i++) {
-		const struct netdev_link *link = targets[i].link;
+	for (size_t i = 0; i < targets.count && !err; i++) {
+		const struct netdev_link *link = targets.items[i].link;
+		struct hook_set set;
 
 		if (!link) {
 			log_info("%s: forgotten; its device is gone",
-				 line->argv[i]);
+				 targets.items[i].name);
 			continue; /* node_sync does it */
 		}
 		/* anew: the same name may be given twice */
-		err = hook_find(instance, link, &targets[i].set) ?:
-		      hook_detach(instance, link, &targets[i].set) ?:
+		err = hook_find(instance, link, &set) ?:
+		      hook_detach(instance, link, &set) ?:
 		      node_del_uplink(instance, link->ifindex);
 		if (!err)
 			log_info("%s: detached", link->name);
@@ -214,7 +276,7 @@ static int detach_some(const struct cmd_line *line)
 	}
 	free(before);
 	free(uplinks);
-	free(targets);
+	free(targets.items);
 	netdev_free(netdev);
 	instance_close(instance);
 	return err ? CMD_FAILED : CMD_OK;

@@ -14,6 +14,10 @@ const struct netdev_link *netdev_by_name(const struct netdev *netdev,
 	for (size_t i = 0; i < netdev->link_count; i++)
 		if (!strcmp(netdev->links[i].name, name))
 			return &netdev->links[i];
+	for (size_t i = 0; i < netdev->altname_count; i++)
+		if (!strcmp(netdev->altnames[i].name, name))
+			return netdev_by_index(netdev,
+					       netdev->altnames[i].ifindex);
 	return NULL;
 }
 
@@ -24,6 +28,23 @@ const struct netdev_link *netdev_by_index(const struct netdev *netdev,
 		if (netdev->links[i].ifindex == ifindex)
 			return &netdev->links[i];
 	return NULL;
+}
+
+const struct netdev_link *netdev_whole(const struct netdev *netdev,
+				       const struct netdev_link *link)
+{
+	/* a VRF, too, is a master; its parts route by themselves */
+	for (int depth = 0; depth < 8 && link->master; depth++) {
+		const struct netdev_link *master =
+			netdev_by_index(netdev, link->master);
+
+		if (!master || (strcmp(master->kind, "bridge") &&
+				strcmp(master->kind, "bond") &&
+				strcmp(master->kind, "team")))
+			break;
+		link = master;
+	}
+	return link;
 }
 
 bool netdev_is_ethernet(const struct netdev_link *link)

@@ -21,6 +21,13 @@ struct netdev_link {
 	uint32_t lower; /* what a VLAN's packets go through; 0: no VLAN */
 };
 
+/* Alternative names (IFLA_ALT_IFNAME), of any link several. */
+#define NETDEV_ALTNAMSIZ 128
+struct netdev_altname {
+	uint32_t ifindex;
+	char name[NETDEV_ALTNAMSIZ];
+};
+
 struct netdev_addr {
 	uint32_t ifindex;
 	struct addr addr; /* the local one of a point-to-point pair */
@@ -44,6 +51,8 @@ struct netdev_route {
 struct netdev {
 	struct netdev_link *links;
 	size_t link_count;
+	struct netdev_altname *altnames;
+	size_t altname_count;
 	struct netdev_addr *addrs;
 	size_t addr_count;
 	struct netdev_route *routes;
@@ -54,11 +63,17 @@ struct netdev {
 	size_t local_count;
 };
 
-/* NULL: no such link. */
+/* By its name or another one of its. NULL: no such link. */
 const struct netdev_link *netdev_by_name(const struct netdev *netdev,
 					 const char *name);
 const struct netdev_link *netdev_by_index(const struct netdev *netdev,
 					  uint32_t ifindex);
+/*
+ * The bridge, bond or team that it is a port of, up to the outermost: routes,
+ * addresses and so hooks belong there. Itself, when it is no port.
+ */
+const struct netdev_link *netdev_whole(const struct netdev *netdev,
+				       const struct netdev_link *link);
 /* Do its packets begin with an Ethernet header? */
 bool netdev_is_ethernet(const struct netdev_link *link);
 

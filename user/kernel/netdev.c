@@ -61,12 +61,34 @@ static void read_link_kind(const struct nlattr *info, struct netdev_link *link)
 	}
 }
 
+static int read_altnames(const struct nlattr *list, uint32_t ifindex,
+			 struct netdev *netdev)
+{
+	const struct nlattr *attr;
+
+	mnl_attr_for_each_nested(attr, list)
+	{
+		struct netdev_altname *new;
+
+		if (mnl_attr_get_type(attr) != IFLA_ALT_IFNAME)
+			continue;
+		new = grow(&netdev->altnames, &netdev->altname_count,
+			   sizeof(*new));
+		if (!new)
+			return -ENOMEM;
+		new->ifindex = ifindex;
+		snprintf(new->name, sizeof(new->name), "%s", netlink_str(attr));
+	}
+	return 0;
+}
+
 static int link_message(const struct nlmsghdr *message, void *data)
 {
 	const struct ifinfomsg *info = mnl_nlmsg_get_payload(message);
 	struct netdev *netdev = data;
 	struct netdev_link *link;
 	const struct nlattr *attr;
+	int err = 0;
 
 	link = grow(&netdev->links, &netdev->link_count, sizeof(*link));
 	if (!link)
@@ -95,6 +117,9 @@ static int link_message(const struct nlmsghdr *message, void *data)
 		case IFLA_LINK:
 			link->lower = netlink_u32(attr);
 			break;
+		case IFLA_PROP_LIST:
+			err = read_altnames(attr, info->ifi_index, netdev);
+			break;
 		case IFLA_LINKINFO:
 			read_link_kind(attr, link);
 			break;
@@ -104,7 +129,7 @@ static int link_message(const struct nlmsghdr *message, void *data)
 	if (strcmp(link->kind, "vlan") && strcmp(link->kind, "macvlan") &&
 	    strcmp(link->kind, "ipvlan"))
 		link->lower = 0;
-	return 0;
+	return err;
 }
 
 static int addr_message(const struct nlmsghdr *message, void *data)
@@ -410,6 +435,7 @@ static int resolve_nexthops(struct netdev *netdev)
 static void begin_links(void *data)
 {
 	((struct netdev *)data)->link_count = 0;
+	((struct netdev *)data)->altname_count = 0;
 }
 
 static void begin_addrs(void *data)
@@ -476,6 +502,7 @@ void netdev_free(struct netdev *netdev)
 	if (!netdev)
 		return;
 	free(netdev->links);
+	free(netdev->altnames);
 	free(netdev->addrs);
 	free(netdev->routes);
 	free(netdev->locals);

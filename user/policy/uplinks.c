@@ -50,7 +50,7 @@ static bool route_leads_out(struct policy *policy,
 {
 	bool ipv4 = route->dst.addr.family == 4;
 
-	if (!ipv4 && !(policy->head.flags & MASQ_P_IPV6))
+	if (policy && !ipv4 && !(policy->head.flags & MASQ_P_IPV6))
 		return false;
 	if (!route->gateway.family) {
 		/* a pod's own route, as CNIs make it */
@@ -60,6 +60,8 @@ static bool route_leads_out(struct policy *policy,
 		if (!strcmp(link->kind, "bridge") && route->dst.plen)
 			return false;
 	}
+	if (!policy)
+		return !is_everywhere(&route->dst);
 	return !is_everywhere(&route->dst) &&
 	       !covered_by_pods(policy, &route->dst) &&
 	       in_masquerade_space(policy, &route->dst);
@@ -81,6 +83,12 @@ static bool has_way_out(const struct netdev *netdev, struct policy *policy,
 		    route_leads_out(policy, link, &netdev->routes[i]))
 			return true;
 	return false;
+}
+
+bool uplink_leads_out(const struct netdev *netdev, struct policy *policy,
+		      const struct netdev_link *link)
+{
+	return has_way_out(netdev, policy, link);
 }
 
 bool uplink_wanted(const struct netdev *netdev, struct policy *policy,

@@ -10,6 +10,10 @@
 #include "kernel/netdev.h"
 #include "policy/policy.h"
 
+/* Does a route to something that is masqueraded lead by it? Without a policy:
+ * to anywhere but a pod. */
+bool uplink_leads_out(const struct netdev *netdev, struct policy *policy,
+		      const struct netdev_link *link);
 bool uplink_wanted(const struct netdev *netdev, struct policy *policy,
 		   const struct netdev_link *link);
 

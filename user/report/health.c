@@ -158,6 +158,7 @@ static int read_uplink(struct health *s, const struct netdev *netdev,
 		       struct health_uplink *u)
 {
 	const struct netdev_link *link = netdev_by_index(netdev, u->ifindex);
+	const struct netdev_link *whole;
 	struct hook_set set = {};
 	int err;
 
@@ -176,6 +177,15 @@ static int read_uplink(struct health *s, const struct netdev *netdev,
 			       u->name, u->ifindex, u->name, u->name);
 	}
 	memcpy(u->name, link->name, sizeof(u->name));
+	whole = netdev_whole(netdev, link);
+	if (whole != link &&
+	    (err = problem(s, HEALTH_DEGRADED,
+			   "%s: a port of %s: frames of others pass its hooks "
+			   "and are taken for pods' packets: %s%s",
+			   u->name, whole->name,
+			   *s->holder ? s->holder : "run masqbpf attach ",
+			   *s->holder ? " is at it" : whole->name)))
+		return err;
 	err = hook_find(s->instance, link, &set);
 	for (enum hook_dir dir = 0; dir < HOOK_DIRS && !err; dir++) {
 		err = hook_chain(s->instance, link, dir, &u->chains[dir]);

@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/tool.h"
 #include "config/config.h"
+#include "kernel/names.h"
 #include "kernel/netdev.h"
 #include "plane/seed.h"
 #include "policy/compare.h"
@@ -37,6 +38,26 @@ static int make_policy(const struct config *config, struct policy **out)
 	return policy_from_config(&nowhere, config, false, out);
 }
 
+static int add_part(void *data, const struct names_part *part)
+{
+	struct migration *m = data;
+	size_t before = m->count;
+
+	if (part->link)
+		add_uplink(m, netdev_whole(m->netdev, part->link));
+	for (size_t i = 0; part->pattern && i < m->netdev->link_count; i++)
+		if (names_match(m->netdev, part->name, &m->netdev->links[i]) &&
+		    uplink_wanted(m->netdev, m->policy, &m->netdev->links[i]))
+			add_uplink(m, &m->netdev->links[i]);
+	if (part->link || m->count > before)
+		return 0;
+	log_error(
+		"%s: migrate: no such interface%s; ip link lists those of this network namespace",
+		part->name,
+		part->pattern ? " with a route to what is masqueraded" : "");
+	return -ENODEV;
+}
+
 static int find_uplinks(struct migration *m)
 {
 	int err = netdev_read(&m->netdev);
@@ -47,19 +68,10 @@ static int find_uplinks(struct migration *m)
 	m->ifindexes = calloc(m->netdev->link_count + 1, sizeof(*m->ifindexes));
 	if (!m->names || !m->ifindexes)
 		return -ENOMEM;
-	for (int i = 0; i < m->iface_count; i++) {
-		const struct netdev_link *link =
-			netdev_by_name(m->netdev, m->ifaces[i]);
-
-		if (!link) {
-			log_error(
-				"%s: migrate: no such interface; ip link lists those of this network namespace",
-				m->ifaces[i]);
-			return -ENODEV;
-		}
-		if (m->count < m->netdev->link_count)
-			add_uplink(m, link);
-	}
+	for (int i = 0; i < m->iface_count && !err; i++)
+		err = names_each(m->netdev, m->ifaces[i], add_part, m);
+	if (err)
+		return err;
 	if (m->count)
 		return 0;
 	for (size_t i = 0; i < m->netdev->link_count; i++)

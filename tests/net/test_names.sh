@@ -1,0 +1,221 @@
+#!/usr/bin/env bash
+# Interfaces as people have and name them: lists, patterns, alternative names;
+# a bridge with a machine on it as uplink; a card that becomes a port while the
+# agent runs; what is no uplink.
+set -euo pipefail
+. "$(dirname "$0")/../lib/tap.sh"
+. "$(dirname "$0")/../lib/lab.sh"
+
+PORT=443
+URL=http://127.0.0.1:9842
+VM=10.142.0.77
+ALT=enp3s0np0withalongername
+
+lab_agent 10.44.14.15
+# a second card without a way out
+lab_link node eth1 far eth1
+lab_in node ip link property add dev eth0 altname $ALT
+# a machine that is no pod of this node
+lab_ns vm
+lab_link vm eth0 node tap0
+lab_in vm ip addr add $VM/20 dev eth0
+lab_in vm ip route add default via $FAR_GATEWAY
+LOG=$LAB_DIR/log
+
+attached() {
+	masq status --json 2>/dev/null |
+		jq -r '[.interfaces[] | select(.attached).name] | join(" ")'
+}
+
+attached_are() {
+	[ "$(attached)" = "$*" ]
+}
+
+# names WANT ARG...: what these arguments attach
+names() {
+	masq attach "${@:2}" --preset ip-masq-agent 2>"$LAB_DIR/err" ||
+		fail "$(cat "$LAB_DIR/err")"
+	is attached "$(attached)" "$1"
+	masq detach --all -q
+}
+
+# refused PATTERN ARG...: with these words, and nothing is there afterwards
+refused() {
+	! masq attach "${@:2}" --preset reserved 2>"$LAB_DIR/err" ||
+		fail "attached: $(attached)"
+	grep -q -- "$1" "$LAB_DIR/err" || fail "$(cat "$LAB_DIR/err")"
+	lab_nothing_left eth0 eth1 pod1 lo
+}
+
+# warned PATTERN ARG...
+warned() {
+	masq attach "${@:2}" --preset reserved 2>"$LAB_DIR/err"
+	masq detach --all -q
+	grep -q -- "warning: $1" "$LAB_DIR/err" || fail "$(cat "$LAB_DIR/err")"
+}
+
+row "an alternative name" names eth0 $ALT
+row "a list" names "eth0 eth1" eth0,eth1
+row "a list with an alternative name, twice the same" names "eth0 eth1" \
+	"eth1,$ALT,eth0"
+row "a pattern as iptables has it, of those with a way out" names eth0 'eth+'
+row "a pattern as shells have it" names eth0 'eth*'
+row "a pattern for an alternative name" names eth0 'enp?s0*'
+row "all that there is: no pod, no loopback" names eth0 '*'
+row "refused: a list with a name that is not there" \
+	refused 'nosuch: attach: no such interface' eth0,nosuch
+row "refused: a list with nothing in it" \
+	refused 'no interface can have this name' eth0,
+row "refused: a pattern that nothing matches" \
+	refused 'x+: attach: no interface matches' 'x+'
+row "refused: a pattern whose interfaces have no way out" \
+	refused 'pod+: attach: no route to outside' 'pod+'
+row "refused: lo" refused 'lo: attach: the loopback interface' lo
+row "refused: lo in a list" refused 'lo: attach: the loopback' eth0,lo
+row "warned of: a pod's interface" \
+	warned 'pod1: attach: no route to what is masqueraded leads by it' pod1
+row "warned of: a card without a route" \
+	warned 'eth1: attach: no route to what is masqueraded' eth1
+
+detach_by_name() {
+	masq attach eth0 eth1 --preset reserved -q 2>/dev/null
+	masq detach 'eth1,nosuch' 2>/dev/null && fail "a name that is not there"
+	masq detach "eth1,$ALT"
+	lab_nothing_left eth0 eth1
+	masq attach eth0 eth1 --preset reserved -q 2>/dev/null
+	! masq detach 'x*' 2>"$LAB_DIR/err" || fail "detached: x*"
+	grep -q 'nothing that matches is attached' "$LAB_DIR/err"
+	masq detach 'eth+'
+	lab_nothing_left eth0 eth1
+}
+row "detach by list, other name and pattern" detach_by_name
+
+# --- a bridge ---------------------------------------------------------------
+
+# make_bridge: eth0 becomes a port of br0, beside a machine
+make_bridge() {
+	lab_in node ip link add br0 type bridge
+	lab_in node ip link set br0 up
+	lab_in node ip addr flush dev eth0
+	lab_in node ip link set eth0 master br0
+	lab_in node ip link set tap0 master br0
+	lab_in node ip addr add $NODE_ADDR/20 dev br0
+	lab_in node ip route replace default via $FAR_GATEWAY
+}
+
+end_bridge() {
+	lab_in node ip link del br0
+	lab_in node ip addr add $NODE_ADDR/20 dev eth0
+	lab_in node ip route replace default via $FAR_GATEWAY
+}
+
+# saw NS PROTO SPORT: who the server saw
+saw() {
+	echo | traffic "$1" talk $FAR_ADDR $PORT --proto "$2" --sport "$3" \
+		--timeout 3
+}
+
+# both_right SPORT: the pod is translated, the machine is not
+both_right() {
+	is "the pod, UDP" "$(saw pod1 udp "$1")" "$NODE_ADDR $1"
+	is "the pod, TCP" "$(saw pod1 tcp "$1")" "$NODE_ADDR $1"
+	is "the machine, UDP" "$(saw vm udp "$1")" "$VM $1"
+	is "the machine, TCP" "$(saw vm tcp "$1")" "$VM $1"
+}
+
+bridge_by() { # SPORT ARG...
+	masq attach "${@:2}" --preset gke-before-1.14 -q 2>"$LAB_DIR/err"
+	is attached "$(attached)" br0
+	both_right "$1"
+	masq detach --all -q
+}
+
+# the hooks stay on the card until somebody attaches again
+card_becomes_port() {
+	end_bridge
+	masq attach eth0 --preset gke-before-1.14 -q
+	make_bridge
+	masq status 2>&1 | grep -q 'eth0: a port of br0' ||
+		fail "$(masq status)"
+	masq attach eth0 2>"$LAB_DIR/err"
+	grep -q "eth0: its hooks are br0's now" "$LAB_DIR/err" ||
+		fail "$(cat "$LAB_DIR/err")"
+	is attached "$(attached)" br0
+	is "hooks of the card" "$(lab_ours eth0)" 0
+	both_right 47000
+	masq detach eth0 # by the name that it was attached by
+	lab_nothing_left eth0 br0
+	end_bridge
+}
+
+ready() {
+	lab_in node curl -sf --max-time $((5 * TEST_SLOW)) $URL/readyz >/dev/null
+}
+
+gone() {
+	! kill -0 "$1" 2>/dev/null
+}
+
+# A row is a subshell: what it has started is told by a file.
+echo 0 >"$LAB_DIR/agent"
+agent() { # ARG...
+	stop # of a row that failed
+	echo 'nonMasqueradeCIDRs: [10.0.0.0/8]' >"$LAB_DIR/agent.yaml"
+	lab_spawn node "$MASQBPF" agent --config "$LAB_DIR/agent.yaml" "$@" \
+		2>"$LOG"
+	echo "$LAB_PID" >"$LAB_DIR/agent"
+	lab_wait 20 ready || fail "$(cat "$LOG")"
+}
+
+stop() {
+	local pid
+	pid=$(cat "$LAB_DIR/agent")
+	[ "$pid" != 0 ] || return 0
+	kill "$pid"
+	lab_wait 5 gone "$pid"
+	echo 0 >"$LAB_DIR/agent"
+	masq detach --all -q
+}
+
+agent_moves() { # ARG: what the agent is told to attach
+	agent "$1"
+	is attached "$(attached)" eth0
+	make_bridge
+	lab_wait 10 attached_are br0 || fail "$(cat "$LOG")"
+	is "hooks of the card" "$(lab_ours eth0)" 0
+	both_right 48000
+	end_bridge
+	lab_wait 10 attached_are eth0 || fail "$(cat "$LOG")"
+	is "the pod, UDP" "$(saw pod1 udp 48010)" "$NODE_ADDR 48010"
+	stop
+}
+
+agent_waits() {
+	agent eth0,up1
+	is attached "$(attached)" eth0
+	grep -q 'up1: no such interface; it is attached when it comes' "$LOG"
+	lab_in node ip link set eth1 name up1
+	lab_wait 10 attached_are eth0 up1 || fail "$(cat "$LOG")"
+	stop
+	lab_in node ip link set up1 name eth1
+}
+
+agent_refuses() {
+	! lab_in node timeout 10 "$MASQBPF" agent eth0,lo 2>"$LOG" ||
+		fail "it runs"
+	grep -q 'lo: agent: the loopback interface' "$LOG" ||
+		fail "$(cat "$LOG")"
+	lab_nothing_left eth0
+}
+
+row "agent: a list, a part of which comes later" agent_waits
+row "agent: a card becomes a bridge's port and a card again" agent_moves eth0
+row "agent: the same, by an alternative name" agent_moves $ALT
+row "agent: the same, by a pattern" agent_moves 'eth+'
+row "agent: lo is refused" agent_refuses
+make_bridge
+row "a bridge as uplink" bridge_by 46000 br0
+row "its port: the bridge is meant" bridge_by 46001 eth0
+row "both" bridge_by 46002 br0 eth0
+row "a card that becomes a port, without an agent" card_becomes_port
+tap_done
