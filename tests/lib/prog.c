@@ -27,11 +27,18 @@ static uint32_t hz;
 
 int prog_map(struct prog_lab *lab, const char *name)
 {
-	int fd = bpf_object__find_map_fd_by_name(lab->obj, name);
+	struct bpf_map *map;
 
-	if (fd < 0)
-		fail_msg("no map %s", name);
-	return fd;
+	bpf_object__for_each_map(map, lab->obj)
+	{
+		bool mine = !strcmp(bpf_map__name(map), name);
+
+		for (size_t i = 0; i < ROWS(lab->before); i++)
+			mine = mine && map != lab->before[i];
+		if (mine)
+			return bpf_map__fd(map);
+	}
+	return -1;
 }
 
 int prog_ctl(struct prog_lab *lab, struct masq_ctl *request)
@@ -141,6 +148,32 @@ static void *constants(struct bpf_object *obj, size_t size)
 	return NULL;
 }
 
+struct prog_lab *prog_before;
+unsigned int prog_before_layout;
+
+/* The tables that are taken over from, as masqbpf hands them over. */
+static int use_before(struct prog_lab *lab)
+{
+	static const struct {
+		const char *mine, *old;
+	} maps[] = { { "masq_before4_4", "masq_flows4" },
+		     { "masq_before4_6", "masq_flows6" },
+		     { "masq_before4_aside4", "masq_aside4" },
+		     { "masq_before4_aside6", "masq_aside6" } };
+	struct bpf_map *map;
+	int err = 0;
+
+	map = bpf_object__find_map_by_name(lab->obj, "masq_before3_4");
+	err = bpf_map__set_max_entries(map, 64);
+	for (size_t i = 0; i < ROWS(maps) && prog_before && !err; i++) {
+		map = bpf_object__find_map_by_name(lab->obj, maps[i].mine);
+		lab->before[i] = map;
+		err = bpf_map__reuse_fd(map,
+					prog_map(prog_before, maps[i].old));
+	}
+	return err;
+}
+
 /* Runs in this process's own network namespace: nothing to clean up. */
 int prog_lab_up(void **state)
 {
@@ -150,6 +183,7 @@ int prog_lab_up(void **state)
 	struct prog_lab *lab = calloc(1, sizeof(*lab));
 	struct masq_shape shape = masq_shape_for(prog_max_flows);
 	uint64_t keys[MASQ_HASH_KEYS];
+	const struct prog_lab *old = prog_before;
 	uint32_t features = 0;
 	struct bpf_map *map;
 
@@ -190,16 +224,30 @@ int prog_lab_up(void **state)
 		rodata->masq_shape_v4 = shape;                             \
 		rodata->masq_shape_v6 = shape;                             \
 		memcpy((void *)rodata->masq_hash_key, keys, sizeof(keys)); \
+		rodata->masq_before = old ? MASQ_ABI : prog_before_layout; \
+		if (!old)                                                  \
+			break;                                             \
+		rodata->masq_before_shape_v4 = old->shape;                 \
+		rodata->masq_before_shape_v6 = old->shape;                 \
+		memcpy((void *)rodata->masq_before_hash_key, old->keys,    \
+		       sizeof(old->keys));                                 \
 	} while (0)
 	if (lab->modern)
 		OPEN(masq_modern);
 	else
 		OPEN(masq);
 	lab->pages = masq_shape_pages(shape);
+	lab->shape = shape;
+	memcpy(lab->keys, keys, sizeof(keys));
+	if (use_before(lab))
+		return -1;
 	bpf_object__for_each_map(map, lab->obj)
 	{
 		const char *name = bpf_map__name(map);
 
+		for (size_t i = 0; i < ROWS(lab->before); i++)
+			if (map == lab->before[i])
+				name = "";
 		if (!strncmp(name, "masq_flows", 10) ||
 		    !strncmp(name, "masq_aside", 10))
 			bpf_map__set_max_entries(map, lab->pages);

@@ -49,6 +49,10 @@ struct prog_lab {
 	struct masq_page6 *flows6;
 	struct masq_aside_page *aside4, *aside6;
 	unsigned int pages;
+	struct masq_shape shape; /* of both tables */
+	/* those that are taken over from, which have the names of the others */
+	struct bpf_map *before[4];
+	uint64_t keys[MASQ_HASH_KEYS];
 	struct masq_aside aside; /* of the record that was found last */
 	/* result of the last run */
 	int verdict;
@@ -64,6 +68,14 @@ struct prog_lab {
 
 /* maxFlows of the lab; to be changed before prog_lab_up. */
 extern unsigned int prog_max_flows;
+
+/*
+ * What the lab takes over from (bpf/inherit.h); to be changed before
+ * prog_lab_up. prog_before: a lab of this layout; prog_before_layout: 3 for one
+ * whose records the test writes itself, into masq_before3_4.
+ */
+extern struct prog_lab *prog_before;
+extern unsigned int prog_before_layout;
 
 /* cmocka group set-up and tear-down: *state is the lab. */
 int prog_lab_up(void **state);

@@ -372,9 +372,15 @@ full_once() {
 	done
 }
 
+key_of() { # ADDRESS: as bpftool tells its bytes
+	local bytes
+	IFS=. read -ra bytes <<<"$1"
+	printf '0x%02x ' "${bytes[@]}"
+}
+
 known() { # ADDRESS: the agent has looked since it came
 	bpftool -j map dump pinned "$MASQBPF_PIN_DIR/masq_local" |
-		jq -e --arg a "$(printf '0x%02x ' $(tr . " " <<<"$1"))" \
+		jq -e --arg a "$(key_of "$1")" \
 			'any(.[].key[:4]; (join(" ") + " ") == $a)' >/dev/null
 }
 
@@ -405,52 +411,6 @@ own_user() {
 }
 
 # --- HTTP ---------------------------------------------------------------------------
-
-# hog SECONDS ADDRESS...: holds 100 connections from each, renews them at once
-HOG='
-import select, socket, sys, time
-end = time.time() + float(sys.argv[1])
-held = {}
-def new(source):
-    s = socket.socket()
-    s.setblocking(False)
-    try:
-        s.bind((source, 0))
-        s.connect_ex(("127.0.0.1", 9842))
-    except OSError:
-        pass
-    held[s] = source
-for source in sys.argv[2:]:
-    for i in range(100):
-        new(source)
-while time.time() < end:
-    for s in select.select(list(held), [], [], 0.02)[0]:
-        source = held.pop(s)
-        s.close()
-        new(source)
-'
-
-hogged() { # ADDRESS...
-	local i hog
-	config 10.0.0.0/8
-	agent -- --config "$CONFIG"
-	lab_spawn node setpriv --reuid 65534 --regid 65534 --clear-groups \
-		"$PYTHON" -c "$HOG" 25 "$@"
-	hog=$LAB_PID
-	lab_wait 10 crowded
-	for i in {1..10}; do
-		lab_in node curl -sf --max-time $((5 * TEST_SLOW)) \
-			$URL/healthz >/dev/null || fail "probe $i"
-	done
-	lab_in node curl -sf --max-time $((5 * TEST_SLOW)) $URL/metrics >out
-	grep -q '^masqbpf_flows ' out
-	kill "$hog"
-	end_agent
-}
-
-crowded() {
-	[ "$(lab_in node ss -Htn state established 'sport = :9842' | wc -l)" -ge 8 ]
-}
 
 # asks HOST: the status of its answer
 asks() {
@@ -566,8 +526,6 @@ tidy_row "the agent inherits no descriptor and no directory" inherited
 tidy_row "a path too long to record" long_paths
 tidy_row "more local routes than fit: said once" full_once
 tidy_row "the agent's user is nobody else's" own_user
-tidy_row "HTTP held from one address" hogged 127.0.0.1
-tidy_row "HTTP held from many addresses" hogged 127.0.0.2 127.0.0.3 127.0.0.4 127.0.0.5
 tidy_row "HTTP under another's name" hosts
 tidy_row "HTTP asked for a large page without end" flooded
 tap_done

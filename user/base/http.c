@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * http.c - GET and HEAD over libmicrohttpd, in the caller's thread. Whoever
- * connects can hold at most this much of us: HTTP_CONNECTIONS of HTTP_MEMORY
- * each, HTTP_IDLE_S long when idle and HTTP_LIFE_MS in any case: a request that
- * dribbles in is never idle. When all are taken the oldest of the address that
- * has most of them has to go: whoever comes is served, though others hold on.
- * And of the time HTTP has a part only, however many ask.
+ * connects can hold at most this much of us: HTTP_CONNECTIONS (of one address
+ * HTTP_PER_ADDRESS) of HTTP_MEMORY each, HTTP_IDLE_S long when idle and
+ * HTTP_LIFE_MS in any case: a request that dribbles in is never idle.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -24,22 +22,15 @@
 #include "base/log.h"
 #include "base/reject.h"
 
-#define HTTP_CONNECTIONS 128
+#define HTTP_CONNECTIONS 32
 #define HTTP_MEMORY	 16384
-/* one run accepts ten at the most: who has to go is gone by the next */
-#define HTTP_ROOM    64
-#define HTTP_BACKLOG 1024
-/* after a run it rests so many times as long: a quarter of the time at most */
-#define HTTP_REST    3
-#define HTTP_LIFE_MS 10000
-#define HTTP_IDLE_S  5
+#define HTTP_PER_ADDRESS 16
+#define HTTP_LIFE_MS	 10000
+#define HTTP_IDLE_S	 5
 
 struct peer {
 	int fd; /* 0: no connection here */
 	uint64_t end_ms;
-	uint64_t number; /* the oldest has the least */
-	uint8_t host[16]; /* whose it is; all of 127.0.0.0/8 is one */
-	bool leaving; /* shut down, MHD is to close it */
 };
 
 struct http {
@@ -48,9 +39,7 @@ struct http {
 	bool bound;
 	struct MHD_Daemon *daemon; /* NULL: it does not listen yet */
 	int fd; /* epoll */
-	struct peer peers[HTTP_ROOM];
-	uint64_t count; /* of connections, ever */
-	uint64_t rest_us; /* nobody is served before */
+	struct peer peers[HTTP_CONNECTIONS];
 	http_answer answer;
 	void *data;
 };
@@ -147,7 +136,7 @@ static int listen_on(struct http *http)
 				  address->length)))
 		return -errno;
 	http->bound = true;
-	if (listen(http->listen_fd, HTTP_BACKLOG) ||
+	if (listen(http->listen_fd, HTTP_CONNECTIONS) ||
 	    getsockname(http->listen_fd, (void *)&bound, &length))
 		return -errno;
 	address_text(&bound, text, sizeof(text));
@@ -303,65 +292,6 @@ static uint64_t now_ms(void)
 	return t.tv_sec * 1000ULL + t.tv_nsec / 1000000;
 }
 
-static uint64_t now_us(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * 1000000ULL + t.tv_nsec / 1000;
-}
-
-/* A process of this node has sixteen million addresses to connect from. */
-static void name_host(struct MHD_Connection *connection,
-		      uint8_t host[static 16])
-{
-	const union MHD_ConnectionInfo *info = MHD_get_connection_info(
-		connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
-	const struct sockaddr *addr = info ? info->client_addr : NULL;
-
-	if (addr && addr->sa_family == AF_INET) {
-		const struct sockaddr_in *in = (const void *)addr;
-
-		memcpy(host, &in->sin_addr, sizeof(in->sin_addr));
-		if (host[0] == 127)
-			memcpy(host + 1, "\0\0\1", 3);
-	} else if (addr && addr->sa_family == AF_INET6) {
-		const struct sockaddr_in6 *in6 = (const void *)addr;
-
-		/* and of its network each has 2^64 */
-		memcpy(host, &in6->sin6_addr, 8);
-	}
-}
-
-/* Of whom there are as many as of nobody else the oldest has to go. */
-static void make_room(struct http *http)
-{
-	struct peer *worst = NULL;
-	int most = 0, used = 0;
-
-	for (int i = 0; i < HTTP_ROOM; i++) {
-		struct peer *peer = &http->peers[i];
-		int same = 0;
-
-		if (!peer->fd || peer->leaving)
-			continue;
-		used++;
-		for (int k = 0; k < HTTP_ROOM; k++)
-			same += http->peers[k].fd && !http->peers[k].leaving &&
-				!memcmp(http->peers[k].host, peer->host,
-					sizeof(peer->host));
-		if (same > most ||
-		    (same == most && worst && peer->number < worst->number)) {
-			worst = peer;
-			most = same;
-		}
-	}
-	if (used < HTTP_CONNECTIONS)
-		return;
-	shutdown(worst->fd, SHUT_RDWR);
-	worst->leaving = true;
-}
-
 static void note_connection(void *data, struct MHD_Connection *connection,
 			    void **context,
 			    enum MHD_ConnectionNotificationCode code)
@@ -376,17 +306,12 @@ static void note_connection(void *data, struct MHD_Connection *connection,
 			peer->fd = 0;
 		return;
 	}
-	if (!info)
-		return;
-	make_room(http);
-	for (int i = 0; i < HTTP_ROOM; i++) {
+	for (int i = 0; info && i < HTTP_CONNECTIONS; i++) {
 		peer = &http->peers[i];
 		if (peer->fd)
 			continue;
-		*peer = (struct peer){ .fd = info->connect_fd,
-				       .end_ms = now_ms() + HTTP_LIFE_MS,
-				       .number = ++http->count };
-		name_host(connection, peer->host);
+		*peer = (struct peer){ info->connect_fd,
+				       now_ms() + HTTP_LIFE_MS };
 		*context = peer;
 		return;
 	}
@@ -436,11 +361,12 @@ int http_listen(struct http *http)
 		MHD_USE_EPOLL | MHD_USE_ERROR_LOG, 0, NULL, NULL, handle, http,
 		MHD_OPTION_EXTERNAL_LOGGER, complain, NULL,
 		MHD_OPTION_LISTEN_SOCKET, http->listen_fd,
-		MHD_OPTION_CONNECTION_LIMIT, (unsigned int)HTTP_ROOM,
+		MHD_OPTION_CONNECTION_LIMIT, (unsigned int)HTTP_CONNECTIONS,
 		MHD_OPTION_CONNECTION_TIMEOUT, (unsigned int)HTTP_IDLE_S,
 		MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HTTP_MEMORY,
-		MHD_OPTION_NOTIFY_CONNECTION, note_connection, http,
-		MHD_OPTION_END);
+		MHD_OPTION_PER_IP_CONNECTION_LIMIT,
+		(unsigned int)HTTP_PER_ADDRESS, MHD_OPTION_NOTIFY_CONNECTION,
+		note_connection, http, MHD_OPTION_END);
 	if (!http->daemon)
 		return errno ? -errno : -EIO;
 	info = MHD_get_daemon_info(http->daemon, MHD_DAEMON_INFO_EPOLL_FD);
@@ -468,22 +394,20 @@ int http_start(const struct http_address *address, http_answer answer,
 
 int http_fd(const struct http *http)
 {
-	return http && now_us() >= http->rest_us ? http->fd : -1;
+	return http ? http->fd : -1;
 }
 
 int http_timeout(const struct http *http)
 {
 	MHD_UNSIGNED_LONG_LONG ms;
-	uint64_t now = now_ms(), us = now_us();
+	uint64_t now = now_ms();
 	int64_t least = INT_MAX;
 
 	if (!http || !http->daemon)
 		return -1;
-	if (us < http->rest_us)
-		return (http->rest_us - us + 999) / 1000;
 	if (MHD_get_timeout(http->daemon, &ms) == MHD_YES && ms < INT_MAX)
 		least = ms;
-	for (int i = 0; i < HTTP_ROOM; i++) {
+	for (int i = 0; i < HTTP_CONNECTIONS; i++) {
 		int64_t left = http->peers[i].end_ms - now;
 
 		if (http->peers[i].fd && left < least)
@@ -494,12 +418,12 @@ int http_timeout(const struct http *http)
 
 void http_run(struct http *http)
 {
-	uint64_t now = now_ms(), start = now_us();
+	uint64_t now = now_ms();
 
-	if (!http || !http->daemon || start < http->rest_us)
+	if (!http || !http->daemon)
 		return;
 	/* the connection is MHD's to close: it sees the end of the stream */
-	for (int i = 0; i < HTTP_ROOM; i++) {
+	for (int i = 0; i < HTTP_CONNECTIONS; i++) {
 		struct peer *peer = &http->peers[i];
 
 		if (peer->fd && now >= peer->end_ms) {
@@ -508,8 +432,6 @@ void http_run(struct http *http)
 		}
 	}
 	MHD_run(http->daemon);
-	http->rest_us = now_us();
-	http->rest_us += HTTP_REST * (http->rest_us - start);
 }
 
 void http_stop(struct http *http)
