@@ -318,7 +318,7 @@ succeeded() {
 	kept_all before after
 	not_less "packets" "$COUNTED" "$(counts masq)"
 	case $(history_of masq) in
-	"${HISTORY%]}"*) ;;
+	*"${HISTORY#[}") ;; # the latest first
 	*) fail "history: $HISTORY, now $(history_of masq)" ;;
 	esac
 	masq cidr list | grep -q 203.0.113.0/24 || fail "a prefix is gone"
