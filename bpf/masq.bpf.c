@@ -193,6 +193,16 @@ MASQ_INLINE int masq_ctl_reclaim(struct masq_scratch *s)
 }
 
 /* What another instance has counted; packets of this processor wait. */
+/* Whoever is killed then knows how far he has come. */
+MASQ_INLINE void masq_ctl_carried(const struct masq_ctl *ctl)
+{
+	__u32 zero = 0;
+	struct masq_meta *meta = bpf_map_lookup_elem(&masq_meta, &zero);
+
+	if (meta)
+		meta->carried = ctl->count;
+}
+
 MASQ_INLINE int masq_ctl_count(const struct masq_ctl *ctl)
 {
 	__u32 prefix = ctl->prefix;
@@ -206,6 +216,7 @@ MASQ_INLINE int masq_ctl_count(const struct masq_ctl *ctl)
 	c->ingress.packets += ctl->counts.ingress.packets;
 	c->ingress.bytes += ctl->counts.ingress.bytes;
 	c->flows += ctl->counts.flows;
+	masq_ctl_carried(ctl);
 	return 0;
 }
 
@@ -250,6 +261,7 @@ int masq_ctl(struct __sk_buff *skb)
 		break;
 	case MASQ_CTL_STAT:
 		masq_stat(ctl->prefix, ctl->counts.flows);
+		masq_ctl_carried(ctl);
 		ret = 0;
 		break;
 	case MASQ_CTL_INHERIT:

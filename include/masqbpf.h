@@ -660,13 +660,13 @@ struct masq_meta {
 	__u64 netns; /* inode of the network namespace that it is hooked in */
 
 	__u32 dirty; /* bit i: half i is being edited; see user/policy/apply.c */
-	__u32 pad;
+	__u32 carried; /* a take-over: counters that have been added, by number */
 	__u64 flipped_ns; /* CLOCK_MONOTONIC of the last flip of masq_active */
 	struct masq_source source[2]; /* by half */
 
 	struct masq_shape shape[2]; /* of the flow tables; [0]: IPv4 */
 	__u32 seal; /* see bpf/common.h; the same in all programs of a time */
-	__u32 pad2;
+	__u32 unsettled; /* others are just being put in: user/plane/fit.c */
 	__u64 programs; /* hash of the object that they are from */
 	__u64 hash_key[MASQ_HASH_KEYS];
 };
@@ -737,6 +737,7 @@ enum masq_ctl_op {
 	MASQ_CTL_RECLAIM, /* look at `count` pages; free what has expired */
 	MASQ_CTL_SEED, /* make a record as conntrack has it */
 	MASQ_CTL_FIND, /* fill kind and state of the live record of this key */
+	/* of a take-over; `count` is noted in masq_meta.carried in the same step */
 	MASQ_CTL_COUNT, /* add `counts` to what is counted of `prefix` */
 	MASQ_CTL_STAT, /* add `counts.flows` to masq_stats[prefix] */
 	MASQ_CTL_INHERIT, /* take over the flow of this key: bpf/inherit.h */

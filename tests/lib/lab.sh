@@ -334,7 +334,7 @@ lab_serve() {
 }
 
 # A transfer that goes on, both ways at once, while a row changes something:
-#	stream_start NS DEST PORT	waits until it is well under way
+#	stream_start NS DEST PORT [ARG...]	waits until it is well under way
 #	stream_more MIB			waits until so much more has come back
 #	stream_end			ends it; STREAM_LINE says who was seen
 # It fails when a byte is lost, wrong, or does not come for 20 seconds.
@@ -343,9 +343,10 @@ stream_start() {
 	# A row that fails ends it, too; outside of rows lab_end does.
 	[ "$BASHPID" = "$LAB_SHELL" ] || trap 'touch "$STREAM/stop"' EXIT
 	traffic "$1" stream "$2" "$3" --stop "$STREAM/stop" \
-		--progress "$STREAM/progress" >"$STREAM/result" 2>&1 &
+		--progress "$STREAM/progress" "${@:4}" \
+		>"$STREAM/result" 2>&1 &
 	STREAM_PID=$!
-	lab_wait 20 stream_reached $((8 << 20)) ||
+	lab_wait 20 stream_reached ${STREAM_FIRST:-$((8 << 20))} ||
 		fail "$(cat "$STREAM/result")"
 }
 

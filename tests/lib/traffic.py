@@ -590,7 +590,7 @@ def steady(args):
         with open(args.progress + ".new", "w") as file:
             print(good, file=file)
         os.rename(args.progress + ".new", args.progress)
-        time.sleep(0.02)
+        time.sleep(args.rest)
     return report(not failed, ok=good, failed=failed, open=len(socks),
                   sources=",".join(sorted(sources)))
 
@@ -641,6 +641,8 @@ def main():
         if function is steady:
             sub.add_argument("--count", type=int, default=100)
             sub.add_argument("--pace", type=float, default=0)
+            sub.add_argument("--rest", type=float, default=0.02,
+                             help="between two rounds")
             sub.add_argument("--short", action="store_true")
         if function is stream:
             sub.add_argument("--chunk", type=int, default=CHUNK)

@@ -39,6 +39,7 @@ struct request {
 	uint32_t verb;
 	uint32_t kind; /* enum hook_kind */
 	uint32_t seed; /* enum seed_keep */
+	uint32_t locked; /* RENEW: the agent has the lock */
 	struct netdev_link link;
 	struct instance_options want; /* FIT */
 };
@@ -193,7 +194,7 @@ static int fit(struct instance *instance, const struct request *request,
 {
 	int err = request->verb == VERB_FIT
 			  ? instance_fit(instance, &request->want)
-			  : instance_renew(instance);
+			  : instance_renew(instance, request->locked);
 
 	answer->renewed = err > 0;
 	return err < 0 ? err : 0;
@@ -367,9 +368,11 @@ int helper_fit(struct instance *instance, const struct instance_options *want,
 	return ask_fit(helper, instance, &request);
 }
 
-int helper_renew(const struct helper *helper, struct instance *instance)
+int helper_renew(const struct helper *helper, struct instance *instance,
+		 bool locked)
 {
-	const struct request request = { .verb = VERB_RENEW };
+	const struct request request = { .verb = VERB_RENEW,
+					 .locked = locked };
 
 	return ask_fit(helper, instance, &request);
 }

@@ -55,7 +55,8 @@ int helper_fit(struct instance *instance, const struct instance_options *want,
 /* Takes away what is hooked on a link; 0 or -errno. */
 int helper_detach(const struct helper *helper, const struct netdev_link *link);
 /* As instance_renew: has another process put another one in its place? */
-int helper_renew(const struct helper *helper, struct instance *instance);
+int helper_renew(const struct helper *helper, struct instance *instance,
+		 bool locked);
 /* The fast path's hooks on a pod's interface; then those of devices gone. */
 int helper_attach_pod(void *helper, const struct netdev_link *link);
 /* hook_attach_other; the same. */

@@ -10,16 +10,23 @@
 /* Who has waited so long for the lock looks after other things first. */
 #define LOCK_MS 2000
 
-void agent_renew(struct agent *a)
+static void renew(struct agent *a, bool locked)
 {
 	struct stat st;
 
-	if (fstat(a->instance->lock_fd, &st) ||
-	    (st.st_ctim.tv_sec == a->pins_changed.tv_sec &&
-	     st.st_ctim.tv_nsec == a->pins_changed.tv_nsec))
+	if (fstat(a->instance->lock_fd, &st))
 		return;
-	if (helper_renew(&a->helper, a->instance) >= 0)
+	/* what was not done to the end may have been looked at before */
+	if (!locked && st.st_ctim.tv_sec == a->pins_changed.tv_sec &&
+	    st.st_ctim.tv_nsec == a->pins_changed.tv_nsec)
+		return;
+	if (helper_renew(&a->helper, a->instance, locked) >= 0)
 		a->pins_changed = st.st_ctim;
+}
+
+void agent_renew(struct agent *a)
+{
+	renew(a, false);
 }
 
 int agent_lock(struct agent *a)
@@ -27,7 +34,7 @@ int agent_lock(struct agent *a)
 	int err = lock_take(a->instance->lock_fd, LOCK_MS);
 
 	if (!err)
-		agent_renew(a);
+		renew(a, true);
 	return err;
 }
 

@@ -30,8 +30,10 @@ static int peek_meta(struct instance *instance)
 		err = bpf_map_lookup_elem(fd, &zero, &meta);
 	if (err == -EINVAL) /* a program, or a map of another type */
 		err = 0;
-	if (!err && meta.magic == MASQ_MAGIC && meta.abi == MASQ_ABI)
+	if (!err && meta.magic == MASQ_MAGIC && meta.abi == MASQ_ABI) {
 		instance->meta = meta;
+		instance->unsettled |= meta.unsettled;
+	}
 	if (err)
 		log_error("%s/%s: cannot read: %s", instance->pin_dir,
 			  map_names[MAP_masq_meta],
@@ -94,6 +96,7 @@ static int check_meta(struct instance *instance)
 	} else {
 		instance->meta = *meta;
 		instance->meta.version[sizeof(meta->version) - 1] = '\0';
+		instance->unsettled = meta->unsettled;
 	}
 	free(meta);
 	return err;

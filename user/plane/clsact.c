@@ -65,12 +65,30 @@ static void read_bpf_options(const struct nlattr *options,
 	}
 }
 
+/*
+ * While programs are being put in, one that is hooked may be pinned nowhere.
+ * On an uplink of ours, in our place, with our name, it is ours.
+ */
+static bool is_unpinned(const struct instance *instance, uint32_t ifindex,
+			const struct hook_prog *prog)
+{
+	int ifaces = instance->map[MAP_masq_ifaces];
+	struct masq_iface iface;
+
+	return instance->unsettled && prog->masqbpf &&
+	       prog->handle == TC_HANDLE &&
+	       (prog->priority == TC_PRIORITY_INGRESS ||
+		prog->priority == TC_PRIORITY_EGRESS) &&
+	       (ifaces < 0 || !bpf_map_lookup_elem(ifaces, &ifindex, &iface));
+}
+
 static int tc_message(const struct nlmsghdr *message, void *data)
 {
 	const struct tcmsg *info = mnl_nlmsg_get_payload(message);
 	const struct nlattr *kind = NULL, *options = NULL, *attr;
 	struct tc_dump *dump = data;
 	struct hook_prog *prog;
+	int err;
 
 	/* each priority is announced by a message without a handle */
 	if (message->nlmsg_type != RTM_NEWTFILTER || !info->tcm_handle)
@@ -92,7 +110,11 @@ static int tc_message(const struct nlmsghdr *message, void *data)
 		 kind ? netlink_str(kind) : "?");
 	if (options && !strcmp(prog->type, "bpf"))
 		read_bpf_options(options, prog);
-	return chain_judge(dump->instance, prog);
+	err = chain_judge(dump->instance, prog);
+	if (!err && !prog->ours)
+		prog->ours = is_unpinned(dump->instance, info->tcm_ifindex,
+					 prog);
+	return err;
 }
 
 struct qdisc_dump {

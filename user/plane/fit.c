@@ -43,12 +43,18 @@ static int is_pinned(const struct instance *instance, bool *same)
 	return err;
 }
 
-int instance_renew(struct instance *instance)
+int instance_renew(struct instance *instance, bool locked)
 {
 	struct instance fresh = *instance;
 	bool same, writable = instance->writable;
-	int err = is_pinned(instance, &same);
+	int err = locked ? succeed_needed(instance) : 0;
 
+	/* what somebody has begun would not see what is changed here */
+	if (err == 2)
+		err = succeed(instance, NULL);
+	if (err < 0)
+		return err;
+	err = is_pinned(instance, &same);
 	if (err || same)
 		return err;
 	for (int i = 0; i < MASQ_MAP_COUNT; i++)
@@ -90,6 +96,16 @@ static int put_in_programs(struct instance *instance, uint32_t features)
 			  caps_strerror(err, CAPS_BPF));
 		return err;
 	}
+	/* those that are hooked are not pinned until the end */
+	fresh.meta.unsettled = 1;
+	err = bpf_map_update_elem(instance->map[MAP_masq_meta], &zero,
+				  &fresh.meta, BPF_ANY);
+	if (err) {
+		log_error("%s: cannot write masq_meta: %s", instance->pin_dir,
+			  caps_strerror(err, CAPS_BPF));
+		return err;
+	}
+	fresh.meta.unsettled = 0;
 	fresh.meta.features = features;
 	fresh.meta.programs = dataplane_programs(features);
 	snprintf(fresh.meta.version, sizeof(fresh.meta.version), "%s",
@@ -105,6 +121,7 @@ static int put_in_programs(struct instance *instance, uint32_t features)
 		maps_close(&fresh);
 		return err;
 	}
+	fresh.unsettled = false;
 	log_info("%s: the programs of version %s are in place",
 		 instance->pin_dir, MASQ_VERSION);
 	maps_close(instance);
@@ -155,7 +172,7 @@ int instance_fit(struct instance *instance, const struct instance_options *want)
 	    (options.ipv6 && is_smaller(has->shape[1], plan.meta.shape[1]))) {
 		err = succeed(instance, want);
 		if (!err)
-			err = instance_renew(instance);
+			err = instance_renew(instance, true);
 		return err;
 	}
 	/* what the kernel can is what it was, as long as they are the same: to
@@ -164,7 +181,7 @@ int instance_fit(struct instance *instance, const struct instance_options *want)
 		plan.meta.features = (has->features & ~OPTIONAL) |
 				     (plan.meta.features & OPTIONAL);
 	if (plan.meta.features != has->features ||
-	    plan.meta.programs != has->programs)
+	    plan.meta.programs != has->programs || instance->unsettled)
 		return put_in_programs(instance, plan.meta.features);
 	return 0;
 }

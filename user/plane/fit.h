@@ -21,8 +21,9 @@ int instance_want(struct instance *instance,
 
 /*
  * Opens what is pinned now, where somebody else has done that to an instance
- * that is open here. 1: it was so; 0: nothing has changed; -errno, printed.
+ * that is open here; `locked`: and goes on with what was not done to the end. 1:
+ * it was so; 0: nothing has changed; -errno, printed.
  */
-int instance_renew(struct instance *instance);
+int instance_renew(struct instance *instance, bool locked);
 
 #endif

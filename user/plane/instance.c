@@ -32,6 +32,8 @@ int instance_remove(struct instance *instance)
 {
 	int err = pins_remove(instance);
 
+	if (!err)
+		err = succeed_forget(instance);
 	if (!err && unlinkat(instance->lock_fd, INSTANCE_AGENT, AT_REMOVEDIR) &&
 	    errno != ENOENT)
 		err = -errno;
@@ -123,8 +125,9 @@ static int succeed_first(struct instance *instance, enum instance_mode mode,
 	if (mode == INSTANCE_MAKE ? needed
 				  : needed == 2 && mode == INSTANCE_WRITE)
 		return succeed(instance, options);
+	/* what one that was killed has begun to make, and nobody needs */
 	if (needed != 2)
-		return 0;
+		return mode == INSTANCE_READ ? 0 : succeed_forget(instance);
 	log_error("%s: is being taken over by another version, which was not "
 		  "done to the end: `masqbpf attach IFACE` goes on with it",
 		  instance->pin_dir);
@@ -159,6 +162,7 @@ int instance_open(const char *pin_dir, enum instance_mode mode,
 		goto out;
 	instance->lock_fd = err;
 	if (mode == INSTANCE_REMOVE) {
+		instance->unsettled = succeed_needed(instance) == 2;
 		err = instance_adopt_remains(instance);
 	} else {
 		err = succeed_first(instance, mode, options)

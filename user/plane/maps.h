@@ -94,6 +94,7 @@ struct instance {
 	struct masq_prefix *prefixes; /* mmap of masq_prefixes */
 	bool writable; /* the prefixes are mapped so */
 	bool is_new; /* made by this instance_open */
+	bool unsettled; /* not all programs that are hooked are pinned */
 	int cpus; /* possible CPUs: values of a per-CPU lookup */
 	/* tick <-> time: jiffies at clock_ns, the kernel's CLOCK_MONOTONIC */
 	uint64_t clock_ns;

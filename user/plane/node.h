@@ -11,7 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include "kernel/netdev.h"
-#include "plane/instance.h"
+#include "plane/maps.h"
 
 /*
  * Brings both maps to what the kernel says now; links that are gone leave

@@ -19,6 +19,7 @@
 #include "plane/ctl.h"
 #include "plane/load.h"
 #include "plane/make.h"
+#include "plane/node.h"
 #include "plane/pins.h"
 #include "plane/succeed.h"
 #include "plane/swap.h"
@@ -73,6 +74,21 @@ static bool has_pin(const struct instance *instance, const char *name)
 	struct stat st;
 
 	return !fstatat(instance->lock_fd, name, &st, AT_SYMLINK_NOFOLLOW);
+}
+
+int succeed_forget(const struct instance *instance)
+{
+	struct instance next;
+	int err = open_next(instance, false, &next);
+
+	if (err)
+		return err == -ENOENT ? 0 : err;
+	err = pins_remove(&next);
+	if (!err &&
+	    unlinkat(instance->lock_fd, INSTANCE_NEXT, AT_REMOVEDIR))
+		err = -errno;
+	close_next(&next);
+	return err;
 }
 
 int succeed_needed(const struct instance *instance)
@@ -190,6 +206,22 @@ static int note_seeded(const struct instance *next)
 	return err;
 }
 
+/*
+ * Addresses of the node, where the old map has not room for them or is none: no
+ * packet may meet a set that is empty.
+ */
+static int know_node(const struct before *old, struct instance *next)
+{
+	struct netdev *netdev = NULL;
+	int err = 0;
+
+	if (old->map[MAP_masq_local] >= 0 && old->map[MAP_masq_nets] >= 0)
+		return 0;
+	err = netdev_read(&netdev) ?: node_sync(next, netdev);
+	netdev_free(netdev);
+	return err;
+}
+
 /* Loads and pins it; masq_meta last: from there on it can be gone on with. */
 static int make(struct before *old, const int fds[], struct instance *next)
 {
@@ -202,7 +234,8 @@ static int make(struct before *old, const int fds[], struct instance *next)
 			  strerror(-err));
 		return err;
 	}
-	err = dataplane_load(next, old) ?: clock_read(next);
+	err = dataplane_load(next, old) ?: clock_read(next) ?:
+	      know_node(old, next);
 	if (err)
 		return err;
 	if (old->map[MAP_masq_prefixes] < 0)
@@ -275,15 +308,23 @@ static int copy_counts(const struct before *old, const int fds[],
 		       struct instance *next)
 {
 	int cpus = next->cpus, err = 0;
+	uint32_t carried, zero = 0;
+	struct masq_meta meta;
 	struct masq_prefix_count *counts = calloc(cpus, sizeof(*counts));
 	uint64_t *stats = calloc(cpus, sizeof(*stats));
 
 	if (!counts || !stats)
 		err = -ENOMEM;
+	/* by one who was killed then: no count is added twice */
+	err = err ?: bpf_map_lookup_elem(next->map[MAP_masq_meta], &zero,
+					 &meta);
+	carried = err ? 0 : meta.carried;
 	for (uint32_t i = 0; !err && old->map[MAP_masq_counters] < 0 &&
 			     i < old->meta.max_prefixes;
 	     i++) {
-		struct masq_ctl ctl = { .op = MASQ_CTL_COUNT, .prefix = i };
+		struct masq_ctl ctl = { .op = MASQ_CTL_COUNT,
+					.prefix = i,
+					.count = i + 1 };
 
 		err = bpf_map_lookup_elem(fds[MAP_masq_counters], &i, counts);
 		for (int c = 0; c < cpus && !err; c++) {
@@ -293,20 +334,23 @@ static int copy_counts(const struct before *old, const int fds[],
 			ctl.counts.ingress.bytes += counts[c].ingress.bytes;
 			ctl.counts.flows += counts[c].flows;
 		}
-		if (!err && (ctl.counts.egress.packets ||
-			     ctl.counts.ingress.packets || ctl.counts.flows))
+		if (!err && ctl.count > carried &&
+		    (ctl.counts.egress.packets || ctl.counts.ingress.packets ||
+		     ctl.counts.flows))
 			err = instance_ctl(next, &ctl);
 	}
 	for (uint32_t i = 0; !err && old->map[MAP_masq_stats] < 0 &&
 			     i < before_stats(old->layout);
 	     i++) {
 		struct masq_ctl ctl = { .op = MASQ_CTL_STAT,
-					.prefix = before_stat(old->layout, i) };
+					.prefix = before_stat(old->layout, i),
+					.count = old->meta.max_prefixes + i +
+						 1 };
 
 		err = bpf_map_lookup_elem(fds[MAP_masq_stats], &i, stats);
 		for (int c = 0; c < cpus && !err; c++)
 			ctl.counts.flows += stats[c];
-		if (!err && ctl.counts.flows)
+		if (!err && ctl.count > carried && ctl.counts.flows)
 			err = instance_ctl(next, &ctl);
 	}
 	free(counts);
@@ -330,14 +374,14 @@ static int move_pins(const struct instance *instance, struct instance *next,
 		    errno != ENOENT)
 			err = -errno;
 	}
-	if (!err && renameat(next->lock_fd, map_names[MAP_masq_meta],
-			     instance->lock_fd, map_names[MAP_masq_meta]))
+	if (!err &&
+	    renameat(next->lock_fd, map_names[MAP_masq_meta], instance->lock_fd,
+		     map_names[MAP_masq_meta]) &&
+	    errno != ENOENT)
 		err = -errno;
-	if (!err && unlinkat(instance->lock_fd, INSTANCE_NEXT, AT_REMOVEDIR))
+	if (!err && unlinkat(instance->lock_fd, INSTANCE_NEXT, AT_REMOVEDIR) &&
+	    errno != ENOENT)
 		err = -errno;
-	if (err)
-		log_error("%s: cannot move the pins: %s", next->pin_dir,
-			  strerror(-err));
 	return err;
 }
 
@@ -383,6 +427,26 @@ static int put_in(const struct instance *instance, struct before *old,
 	return 0;
 }
 
+/* What the kernel refuses once it may grant the next time. */
+static int finish(const struct instance *instance, struct before *old,
+		  const int fds[], struct instance *next, bool moved)
+{
+	int err = moved ? 0 : put_in(instance, old, fds, next);
+
+	if (err) {
+		log_warn("%s: once more, as the old one is partly replaced",
+			 instance->pin_dir);
+		err = put_in(instance, old, fds, next);
+	}
+	if (!err && move_pins(instance, next, old->layout))
+		err = move_pins(instance, next, old->layout);
+	if (err)
+		log_error("%s: the take-over is not done to the end: `masqbpf "
+			  "attach IFACE` goes on with it",
+			  instance->pin_dir);
+	return err;
+}
+
 int succeed(const struct instance *instance,
 	    const struct instance_options *options)
 {
@@ -417,12 +481,9 @@ int succeed(const struct instance *instance,
 		pins_remove(&next);
 		unlinkat(instance->lock_fd, INSTANCE_NEXT, AT_REMOVEDIR);
 	}
-	if (!err && !moved) {
-		if (begun)
-			err = share(&old, &next, fds);
-		err = err ?: put_in(instance, &old, fds, &next);
-	}
-	err = err ?: move_pins(instance, &next, old.layout);
+	if (!err && begun && !moved)
+		err = share(&old, &next, fds);
+	err = err ?: finish(instance, &old, fds, &next, moved);
 close:
 	close_next(&next);
 out:

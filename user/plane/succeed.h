@@ -29,6 +29,9 @@
  */
 int succeed_needed(const struct instance *instance);
 
+/* Removes the new one, all of it; 0 or -errno. */
+int succeed_forget(const struct instance *instance);
+
 /*
  * Takes over. Of *instance only the pin directory and its lock are used;
  * afterwards it can be opened as any other. Options that are not given (0,

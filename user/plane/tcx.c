@@ -110,6 +110,27 @@ static int tcx_pinned_beside(const struct instance *instance, uint32_t ifindex,
 	return err;
 }
 
+/* What our own link has is ours, also while it is pinned nowhere itself. */
+static int tcx_is_in_link(const struct instance *instance, uint32_t ifindex,
+			  enum hook_dir dir, uint32_t id, bool *is)
+{
+	char path[sizeof(instance->pin_dir) + TCX_PIN_MAX], name[TCX_PIN_MAX];
+	struct bpf_link_info info = {};
+	uint32_t length = sizeof(info);
+	int fd, err;
+
+	tcx_pin_name(ifindex, dir, name);
+	snprintf(path, sizeof(path), "%s/%s", instance->pin_dir, name);
+	fd = bpf_obj_get(path);
+	if (fd < 0) /* who may not look, or finds none, has none */
+		return 0;
+	err = bpf_obj_get_info_by_fd(fd, &info, &length);
+	*is = !err && info.type == LINK_TYPE_TCX &&
+	      info.xdp.ifindex == ifindex && info.prog_id == id;
+	close(fd);
+	return err;
+}
+
 int tcx_chain(const struct instance *instance, uint32_t ifindex,
 	      enum hook_dir dir, struct hook_chain *chain)
 {
@@ -130,7 +151,11 @@ int tcx_chain(const struct instance *instance, uint32_t ifindex,
 		prog->kind = HOOK_TCX;
 		prog->id = ids[i];
 		err = chain_judge(instance, prog);
-		if (!err && !*prog->name)
+		if (!err && !prog->ours)
+			err = tcx_is_in_link(instance, ifindex, dir, prog->id,
+					     &prog->ours);
+		prog->masqbpf |= prog->ours;
+		if (!err && !*prog->name && !prog->ours)
 			err = tcx_pinned_beside(instance, ifindex, dir,
 						prog->id, &prog->masqbpf);
 	}
