@@ -346,7 +346,7 @@ stream_start() {
 		--progress "$STREAM/progress" "${@:4}" \
 		>"$STREAM/result" 2>&1 &
 	STREAM_PID=$!
-	lab_wait 20 stream_reached ${STREAM_FIRST:-$((8 << 20))} ||
+	lab_wait 20 stream_reached "${STREAM_FIRST:-$((8 << 20))}" ||
 		fail "$(cat "$STREAM/result")"
 }
 

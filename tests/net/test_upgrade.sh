@@ -82,6 +82,7 @@ nothing_left() {
 resets() { # NS...: RST that were sent, and connections that one ended
 	local ns
 	for ns; do
+		# shellcheck disable=SC2016 # awk's
 		lab_in "$ns" awk '$1 == "Tcp:" && ++n == 2 {
 			print $9 + $15 }' /proc/net/snmp
 	done | paste -sd+ | bc
@@ -479,7 +480,6 @@ growth() {
 
 # IPv6 has a table as large as IPv4's once it is translated.
 ipv6_on() {
-	local stop
 	trap gone EXIT
 	printf '%s\n' 'nonMasqueradeCIDRs: [10.0.0.0/8]' >4.yaml
 	masq attach -q eth0 --config 4.yaml
@@ -509,40 +509,6 @@ cidr_growth() {
 	ended
 }
 
-# By the agent's own file, and by a command while it runs: it notices.
-agent_growth() {
-	trap live_end EXIT
-	cp base.yaml agent.yaml
-	agent_begin "$MASQ_NEW" "$PWD/agent.yaml"
-	live
-	sleep 3
-	on
-	long masq >before
-	COUNTED=$(counts masq)
-	sized agent.yaml 1500 'maxFlows: 50000'
-	lab_wait 60 limit_is 50000 || fail "$(cat agent.log)"
-	lab_wait 20 has_prefix 10.3.5.0/24 || fail "$(cat agent.log)"
-	on
-	is "limit in its metrics" "$(metric masqbpf_flows_limit)" 50000
-	# somebody else's
-	sized other.yaml 2900 'maxFlows: 60000'
-	masq reload -q --config other.yaml 2>err || fail "$(cat err)"
-	is "limit in its metrics" "$(metric masqbpf_flows_limit)" 60000
-	is "generation in its metrics" "$(metric masqbpf_config_generation)" \
-		"$(get .generation)"
-	ready || fail "not ready: $(lab_in node curl -s http://127.0.0.1:9911/readyz)"
-	on
-	# and it goes on to work on what is in force now
-	sized agent.yaml 1200 'maxFlows: 60000'
-	lab_wait 60 lacks_prefix 10.12.9.0/24 || fail "$(cat agent.log)"
-	on
-	long masq >after
-	kept_all before after
-	not_less "packets" "$COUNTED" "$(counts masq)"
-	ended
-	agent_end
-}
-
 limit_is() {
 	[ "$(get .flows_max)" = "$1" ]
 }
@@ -553,7 +519,6 @@ lacks_prefix() {
 
 # Programs of another build: as if these were.
 other_programs() { # HOOK
-	local id
 	[ "$1" = tc ] || [ "$(lab_hook)" = tcx ] || skip "no TCX"
 	begun "$1" base.yaml masq
 	another_build
@@ -599,7 +564,7 @@ another_build() {
 
 # The other direction, and what has to be taken away.
 older_binary() {
-	local before status=0
+	local status=0
 	trap gone EXIT
 	masq attach -q eth0 --config base.yaml
 	find "$MASQBPF_PIN_DIR" | sort >pins
@@ -827,7 +792,6 @@ when "layout 3 while its agent goes on" layout3_old_agent_stays
 when "another size by reload: prefixes, flows, counts" growth
 when "IPv6 by reload" ipv6_on
 when "another size by cidr" cidr_growth
-when "another size by the agent's file, and beside it" agent_growth
 for hook in tcx tc; do
 	when "programs of another build, the fast path, $hook" \
 		other_programs $hook
@@ -835,7 +799,7 @@ done
 when "down again, and away" older_binary
 when "attach and agent at once" at_once
 for hook in tcx tc; do
-	for kind in layout size programs; do
+	for kind in layout programs; do
 		when "$kind, $hook: killed at any call" killed $kind $hook
 		when "$kind, $hook: a call that fails once" refused $kind $hook
 	done

@@ -371,8 +371,7 @@ int helper_fit(struct instance *instance, const struct instance_options *want,
 int helper_renew(const struct helper *helper, struct instance *instance,
 		 bool locked)
 {
-	const struct request request = { .verb = VERB_RENEW,
-					 .locked = locked };
+	const struct request request = { .verb = VERB_RENEW, .locked = locked };
 
 	return ask_fit(helper, instance, &request);
 }

@@ -213,8 +213,13 @@ static int apply(struct agent *a, const struct config *config, const char *from)
 	err = agent_lock(a);
 	if (err)
 		return err;
-	err = policy_fit(a->instance, config);
-	err = err ?: policy_read(a->instance, &old);
+	/* the helper may not load programs on kernels that want CAP_PERFMON for
+	 * these; the policy comes into force all the same */
+	if (policy_fit(a->instance, config))
+		log_warn("%s: the sizes stay as they are until the agent "
+			 "starts again, or `masqbpf reload` is run",
+			 from);
+	err = policy_read(a->instance, &old);
 	if (!err || err == -ENODATA)
 		err = policy_from_config(a->instance, config,
 					 fastpath_tcp_allowed(), &new);

@@ -112,8 +112,8 @@ static int tc_message(const struct nlmsghdr *message, void *data)
 		read_bpf_options(options, prog);
 	err = chain_judge(dump->instance, prog);
 	if (!err && !prog->ours)
-		prog->ours = is_unpinned(dump->instance, info->tcm_ifindex,
-					 prog);
+		prog->ours =
+			is_unpinned(dump->instance, info->tcm_ifindex, prog);
 	return err;
 }
 

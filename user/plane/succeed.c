@@ -84,8 +84,7 @@ int succeed_forget(const struct instance *instance)
 	if (err)
 		return err == -ENOENT ? 0 : err;
 	err = pins_remove(&next);
-	if (!err &&
-	    unlinkat(instance->lock_fd, INSTANCE_NEXT, AT_REMOVEDIR))
+	if (!err && unlinkat(instance->lock_fd, INSTANCE_NEXT, AT_REMOVEDIR))
 		err = -errno;
 	close_next(&next);
 	return err;
@@ -316,8 +315,9 @@ static int copy_counts(const struct before *old, const int fds[],
 	if (!counts || !stats)
 		err = -ENOMEM;
 	/* by one who was killed then: no count is added twice */
-	err = err ?: bpf_map_lookup_elem(next->map[MAP_masq_meta], &zero,
-					 &meta);
+	err = err
+		      ?: bpf_map_lookup_elem(next->map[MAP_masq_meta], &zero,
+					     &meta);
 	carried = err ? 0 : meta.carried;
 	for (uint32_t i = 0; !err && old->map[MAP_masq_counters] < 0 &&
 			     i < old->meta.max_prefixes;
