@@ -657,8 +657,9 @@ other_flags() {
 	# a port of the pod's own outside is not kept, one inside is
 	source=$(word port "$(traffic pod1 who $FAR_ADDR $PORT --sport 45000)")
 	[[ $source == 2100? ]] || fail "TCP port $source"
-	source=$(word port "$(traffic pod1 who $FAR_ADDR $PORT --sport 45001 \
-		--proto udp)")
+	source=$(echo | traffic pod1 talk $FAR_ADDR $PORT --proto udp \
+		--sport 45001 --timeout 3)
+	source=${source#"$NODE_ADDR "}
 	[[ $source == 2100? ]] || fail "UDP port $source"
 	source=$(word port "$(traffic pod1 who $FAR_ADDR $PORT --sport 21003)")
 	is "a port inside" "$source" 21003
@@ -1110,7 +1111,7 @@ row "refused: --user nosuch" refused 'no such user' --user nosuch eth0
 row "refused: --enable-ipv6=maybe" refused 'true or false' \
 	--enable-ipv6=maybe eth0
 row "refused: a name that is too long for an interface" \
-	refused 'no interface can have' abcdefghijklmnop
+	refused 'no interface can have' "$(printf '%0128d' 0)"
 row "refused: an empty name" refused 'no interface can have' ''
 row "refused: no interface" refused 'needs IFACE'
 tap_done

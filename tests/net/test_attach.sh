@@ -284,7 +284,6 @@ elsewhere() {
 	attached
 	here=$(get .)
 	is "status from outside" "$("$MASQBPF" status --json | jq -c .)" "$here"
-	refused "nsenter --net=$(lab_netns node) " "$MASQBPF" attach lo
 	refused "nsenter --net=$(lab_netns node) " lab_in far "$MASQBPF" \
 		attach eth0
 	is status "$(get .)" "$here"
@@ -296,7 +295,8 @@ namespace_gone() { # HOOK
 	local name=$LAB_ID-gone
 	ip netns add "$name"
 	trap 'ip netns del "$name" 2>/dev/null || true' EXIT
-	nsenter --net="/run/netns/$name" "$MASQBPF" attach -q lo --hook "$1"
+	ip -n "$name" link add eth0 type veth peer name peer
+	nsenter --net="/run/netns/$name" "$MASQBPF" attach -q eth0 --hook "$1"
 	ip netns del "$name"
 	# the kernel takes a namespace down when it finds the time
 	refused 'another network namespace' masq attach eth0
@@ -366,10 +366,11 @@ unnumbered() {
 no_address() {
 	lab_ns bare
 	trap 'nsenter --net="$(lab_netns bare)" "$MASQBPF" detach -q --all' EXIT
-	lab_in bare "$MASQBPF" attach -q lo
+	lab_in bare ip link add eth0 type veth peer name peer
+	lab_in bare "$MASQBPF" attach -q eth0
 	is health "$(lab_in bare "$MASQBPF" status --json | jq -c \
 		'[.health, .problems]')" \
-		'["degraded",["lo: no IPv4 address to translate to"]]'
+		'["degraded",["eth0: no IPv4 address to translate to"]]'
 }
 
 # Descriptors 0 to 2 are closed: no map may get their numbers.
