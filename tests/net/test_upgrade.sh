@@ -483,7 +483,7 @@ ipv6_on() {
 	trap gone EXIT
 	printf '%s\n' 'nonMasqueradeCIDRs: [10.0.0.0/8]' >4.yaml
 	masq attach -q eth0 --config 4.yaml
-	before=$(traffic pod1 who $FAR_ADDR $PORT --sport 40100)
+	traffic pod1 who $FAR_ADDR $PORT --sport 40100 >/dev/null
 	masq reload -q --config base.yaml 2>err || fail "$(cat err)"
 	is "source" "$(word source "$(traffic pod2 who $FAR_ADDR6 $PORT)")" \
 		$NODE_ADDR6
@@ -500,11 +500,9 @@ cidr_growth() {
 		echo "203.0.113.0/24"
 		seq 1100 | awk '{ printf "198.%d.%d.0/24 masquerade\n",
 			20 + $1 / 256, $1 % 256 }'
-	} >set
-	masq cidr set set -q >out 2>err || masq cidr set set --yes >out 2>err ||
+	} >./list
+	masq cidr set list -q >out 2>err || masq cidr set list --yes >out 2>err ||
 		fail "$(cat err)"
-	is prefixes "$(masq cidr list --json | jq '[.[] // .prefixes[]] | length')" \
-		"$(masq cidr list --json | jq '[.[] // .prefixes[]] | length')"
 	succeeded
 	ended
 }
