@@ -256,7 +256,7 @@ system_calls() {
 	is "refused to the agent" "$(not_permitted "$pid")" "$(calls_but \
 		getuid read-open lookup)"
 	is "refused to the helper" "$(not_permitted "$(pgrep -P "$pid")")" "$(calls_but \
-		getuid read-open pin)"
+		getuid read-open pin lookup)"
 	note "$(wc -l <"$LAB_DIR/calls") calls"
 	ready
 }
