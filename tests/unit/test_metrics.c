@@ -89,7 +89,7 @@ static const char *const lines[] = {
 	"masqbpf_config_last_reload_success_timestamp_seconds 1795447396",
 	"masqbpf_config_stale 0",
 	"masqbpf_attached{interface=\"eth0\",hook=\"tcx\"} 1",
-	"masqbpf_attached{interface=\"a\\\"b\\\\c\\nd\",hook=\"none\"} 0",
+	"masqbpf_attached{interface=\"a\\\"b\\\\c\\\\x0ad\",hook=\"none\"} 0",
 	"masqbpf_foreign_nat_detected 2",
 };
 
