@@ -108,13 +108,13 @@ static void a_port_is_not_given_twice(void **state)
 	assert_int_equal(inherited(), 0);
 }
 
-static int ctl_inherit(uint16_t port)
+static int ctl_inherit(uint8_t proto, uint16_t port, uint16_t rem_port)
 {
 	struct masq_ctl ctl = { .op = MASQ_CTL_INHERIT,
 				.family = 4,
-				.proto = IPPROTO_TCP,
+				.proto = proto,
 				.in_port = htons(port),
-				.rem_port = htons(443) };
+				.rem_port = htons(rem_port) };
 
 	inet_pton(AF_INET, POD4, ctl.in_addr);
 	inet_pton(AF_INET, FAR4, ctl.rem_addr);
@@ -127,13 +127,13 @@ static void the_walk_brings_what_was_seen(void **state)
 	struct masq_flow4 flow;
 
 	(void)state;
-	assert_int_equal(ctl_inherit(5000), -2);
+	assert_int_equal(ctl_inherit(IPPROTO_TCP, 5000, 443), -2);
 	prog_run(old, EGRESS,
 		 PKT(TCP, OUT(POD4, 5000, FAR4, 443), .flags = SYN));
-	assert_int_equal(ctl_inherit(5000), 0);
+	assert_int_equal(ctl_inherit(IPPROTO_TCP, 5000, 443), 0);
 	prog_run(old, EGRESS,
 		 PKT(TCP, OUT(POD4, 5000, FAR4, 443), .flags = FIN | ACK));
-	assert_int_equal(ctl_inherit(5000), -17);
+	assert_int_equal(ctl_inherit(IPPROTO_TCP, 5000, 443), -17);
 	assert_true(prog_flow4(new, POD4, 5000, FAR4, 443, IPPROTO_TCP, &flow));
 	assert_int_equal(flow.out_seen & MASQ_SEEN_FIN, MASQ_SEEN_FIN);
 	prog_expect_totals(new, __FILE__, __LINE__);
@@ -206,6 +206,7 @@ static void layout_3_an_expired_one_is_absent(void **state)
 {
 	(void)state;
 	pair3(0);
+	assert_int_equal(ctl_inherit(IPPROTO_UDP, 5000, 53), -2);
 	SEND_NEW(EGRESS, PKT(UDP, OUT(POD4, 5000, FAR4, 53)),
 		 PKT(UDP, OUT(NODE4, 5000, FAR4, 53)));
 	assert_int_equal(inherited(), 0);
