@@ -611,7 +611,7 @@ no_netlink() {
 	config 10.0.0.0/8
 	# the agent's own socket, not those that it and its helper read with
 	agent strace -f -qq -o /dev/null -e trace=bind \
-		-e inject=bind:error=ENOMEM:when=2..6 --
+		-e inject=bind:error=ENOMEM:when=5..9 --
 	await 60 log_says 'eth0: attached'
 	await 60 ready
 	is source "$(source_now)" $NODE_ADDR

@@ -68,16 +68,6 @@ too_old() {
 	done
 }
 
-made_without() {
-	local command
-	masq attach -q eth0 --config "$LAB_DIR/config.yaml"
-	for command in attach agent; do
-		refused_with "$command: --fast-path: this instance was made without it: detach --all first" \
-			$command eth0 --fast-path
-	done
-	masq detach -q --all
-}
-
 start() {
 	masq attach eth0 --fast-path --config "$LAB_DIR/config.yaml"
 	is be_liberal "$(be_liberal)" 1
@@ -205,7 +195,6 @@ if [ "$(lab_hook)" != tcx ]; then
 	tap_done
 	exit
 fi
-row "an instance made without it: refused, and nothing changes" made_without
 row "attach --fast-path, conntrack told to be liberal" start
 if ! row_ok; then
 	tap_done
