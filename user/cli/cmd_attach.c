@@ -291,9 +291,10 @@ static int change(struct attach *a, const struct instance_options *options)
 	if (!err)
 		err = other_sync(a->instance, a->netdev, hook_attach_other,
 				 a->instance, NULL, NULL);
+	err = err ?: let_ports_go(a);
 	if (err)
 		undo(a);
-	return err ?: let_ports_go(a);
+	return err;
 }
 
 /* A policy is needed; when neither the user nor the pins have one: this. */
