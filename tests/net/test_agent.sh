@@ -230,7 +230,7 @@ no_privileges() {
 	for set in CapInh CapBnd CapAmb; do
 		is "$set of the agent" "$(proc "$pid" $set)" 0000000000000000
 	done
-	is "CapPrm of the helper" "$(proc "$helper" CapPrm)" 0000008000001000
+	is "CapPrm of the helper" "$(proc "$helper" CapPrm)" 000000c000001000
 	is "CapBnd of the helper" "$(proc "$helper" CapBnd)" 0000000000000000
 	for pid in $pid $helper; do
 		is NoNewPrivs "$(proc "$pid" NoNewPrivs)" 1
