@@ -250,16 +250,19 @@ static int load_filter(bool helper)
 
 /* --- capabilities ------------------------------------------------------ */
 
-/* These permitted and effective, nothing else anywhere. */
-static int keep_caps(bool bpf, bool net_admin)
+/* Of these what it has, permitted and effective, nothing else anywhere. */
+static int keep_caps(const unsigned int *caps, size_t count)
 {
+	bool had[8] = {};
+
+	for (size_t i = 0; i < count; i++)
+		had[i] = capng_have_capability(CAPNG_PERMITTED, caps[i]);
 	capng_clear(CAPNG_SELECT_CAPS);
-	if (bpf)
-		capng_update(CAPNG_ADD, CAPNG_PERMITTED | CAPNG_EFFECTIVE,
-			     CAP_BPF);
-	if (net_admin)
-		capng_update(CAPNG_ADD, CAPNG_PERMITTED | CAPNG_EFFECTIVE,
-			     CAP_NET_ADMIN);
+	for (size_t i = 0; i < count; i++)
+		if (had[i])
+			capng_update(CAPNG_ADD,
+				     CAPNG_PERMITTED | CAPNG_EFFECTIVE,
+				     caps[i]);
 	prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
 	return capng_apply(CAPNG_SELECT_CAPS) ? -EPERM : 0;
 }
@@ -301,6 +304,7 @@ static bool have_cap(unsigned int cap)
 
 static int drop_caps(const struct instance *instance)
 {
+	static const unsigned int bpf = CAP_BPF;
 	bool had_bpf = have_cap(CAP_BPF);
 	int err;
 
@@ -311,8 +315,8 @@ static int drop_caps(const struct instance *instance)
 			return -EPERM;
 	}
 	if (maps_work(instance))
-		return keep_caps(false, false);
-	err = keep_caps(had_bpf, false);
+		return keep_caps(NULL, 0);
+	err = capng_get_caps_process() ? -EPERM : keep_caps(&bpf, 1);
 	if (!err && !maps_work(instance))
 		err = -EPERM;
 	if (!err)
@@ -347,13 +351,15 @@ int sandbox_agent(const struct instance *instance,
 
 int sandbox_helper(void)
 {
+	static const unsigned int caps[] = { CAP_BPF, CAP_NET_ADMIN,
+					     CAP_PERFMON };
 	const char *what = "read its capabilities";
 	int err = capng_get_caps_process() ? -EPERM : 0;
 
 	if (!err) {
 		clear_bounding();
 		what = "drop capabilities";
-		err = keep_caps(have_cap(CAP_BPF), have_cap(CAP_NET_ADMIN));
+		err = keep_caps(caps, sizeof(caps) / sizeof(caps[0]));
 	}
 	if (!err) {
 		what = "filter system calls";

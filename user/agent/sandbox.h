@@ -22,7 +22,10 @@ int sandbox_user_parse(const char *text, struct sandbox_user *out, char *err,
  */
 int sandbox_agent(const struct instance *instance,
 		  const struct sandbox_user *user);
-/* The helper: CAP_BPF and CAP_NET_ADMIN, no_new_privs, a filter. */
+/*
+ * The helper: CAP_BPF, CAP_NET_ADMIN and, since it may have to load programs of
+ * another size, CAP_PERFMON; no_new_privs, a filter. 0 or -errno, printed.
+ */
 int sandbox_helper(void);
 
 #endif
