@@ -322,7 +322,7 @@ succeeded() {
 	*"${HISTORY#[}") ;; # the latest first
 	*) fail "history: $HISTORY, now $(history_of masq)" ;;
 	esac
-	masq cidr list | grep -q 203.0.113.0/24 || fail "a prefix is gone"
+	has_prefix 203.0.113.0/24 || fail "a prefix is gone"
 	[ ! -e "$MASQBPF_PIN_DIR/next" ] || fail "next is left"
 	is health "$(get .health)" '"ok"'
 	on
@@ -393,7 +393,8 @@ layout3_agent() {
 }
 
 has_prefix() {
-	masq cidr list | grep -q "$1"
+	# all of it is read: who hangs up on it makes it fail
+	masq cidr list | grep -c "^$1 " >/dev/null
 }
 
 # An agent of the old version does not harm what has taken over from it.
@@ -505,6 +506,40 @@ cidr_growth() {
 		fail "$(cat err)"
 	succeeded
 	ended
+}
+
+# By the agent's own file, and by a command while it runs: it notices.
+agent_growth() {
+	trap live_end EXIT
+	cp base.yaml agent.yaml
+	agent_begin "$MASQ_NEW" "$PWD/agent.yaml"
+	live
+	sleep 3
+	on
+	long masq >before
+	COUNTED=$(counts masq)
+	sized agent.yaml 1500 'maxFlows: 50000'
+	lab_wait 60 limit_is 50000 || fail "$(cat agent.log)"
+	lab_wait 20 has_prefix 10.3.5.0/24 || fail "$(cat agent.log)"
+	on
+	is "limit in its metrics" "$(metric masqbpf_flows_limit)" 50000
+	# somebody else's
+	sized other.yaml 2900 'maxFlows: 60000'
+	masq reload -q --config other.yaml 2>err || fail "$(cat err)"
+	is "limit in its metrics" "$(metric masqbpf_flows_limit)" 60000
+	is "generation in its metrics" "$(metric masqbpf_config_generation)" \
+		"$(get .generation)"
+	ready || fail "not ready: $(lab_in node curl -s http://127.0.0.1:9911/readyz)"
+	on
+	# and it goes on to work on what is in force now
+	sized agent.yaml 1200 'maxFlows: 60000'
+	lab_wait 60 lacks_prefix 10.12.9.0/24 || fail "$(cat agent.log)"
+	on
+	long masq >after
+	kept_all before after
+	not_less "packets" "$COUNTED" "$(counts masq)"
+	ended
+	agent_end
 }
 
 limit_is() {
@@ -790,6 +825,7 @@ when "layout 3 while its agent goes on" layout3_old_agent_stays
 when "another size by reload: prefixes, flows, counts" growth
 when "IPv6 by reload" ipv6_on
 when "another size by cidr" cidr_growth
+when "another size by the agent's file, and beside it" agent_growth
 for hook in tcx tc; do
 	when "programs of another build, the fast path, $hook" \
 		other_programs $hook
@@ -797,7 +833,7 @@ done
 when "down again, and away" older_binary
 when "attach and agent at once" at_once
 for hook in tcx tc; do
-	for kind in layout programs; do
+	for kind in layout size programs; do
 		when "$kind, $hook: killed at any call" killed $kind $hook
 		when "$kind, $hook: a call that fails once" refused $kind $hook
 	done

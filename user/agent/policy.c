@@ -213,8 +213,7 @@ static int apply(struct agent *a, const struct config *config, const char *from)
 	err = agent_lock(a);
 	if (err)
 		return err;
-	/* the helper may not load programs on kernels that want CAP_PERFMON for
-	 * these; the policy comes into force all the same */
+	/* no memory, say: the policy comes into force all the same */
 	if (policy_fit(a->instance, config))
 		log_warn("%s: the sizes stay as they are until the agent "
 			 "starts again, or `masqbpf reload` is run",
