@@ -189,6 +189,25 @@ top_is_a_screen() {
 	stream_end
 }
 
+top_goes_on_in_another_size() {
+	back
+	connect pod1 $FAR_ADDR
+	SCREEN_TERM=screen
+	screen_start 80 24 env
+	shows ' flows 1 '
+	{
+		seq 1500 | awk '{ printf "%s10.%d.%d.0/24",
+			(NR > 1 ? ", " : "nonMasqueradeCIDRs: ["),
+			$1 / 256, $1 % 256 } END { print "]" }'
+		printf 'cidrLimit: 2000\nmaxFlows: 40000\n'
+	} >larger.yaml
+	masq reload --config larger.yaml
+	connect pod2 198.51.100.1
+	shows ' flows 2 ' '^PREFIXES \(150[0-9]\)'
+	key q
+	lab_wait 5 no_screen
+}
+
 no_screen() {
 	! tmux_lab has-session -t top
 }
@@ -275,6 +294,7 @@ row "plan: without a node, without privileges" plan_without_a_node
 row "plan: a Kubernetes manifest" plan_reads_a_manifest
 row "top: rates" top_shows_rates
 row "top: a screen of 80 x 24, 120 x 40, 40 x 10, and its keys" top_is_a_screen
+row "top: goes on in another size" top_goes_on_in_another_size
 row "top: NO_COLOR" top_has_no_colour_when_told
 row "top: terminals that cannot" top_says_what_it_cannot_do
 row "history and rollback" history_and_back

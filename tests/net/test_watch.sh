@@ -309,6 +309,26 @@ while True:
 	is "its place" "$(grep 'was stopped' slow.err || true)" ""
 }
 
+# A reload makes the dataplane anew, in another size.
+another_size_is_watched_on() {
+	back
+	watch_start watched --json --events new,policy
+	connect pod1 $FAR_ADDR
+	{
+		cat new.yaml
+		echo 'maxFlows: 40000'
+	} >larger.yaml
+	masq reload --config larger.yaml
+	is maxFlows "$(masq status --json | jq .flows_max)" 40000
+	lab_wait 5 events watched 2
+	connect pod2 $FAR_ADDR
+	lab_wait 5 events watched 3
+	watch_end
+	is events "$(jq -rs 'map(.event + " " + (.action // "")) |
+		join(",")' watched)" "new masquerade,policy ,new keep"
+	is errors "$(cat watched.err)" ""
+}
+
 renewed() { # SECOND: its place lasts five seconds more than then
 	[ "$(board | awk "\$2 == $WATCH { print \$1 }")" -ge $(($1 + 5)) ]
 }
@@ -324,6 +344,7 @@ row "a fifth hears in one line who watches" a_fifth_hears_who_watches
 row "killed ones do not count" killed_ones_do_not_count
 row "one that slept too long hears of it" one_that_slept_hears_of_it
 row "ends with the dataplane" ends_with_the_dataplane
+row "goes on in another size" another_size_is_watched_on
 row "a burst is sampled, and what was lost said" a_burst_is_sampled_and_said
 row "a flow log says it, too" a_flow_log_says_it_too
 row "a flood is survived" a_flood_is_survived

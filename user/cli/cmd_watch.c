@@ -24,6 +24,7 @@
 #include "cli/filter.h"
 #include "cli/watch.h"
 #include "cli/watch_print.h"
+#include "plane/fit.h"
 #include "policy/compare.h"
 #include "policy/plan.h"
 #include "policy/read.h"
@@ -238,8 +239,11 @@ static int each_second(struct watch *w)
 	if (err)
 		return err;
 	tell_lost(w);
-	if (!instance_is_gone(w->instance))
-		return 0;
+	/* somebody may have given it another size: events come all the same */
+	if (!instance_is_gone(w->instance)) {
+		err = instance_renew(w->instance, false);
+		return err < 0 ? err : 0;
+	}
 	log_info("watch: %s: detached", w->instance->pin_dir);
 	stopped = 1;
 	return 0;

@@ -12,6 +12,7 @@
 #include "base/prefix.h"
 #include "cli/top.h"
 #include "plane/counters.h"
+#include "plane/fit.h"
 #include "plane/tally.h"
 
 #define FLOW_ROWS 512
@@ -29,6 +30,7 @@ struct seen_table {
 
 struct top_past {
 	double time;
+	size_t slots; /* that there is room for */
 	struct masq_prefix_count *prefixes; /* by slot */
 	uint64_t stats[MASQ_S_MAX];
 	struct seen_table flows;
@@ -463,14 +465,51 @@ static double clock_seconds(void)
 	return t.tv_sec + t.tv_nsec / 1e9;
 }
 
+/* A larger array in the place of this one, which goes; NULL: no memory. */
+static void *grow(void *array, size_t had, size_t want, size_t size)
+{
+	char *larger = reallocarray(array, want, size);
+
+	if (!larger)
+		free(array);
+	else
+		memset(larger + had * size, 0, (want - had) * size);
+	return larger;
+}
+
+/* Room for as many prefixes as the instance has now. 0 or -ENOMEM. */
+static int make_room(struct top *top)
+{
+	struct top_past *past = top->past;
+	struct top_list *list = &top->lists[TOP_PREFIXES];
+	size_t slots = top->instance->meta.max_prefixes, had = past->slots;
+
+	if (slots <= had)
+		return 0;
+	past->prefixes = grow(past->prefixes, had, slots,
+			      sizeof(*past->prefixes));
+	past->live = grow(past->live, had, slots, sizeof(*past->live));
+	past->unreplied =
+		grow(past->unreplied, had, slots, sizeof(*past->unreplied));
+	list->rows = grow(list->rows, had, slots, sizeof(*list->rows));
+	past->slots = slots;
+	return past->prefixes && past->live && past->unreplied && list->rows
+		       ? 0
+		       : -ENOMEM;
+}
+
 int top_look(struct top *top)
 {
 	struct top_past *past = top->past;
 	double now = clock_seconds();
 	struct masq_policy head;
 	uint32_t zero = 0, half;
-	int err;
+	/* somebody may have given it another size */
+	int err = instance_renew(top->instance, false);
 
+	err = err < 0 ? err : make_room(top);
+	if (err)
+		return err;
 	if (bpf_map_lookup_elem(top->instance->map[MAP_masq_active], &zero,
 				&half))
 		return -errno;
@@ -493,24 +532,16 @@ int top_look(struct top *top)
 
 int top_open(struct top *top, struct instance *instance)
 {
-	size_t slots = instance->meta.max_prefixes;
 	struct top_past *past = calloc(1, sizeof(*past));
 
 	top->instance = instance;
 	top->past = past;
 	if (!past)
 		return -ENOMEM;
-	past->prefixes = calloc(slots, sizeof(*past->prefixes));
-	past->live = calloc(slots, sizeof(*past->live));
-	past->unreplied = calloc(slots, sizeof(*past->unreplied));
-	top->lists[TOP_PREFIXES].rows = calloc(slots, sizeof(struct top_row));
 	top->lists[TOP_FLOWS].rows = calloc(FLOW_ROWS, sizeof(struct top_row));
 	top->lists[TOP_DROPS].rows = calloc(MASQ_R_MAX, sizeof(struct top_row));
-	return past->prefixes && past->live && past->unreplied &&
-			       top->lists[TOP_PREFIXES].rows &&
-			       top->lists[TOP_FLOWS].rows &&
-			       top->lists[TOP_DROPS].rows
-		       ? 0
+	return top->lists[TOP_FLOWS].rows && top->lists[TOP_DROPS].rows
+		       ? make_room(top)
 		       : -ENOMEM;
 }
 
