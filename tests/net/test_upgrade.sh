@@ -479,6 +479,21 @@ growth() {
 	nothing_left
 }
 
+# Another hook is another place in the kernel: it comes before the first goes.
+other_hook() {
+	[ "$(lab_hook)" = tcx ] || skip "no TCX"
+	begun tcx base.yaml masq
+	for hook in tc tcx; do
+		masq attach -q --hook $hook eth0 2>err || fail "$(cat err)"
+		is "hook" "$(get '.interfaces[0].hook')" "\"$hook\""
+		is "our programs" "$(lab_ours eth0)" 2
+		succeeded
+	done
+	ended
+	masq detach -q --all
+	nothing_left
+}
+
 # IPv6 has a table as large as IPv4's once it is translated.
 ipv6_on() {
 	trap gone EXIT
@@ -823,6 +838,7 @@ done
 when "layout 3 by the agent" layout3_agent
 when "layout 3 while its agent goes on" layout3_old_agent_stays
 when "another size by reload: prefixes, flows, counts" growth
+when "another hook, and back" other_hook
 when "IPv6 by reload" ipv6_on
 when "another size by cidr" cidr_growth
 when "another size by the agent's file, and beside it" agent_growth
