@@ -5,7 +5,8 @@ pods and to run commands in them, over HTTP on the loopback address.
 	kubeapi.py CLUSTER PORTFILE
 
 CLUSTER is a JSON file, read at every request: a list of pods {"namespace",
-"name", "node", "ip", "labels", "exec": [ARG...]}. A command in a pod is run
+"name", "node", "ip", "labels", "exec": [ARG...]}; what has "spec" is a node
+{"name", "spec"}, whose spec can be patched while the server runs. A command in a pod is run
 behind the words of its exec, and its word masqbpf stands for $MASQBPF; a pod
 without exec cannot be reached. The port is written to PORTFILE.
 
@@ -45,6 +46,7 @@ FIXED = {
         "preferredVersion": {"groupVersion": "apps/v1", "version": "v1"}}]},
     "/api/v1": {"kind": "APIResourceList", "groupVersion": "v1", "resources": [
         resource("pods", "Pod", True, ["get", "list"]),
+        resource("nodes", "Node", False, ["get", "patch"]),
         resource("configmaps", "ConfigMap", True, ["get", "create"])]},
     "/apis/apps/v1": {
         "kind": "APIResourceList", "groupVersion": "apps/v1", "resources": [
@@ -81,6 +83,9 @@ def selected(pod, query):
     return True
 
 
+specs = {}  # of nodes, as they were patched
+
+
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
@@ -103,9 +108,13 @@ class Handler(BaseHTTPRequestHandler):
         url = urllib.parse.urlsplit(self.path)
         query = urllib.parse.parse_qs(url.query)
         with open(CLUSTER, encoding="utf-8") as file:
-            pods = json.load(file)
+            things = json.load(file)
+        pods = [t for t in things if "spec" not in t]
         if url.path in FIXED:
             return self.answer(FIXED[url.path])
+        match = re.fullmatch(r"/api/v1/nodes/([^/]+)", url.path)
+        if match:
+            return self.node(match[1], things)
         match = re.fullmatch(r"/api/v1/namespaces/([^/]+)", url.path)
         if match:  # which is there because something is asked for in it
             return self.answer({"kind": "Namespace", "apiVersion": "v1",
@@ -129,6 +138,28 @@ class Handler(BaseHTTPRequestHandler):
             return self.fail(500, "InternalError",
                              f"error dialing backend: {pods[0]['node']}")
         return self.exec(pods[0], query)
+
+    def node(self, name, things, patch=None):
+        for thing in things:
+            if thing["name"] == name and "spec" in thing:
+                spec = specs.setdefault(name, thing["spec"])
+                # lists of a node's spec are replaced as a whole
+                spec.update((patch or {}).get("spec", {}))
+                return self.answer({
+                    "kind": "Node", "apiVersion": "v1",
+                    "metadata": {"name": name},
+                    "spec": {k: v for k, v in spec.items() if v is not None}})
+        return self.fail(404, "NotFound", f'nodes "{name}" not found')
+
+    def do_PATCH(self):
+        size = int(self.headers.get("Content-Length", 0))
+        patch = json.loads(self.rfile.read(size))
+        with open(CLUSTER, encoding="utf-8") as file:
+            things = json.load(file)
+        match = re.fullmatch(r"/api/v1/nodes/([^/?]+)(\?.*)?", self.path)
+        if not match:
+            return self.fail(404, "NotFound", f"no {self.path} here")
+        return self.node(match[1], things, patch)
 
     # SPDY, which kubectl tries when WebSocket was refused: refused alike
     def do_POST(self):

@@ -344,6 +344,53 @@ krew() {
 	cmp "$LAB_DIR/made/krew/masq.tar.gz" "$LAB_DIR/masq.tar.gz"
 }
 
+# on_node COMMAND...: where the agent listens; that cluster is one of its own
+on_node() {
+	nsenter --net="$(lab_netns node)" -- env NODE=node-a ONCE=yes PAUSE=0.2 \
+		KUBECONFIG="$LAB_DIR/node.config" PATH="$LAB_DIR/bin:$PATH" "$@"
+}
+
+taints() {
+	on_node kubectl get node node-a -o jsonpath='{.spec.taints[*].key}'
+}
+
+start_up_taint() {
+	local agent job untaint=$LAB_ROOT/deploy/kubernetes-taint/untaint.sh
+	jq -n '[{name: "node-a", spec: {taints: [
+		{key: "dedicated", value: "x", effect: "NoSchedule"},
+		{key: "masqbpf/agent-not-ready", effect: "NoSchedule"}]}}]' \
+		>"$LAB_DIR/nodes"
+	lab_spawn node "$PYTHON" "$LAB_LIB/kubeapi.py" "$LAB_DIR/nodes" \
+		"$LAB_DIR/node.port" >"$LAB_DIR/node.log" 2>&1
+	lab_wait 10 test -e "$LAB_DIR/node.port"
+	sed "s/127.0.0.1:[0-9]*/127.0.0.1:$(cat "$LAB_DIR/node.port")/" \
+		"$LAB_DIR/kubeconfig" >"$LAB_DIR/node.config"
+	chmod 755 "$LAB_DIR" # the agent is another user by then
+	is "taints at first" "$(taints)" "dedicated masqbpf/agent-not-ready"
+	masq detach -q --all
+	echo 'nonMasqueradeCIDRs: nonsense' >"$LAB_DIR/agent.yaml"
+	lab_spawn node "$MASQBPF" agent --config "$LAB_DIR/agent.yaml" \
+		--pin-dir "$MASQBPF_PIN_DIR" eth0 >"$LAB_DIR/agent.log" 2>&1
+	agent=$LAB_PID
+	on_node sh "$untaint" >"$LAB_DIR/untaint" 2>&1 &
+	job=$!
+	lab_wait 20 grep -q listening "$LAB_DIR/agent.log"
+	sleep 1
+	is "taints with a broken file" "$(taints)" \
+		"dedicated masqbpf/agent-not-ready"
+	echo 'nonMasqueradeCIDRs: [10.0.0.0/8]' >"$LAB_DIR/agent.yaml"
+	lab_wait 30 lab_gone $job ||
+		fail "$(cat "$LAB_DIR/untaint" "$LAB_DIR/agent.log")"
+	is taints "$(taints)" dedicated
+	# once more: it is gone, which is nothing to complain of
+	is "said" "$(on_node sh "$untaint" | tail -n 1)" \
+		"node-a: without masqbpf/agent-not-ready"
+	is taints "$(taints)" dedicated
+	kill "$agent"
+	lab_wait 10 lab_gone "$agent"
+	masq attach -q eth0 --preset ip-masq-agent
+}
+
 removed() { # the way that NOTES and the chart's README say
 	plugin --all-nodes detach --all
 	is status "$STATUS" 0
@@ -372,5 +419,6 @@ row "what changes something" changes_want_a_place
 row "a node that does not answer" dead
 row "usage" usage
 row "watch, of all nodes" watches
+row "the start-up taint goes when the agent is ready" start_up_taint
 row "detach, everywhere" removed
 tap_done

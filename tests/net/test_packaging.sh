@@ -54,6 +54,28 @@ field() {
 	jq -c ".[] | select(.kind == \"$1\") | $2" "$LAB_DIR/built"
 }
 
+# The agent is as it was: what talks to the API server is another container,
+# with an account of its own.
+taint() {
+	"$PYTHON" -c 'import yaml' || skip "no yaml: apt-get install python3-yaml"
+	built "$DEPLOY/kubernetes"
+	field DaemonSet .spec >"$LAB_DIR/agent"
+	built "$DEPLOY/kubernetes-taint"
+	field DaemonSet 'select(.metadata.name == "masqbpf") | .spec' |
+		cmp - "$LAB_DIR/agent"
+	is "its account" "$(field DaemonSet 'select(.metadata.name ==
+		"masqbpf-untaint") | .spec.template.spec.serviceAccountName')" \
+		'"masqbpf-untaint"'
+	is "what it may do" "$(field ClusterRole .rules)" \
+		'[{"apiGroups":[""],"resources":["nodes"],"verbs":["get","patch"]}]'
+	is "the script" "$(field ConfigMap '.data["untaint.sh"] // empty' |
+		jq -r .)" "$(cat "$DEPLOY/kubernetes-taint/untaint.sh")"
+	# the ConfigMap's name has a hash, and so has what mounts it
+	is "the volume" "$(field DaemonSet '.spec.template.spec.volumes[] |
+		select(.name == "script").configMap.name')" \
+		"$(field ConfigMap 'select(.data["untaint.sh"]) | .metadata.name')"
+}
+
 manifest() {
 	"$PYTHON" -c 'import yaml' || skip "no yaml: apt-get install python3-yaml"
 	built "$DEPLOY/kubernetes"
@@ -300,6 +322,7 @@ row "unit: masqbpf-attach" unit masqbpf-attach
 row "YAML" yaml
 row "kustomization" manifest
 row "kustomization for Prometheus" overlay
+row "kustomization with a start-up taint" taint
 row "make install DESTDIR" install_destdir
 row "the Debian package's words" debian_words
 row "make dist" dist

@@ -126,6 +126,16 @@ TEXT
 printf '[Service]\nWatchdogSec=2s\n' \
 	>"$root/etc/systemd/system/masqbpf-agent.service.d/test.conf"
 systemctl -q --root="$root" enable masqbpf-attach.service
+# what starts containers, for all that the units know
+cat >"$root/etc/systemd/system/kubelet.service" <<-TEXT
+	[Service]
+	Type=oneshot
+	RemainAfterExit=yes
+	ExecStart=sh -c 'masqbpf status --json >/run/kubelet-saw || true'
+	[Install]
+	WantedBy=multi-user.target
+TEXT
+systemctl -q --root="$root" enable kubelet.service
 cat >"$root/etc/systemd/system/boot.target" <<-TEXT
 	[Unit]
 	Requires=multi-user.target systemd-journald.service
@@ -212,6 +222,15 @@ attached_at_boot() {
 	there systemctl stop masqbpf-attach
 	source_is $POD # and stays so
 	there systemctl start masqbpf-attach
+}
+
+before_containers() {
+	is "what the kubelet saw" "$(there jq -c '[.generation,
+		.interfaces[0].attached]' /run/kubelet-saw)" '[1,true]'
+	for unit in masqbpf-attach masqbpf-agent; do
+		is "$unit before the kubelet" "$(property Before $unit.service |
+			grep -cw kubelet.service)" 1
+	done
 }
 
 agent_starts() {
@@ -338,6 +357,7 @@ lab_in far ip route add $POD_NET via $NODE_ADDR
 row "boots" boots
 row_ok || { tap_done; exit; }
 row "attach unit: at boot, reload, stop" attached_at_boot
+row "it is attached before containers start" before_containers
 row "agent unit: READY, and without privileges" agent_starts
 row "agent unit: RELOADING" agent_reloads
 row "agent unit: WATCHDOG" watchdog
