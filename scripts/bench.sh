@@ -28,8 +28,8 @@ usage() {
 # shellcheck source=tests/lib/lab.sh
 . tests/lib/lab.sh
 
-STAGES=(packets programs newflows cost connect memory listing load fill ports
-	bulk latency policy xdp)
+STAGES=(packets programs newflows cost connect memory listing load fill upgrade
+	ports bulk latency policy xdp)
 REPEAT=${REPEAT:-7}
 OUT=${OUT:-build/bench/results.tsv}
 BENCH=$LAB_ROOT/build/tests/bench/bench
@@ -751,6 +751,40 @@ stage_fill() {
 		line=$(flood masqbpf out flows=$max order=random \
 			prog="$(pins masqbpf)/masq_egress")
 		result fill masqbpf program ns "$(value prog_ns "$line")"
+	done
+}
+
+# seconds COMMAND...: how long it takes
+seconds() {
+	local start=$EPOCHREALTIME
+	"$@" >&2
+	awk -v a="$start" -v b="$EPOCHREALTIME" 'BEGIN { print b - a }'
+}
+
+# upgrade: flows that are taken over, to another size, and from the old program
+stage_upgrade() {
+	local count name line i
+	old_program
+	for count in 262144 8000000; do
+		for name in masqbpf old; do
+			# its hash maps take an hour to fill that far
+			[ "$name $count" != "old 8000000" ] || continue
+			# every repetition finds what the one before has made
+			for ((i = 0; i < (count > 262144 ? 1 : REPEAT); i++)); do
+				MAX_FLOWS=$count labs $name
+				line=$(flood $name out flows=$count count=$count)
+				all_arrived "$line"
+				MAX_FLOWS=$((count + count / 8)) masq_config \
+					>"$LAB_DIR/larger.yaml"
+				result upgrade $name $count s "$(seconds lab_in \
+					$name-node "$MASQBPF" -q --pin-dir \
+					"$(pins $name)" attach eth0 --config \
+					"$LAB_DIR/larger.yaml")"
+				result upgrade $name $count flows "$(lab_in \
+					$name-node "$MASQBPF" --pin-dir \
+					"$(pins $name)" status --json | jq .flows)"
+			done
+		done
 	done
 }
 

@@ -6,9 +6,9 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-STAGES=(soak stress faults memory model mutants rebuild bare)
+STAGES=(soak stress faults upgrade memory model mutants rebuild bare)
 declare -A TITLES=([soak]="Soak" [stress]="Stress" [faults]="Every system call"
-	[memory]="Memory" [model]="Model" [mutants]="Mutants"
+	[upgrade]="Take-over" [memory]="Memory" [model]="Model" [mutants]="Mutants"
 	[rebuild]="Two builds" [bare]="Bare machines")
 OUT=${OUT:-build/torture}
 usage() {
@@ -29,6 +29,9 @@ usage() {
 		  faults   attach, attach again, reload and detach killed and refused at
 		           every system call, in an order that FAULT_SEED (random) gives, for at
 		           most FAULT_SECONDS=${FAULT_SECONDS:-600} a row
+		  upgrade  a take-over of an older layout, of another size and of other
+		           programs killed and refused at UPGRADE_POINTS (40; 0: all) calls
+		           each, for at most UPGRADE_SECONDS=${UPGRADE_SECONDS:-1200} a row
 		  memory   the unit tests and the commands with sanitizers and under
 		           valgrind, the agent with sanitizers
 		  model    every order of the flow table's steps (tests/model), in full
@@ -165,6 +168,21 @@ faults() {
 	return $status
 }
 
+upgrade() {
+	local seed=${FAULT_SEED:-$RANDOM} status=0
+	# the revision that is taken over from is built in the tree
+	UPGRADE_POINTS=${UPGRADE_POINTS:-40} UPGRADE_ROWS=call \
+		UPGRADE_SEED=$seed UPGRADE_SECONDS=${UPGRADE_SECONDS:-1200} \
+		TEST_SLOW=3 bash tests/net/test_upgrade.sh \
+		>"$WORK/upgrade" 2>&1 || status=1
+	{
+		section upgrade
+		sed 's/^/    /' "$WORK/upgrade"
+	} >"$OUT/upgrade.md"
+	cat "$OUT/upgrade.md"
+	return $status
+}
+
 # In the tree itself: it is built, not measured.
 memory() {
 	local status=0
@@ -274,6 +292,7 @@ for stage; do
 	soak) soak || failed=1 ;;
 	stress) stress || failed=1 ;;
 	faults) faults || failed=1 ;;
+	upgrade) upgrade || failed=1 ;;
 	memory) memory || failed=1 ;;
 	model) model || failed=1 ;;
 	mutants) mutants || failed=1 ;;

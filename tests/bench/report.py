@@ -340,6 +340,16 @@ def fill(r):
                 [m(c, 'program') for c in columns]]))
 
 
+def upgrade(r):
+    names = {'masqbpf': 'another maxFlows', 'old': 'from layout 3'}
+    rows = [[names[c], f'{int(x):,}', middle(r.get('upgrade', c, x, 's'), 2),
+             middle(r.get('upgrade', c, x, 'flows'))]
+            for c in r.columns('upgrade') for x in r.xs('upgrade')
+            if r.get('upgrade', c, x, 's')]
+    return ('From the command to its end; packets are carried all the while:\n\n' +
+            table(['take-over', 'flows', 's', 'flows afterwards'], rows))
+
+
 def xdp(r):
     names = {'plain': 'plain', 'tc': 'tc ingress', 'xdp': 'XDP, to the stack',
              'xdp redirect': 'XDP, into the pod', 'tc fast path': 'tc, fast path'}
@@ -489,14 +499,15 @@ def goals(r):
 
 STAGES = {'packets': packets, 'programs': programs, 'newflows': newflows,
           'cost': cost, 'connect': connect, 'memory': memory,
-          'listing': listing, 'load': load, 'fill': fill, 'ports': ports,
+          'listing': listing, 'load': load, 'fill': fill,
+          'upgrade': upgrade, 'ports': ports,
           'bulk': bulk, 'latency': latency, 'policy': policy, 'xdp': xdp}
 TITLES = {'packets': 'Established packets',
           'programs': 'The programs alone',
           'newflows': 'New flows', 'cost': 'Room and refusals',
           'connect': 'TCP connections', 'memory': 'Memory',
           'listing': 'Listing', 'load': 'How full the table is',
-          'fill': 'Eight million flows', 'ports': 'When ports run out',
+          'fill': 'Eight million flows', 'upgrade': 'Take-over', 'ports': 'When ports run out',
           'bulk': 'TCP bulk', 'latency': 'Latency',
           'policy': 'Large policies', 'xdp': 'Ingress by XDP'}
 

@@ -86,7 +86,8 @@ static size_t request(const void *data, size_t size, char *reply, size_t room)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static const char good[] = "GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n";
+	static const char good[] =
+		"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n";
 	static char reply[65536];
 	static int runs;
 	size_t got;

@@ -485,6 +485,26 @@ growth() {
 	nothing_left
 }
 
+# Without conntrack nobody knows what there was: what docs/upgrade.md promises.
+before_attach() {
+	trap live_end EXIT
+	new_base
+	talker udp pod1 $FAR_ADDR $PORT --proto udp --sport $((BASE + 1))
+	talker tcp pod1 $FAR_ADDR $PORT --sport $((BASE + 2))
+	is "before" "$(cat udp.out tcp.out | paste -sd,)" \
+		"$POD $((BASE + 1)),$POD $((BASE + 2))"
+	masq attach -q eth0 --config base.yaml 2>err || fail "$(cat err)"
+	LEAKS=$(leaks)
+	said udp
+	is "udp" "$(tail -n 1 udp.out)" "$NODE_ADDR $((BASE + 1))"
+	echo >&"${TALK_FD[tcp]}"
+	lab_wait 10 lab_gone "${TALK_PID[tcp]}"
+	grep -q 'reset by peer' tcp.out || fail "tcp: $(cat tcp.out)"
+	is "tcp anew" "$(word source \
+		"$(traffic pod1 who $FAR_ADDR $PORT)")" $NODE_ADDR
+	is leaks "$(leaks)" "$LEAKS"
+}
+
 # Another hook is another place in the kernel: it comes before the first goes.
 other_hook() {
 	[ "$(lab_hook)" = tcx ] || skip "no TCX"
@@ -844,6 +864,7 @@ done
 when "layout 3 by the agent" layout3_agent
 when "layout 3 while its agent goes on" layout3_old_agent_stays
 when "another size by reload: prefixes, flows, counts" growth
+when "a pod that sends before attach" before_attach
 when "another hook, and back" other_hook
 when "IPv6 by reload" ipv6_on
 when "another size by cidr" cidr_growth

@@ -486,8 +486,8 @@ static int make_room(struct top *top)
 
 	if (slots <= had)
 		return 0;
-	past->prefixes = grow(past->prefixes, had, slots,
-			      sizeof(*past->prefixes));
+	past->prefixes =
+		grow(past->prefixes, had, slots, sizeof(*past->prefixes));
 	past->live = grow(past->live, had, slots, sizeof(*past->live));
 	past->unreplied =
 		grow(past->unreplied, had, slots, sizeof(*past->unreplied));
