@@ -323,7 +323,22 @@ MASQ_NOINLINE int FN(goes_to_node)(struct __sk_buff *skb,
 	if (in && masq_features & MASQ_FEAT_FIB_SRC &&
 	    masq_fib_found(FN(route_source)(skb, &r, in, uplink)))
 		return 0;
-	return FN(is_still_local)(skb, key->rem_addr, key->in_addr, uplink);
+	return FN(is_still_local)(skb, key->rem_addr, key->in_addr, uplink) ==
+	       1;
+}
+
+/*
+ * From one uplink to another, to an address of snat.addresses that no interface
+ * of the node has and no flow is there for: it would go round between this node
+ * and the router in front of it, and be a flow more with each turn.
+ */
+MASQ_NOINLINE int FN(goes_round)(const __be32 *addr, __u32 from, __u32 uplink)
+{
+	struct masq_policy *pol = masq_policy_of(masq_half());
+
+	return pol && pol->flags & MASQ_P_SNAT &&
+	       bpf_map_lookup_elem(&masq_ifaces, &from) &&
+	       FN(is_local)(addr, uplink) == MASQ_LOCAL_SNAT;
 }
 
 /*
@@ -356,6 +371,9 @@ MASQ_GLOBAL int FN(egress_new)(struct __sk_buff *skb, __u32 now)
 	pkt = (const PKT *)s->pkt;
 	if (masq_before && FN(is_inherited)(&pkt->key, now))
 		return MASQ_INHERIT;
+	if (FN(goes_round)(pkt->key.rem_addr, skb->ingress_ifindex,
+			   skb->ifindex))
+		return MASQ_R_NO_FLOW;
 	if (pkt->key.role == MASQ_ROLE_HOST) {
 		/* not a matter of policy: the port alone has to change */
 		d.half = masq_half();
@@ -874,7 +892,8 @@ MASQ_GLOBAL int FN(ctl_explain)(struct __sk_buff *skb)
 	if (ctl->reason || d.action != MASQ_MASQUERADE)
 		return 0;
 	s->snat = d.snat;
-	if (FN(node_address)(skb, s))
+	if (MASQ_SNAT_RANGES(d.snat) ? FN(from_pool)(1, 0)
+				     : FN(node_address)(skb, s))
 		FN(addr_copy)(ctl->xlat_addr, s->node);
 	else
 		ctl->reason = MASQ_R_NO_ADDRESS;

@@ -92,6 +92,16 @@ MASQ_MAP(masq_held, BPF_MAP_TYPE_LRU_HASH, struct masq_held_key,
 /* room for two packets: an early one, and a first one while others go out */
 MASQ_MAP(masq_copies, BPF_MAP_TYPE_PERCPU_ARRAY, __u32, struct masq_held, 2, 0);
 
+/* What a pod has been given of several source addresses; see from_pool. */
+#define MASQ_PAIRS 4 /* from the pools of several destinations */
+struct masq_paired {
+	struct masq_addr with[MASQ_PAIRS];
+	__u32 next; /* to be written over */
+	__u32 pad;
+};
+MASQ_MAP(masq_pairs, BPF_MAP_TYPE_LRU_HASH, struct masq_addr,
+	 struct masq_paired, 4096, 0);
+
 /* Destinations whose ports are nearly all taken; see masq_crowd_probes. */
 struct masq_crowd_key {
 	__be32 node[4];
@@ -215,6 +225,7 @@ struct masq_scratch {
 	__u32 best_idle; /* ticks */
 	__u32 best_page;
 	struct masq_heir heir;
+	struct masq_paired paired;
 	__u64 pod_bit;
 	struct masq_addr pod; /* key in masq_pods */
 	struct masq_ctl ctl; /* slot 1: the request */

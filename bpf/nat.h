@@ -416,7 +416,8 @@ MASQ_GLOBAL int FN(claim_begin)(struct __sk_buff *skb, __u32 slot)
 	rev->role = MASQ_ROLE_FLOW;
 	/* the node's own flow keeps the address that it chose */
 	if (owner->role != MASQ_ROLE_HOST) {
-		if (!FN(node_address)(skb, s))
+		if (!(MASQ_SNAT_RANGES(s->snat) ? FN(from_pool)(slot, 1)
+						: FN(node_address)(skb, s)))
 			return MASQ_R_NO_ADDRESS;
 		FN(addr_copy)(rev->in_addr, s->node);
 	}

@@ -15,6 +15,8 @@ MASQ_INLINE bool masq_fib_found(int ret)
 	       ret == MASQ_FIB_RET_NO_SRC_ADDR;
 }
 
+#define MASQ_LOCAL_SNAT 2 /* is_local */
+
 struct masq_decision {
 	const struct masq_policy *policy;
 	__u32 half;
@@ -76,7 +78,8 @@ MASQ_NOINLINE __u32 FN(way_to)(struct __sk_buff *skb, const __be32 *addr,
  * Is it an address of this node? That is a fact about its addresses, never
  * about routes (a missing one looks the same in the FIB as a local one): user
  * space keeps the sets. What an uplink is translated to is in them before any
- * packet meets it.
+ * packet meets it. MASQ_LOCAL_SNAT: no interface has it, but snat.addresses
+ * names it, so what is sent there is for this node alone.
  */
 MASQ_NOINLINE int FN(is_local)(const __be32 *addr, __u32 uplink)
 {
@@ -86,6 +89,7 @@ MASQ_NOINLINE int FN(is_local)(const __be32 *addr, __u32 uplink)
 	};
 	struct masq_addr local = {};
 	struct masq_iface *iface;
+	__u32 *whose;
 
 	FN(addr_copy)(local.a, addr);
 	if (bpf_map_lookup_elem(&masq_local, &local))
@@ -99,7 +103,10 @@ MASQ_NOINLINE int FN(is_local)(const __be32 *addr, __u32 uplink)
 		return 1;
 #endif
 	FN(addr_copy)(net.addr, addr);
-	return !!bpf_map_lookup_elem(&masq_nets, &net);
+	whose = bpf_map_lookup_elem(&masq_nets, &net);
+	if (!whose)
+		return 0;
+	return *whose & MASQ_NET_ROUTE ? 1 : MASQ_LOCAL_SNAT;
 }
 
 /*
@@ -107,11 +114,12 @@ MASQ_NOINLINE int FN(is_local)(const __be32 *addr, __u32 uplink)
  * an agent) must not make a pod's address the node's: a route that leads
  * elsewhere says that it is not.
  */
-MASQ_INLINE bool FN(is_still_local)(struct __sk_buff *skb, const __be32 *addr,
-				    const __be32 *from, __u32 uplink)
+MASQ_INLINE int FN(is_still_local)(struct __sk_buff *skb, const __be32 *addr,
+				   const __be32 *from, __u32 uplink)
 {
-	return FN(is_local)(addr, uplink) &&
-	       !FN(way_to)(skb, addr, from, uplink);
+	int local = FN(is_local)(addr, uplink);
+
+	return local == 1 && FN(way_to)(skb, addr, from, uplink) ? 0 : local;
 }
 
 MASQ_INLINE bool FN(is_multicast)(const __be32 *addr)
@@ -271,6 +279,149 @@ MASQ_NOINLINE int FN(route_source)(struct __sk_buff *skb,
 	    (fib.ifindex == uplink || (in && skb->vlan_present)))
 		FN(addr_copy)(r->source, FIB_SOURCE(fib));
 	return ret;
+}
+
+/*
+ * Of several addresses each pod has one for all that it does (RFC 4787 REQ-2,
+ * paired): by a hash of its own, so it is the same after a reboot and on another
+ * node. What it has been given it keeps as long as that is among them, also
+ * when others come and go.
+ */
+#ifndef MASQ_POOL
+#define MASQ_POOL
+MASQ_INLINE struct masq_addr *masq_snat_slot(__u32 slot)
+{
+	return bpf_map_lookup_elem(&masq_snat, &slot);
+}
+
+/* Well mixed: neighbours get different ones. */
+MASQ_INLINE __u32 masq_hash_of(const struct masq_addr *pod)
+{
+	__u32 h = 0;
+
+	for (int i = 0; i < 4; i++) {
+		h = (h ^ bpf_ntohl(pod->a[i])) * 0x85ebca6b;
+		h = (h ^ h >> 13) * 0xc2b2ae35;
+		h ^= h >> 16;
+	}
+	return h;
+}
+#endif
+
+/* *at is the address so many behind *from; both may be one. */
+MASQ_INLINE void FN(addr_after)(__be32 *at, const __be32 *from, __u32 behind)
+{
+	__u64 carry = behind;
+
+	for (int i = WORDS - 1; i >= 0; i--) {
+		carry += bpf_ntohl(from[i]);
+		at[i] = bpf_htonl((__u32)carry);
+		carry >>= 32;
+	}
+}
+
+/* How far it is behind `from`; what is before it, or far away, is 2^32-1. */
+MASQ_INLINE __u32 FN(addr_distance)(const __be32 *addr, const __be32 *from)
+{
+	__be32 last[WORDS];
+	__u32 by = bpf_ntohl(addr[WORDS - 1]) - bpf_ntohl(from[WORDS - 1]);
+
+	FN(addr_after)(last, from, by);
+	return FN(addr_equal)(last, addr) ? by : ~0U;
+}
+
+/* The number-th address of the pool (MASQ_SNAT), to scratch->node. */
+MASQ_GLOBAL int FN(pool_address)(__u32 slot, __u32 snat, __u32 number)
+{
+	struct masq_scratch *s = masq_scratch_get(slot & 1);
+	__u32 before = 0;
+
+	if (!s)
+		return 0;
+	for (__u32 i = 0; i < MASQ_POOL_RANGES; i++) {
+		__u32 at = MASQ_SNAT_SLOT(snat) + 2 * i;
+		struct masq_addr *first = masq_snat_slot(at);
+		struct masq_addr *until = masq_snat_slot(at + 1);
+
+		if (i >= MASQ_SNAT_RANGES(snat) || !first || !until)
+			break;
+		if (number < until->a[0]) {
+			FN(addr_after)(s->node, first->a, number - before);
+			return 1;
+		}
+		before = until->a[0];
+	}
+	return 0;
+}
+
+/* Is one of the pairs in the pool? Its number + 1, or 0. */
+MASQ_GLOBAL int FN(pool_pair)(__u32 slot, __u32 snat)
+{
+	struct masq_scratch *s = masq_scratch_get(slot & 1);
+	struct masq_paired *paired;
+	__u32 before = 0;
+
+	if (!s)
+		return 0;
+	paired = bpf_map_lookup_elem(&masq_pairs, &s->pod);
+	if (!paired)
+		return 0;
+	for (__u32 i = 0; i < MASQ_POOL_RANGES; i++) {
+		__u32 at = MASQ_SNAT_SLOT(snat) + 2 * i;
+		struct masq_addr *first = masq_snat_slot(at);
+		struct masq_addr *until = masq_snat_slot(at + 1);
+
+		if (i >= MASQ_SNAT_RANGES(snat) || !first || !until)
+			break;
+		for (int k = 0; k < MASQ_PAIRS; k++) {
+			__be32 *with = paired->with[k].a;
+
+			if (FN(addr_distance)(with, first->a) <
+			    until->a[0] - before) {
+				FN(addr_copy)(s->node, with);
+				return 1;
+			}
+		}
+		before = until->a[0];
+	}
+	return 0;
+}
+
+/* The address of scratch->owner from the pool scratch->snat, in scratch->node.
+ * `note`: a flow gets it. 0: there is none. */
+MASQ_GLOBAL int FN(from_pool)(__u32 slot, __u32 note)
+{
+	struct masq_scratch *s = masq_scratch_get(slot & 1);
+	struct masq_addr *size;
+	struct masq_paired *paired;
+	__u32 snat;
+
+	if (!s)
+		return 0;
+	snat = s->snat;
+	__builtin_memset(&s->pod, 0, sizeof(s->pod));
+	FN(addr_copy)(s->pod.a, ((KEY *)&s->owner)->in_addr);
+	if (FN(pool_pair)(slot, snat))
+		return 1;
+	size = masq_snat_slot(MASQ_SNAT_SLOT(snat) +
+			      2 * MASQ_SNAT_RANGES(snat) - 1);
+	if (!size || !size->a[0] ||
+	    !FN(pool_address)(slot, snat, masq_hash_of(&s->pod) % size->a[0]))
+		return 0;
+	if (!note)
+		return 1;
+	paired = bpf_map_lookup_elem(&masq_pairs, &s->pod);
+	if (paired) {
+		__u32 k = paired->next++ & (MASQ_PAIRS - 1);
+
+		FN(addr_copy)(paired->with[k].a, s->node);
+	} else {
+		__builtin_memset(&s->paired, 0, sizeof(s->paired));
+		FN(addr_copy)(s->paired.with[0].a, s->node);
+		s->paired.next = 1;
+		bpf_map_update_elem(&masq_pairs, &s->pod, &s->paired, BPF_ANY);
+	}
+	return 1;
 }
 
 /*

@@ -23,7 +23,7 @@
 
 #define MASQ_DEFAULT_MAX_FLOWS 262144
 #define MASQ_MIN_PREFIX_SLOTS  1024
-#define MASQ_MAX_SNAT	       256 /* configured source addresses, both families */
+#define MASQ_MAX_SNAT	       256 /* slots of masq_snat, both families */
 #define MASQ_MAX_IFACES	       256
 #define MASQ_MAX_PODS	       65536
 #define MASQ_NO_PREFIX \
@@ -416,6 +416,7 @@ enum masq_timeout {
 #define MASQ_P_REJECT_TCP   0x20 /* answer refused SYNs with ICMP as well */
 #define MASQ_P_STRICT_PORTS 0x40 /* masq_ports leaves the port range alone */
 #define MASQ_P_FAST_TCP	    0x80 /* conntrack would not mind (or is not there) */
+#define MASQ_P_SNAT	    0x100 /* some prefix has a source of its own */
 
 struct masq_policy {
 	__u32 generation; /* 0: no policy yet */
@@ -460,9 +461,23 @@ struct masq_lpm_value {
 	__u32 prefix; /* slot in masq_prefixes (a source set: of the KEEP) */
 	__u8 action; /* enum masq_action (destination sets) */
 	__u8 source; /* MASQ_SRC_* (source sets) */
-	__u16 snat; /* 0: node address, else slot in masq_snat */
+	__u16 snat; /* 0: node address, else MASQ_SNAT() */
 };
 _Static_assert(sizeof(struct masq_lpm_value) == 8, "masq_lpm_value");
+
+/*
+ * A choice of source addresses in masq_snat. Without ranges: the address in
+ * that slot. Else two slots a range, from that one on: its first address, and
+ * (a[0], host order) how many addresses it and the ranges before it have.
+ */
+#define MASQ_SNAT(slot, ranges) ((__u16)((ranges) << 8 | (slot)))
+#define MASQ_SNAT_SLOT(snat)	((snat)&0xff)
+#define MASQ_SNAT_RANGES(snat)	((snat) >> 8)
+#define MASQ_POOL_RANGES	16
+
+/* Whose a prefix in masq_nets is. */
+#define MASQ_NET_ROUTE 1 /* a route of the node says: local */
+#define MASQ_NET_SNAT  2 /* what is translated to it comes back here */
 
 /*
  * Prefix descriptors (masq_prefixes, an mmapable array that only user space
@@ -486,7 +501,7 @@ enum masq_origin {
 struct masq_prefix_half {
 	__u32 line; /* in the config file */
 	__u32 since; /* generation that brought it */
-	__u16 snat; /* slot in masq_snat, 0: node address */
+	__u16 snat; /* as masq_lpm_value has it */
 	__u8 origin; /* enum masq_origin */
 	__u8 pad;
 };

@@ -44,7 +44,7 @@ static void check_config(const struct config *config)
 		require(config->timeout_ns[i]);
 	for (size_t i = 0; i < config->snat_count; i++)
 		require(config->snat[i].dest.addr.family ==
-			config->snat[i].addr.family);
+			config->snat[i].pool.family);
 	check_list(&config->keep);
 	check_list(&config->masquerade);
 	check_list(&config->pods);

@@ -65,6 +65,9 @@ struct instance *bare_instance(uint32_t slots)
 			BPF_MAP_TYPE_LPM_TRIE, sizeof(struct masq_lpm_key),
 			sizeof(struct masq_lpm_value), 1 << 20,
 			BPF_F_NO_PREALLOC);
+	map[MAP_masq_nets] = make_map(BPF_MAP_TYPE_LPM_TRIE,
+				      sizeof(struct masq_lpm_key), 4, 1024,
+				      BPF_F_NO_PREALLOC);
 	map[MAP_masq_prefixes] = make_table(sizeof(struct masq_prefix), slots);
 	map[MAP_masq_history] =
 		make_map(BPF_MAP_TYPE_HASH, sizeof(struct masq_history_key),

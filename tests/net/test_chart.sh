@@ -111,6 +111,8 @@ schema_refuses() {
 		--set $config.maxFlows=0
 	refused "$config.snat: Additional property ports is not allowed" \
 		--set $config.snat.ports=1-2
+	refused "$config.snat.addresses.0: " \
+		--set "$config.snat.addresses={10.0.0.1-9}"
 	refused "Additional property ipMasqAgnet is not allowed" \
 		--set ipMasqAgnet.create=false
 	refused "image.digest: Does not match pattern" --set image.digest=sha256:12
@@ -144,6 +146,9 @@ config_arrives() {
 		      addresses:
 		        - 10.142.0.100
 		        - {destination: 172.30.0.0/16, address: 10.142.0.101}
+		        - {destination: 172.31.0.0/16, address: [10.142.0.101,
+		           10.142.0.104/30, 10.142.0.110-10.142.0.119]}
+		        - {address: ["2001:db8::1-2001:db8::9", "2001:db8::10/124"]}
 	YAML
 	helm template x "$CHART" -f "$LAB_DIR/values.yaml" \
 		--show-only templates/configmap.yaml >"$LAB_DIR/configmap.yaml"

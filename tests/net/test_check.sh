@@ -49,12 +49,21 @@ row "part of a second" means .resyncInterval_s 0.5 \
 row "our keys" means \
 	'[.podCIDRs, .enableIPv6, .snat.portRange, .snat.nodePortRange,
 	.snat.strictPorts, .snat.addresses, .timeouts_s.udp, .maxFlows, .maxFlowsPerPod]' \
-	'[["10.44.0.0/16"],true,"20000-29999","none",true,[{"destination":"0.0.0.0/0","address":"10.142.0.100"}],2,65536,16384]' <<-END
+	'[["10.44.0.0/16"],true,"20000-29999","none",true,[{"destination":"0.0.0.0/0","address":"10.142.0.100","addresses":["10.142.0.100"],"count":1}],2,65536,16384]' <<-END
 		podCIDRs: [10.44.0.0/16]
 		enableIPv6: true
 		snat: {portRange: 20000-29999, strictPorts: true, nodePortRange: none, addresses: [10.142.0.100]}
 		timeouts: {udp: 2s}
 		maxFlows: 65536
+	END
+row "several source addresses" means '.snat.addresses' \
+	'[{"destination":"172.30.0.0/16","address":null,"addresses":["192.0.2.8","192.0.2.16-192.0.2.27","192.0.2.64/26"],"count":77},{"destination":"::/0","address":null,"addresses":["2001:db8::/127"],"count":2}]' <<-END
+		snat:
+		  addresses:
+		  - destination: 172.30.0.0/16
+		    address: [192.0.2.64/26, 192.0.2.8, 192.0.2.16/30, 192.0.2.20-192.0.2.27]
+		  - 2001:db8::1
+		  - 2001:db8::0
 	END
 row "a warning names its place" means '.warnings[0]' \
 	'"file:2:1: unknown key \"nonMasqueradeCIDR\" is ignored: did you mean nonMasqueradeCIDRs?"' <<-END

@@ -311,6 +311,118 @@ fail_over() {
 	masq detach lb0 >/dev/null
 }
 
+# --- several addresses for a destination -----------------------------------------
+
+# Routed here, and no interface has them.
+POOL=203.0.113
+POOL6=2001:db8:99:
+
+# pool RANGES: the policy from now on
+pool() {
+	printf '%s\n' 'nonMasqueradeCIDRs: [10.0.0.0/8]' 'enableIPv6: true' \
+		'snat:' '  addresses:' \
+		"  - {destination: 172.30.0.0/16, address: [$1]}" \
+		"  - {destination: '2001:db8:30::/48', address: ['$POOL6:8/125']}" \
+		>"$LAB_DIR/pool.yaml"
+	masq reload -q --config "$LAB_DIR/pool.yaml"
+}
+
+pods() {
+	local n
+	for n in 20 21 22 23 24 25 26 27; do
+		echo 10.44.14.$n
+	done
+}
+
+pool_begin() {
+	local pod
+	lab_in far ip route add $POOL.0/24 via $NODE_ADDR
+	lab_in far ip -6 route add $POOL6:/64 via $NODE_ADDR6
+	for pod in $(pods); do
+		lab_in pod1 ip addr add "$pod/32" dev eth0
+		lab_in node ip route add "$pod/32" dev pod1
+	done
+	pool "$POOL.8, $POOL.16/30, $POOL.20-$POOL.27"
+}
+
+# source_of POD SPORT PROTO
+source_of() {
+	echo | traffic pod1 talk $FAR_ADDR $PORT --proto "$3" --source "$1" \
+		--sport "$2" --timeout 3
+}
+
+several() {
+	local pod seen sport=42000
+	for pod in $(pods); do
+		sport=$((sport + 2))
+		seen=$(explained $FAR_ADDR --source "$pod")
+		[[ $seen =~ ^$POOL\.(8|1[6-9]|2[0-7])$ ]] || fail "$pod: $seen"
+		is "udp of $pod" "$(source_of "$pod" $sport udp)" "$seen $sport"
+		is "tcp of $pod" "$(source_of "$pod" $((sport + 1)) tcp)" \
+			"$seen $((sport + 1))"
+		echo "$seen"
+	done >"$LAB_DIR/sources"
+	(($(sort -u "$LAB_DIR/sources" | wc -l) > 2)) ||
+		fail "one for all: $(cat "$LAB_DIR/sources")"
+	is "explain, of any pod" "$(masq explain $FAR_ADDR --json |
+		jq -c '[.source_seen, .source_pool, .source_by]')" \
+		"[null,[\"$POOL.8\",\"$POOL.16-$POOL.27\"],\"snat\"]"
+	masq explain $FAR_ADDR | grep -q "one of $POOL.8, $POOL.16-$POOL.27" ||
+		fail "$(masq explain $FAR_ADDR)"
+	seen=$(explained $FAR_ADDR6 --source $POD6)
+	[[ $seen =~ ^$POOL6:[89a-f]$ ]] || fail "$POD6: $seen"
+	is "udp of $POD6" "$(saw pod1 $FAR_ADDR6 udp 42100)" "$seen 42100"
+	is "tcp of $POD6" "$(saw pod1 $FAR_ADDR6 tcp 42101)" "$seen 42101"
+}
+
+# Others come, and those who have one keep it; theirs go, and what lives stays.
+pool_changes() {
+	local answer pod was
+	coproc KEPT { traffic pod1 talk $FAR_ADDR $PORT --source 10.44.14.20 \
+		--sport 42200 --timeout 5; }
+	echo >&"${KEPT[1]}"
+	read -r was <&"${KEPT[0]}"
+	pool "$POOL.0/28, $POOL.16/30, $POOL.20-$POOL.27, $POOL.128/25"
+	for pod in $(pods); do
+		explained $FAR_ADDR --source "$pod"
+	done | cmp -s - "$LAB_DIR/sources" || fail "others after it grew"
+	is "the next flow" "$(source_of 10.44.14.20 42201 udp)" \
+		"${was%% *} 42201"
+	pool "$POOL.250, $POOL.252"
+	echo >&"${KEPT[1]}"
+	read -r answer <&"${KEPT[0]}"
+	is "a flow that lives" "$answer" "$was"
+	answer=$(source_of 10.44.14.20 42202 tcp)
+	[[ $answer =~ ^$POOL\.25[02]\ 42202$ ]] || fail "then: $answer"
+	masq plan "$LAB_DIR/config.yaml" |
+		grep -q "masquerade as $POOL.250, $POOL.252" ||
+		fail "$(masq plan "$LAB_DIR/config.yaml")"
+	masq rollback -q $(($(masq status --json | jq .generation) - 1))
+	is "explain after rollback" "$(explained $FAR_ADDR --source 10.44.14.20)" \
+		"${was%% *}"
+	eval "exec ${KEPT[1]}>&-"
+	wait "$KEPT_PID" || true
+}
+
+# What outsiders send there holds nothing, and does not go round.
+from_outside() {
+	local before
+	before=$(drops no_flow)
+	lab_in far "$PYTHON" - $POOL.21 <<-'EOF'
+		import socket, sys
+		for port in range(3000, 3100):
+		    s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+		    s.sendto(b"x", (sys.argv[1], port))
+	EOF
+	is "flows of theirs" "$(masq flows --json |
+		jq '[.[] | select(.orig.dst == "'$POOL'.21")] | length')" 0
+	is "drops, one for each" $(($(drops no_flow) - before)) 100
+}
+
+drops() {
+	masq counters --json | jq ".drops.$1 // 0"
+}
+
 row "the main table" goes $FAR_ADDR $NODE_ADDR 41001
 row "IPv6, the main table" goes $FAR_ADDR6 $NODE_ADDR6 41002
 row "a table by the pods' source" undoing by_rule "from $POD_NET" \
@@ -341,4 +453,8 @@ row "a pod and a neighbour, UDP" same_port udp pod1 guest 45061
 row "a neighbour and a pod, TCP" same_port tcp guest pod1 45062
 row "a pod and a neighbour, TCP" same_port tcp pod1 guest 45063
 row "a tunnel of the node and a pod" tunnel
+pool_begin
+row "several addresses, each pod has one" several
+row "the addresses change" pool_changes
+row "several addresses, from outside" from_outside
 tap_done

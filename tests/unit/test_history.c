@@ -29,9 +29,9 @@ static struct policy *make_policy(uint32_t count, uint32_t number)
 	policy->head.port_max = 65535;
 	policy->head.flags = MASQ_P_IPV6;
 	strcpy(policy->source.config_path, "/etc/masqbpf.yaml");
-	policy->snat = calloc(1, sizeof(*policy->snat));
-	policy->snat[policy->snat_count++] =
-		(struct addr){ 4, { htonl(0xc0000201) } };
+	policy->snat = calloc(2, sizeof(*policy->snat));
+	assert_int_equal(pool_parse("192.0.2.1", &policy->snat[0], NULL, 0), 0);
+	policy->snat_count = 1;
 	for (uint32_t i = 0; i < count; i++) {
 		struct policy_entry entry = {
 			.list = MASQ_L_DST,
@@ -54,11 +54,22 @@ static struct policy *make_random(uint32_t count, unsigned int seed)
 {
 	struct policy *policy = make_policy(0, 1);
 
+	/* one of each kind that a pool may have */
+	assert_int_equal(pool_parse("2001:db8::8", &policy->snat[1], NULL, 0),
+			 0);
+	for (int i = 0; i < 2 && seed % 2; i++) {
+		struct pool more;
+
+		pool_parse(i ? "2001:db8::10/124" : "2001:db8::1-2001:db8::3",
+			   &more, NULL, 0);
+		assert_int_equal(pool_add(&policy->snat[1], &more), 0);
+	}
+	policy->snat_count = 2;
 	for (uint32_t i = 0; i < count; i++) {
 		struct policy_entry entry = {
 			.list = 1 + rand_r(&seed) % 3,
 			.action = rand_r(&seed) % 2,
-			.snat = rand_r(&seed) % 2,
+			.snat = rand_r(&seed) % 3,
 			.origin = rand_r(&seed) % (MASQ_O_RUNTIME + 1),
 			.line = (uint32_t)rand_r(&seed) << 1,
 			.since = (uint32_t)rand_r(&seed) << 1,
@@ -116,7 +127,8 @@ static void check_same(const struct policy *a, const struct policy *b)
 	assert_int_equal(a->snat_count, b->snat_count);
 	assert_memory_equal(&a->head, &b->head, sizeof(a->head));
 	assert_memory_equal(&a->source, &b->source, sizeof(a->source));
-	assert_memory_equal(a->snat, b->snat, a->snat_count * sizeof(*a->snat));
+	for (size_t i = 0; i < a->snat_count; i++)
+		assert_int_equal(pool_cmp(&a->snat[i], &b->snat[i]), 0);
 	for (size_t i = 0; i < a->count; i++) {
 		const struct policy_entry *x = &a->entries[i];
 		const struct policy_entry *y = &b->entries[i];

@@ -52,7 +52,10 @@ static struct policy *random_policy(unsigned int *seed)
 	policy->snat = calloc(2, sizeof(*policy->snat));
 	policy->snat_count = 2;
 	for (int i = 0; i < 2; i++)
-		policy->snat[i] = (struct addr){ 4, { htonl(0xc0000201 + i) } };
+		assert_int_equal(pool_parse(i ? "192.0.2.1"
+					      : "192.0.2.1-192.0.2.9",
+					    &policy->snat[i], NULL, 0),
+				 0);
 	if (!(rand_r(seed) % 4))
 		policy->head.flags &= ~MASQ_P_IPV6;
 	if (rand_r(seed) % 2)
@@ -120,7 +123,7 @@ static struct plan_treatment expect_dest(const struct policy *policy,
 	    (addr->family == 6 && !(policy->head.flags & MASQ_P_IPV6)))
 		t.action = PLAN_KEEP;
 	else if (best->snat)
-		t.snat = policy->snat[best->snat - 1];
+		t.snat = &policy->snat[best->snat - 1];
 	return t;
 }
 
@@ -151,8 +154,13 @@ static struct plan_treatment expect_source(const struct policy *policy,
 
 static bool same(const struct plan_treatment *a, const struct plan_treatment *b)
 {
-	return a->action == b->action && a->snat.family == b->snat.family &&
-	       !memcmp(a->snat.a, b->snat.a, sizeof(a->snat.a));
+	char x[POOL_STRLEN] = "", y[POOL_STRLEN] = "";
+
+	if (a->snat)
+		pool_format(a->snat, x, sizeof(x));
+	if (b->snat)
+		pool_format(b->snat, y, sizeof(y));
+	return a->action == b->action && !strcmp(x, y);
 }
 
 /* Ranges that the flips among `size` pieces from `first` on come to. */

@@ -72,6 +72,24 @@ static struct policy *big_policy(uint32_t count, uint32_t from, uint32_t shift)
 	return policy;
 }
 
+/* An address most often, else up to as many ranges as there may be. */
+static struct pool random_pool(unsigned int *seed)
+{
+	int ranges = rand_r(seed) % 3 ? 1 : 1 + rand_r(seed) % MASQ_POOL_RANGES;
+	struct pool pool = {};
+
+	while (ranges--) {
+		uint32_t first = 0xc0a80000 + rand_r(seed) % 400;
+		uint32_t last = first + (rand_r(seed) % 2) * rand_r(seed) % 9;
+		struct pool one =
+			pool_of(&(struct addr){ 4, { htonl(first) } });
+
+		one.range[0].last.a[0] = htonl(last);
+		pool_add(&pool, &one);
+	}
+	return pool;
+}
+
 /* A small universe, so that policies share, nest and contradict. */
 static struct policy *random_policy(unsigned int *seed)
 {
@@ -81,9 +99,7 @@ static struct policy *random_policy(unsigned int *seed)
 	policy->snat = calloc(4, sizeof(*policy->snat));
 	policy->snat_count = rand_r(seed) % 5;
 	for (size_t i = 0; i < policy->snat_count; i++)
-		policy->snat[i] = (struct addr){
-			4, { htonl(0xc0a80000 + rand_r(seed) % 100 * 4 + i) }
-		};
+		policy->snat[i] = random_pool(seed);
 	while (count--) {
 		struct policy_entry entry = {
 			.list = 1 + rand_r(seed) % 3,
@@ -151,19 +167,43 @@ static struct masq_lpm_value expected_source(const struct policy *policy,
 	return value;
 }
 
-static void check_snat(struct instance *instance, uint32_t slot,
-		       const struct policy *policy,
-		       const struct policy_entry *entry)
+static struct masq_addr snat_slot(struct instance *instance, uint32_t slot)
 {
 	struct masq_addr addr;
 
-	assert_int_equal(!!slot, !!entry->snat);
-	if (!slot)
-		return;
 	assert_int_equal(bpf_map_lookup_elem(instance->map[MAP_masq_snat],
 					     &slot, &addr),
 			 0);
-	assert_memory_equal(addr.a, policy->snat[entry->snat - 1].a, 16);
+	return addr;
+}
+
+/* As a packet reads it: number by number. */
+static void check_snat(struct instance *instance, uint16_t snat,
+		       const struct policy *policy,
+		       const struct policy_entry *entry)
+{
+	uint32_t slot = MASQ_SNAT_SLOT(snat), number = 0;
+	const struct pool *pool;
+	struct masq_addr addr;
+
+	assert_int_equal(!!snat, !!entry->snat);
+	if (!snat)
+		return;
+	pool = &policy->snat[entry->snat - 1];
+	addr = snat_slot(instance, slot);
+	assert_int_equal(addr.a[0], pool->range[0].first.a[0]);
+	assert_int_equal(MASQ_SNAT_RANGES(snat),
+			 pool_size(pool) > 1 ? pool->count : 0);
+	for (int i = 0; i < pool->count && pool_size(pool) > 1; i++) {
+		const struct pool_range *range = &pool->range[i];
+
+		addr = snat_slot(instance, slot + 2 * i);
+		assert_memory_equal(addr.a, range->first.a, 16);
+		number +=
+			ntohl(range->last.a[0]) - ntohl(range->first.a[0]) + 1;
+		addr = snat_slot(instance, slot + 2 * i + 1);
+		assert_int_equal(addr.a[0], number);
+	}
 }
 
 static size_t check_trie(struct instance *instance, uint32_t half,
@@ -211,7 +251,7 @@ static bool same_entry(const struct policy *a, const struct policy_entry *x,
 	       x->action == y->action && x->origin == y->origin &&
 	       x->line == y->line && !x->snat == !y->snat &&
 	       (!x->snat ||
-		addr_equal(&a->snat[x->snat - 1], &b->snat[y->snat - 1]));
+		!pool_cmp(&a->snat[x->snat - 1], &b->snat[y->snat - 1]));
 }
 
 static bool same_policy(const struct policy *a, const struct policy *b)
@@ -571,7 +611,8 @@ static void check_destinations(struct policy *policy, const char *const *want)
 
 	for (size_t i = 0; i < policy->count; i++) {
 		const struct policy_entry *entry = &policy->entries[i];
-		char cidr[CIDR_STRLEN], origin[320], as[CIDR_STRLEN], line[600];
+		char cidr[CIDR_STRLEN], origin[320], as[POOL_STRLEN];
+		char line[2048];
 
 		if (entry->list != MASQ_L_DST)
 			continue;
@@ -581,7 +622,7 @@ static void check_destinations(struct policy *policy, const char *const *want)
 			 policy_origin(policy, entry, origin, sizeof(origin)),
 			 entry->snat ? " as " : "",
 			 entry->snat
-				 ? addr_format(&policy->snat[entry->snat - 1],
+				 ? pool_format(&policy->snat[entry->snat - 1],
 					       as, sizeof(as))
 				 : "");
 		assert_non_null(want[n]);
@@ -991,8 +1032,10 @@ static void check_choices(const struct instance *instance, const char *yaml)
 				best = &config->snat[k];
 		assert_int_equal(!entry->snat, !best);
 		if (best)
-			assert_true(addr_equal(&policy->snat[entry->snat - 1],
-					       &best->addr));
+			assert_int_equal(
+				pool_cmp(&policy->snat[entry->snat - 1],
+					 &best->pool),
+				0);
 	}
 	config_free(config);
 	policy_free(policy);
@@ -1050,6 +1093,71 @@ static void test_choices(void **state)
 	bare_free(instance);
 }
 
+/* What the sources are of, packets know: of the policy in force alone. */
+static void test_nets(void **state)
+{
+	static const struct {
+		const char *addresses;
+		unsigned int keys;
+		const char *inside, *outside;
+	} rows[] = {
+		{ "192.0.2.8", 1, "192.0.2.8", "192.0.2.9" },
+		/* .8 .16/29 .24/30 */
+		{ "192.0.2.8, 192.0.2.16/30, 192.0.2.20-192.0.2.27", 3,
+		  "192.0.2.27", "192.0.2.28" },
+		{ "192.0.2.24-192.0.2.31", 1, "192.0.2.31", "192.0.2.8" },
+		{ "10.9.0.0/16", 1, "10.9.200.1", "192.0.2.31" },
+		{ "", 0, NULL, "10.9.200.1" },
+	};
+	struct instance *instance = bare_instance(64);
+	int fd = instance->map[MAP_masq_nets];
+	/* a route's, which is nobody else's business */
+	struct masq_lpm_key route = { .plen = MASQ_LPM_SET_BITS + 29,
+				      .set = 4,
+				      .addr = { htonl(0xc0000218) } };
+	uint32_t bits = MASQ_NET_ROUTE;
+
+	(void)state;
+	assert_int_equal(bpf_map_update_elem(fd, &route, &bits, 0), 0);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct masq_lpm_key key = {}, *last = NULL;
+		struct policy_change change;
+		struct policy *policy;
+		unsigned int keys = 0;
+		char yaml[256];
+
+		snprintf(yaml, sizeof(yaml),
+			 *rows[i].addresses
+				 ? "snat: {addresses: [{address: [%s]}]}\n"
+				 : "resyncInterval: 5s\n%s",
+			 rows[i].addresses);
+		policy = from_yaml(instance, yaml);
+		assert_int_equal(!!(policy->head.flags & MASQ_P_SNAT),
+				 !!*rows[i].addresses);
+		assert_int_equal(policy_apply(instance, policy, &change), 0);
+		policy_free(policy);
+		for (; !bpf_map_get_next_key(fd, last, &key); last = &key) {
+			assert_int_equal(bpf_map_lookup_elem(fd, &key, &bits),
+					 0);
+			keys += !!(bits & MASQ_NET_SNAT);
+		}
+		assert_int_equal(keys, rows[i].keys);
+		key = (struct masq_lpm_key){ .plen = MASQ_LPM_SET_BITS + 32,
+					     .set = 4 };
+		for (int in = !rows[i].inside; in < 2; in++) {
+			inet_pton(AF_INET,
+				  in ? rows[i].outside : rows[i].inside,
+				  key.addr);
+			if (bpf_map_lookup_elem(fd, &key, &bits))
+				bits = 0;
+			assert_int_equal(!!(bits & MASQ_NET_SNAT), !in);
+		}
+		assert_int_equal(bpf_map_lookup_elem(fd, &route, &bits), 0);
+		assert_true(bits & MASQ_NET_ROUTE);
+	}
+	bare_free(instance);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -1062,6 +1170,7 @@ int main(void)
 		cmocka_unit_test(test_flags),
 		cmocka_unit_test(test_settings),
 		cmocka_unit_test(test_choices),
+		cmocka_unit_test(test_nets),
 		cmocka_unit_test(test_random),
 		cmocka_unit_test(test_killed),
 		cmocka_unit_test(test_killed_late),

@@ -43,6 +43,26 @@ static const char *const timeout_names[MASQ_T_MAX] = {
 	[MASQ_T_OTHER] = "other",
 };
 
+/* "address" is there for one that reads no lists. */
+static void json_pool(struct json *j, const struct pool *pool)
+{
+	char text[2 * CIDR_STRLEN];
+
+	if (pool_size(pool) == 1)
+		json_string(j, "address",
+			    pool_range_format(&pool->range[0], text,
+					      sizeof(text)));
+	else
+		json_null(j, "address");
+	json_array(j, "addresses");
+	for (int i = 0; i < pool->count; i++)
+		json_string(j, NULL,
+			    pool_range_format(&pool->range[i], text,
+					      sizeof(text)));
+	json_array_end(j);
+	json_u64(j, "count", pool_size(pool));
+}
+
 static void print_json(const struct config *config)
 {
 	char text[CIDR_STRLEN];
@@ -73,9 +93,7 @@ static void print_json(const struct config *config)
 		json_string(&j, "destination",
 			    cidr_format(&config->snat[i].dest, text,
 					sizeof(text)));
-		json_string(&j, "address",
-			    addr_format(&config->snat[i].addr, text,
-					sizeof(text)));
+		json_pool(&j, &config->snat[i].pool);
 		json_object_end(&j);
 	}
 	json_array_end(&j);
@@ -149,7 +167,7 @@ static void print_table(const struct config *config)
 {
 	static const char *const headers[] = { "ACTION", "PREFIX", "FROM",
 					       NULL };
-	char text[CIDR_STRLEN], more[CIDR_STRLEN];
+	char text[CIDR_STRLEN], more[CIDR_STRLEN], pool[POOL_STRLEN];
 	struct table *t = table_new(headers);
 
 	printf("%s: valid\n\n",
@@ -176,7 +194,7 @@ static void print_table(const struct config *config)
 	       ports(config->node_port_min, config->node_port_max, more));
 	for (size_t i = 0; i < config->snat_count; i++)
 		printf("  %-16s %s to %s\n", "source address",
-		       addr_format(&config->snat[i].addr, text, sizeof(text)),
+		       pool_format(&config->snat[i].pool, pool, sizeof(pool)),
 		       cidr_format(&config->snat[i].dest, more, sizeof(more)));
 	printf("  %-16s %u, of one pod %u\n", "flows at most",
 	       config->max_flows, config->max_flows_per_pod);

@@ -36,6 +36,7 @@ struct explain {
 	struct masq_ctl answer;
 	const struct policy_entry *entry; /* that decided; NULL: none */
 	struct addr seen; /* what the far side sees; family 0: depends */
+	const struct pool *pool; /* that each pod has one of; NULL: no such */
 	char uplink[IF_NAMESIZE]; /* by which DEST is reached; "": none */
 	bool attached;
 	int no_route; /* errno of the pod's way to DEST; 0: there is one */
@@ -232,7 +233,10 @@ static int ask(struct explain *e)
 	for (size_t i = 0; i < e->policy->count; i++)
 		if (e->policy->entries[i].slot == answer->prefix)
 			e->entry = &e->policy->entries[i];
-	if (e->no_route) {
+	if (is_translated(e) && e->entry && e->entry->snat &&
+	    pool_size(&e->policy->snat[e->entry->snat - 1]) > 1)
+		e->pool = &e->policy->snat[e->entry->snat - 1];
+	if (e->no_route || (e->pool && !e->source.family)) {
 		e->seen.family = 0;
 	} else if (is_translated(e)) {
 		e->seen.family = e->dest.family;
@@ -387,6 +391,16 @@ static void print_json(const struct explain *e)
 	json_text(&j, "source_seen",
 		  e->seen.family ? addr_format(&e->seen, text, sizeof(text))
 				 : NULL);
+	if (e->pool) {
+		json_array(&j, "source_pool");
+		for (int i = 0; i < e->pool->count; i++)
+			json_string(&j, NULL,
+				    pool_range_format(&e->pool->range[i], text,
+						      sizeof(text)));
+		json_array_end(&j);
+	} else {
+		json_null(&j, "source_pool");
+	}
 	json_u64(&j, "live_flows", e->masqueraded + e->kept + e->inbound);
 	json_u64(&j, "unreplied_flows", e->unreplied);
 	json_u64(&j, "masqueraded_flows", e->masqueraded);
@@ -503,9 +517,17 @@ static void print_before(const struct explain *e)
 static void print_seen(const struct explain *e)
 {
 	bool keep = !strcmp(action_text(e), "keep");
-	char text[CIDR_STRLEN];
+	char text[CIDR_STRLEN], pool[POOL_STRLEN];
 
-	if (e->seen.family)
+	if (e->pool && e->seen.family)
+		printf("  %-13s %s, this pod's of %s\n", "far side sees",
+		       addr_format(&e->seen, text, sizeof(text)),
+		       pool_format(e->pool, pool, sizeof(pool)));
+	else if (e->pool && !e->no_route)
+		printf("  %-13s one of %s, of each pod always the same\n",
+		       "far side sees",
+		       pool_format(e->pool, pool, sizeof(pool)));
+	else if (e->seen.family)
 		printf("  %-13s %s%s\n", "far side sees",
 		       addr_format(&e->seen, text, sizeof(text)),
 		       is_translated(e) && !strcmp(source_by(e), "uplink")

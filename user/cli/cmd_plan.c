@@ -158,11 +158,11 @@ static void json_entry(struct json *j, const char *key,
 static void json_source(struct json *j, const char *key,
 			const struct plan_treatment *treatment)
 {
-	char text[CIDR_STRLEN];
+	char text[POOL_STRLEN];
 
-	if (treatment->snat.family)
+	if (treatment->snat)
 		json_string(j, key,
-			    addr_format(&treatment->snat, text, sizeof(text)));
+			    pool_format(treatment->snat, text, sizeof(text)));
 }
 
 static void json_flips(struct json *j, const char *key,

@@ -269,7 +269,7 @@ void show_event(struct watch *w, const struct masq_event *e)
 
 void text_change(const struct policy *to, const struct plan *plan)
 {
-	char range[CIDR_STRLEN], from[CIDR_STRLEN + 16], text[CIDR_STRLEN + 16];
+	char range[CIDR_STRLEN], from[2 * CIDR_STRLEN], text[2 * CIDR_STRLEN];
 
 	print_clock(to->head.applied_ns);
 	printf("%spolicy%s generation %u: %zu prefix%s changed",

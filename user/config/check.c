@@ -93,11 +93,6 @@ static int fail_both(struct loader *l, const struct entry *entry,
 
 	cidr_format(&entry->cidr, text, sizeof(text));
 	entry_from(l, other, from, sizeof(from));
-	if (entry->list == LIST_SNAT)
-		return config_fail(l, entry->place,
-				   "snat.addresses: \"%s\" has another address"
-				   " %s: a destination has one",
-				   text, from);
 	return config_fail(l, entry->place,
 			   "%s: \"%s\" is in %s too (%s): a prefix is either"
 			   " kept or masqueraded",
@@ -105,10 +100,42 @@ static int fail_both(struct loader *l, const struct entry *entry,
 			   config_list_name(other->list), from);
 }
 
+/*
+ * Two items for one destination: the pool of the first one gets what the other
+ * one has, which is left empty.
+ */
+static int join_choices(struct loader *l, const struct entry *first,
+			const struct entry *b)
+{
+	struct pool *pool = &l->config->snat[first->choice].pool;
+	struct pool *more = &l->config->snat[b->choice].pool;
+	char text[POOL_STRLEN];
+	int ret = 0;
+
+	if (pool_overlaps(pool, more))
+		ret = config_warn(l, b->place,
+				  "snat.addresses: \"%s\" is there already",
+				  pool_short(more, text, sizeof(text)));
+	ret = ret ?: config_join(l, b->place, "snat.addresses", pool, more);
+	*more = (struct pool){};
+	return ret;
+}
+
+static void drop_joined(struct config *config)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < config->snat_count; i++)
+		if (config->snat[i].pool.family)
+			config->snat[kept++] = config->snat[i];
+	config->snat_count = kept;
+}
+
 /* Neighbours in the view: duplicates and contradictions. */
 static int check_neighbours(struct loader *l, const struct view *view)
 {
 	const struct entry *worst = NULL, *other = NULL;
+	const struct entry *first = view->entries[0];
 	char text[CIDR_STRLEN], from[128];
 
 	for (size_t i = 1; i < view->count; i++) {
@@ -117,11 +144,17 @@ static int check_neighbours(struct loader *l, const struct view *view)
 		bool same = a->list == b->list;
 		int ret;
 
-		if (cidr_cmp(&a->cidr, &b->cidr))
+		if (cidr_cmp(&a->cidr, &b->cidr)) {
+			first = b;
 			continue;
-		if ((a->list == LIST_KEEP && b->list == LIST_MASQUERADE) ||
-		    (same && a->list == LIST_SNAT &&
-		     !addr_equal(&a->addr, &b->addr))) {
+		}
+		if (!same)
+			first = b;
+		if (same && a->list == LIST_SNAT) {
+			ret = join_choices(l, first, b);
+			if (ret)
+				return ret;
+		} else if (a->list == LIST_KEEP && b->list == LIST_MASQUERADE) {
 			const struct entry *later =
 				place_cmp(a->place, b->place) > 0 ? a : b;
 
@@ -241,35 +274,37 @@ static int check_limit(struct loader *l)
 			   config->keep.count, config->cidr_limit);
 }
 
-static int compare_addrs(const void *a, const void *b)
+static int compare_pools(const void *a, const void *b)
 {
-	return addr_cmp(a, b);
+	return pool_cmp(*(const struct pool *const *)a,
+			*(const struct pool *const *)b);
 }
 
 /* The dataplane has so many slots for addresses, and slot 0 is its own. */
 static int check_snat_slots(struct loader *l)
 {
 	const struct config *config = l->config;
-	struct addr *addrs;
-	size_t distinct = 0;
+	const struct pool **pools;
+	size_t slots = 0;
 
-	if (config->snat_count < MASQ_MAX_SNAT)
+	if (!config->snat_count)
 		return 0;
-	addrs = calloc(config->snat_count, sizeof(*addrs));
-	if (!addrs)
+	pools = calloc(config->snat_count, sizeof(*pools));
+	if (!pools)
 		return config_nomem(l);
 	for (size_t i = 0; i < config->snat_count; i++)
-		addrs[i] = config->snat[i].addr;
-	qsort(addrs, config->snat_count, sizeof(*addrs), compare_addrs);
+		pools[i] = &config->snat[i].pool;
+	qsort(pools, config->snat_count, sizeof(*pools), compare_pools);
 	for (size_t i = 0; i < config->snat_count; i++)
-		distinct += !i || !addr_equal(&addrs[i - 1], &addrs[i]);
-	free(addrs);
-	if (distinct < MASQ_MAX_SNAT)
+		if (!i || pool_cmp(pools[i - 1], pools[i]))
+			slots += pool_slots(pools[i]);
+	free(pools);
+	if (slots < MASQ_MAX_SNAT)
 		return 0;
 	return config_fail(l, (struct place){ 1, 1 },
-			   "snat.addresses: %zu different addresses, at most"
-			   " %d are possible",
-			   distinct, MASQ_MAX_SNAT - 1);
+			   "snat.addresses: %zu different addresses and ends of"
+			   " ranges, at most %d are possible",
+			   slots, MASQ_MAX_SNAT - 1);
 }
 
 static int check_family(struct loader *l)
@@ -327,8 +362,6 @@ int config_check(struct loader *l)
 	if (!ret)
 		ret = check_link_local(l);
 	if (!ret)
-		ret = check_snat_slots(l);
-	if (!ret)
 		ret = check_family(l);
 	if (!ret)
 		ret = check_settings(l);
@@ -338,6 +371,9 @@ int config_check(struct loader *l)
 	if (!make_view(l, &view))
 		return config_nomem(l);
 	ret = check_neighbours(l, &view);
+	drop_joined(l->config);
+	if (!ret)
+		ret = check_snat_slots(l);
 	if (!ret)
 		ret = check_pods(l, &view);
 	free(view.entries);

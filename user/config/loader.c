@@ -163,6 +163,30 @@ int config_add_entry(struct loader *l, const struct entry *entry)
 	return 0;
 }
 
+int config_join(struct loader *l, struct place place, const char *name,
+		struct pool *pool, const struct pool *more)
+{
+	switch (pool_add(pool, more)) {
+	case 0:
+		return 0;
+	case -EAFNOSUPPORT:
+		return config_fail(l, place,
+				   "%s: IPv4 and IPv6 in one list: each needs"
+				   " an item of its own",
+				   name);
+	case -EFBIG:
+		return config_fail(l, place,
+				   "%s: more than %d addresses for one"
+				   " destination",
+				   name, POOL_ADDRESSES);
+	default:
+		return config_fail(l, place,
+				   "%s: more than %d separate ranges for one"
+				   " destination",
+				   name, MASQ_POOL_RANGES);
+	}
+}
+
 const char *config_list_name(enum config_list list)
 {
 	switch (list) {

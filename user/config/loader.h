@@ -24,7 +24,7 @@ struct entry {
 	struct cidr cidr;
 	enum config_list list;
 	struct place place; /* line 0: from a preset */
-	struct addr addr; /* LIST_SNAT */
+	uint32_t choice; /* LIST_SNAT: its number in config->snat */
 };
 
 struct warning {
@@ -76,6 +76,9 @@ struct place config_place(const struct loader *l, struct place place);
 const char *quoted(const char *text, char buf[static QUOTED_LEN]);
 
 int config_add_entry(struct loader *l, const struct entry *entry);
+/* Adds `more` to the pool, for an item of the key `name`. 0 or -errno, said. */
+int config_join(struct loader *l, struct place place, const char *name,
+		struct pool *pool, const struct pool *more);
 const char *config_list_name(enum config_list list);
 
 #endif

@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include "base/cidr.h"
+#include "base/pool.h"
 #include "masqbpf.h"
 
 struct config_cidr {
@@ -22,11 +23,11 @@ struct config_cidrs {
 	size_t count;
 };
 
-/* A choice of source address: snat.addresses entry. */
+/* A choice of source addresses: what snat.addresses has for a destination. */
 struct config_snat {
 	struct cidr dest; /* 0.0.0.0/0 or ::/0: every masqueraded prefix */
-	struct addr addr;
-	uint32_t line;
+	struct pool pool; /* a pod has one of them */
+	uint32_t line; /* of the first item */
 };
 
 struct config {

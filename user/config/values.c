@@ -294,31 +294,52 @@ static int read_destination(struct loader *l, const struct key *key,
 	return read_prefix(l, key, pair->value, field);
 }
 
-static int read_source(struct loader *l, const struct key *key,
-		       const struct pair *pair, void *field)
+/* Adds an address, a prefix or a range to the pool. */
+static int add_source(struct loader *l, const struct key *key,
+		      const struct node *value, struct pool *pool)
 {
-	const struct node *value = pair->value;
 	char text[QUOTED_LEN], clause[128];
-	struct addr *addr = field;
+	const char *why;
+	struct pool one;
 
 	if (need_scalar(l, key, value, "an address"))
 		return -EINVAL;
 	if (node_is_null(value))
 		return config_fail(l, value->place,
 				   "%s: no value: write an address", key->name);
-	if (addr_parse(value->text, addr, clause, sizeof(clause)))
+	if (pool_parse(value->text, &one, clause, sizeof(clause)))
 		return config_fail(l, value->place, "%s: %s: %s", key->name,
 				   quoted(value->text, text), clause);
-	if (no_source(addr))
-		return config_fail(l, value->place, "%s: %s: %s", key->name,
-				   quoted(value->text, text), no_source(addr));
-	return 0;
+	why = no_source(&one.range[0].first) ?: no_source(&one.range[0].last);
+	if (why)
+		return config_fail(l, value->place, "%s: %s: %s%s", key->name,
+				   quoted(value->text, text),
+				   pool_size(&one) > 1 ? "contains " : "", why);
+	if (pool->family && pool_overlaps(pool, &one) &&
+	    config_warn(l, value->place, "%s: %s is there already", key->name,
+			quoted(value->text, text)))
+		return -ENOMEM;
+	return config_join(l, value->place, key->name, pool, &one);
+}
+
+/* One of them, or a list. */
+static int read_sources(struct loader *l, const struct key *key,
+			const struct pair *pair, void *field)
+{
+	const struct node *value = pair->value;
+	int ret = 0;
+
+	if (value->type != NODE_LIST)
+		return add_source(l, key, value, field);
+	for (size_t i = 0; i < value->count && !ret; i++)
+		ret = add_source(l, key, value->items[i], field);
+	return ret;
 }
 
 /* What one item of snat.addresses is read into. */
 struct snat_item {
 	struct cidr dest;
-	struct addr addr;
+	struct pool pool;
 };
 
 static const struct key snat_item_keys[] = {
@@ -327,42 +348,36 @@ static const struct key snat_item_keys[] = {
 	  .offset = offsetof(struct snat_item, dest),
 	  .list = LIST_SNAT },
 	{ .name = "snat.addresses.address",
-	  .read = read_source,
-	  .offset = offsetof(struct snat_item, addr) },
+	  .read = read_sources,
+	  .offset = offsetof(struct snat_item, pool) },
 	{},
 };
 
 static int read_snat_item(struct loader *l, const struct key *key,
-			  const struct node *node, struct entry *entry)
+			  const struct node *node, struct snat_item *item)
 {
-	const struct pair pair = { node, node };
-	struct snat_item item = { 0 };
 	int ret;
 
-	/* a bare address: for every destination of its family */
+	/* without a destination: for every one of its family */
 	if (node->type == NODE_SCALAR)
-		ret = read_source(l, key, &pair, &item.addr);
+		ret = add_source(l, key, node, &item->pool);
 	else
 		ret = config_read_mapping(l, snat_item_keys, key->name, node,
-					  &item);
+					  item);
 	if (ret)
 		return ret;
-	if (!item.addr.family)
+	if (!item->pool.family)
 		return config_fail(l, node->place,
 				   "%s: an item without"
 				   " address",
 				   key->name);
-	if (!item.dest.addr.family)
-		item.dest.addr.family = item.addr.family;
-	if (item.dest.addr.family != item.addr.family)
+	if (!item->dest.addr.family)
+		item->dest.addr.family = item->pool.family;
+	if (item->dest.addr.family != item->pool.family)
 		return config_fail(l, node->place,
 				   "%s: destination and address are of"
 				   " different families",
 				   key->name);
-	*entry = (struct entry){ .list = LIST_SNAT,
-				 .cidr = item.dest,
-				 .addr = item.addr,
-				 .place = node->place };
 	return 0;
 }
 
@@ -381,17 +396,23 @@ READER(read_snat_addresses)
 	if (!config->snat)
 		return config_nomem(l);
 	for (size_t i = 0; i < value->count; i++) {
-		struct entry entry;
-		int ret = read_snat_item(l, key, value->items[i], &entry);
+		struct place place = value->items[i]->place;
+		struct snat_item item = { 0 };
+		struct entry entry = { .list = LIST_SNAT,
+				       .place = place,
+				       .choice = config->snat_count };
+		int ret = read_snat_item(l, key, value->items[i], &item);
 
+		entry.cidr = item.dest;
 		if (!ret)
 			ret = config_add_entry(l, &entry);
 		if (ret)
 			return ret;
+		/* those for one destination are joined once all are read */
 		config->snat[config->snat_count++] = (struct config_snat){
-			.dest = entry.cidr,
-			.addr = entry.addr,
-			.line = config_place(l, entry.place).line,
+			.dest = item.dest,
+			.pool = item.pool,
+			.line = config_place(l, place).line,
 		};
 	}
 	return 0;

@@ -121,7 +121,7 @@ static int use_before(const struct dataplane *d, const struct before *before)
 static void use_unpinned(const struct dataplane *d, int prog)
 {
 	static const char *const names[] = { "masq_frags", "masq_held",
-					     "masq_crowds" };
+					     "masq_crowds", "masq_pairs" };
 	uint32_t ids[64] = {}, length;
 	struct bpf_prog_info info = { .nr_map_ids = 64,
 				      .map_ids = (uintptr_t)ids };

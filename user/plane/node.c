@@ -174,42 +174,93 @@ static int list_nets(const struct netdev *netdev, struct masq_lpm_key **out,
 	return 0;
 }
 
-static int sync_nets(const struct instance *instance,
-		     const struct netdev *netdev)
+/*
+ * Brings the bit of one kind (MASQ_NET_*) to these prefixes; the others' stays.
+ * `keep`: none loses it. 0, -ENOSPC when not all fit, or -errno.
+ */
+static int net_bits(int fd, const struct masq_lpm_key *list, size_t count,
+		    uint32_t bit, bool keep)
 {
-	static bool said; /* as above */
-	int fd = instance->map[MAP_masq_nets], err;
+	struct masq_lpm_key *old = NULL;
+	size_t old_count = 0;
 	bool full = false;
-	struct masq_lpm_key *list = NULL, *old = NULL;
-	size_t count = 0, old_count = 0;
-	const uint32_t one = 1;
+	int err = read_keys(fd, sizeof(*old), (void **)&old, &old_count);
 
-	err = list_nets(netdev, &list, &count)
-		      ?: read_keys(fd, sizeof(*old), (void **)&old, &old_count);
+	if (!err)
+		qsort(old, old_count, sizeof(*old), by_net);
 	for (size_t i = 0; i < count && !err; i++) {
-		err = bpf_map_update_elem(fd, &list[i], &one, BPF_ANY);
+		uint32_t bits = 0;
+
+		/* a key that is there is the longest match of itself */
+		if (bsearch(&list[i], old, old_count, sizeof(*old), by_net))
+			bpf_map_lookup_elem(fd, &list[i], &bits);
+		if (bits & bit)
+			continue;
+		bits |= bit;
+		err = bpf_map_update_elem(fd, &list[i], &bits, BPF_ANY);
 		if (err == -ENOSPC) {
 			err = 0;
 			full = true;
 			break;
 		}
 	}
-	if (full && !said)
+	/* new ones first: an address is never missing that was there twice */
+	for (size_t i = 0; i < old_count && !err && !keep; i++) {
+		uint32_t bits = 0;
+
+		if (bsearch(&old[i], list, count, sizeof(*list), by_net) ||
+		    bpf_map_lookup_elem(fd, &old[i], &bits) || !(bits & bit))
+			continue;
+		bits &= ~bit;
+		err = bits ? bpf_map_update_elem(fd, &old[i], &bits, BPF_ANY)
+			   : bpf_map_delete_elem(fd, &old[i]);
+		if (err == -ENOENT)
+			err = 0;
+	}
+	free(old);
+	return err ?: full ? -ENOSPC : 0;
+}
+
+static int sync_nets(const struct instance *instance,
+		     const struct netdev *netdev)
+{
+	static bool said; /* as above */
+	struct masq_lpm_key *list = NULL;
+	size_t count = 0;
+	int err = list_nets(netdev, &list, &count);
+
+	if (!err)
+		err = net_bits(instance->map[MAP_masq_nets], list, count,
+			       MASQ_NET_ROUTE, false);
+	if (err == -ENOSPC && !said)
 		log_warn("masq_nets: %zu local routes, more than it holds: "
 			 "what comes in for the others is not known to be the "
 			 "node's",
 			 count);
-	said = full;
-	for (size_t i = 0; i < old_count && !err; i++) {
-		if (bsearch(&old[i], list, count, sizeof(*list), by_net))
-			continue;
-		err = bpf_map_delete_elem(fd, &old[i]);
-		if (err == -ENOENT)
-			err = 0;
+	said = err == -ENOSPC;
+	free(list);
+	return say("masq_nets", "write the node's local routes",
+		   said ? 0 : err);
+}
+
+int node_snat_nets(struct instance *instance, const struct cidr *nets,
+		   size_t count, bool keep)
+{
+	struct masq_lpm_key *list = calloc(count + 1, sizeof(*list));
+	int err = list ? 0 : -ENOMEM;
+
+	for (size_t i = 0; i < count && !err; i++) {
+		list[i].plen = MASQ_LPM_SET_BITS + nets[i].plen;
+		list[i].set = nets[i].addr.family;
+		memcpy(list[i].addr, nets[i].addr.a, sizeof(list->addr));
+	}
+	if (!err) {
+		qsort(list, count, sizeof(*list), by_net);
+		err = net_bits(instance->map[MAP_masq_nets], list, count,
+			       MASQ_NET_SNAT, keep);
 	}
 	free(list);
-	free(old);
-	return say("masq_nets", "write the node's local routes", err);
+	return err;
 }
 
 /* --- masq_ifaces ------------------------------------------------------- */

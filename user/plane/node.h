@@ -19,6 +19,13 @@
  */
 int node_sync(struct instance *instance, const struct netdev *netdev);
 
+/*
+ * Of which prefixes snat.addresses makes this node the master (MASQ_NET_SNAT);
+ * `keep`: besides those that it has been of. 0, -ENOSPC: not all fit; or -errno.
+ */
+int node_snat_nets(struct instance *instance, const struct cidr *nets,
+		   size_t count, bool keep);
+
 /* An uplink more or less. 0 or -errno, printed. */
 int node_add_uplink(struct instance *instance, const struct netdev *netdev,
 		    const struct netdev_link *link);

@@ -141,6 +141,8 @@ static int switch_halves(struct work *w)
 		return policy_fail(err, "write masq_active");
 	w->meta.flipped_ns = instance_now_ns(w->instance);
 	note_done(w);
+	/* failing, more than those of the policy count as the node's */
+	snat_nets(w, false);
 	return 0;
 }
 

@@ -186,10 +186,10 @@ int half_fill(struct work *w)
 	err = err ?: edit_half(w);
 	if (err)
 		return err;
-	for (size_t i = 0; !err && i < w->policy->snat_count; i++)
-		err = map_write(w->instance, MAP_masq_snat, w->snat_slot[i],
-				&w->snat[w->snat_slot[i]]);
-	err = err ?: ports_write(w, w->idle);
+	err = snat_nets(w, true);
+	if (err)
+		return err;
+	err = snat_write(w) ?: ports_write(w, w->idle);
 	err = err
 		      ?: map_write(w->instance, MAP_masq_policy, w->idle,
 				   &w->policy->head);

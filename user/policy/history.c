@@ -24,8 +24,10 @@
 #define PATIENCE 100
 static const struct timespec moment = { .tv_nsec = 1000000 };
 
-/* Head.whole; 1 was that of entries of a fixed size. */
+/* Head.whole; 1 was that of entries of a fixed size. With POOLS not every source
+ * is an address by itself: who does not know of them does not see the policy. */
 #define WHOLE 2
+#define POOLS 3
 
 struct head {
 	uint32_t whole;
@@ -40,10 +42,17 @@ struct head {
 };
 _Static_assert(sizeof(struct head) <= CHUNK, "chunk 0 holds the head");
 
+enum {
+	ENDS, /* the pool */
+	UNTIL, /* the next item is the last address of this one's range */
+	GOES_ON, /* the next item begins another range of the pool */
+};
+
 struct source_item {
 	__be32 addr[4];
 	uint8_t family;
-	uint8_t pad[3];
+	uint8_t then; /* in a text of POOLS */
+	uint8_t pad[2];
 };
 
 /* --- chunks ------------------------------------------------------------ */
@@ -101,12 +110,39 @@ static void forget(const struct instance *instance, uint32_t generation)
 
 /* --- saving ------------------------------------------------------------ */
 
+static struct source_item source_of(const struct addr *addr, uint8_t then)
+{
+	struct source_item item = { .family = addr->family, .then = then };
+
+	memcpy(item.addr, addr->a, sizeof(item.addr));
+	return item;
+}
+
+/* Behind each other; where the next one goes. */
+static struct source_item *put_pool(struct source_item *item,
+				    const struct pool *pool)
+{
+	for (int i = 0; i < pool->count; i++) {
+		const struct pool_range *range = &pool->range[i];
+		uint8_t then = i + 1 < pool->count ? GOES_ON : ENDS;
+
+		if (addr_cmp(&range->first, &range->last)) {
+			*item++ = source_of(&range->first, UNTIL);
+			*item++ = source_of(&range->last, then);
+		} else {
+			*item++ = source_of(&range->first, then);
+		}
+	}
+	return item;
+}
+
 /* In whole chunks. */
 static char *make_text(const struct policy *policy,
 		       const struct policy_change *change, uint32_t *length)
 {
 	size_t most = sizeof(struct head) + policy->count * ENTRY_MAX +
-		      policy->snat_count * sizeof(struct source_item);
+		      policy->snat_count * 2 * MASQ_POOL_RANGES *
+			      sizeof(struct source_item);
 	char *text = calloc(most / CHUNK + 1, CHUNK);
 	struct head *head = (struct head *)text;
 	struct source_item *source = (struct source_item *)(head + 1);
@@ -118,7 +154,6 @@ static char *make_text(const struct policy *policy,
 		return NULL;
 	*head = (struct head){
 		.entries = policy->count,
-		.snats = policy->snat_count,
 		.added = change->added,
 		.removed = change->removed,
 		.changed = change->changed,
@@ -127,10 +162,9 @@ static char *make_text(const struct policy *policy,
 	};
 	author_who(head->who, sizeof(head->who));
 	author_command(head->command, sizeof(head->command));
-	for (size_t i = 0; i < policy->snat_count; i++, source++) {
-		source->family = policy->snat[i].family;
-		memcpy(source->addr, policy->snat[i].a, sizeof(source->addr));
-	}
+	for (size_t i = 0; i < policy->snat_count; i++)
+		source = put_pool(source, &policy->snat[i]);
+	head->snats = source - (struct source_item *)(head + 1);
 	at = (uint8_t *)source;
 	for (size_t i = 0; i < policy->count; i++) {
 		at = put_entry(at, &policy->entries[i], before);
@@ -201,7 +235,10 @@ void history_save(struct instance *instance, const struct policy *policy,
 		err = -E2BIG;
 	err = err ?: write_chunks(instance, generation, text, chunks(length));
 	if (!err) {
-		((struct head *)text)->whole = WHOLE;
+		const struct head *head = (struct head *)text;
+
+		((struct head *)text)->whole =
+			head->snats == policy->snat_count ? WHOLE : POOLS;
 		err = write_chunks(instance, generation, text, 1);
 	}
 	if (err) {
@@ -242,6 +279,44 @@ static bool entry_is_sound(const struct policy_entry *entry, uint32_t snats)
 	       entry->origin <= MASQ_O_RUNTIME;
 }
 
+static struct addr address_of(const struct source_item *item)
+{
+	struct addr addr = { .family = item->family };
+
+	memcpy(addr.a, item->addr, sizeof(addr.a));
+	if (addr.family == 4)
+		addr.a[1] = addr.a[2] = addr.a[3] = 0;
+	return addr;
+}
+
+/* The pools of a text; 0 or -EBADMSG. policy->snat has room for as many. */
+static int get_pools(const struct source_item *item, uint32_t count, bool pools,
+		     struct policy *policy)
+{
+	struct pool *pool = policy->snat;
+	uint8_t then = ENDS;
+
+	for (uint32_t i = 0; i < count; i++) {
+		struct pool_range *range = &pool->range[pool->count];
+
+		if (pool->count == MASQ_POOL_RANGES)
+			return -EBADMSG;
+		pool->family = item->family;
+		range->first = range->last = address_of(item);
+		then = pools ? item->then : ENDS;
+		item++;
+		if (then == UNTIL && ++i < count) {
+			range->last = address_of(item);
+			then = item++->then;
+		}
+		pool->count++;
+		if (then == ENDS && !pool_is_sound(pool++))
+			return -EBADMSG;
+	}
+	policy->snat_count = pool - policy->snat;
+	return then == ENDS ? 0 : -EBADMSG;
+}
+
 static int make_policy(const struct head *head, const char *text,
 		       struct policy **out)
 {
@@ -259,9 +334,12 @@ static int make_policy(const struct head *head, const char *text,
 		policy->snat = calloc(head->snats + 1, sizeof(*policy->snat));
 	if (!err && !policy->snat)
 		err = -ENOMEM;
+	err = err
+		      ?: get_pools(source, head->snats, head->whole == POOLS,
+				   policy);
 	for (uint32_t i = 0; i < head->entries && !err; i++) {
 		get_entry(&r, &entry);
-		err = r.bad || !entry_is_sound(&entry, head->snats)
+		err = r.bad || !entry_is_sound(&entry, policy->snat_count)
 			      ? -EBADMSG
 			      : policy_append(policy, &entry);
 	}
@@ -271,17 +349,6 @@ static int make_policy(const struct head *head, const char *text,
 		policy_free(policy);
 		return err;
 	}
-	for (uint32_t i = 0; i < head->snats; i++, source++) {
-		policy->snat[i].family = source->family;
-		memcpy(policy->snat[i].a, source->addr, sizeof(source->addr));
-		if (source->family != 4 && source->family != 6)
-			err = -EBADMSG;
-	}
-	if (err) {
-		policy_free(policy);
-		return err;
-	}
-	policy->snat_count = head->snats;
 	policy->head = head->policy;
 	policy->source = head->source;
 	policy->source.config_path[sizeof(policy->source.config_path) - 1] =
@@ -291,12 +358,17 @@ static int make_policy(const struct head *head, const char *text,
 	return 0;
 }
 
+static bool is_whole(const struct head *head)
+{
+	return head->whole == WHOLE || head->whole == POOLS;
+}
+
 /* Is what it says about its size possible? */
 static bool is_sound(const struct head *head)
 {
 	size_t sources = (size_t)head->snats * sizeof(struct source_item);
 
-	return head->snats <= MASQ_MAX_SNAT &&
+	return head->snats <= MASQ_MAX_SNAT && /* an item takes a slot */
 	       head->length <= MASQ_HISTORY_CHUNKS * CHUNK &&
 	       head->length >= sizeof(*head) + sources +
 				       (size_t)head->entries * ENTRY_MIN;
@@ -309,7 +381,7 @@ int history_load(const struct instance *instance, uint32_t generation,
 	char *text;
 	int err = read_head(instance, generation, &head);
 
-	if (err || head.whole != WHOLE)
+	if (err || !is_whole(&head))
 		return err ?: -ENOENT;
 	if (!is_sound(&head))
 		return -EBADMSG;
@@ -343,8 +415,7 @@ uint32_t history_newest(const struct instance *instance, uint32_t from)
 	struct head head;
 
 	for (uint32_t back = 0; back < HISTORY_KEPT && back < from; back++)
-		if (!read_head(instance, from - back, &head) &&
-		    head.whole == WHOLE)
+		if (!read_head(instance, from - back, &head) && is_whole(&head))
 			return from - back;
 	return 0;
 }

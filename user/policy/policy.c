@@ -198,16 +198,14 @@ static int append_list(struct policy *policy, const struct config_cidrs *cidrs,
 	return 0;
 }
 
-uint16_t policy_snat_number(struct policy *policy, const struct addr *addr)
+uint16_t policy_snat_number(struct policy *policy, const struct pool *pool)
 {
 	size_t i = 0;
 
-	while (i < policy->snat_count &&
-	       (policy->snat[i].family != addr->family ||
-		memcmp(policy->snat[i].a, addr->a, sizeof(addr->a))))
+	while (i < policy->snat_count && pool_cmp(&policy->snat[i], pool))
 		i++;
 	if (i == policy->snat_count)
-		policy->snat[policy->snat_count++] = *addr;
+		policy->snat[policy->snat_count++] = *pool;
 	return i + 1;
 }
 
@@ -278,8 +276,10 @@ static int choose_snat(struct policy *policy, const struct config *config)
 		best = policy_match(&choices, &entry->cidr);
 		if (best)
 			entry->snat = policy_snat_number(
-				policy, &config->snat[best->line].addr);
+				policy, &config->snat[best->line].pool);
 	}
+	if (policy->snat_count)
+		policy->head.flags |= MASQ_P_SNAT;
 	free(choices.entries);
 	return err;
 }

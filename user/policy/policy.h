@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include "base/cidr.h"
+#include "base/pool.h"
 #include "config/config.h"
 #include "plane/instance.h"
 
@@ -31,7 +32,7 @@ struct policy_entry {
 struct policy {
 	struct policy_entry *entries;
 	size_t count;
-	struct addr *snat;
+	struct pool *snat; /* choices of source addresses */
 	size_t snat_count;
 	struct masq_policy head; /* generation, flags, timeouts ... */
 	struct masq_source source;
@@ -77,8 +78,8 @@ void policy_del(struct policy *policy, struct policy_entry *entry);
 /* The entries for 0.0.0.0/0 and ::/0 that are there when nobody names them. */
 int policy_append_defaults(struct policy *policy);
 
-/* Number + 1 of an address in policy->snat, which has room for it. */
-uint16_t policy_snat_number(struct policy *policy, const struct addr *addr);
+/* Number + 1 of a pool in policy->snat, which has room for it. */
+uint16_t policy_snat_number(struct policy *policy, const struct pool *pool);
 
 /* The one line (or, to stdout, JSON object) that every apply prints. */
 void policy_report(const struct policy_change *change, bool json);

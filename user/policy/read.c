@@ -15,7 +15,7 @@
 static int read_half(struct instance *instance, uint32_t half,
 		     struct policy *policy)
 {
-	uint16_t number[MASQ_MAX_SNAT] = {};
+	uint16_t number[MASQ_MAX_SNAT] = {}, known[MASQ_MAX_SNAT] = {};
 	struct masq_addr snat[MASQ_MAX_SNAT];
 	struct masq_meta meta;
 	int err = map_read(instance, MAP_masq_policy, half, &policy->head);
@@ -44,14 +44,24 @@ static int read_half(struct instance *instance, uint32_t half,
 					       .origin = own->origin,
 					       .line = own->line,
 					       .since = own->since };
-		if (own->snat && own->snat < MASQ_MAX_SNAT) {
-			struct addr addr = { .family = prefix->family };
+		if (own->snat) {
+			uint32_t first = MASQ_SNAT_SLOT(own->snat);
+			struct pool pool;
 
-			memcpy(addr.a, snat[own->snat].a, sizeof(addr.a));
-			if (!number[own->snat])
-				number[own->snat] =
-					policy_snat_number(policy, &addr);
-			entry.snat = number[own->snat];
+			/* a slot may have had another family's before */
+			if ((known[first] != own->snat ||
+			     policy->snat[number[first] - 1].family !=
+				     prefix->family) &&
+			    policy->snat_count < MASQ_MAX_SNAT &&
+			    !snat_pool(snat, own->snat, prefix->family,
+				       &pool)) {
+				known[first] = own->snat;
+				number[first] =
+					policy_snat_number(policy, &pool);
+			}
+			/* else it has been changed meanwhile: read again */
+			if (known[first] == own->snat)
+				entry.snat = number[first];
 		}
 		err = policy_append(policy, &entry);
 		if (err)

@@ -19,11 +19,11 @@ const char *plan_action_name(uint8_t action)
 const char *plan_treatment_text(const struct plan_treatment *treatment,
 				char *buf, size_t len)
 {
-	char text[CIDR_STRLEN];
+	char text[2 * CIDR_STRLEN];
 
-	if (treatment->snat.family)
+	if (treatment->snat)
 		snprintf(buf, len, "masquerade as %s",
-			 addr_format(&treatment->snat, text, sizeof(text)));
+			 pool_short(treatment->snat, text, sizeof(text)));
 	else
 		snprintf(buf, len, "%s", plan_action_name(treatment->action));
 	return buf;
@@ -32,7 +32,8 @@ const char *plan_treatment_text(const struct plan_treatment *treatment,
 bool treatment_same(const struct plan_treatment *a,
 		    const struct plan_treatment *b)
 {
-	return a->action == b->action && addr_equal(&a->snat, &b->snat);
+	return a->action == b->action && !a->snat == !b->snat &&
+	       (!a->snat || !pool_cmp(a->snat, b->snat));
 }
 
 void state_add(struct state *state, const struct policy_entry *entry)
@@ -55,7 +56,7 @@ struct plan_treatment treat_dest(const struct policy *policy,
 	    (dest && dest->action == MASQ_KEEP))
 		t.action = PLAN_KEEP;
 	else if (dest && dest->snat)
-		t.snat = policy->snat[dest->snat - 1];
+		t.snat = &policy->snat[dest->snat - 1];
 	return t;
 }
 

@@ -21,7 +21,8 @@ enum plan_action {
 
 struct plan_treatment {
 	uint8_t action; /* enum plan_action */
-	struct addr snat; /* masquerade; family 0: the node's own address */
+	/* masquerade: the policy's own; NULL: the node's address */
+	const struct pool *snat;
 };
 
 const char *plan_action_name(uint8_t action);
