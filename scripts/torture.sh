@@ -6,9 +6,10 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-STAGES=(soak stress faults upgrade memory model mutants rebuild bare)
+STAGES=(soak stress faults upgrade memory model routes mutants rebuild bare)
 declare -A TITLES=([soak]="Soak" [stress]="Stress" [faults]="Every system call"
-	[upgrade]="Take-over" [memory]="Memory" [model]="Model" [mutants]="Mutants"
+	[upgrade]="Take-over" [memory]="Memory" [model]="Model" [routes]="Routes"
+	[mutants]="Mutants"
 	[rebuild]="Two builds" [bare]="Bare machines")
 OUT=${OUT:-build/torture}
 usage() {
@@ -35,6 +36,8 @@ usage() {
 		  memory   the unit tests and the commands with sanitizers and under
 		           valgrind, the agent with sanitizers
 		  model    every order of the flow table's steps (tests/model), in full
+		  routes   ROUTES_NODES=${ROUTES_NODES:-1000} nodes with random rules, tables and
+		           ways out: explain, the far side and the kernel's own answer
 		  mutants  one decision taken out or turned round at a time: does a test
 		           notice? MUTANTS (all): those whose name or file matches
 		  rebuild  two clones in different folders: is it the same binary?
@@ -222,6 +225,18 @@ mutants() {
 	return $status
 }
 
+routes() {
+	local status=0
+	ROUTES_NODES=${ROUTES_NODES:-1000} tests/net/test_routes.sh \
+		>"$WORK/routes" 2>&1 || status=1
+	{
+		section routes
+		sed 's/^/    /' "$WORK/routes"
+	} >"$OUT/routes.md"
+	cat "$OUT/routes.md"
+	return $status
+}
+
 rebuild() {
 	local clone sums status=0
 	# both first: the branch may move while they are built
@@ -295,6 +310,7 @@ for stage; do
 	upgrade) upgrade || failed=1 ;;
 	memory) memory || failed=1 ;;
 	model) model || failed=1 ;;
+	routes) routes || failed=1 ;;
 	mutants) mutants || failed=1 ;;
 	rebuild) rebuild || failed=1 ;;
 	bare) bare || failed=1 ;;

@@ -114,8 +114,37 @@ static bool is_uplink(const uint32_t *uplinks, size_t count, uint32_t ifindex)
 #define LOOPBACK 1 /* the ifindex of lo, in every network namespace */
 
 /*
+ * The device that the longest route to the pod leads to, in whatever table; 0:
+ * none does. A default route is none to a pod.
+ */
+static uint32_t device_by_routes(const struct addr *pod,
+				 const uint32_t *uplinks, size_t count)
+{
+	const struct cidr host = { *pod, pod->family == 4 ? 32 : 128 };
+	const struct netdev_route *best = NULL;
+	struct netdev *netdev;
+	uint32_t device;
+
+	if (netdev_read(&netdev))
+		return 0;
+	for (size_t i = 0; i < netdev->route_count; i++) {
+		const struct netdev_route *route = &netdev->routes[i];
+
+		if (route->dst.plen && cidr_covers(&route->dst, &host) &&
+		    !is_uplink(uplinks, count, route->ifindex) &&
+		    route->ifindex != LOOPBACK &&
+		    (!best || route->dst.plen > best->dst.plen))
+			best = route;
+	}
+	device = best ? best->ifindex : 0;
+	netdev_free(netdev);
+	return device;
+}
+
+/*
  * The device that the pod is behind: the way back to it, for whom main says,
- * else for what comes in by an uplink. 0: none that could be found.
+ * else for what comes in by an uplink; where rules let nobody go there, by the
+ * routes alone. 0: none that could be found.
  */
 static uint32_t pods_device(const struct explain *e, const struct addr *pod,
 			    const uint32_t *uplinks, size_t count)
@@ -129,7 +158,7 @@ static uint32_t pods_device(const struct explain *e, const struct addr *pod,
 		if (!netdev_route_from(pod, &e->dest, uplinks[i], &device) &&
 		    !is_uplink(uplinks, count, device))
 			return device;
-	return 0;
+	return device_by_routes(pod, uplinks, count);
 }
 
 /* Some pod of DEST's family that has flows; false: none is known. */
