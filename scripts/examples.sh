@@ -69,6 +69,7 @@ manifest() { # CONFIG
 begin() {
 	local pod
 	lab_begin
+	chmod 755 "$LAB_DIR" # for the agent, which reads its file as nobody
 	lab_node_far
 	lab_pod pod 10.44.14.15
 	lab_pod pod2 10.44.14.16
@@ -129,6 +130,7 @@ steady() {
 		s/\b([0-9]+d)?([0-9]+h)?([0-9]+m)?[0-9]+s\b/AGE/g
 		s/:(3[2-9]|[4-6][0-9])[0-9]{3}\b/:PORT/g
 		s/[0-9.]+ ([KMG]i)?B\b/SIZE/g
+		s/[0-9]+ answered flows?/N answered flows/
 		s/  +/  /g'
 }
 

@@ -15,6 +15,7 @@
 #include "agent/agent.h"
 #include "agent/due.h"
 #include "agent/foreign.h"
+#include "agent/guard.h"
 #include "agent/health.h"
 #include "agent/http.h"
 #include "agent/links.h"
@@ -371,6 +372,8 @@ static uint64_t least_wait_ms(const struct agent *a)
 		wait = http_timeout(a->http);
 	if (a->watchdog_ms)
 		wait = sooner(wait, a->watchdog_at);
+	if (a->has_policy)
+		wait = sooner(wait, a->guard_due_ms);
 	return wait;
 }
 
@@ -385,6 +388,7 @@ static void do_what_is_due(struct agent *a)
 	if (a->has_config)
 		look_at_config(a);
 	agent_policy_again(a);
+	agent_guard_update(a);
 	if (follow_now_ms() >= a->foreign_due_ms)
 		agent_foreign_update(a);
 	if (follow_now_ms() >= a->links_due_ms && !a->stop) {
@@ -450,6 +454,7 @@ int agent_run(const struct agent_options *options)
 			   .guard_fd = -1,
 			   .follower = { .fd = -1 },
 			   .foreign_count = -1,
+			   .guard_window_ns = VIGIL_WINDOW_MS * 1000000ULL,
 			   .has_config = options->config };
 	int err;
 
@@ -476,6 +481,8 @@ int agent_run(const struct agent_options *options)
 	close_fd(a.notify_fd);
 	close_fd(a.guard_fd);
 	close_fd(a.follower.fd);
+	ward_close(a.ward);
+	verdict_free(&a.verdict);
 	instance_close(a.instance);
 	metrics_free(&a.metrics);
 	free(a.page);

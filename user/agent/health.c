@@ -5,6 +5,8 @@
 #include <string.h>
 #include "agent/health.h"
 #include "base/safe.h"
+#include "plane/counters.h"
+#include "policy/read.h"
 
 static void __attribute__((format(printf, 2, 3)))
 add_text(struct agent_health *health, const char *fmt, ...)
@@ -23,7 +25,70 @@ add_text(struct agent_health *health, const char *fmt, ...)
 	}
 }
 
-void agent_health(const struct agent *a, struct agent_health *out)
+/* Whoever asks often gets the same again. */
+#define VERDICT_MS    1000
+#define VERDICT_REUSE 10
+/* "Right now": dropped within so long. */
+#define DROPS_MS 60000
+
+static int read_verdict(struct agent *a, struct verdict *v)
+{
+	struct policy *policy = NULL;
+	uint64_t now = follow_now_ms();
+	int err = 0;
+
+	if (a->guard_action != GUARD_OFF)
+		err = verdict_guard(v, a->ward);
+	err = err ?: verdict_traffic(v, a->instance);
+	if (!err && !policy_read(a->instance, &policy)) {
+		err = verdict_drift(v, a->instance, policy);
+		policy_free(policy);
+	}
+	err = err ?: counters_stats(a->instance, a->drops);
+	if (!a->drops_ms || now - a->drops_ms >= DROPS_MS) {
+		/* the first look cannot tell old drops from new ones */
+		memcpy(a->drops_before, a->drops, sizeof(a->drops));
+		a->drops_ms = now;
+	}
+	return err ?: verdict_drops(v, a->drops_before, a->drops);
+}
+
+const struct verdict *agent_verdict(struct agent *a)
+{
+	uint64_t now = follow_now_ms();
+
+	if (a->verdict_known &&
+	    now - a->verdict_ms <
+		    VERDICT_MS + VERDICT_REUSE * a->verdict_cost_ms)
+		return &a->verdict;
+	verdict_free(&a->verdict);
+	a->verdict_known = !read_verdict(a, &a->verdict);
+	if (!a->verdict_known)
+		verdict_add(&a->verdict, "maps", VERDICT_DEGRADED, NULL,
+			    "the dataplane cannot be read");
+	a->verdict_ms = follow_now_ms();
+	a->verdict_cost_ms = a->verdict_ms - now;
+	return &a->verdict;
+}
+
+static void add_verdict(struct agent *a, struct agent_health *out)
+{
+	const struct verdict *v = agent_verdict(a);
+
+	for (size_t i = 0; i < v->count; i++) {
+		const struct verdict_item *item = &v->items[i];
+
+		/* the refused file is the config's problem already */
+		if (item->level == VERDICT_OK ||
+		    (a->refused_hash && *a->config_problem &&
+		     !strcmp(item->what, "guard")))
+			continue;
+		add_text(out, "%s: %s%s%s\n", item->what, item->text,
+			 item->todo ? ": " : "", item->todo ?: "");
+	}
+}
+
+void agent_health(struct agent *a, struct agent_health *out)
 {
 	size_t attached = 0, missing = 0;
 
@@ -33,6 +98,8 @@ void agent_health(const struct agent *a, struct agent_health *out)
 	if (*a->config_problem)
 		add_text(out, "%s%s\n", a->config_problem,
 			 a->stale ? "; the policy in force is older" : "");
+	if (a->has_policy)
+		add_verdict(a, out);
 	for (size_t i = 0; i < a->link_count; i++) {
 		const struct agent_link *link = &a->links[i];
 

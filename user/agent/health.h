@@ -11,6 +11,8 @@ struct agent_health {
 	bool ready;
 	char text[2048]; /* "": all is well */
 };
-void agent_health(const struct agent *agent, struct agent_health *out);
+void agent_health(struct agent *agent, struct agent_health *out);
+/* The part of it that the maps tell, as fresh as its cost allows. */
+const struct verdict *agent_verdict(struct agent *agent);
 
 #endif

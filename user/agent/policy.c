@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include "agent/due.h"
 #include "agent/policy.h"
+#include "agent/ward.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/prefix.h"
@@ -43,6 +44,26 @@ problem(struct agent *a, const char *fmt, ...)
 			  a->has_policy ? "the policy in force is kept"
 					: "no policy: nothing is attached");
 	memcpy(a->config_problem, text, sizeof(text));
+}
+
+void agent_policy_refuse(struct agent *a)
+{
+	struct ward_state state;
+	uint32_t refused = 0, back = 0;
+
+	if (a->ward && a->ward->state.flags & WARD_BACK)
+		state = a->ward->state;
+	else if (ward_note(a->instance, a->guard_generation, &state))
+		state = (struct ward_state){};
+	if (state.flags & WARD_BACK) {
+		refused = state.other;
+		back = state.generation;
+	}
+	problem(a,
+		"%s: refused by the guard: generation %u, made of it, broke "
+		"traffic (masqbpf history %u); generation %u is the one before "
+		"it; change the file, or masqbpf reload",
+		a->options.config ?: "config", refused, refused, back);
 }
 
 static void all_well(struct agent *a)
@@ -210,6 +231,9 @@ static int apply(struct agent *a, const struct config *config, const char *from)
 	struct policy_change change;
 	int err;
 
+	a->guard_action = config->guard_action;
+	a->guard_window_ns = config->guard_window_ns;
+	a->guard_known = true;
 	err = agent_lock(a);
 	if (err)
 		return err;
@@ -226,11 +250,14 @@ static int apply(struct agent *a, const struct config *config, const char *from)
 		new->source.options = options_word(a);
 		err = policy_apply(a->instance, new, &change);
 	}
+	if (!err && a->guard_action != GUARD_OFF)
+		ward_begin(a->instance, old, new, a->guard_window_ns, 0);
 	if (!err)
 		policy_settle(a->instance, new, &change);
 	instance_unlock(a->instance);
 	if (!err) {
 		a->has_policy = true;
+		a->guard_due_ms = 0;
 		report(a, from, old, new, &change);
 		follow_interval(&a->follower,
 				config->resync_interval_ns / NS_PER_MS);
@@ -283,7 +310,11 @@ static void take_text(struct agent *a, const char *text, size_t length,
 	int applied;
 	bool refused;
 
-	if (hash == a->config_hash && !force) {
+	if (hash == a->refused_hash && hash) {
+		agent_policy_refuse(a);
+		return;
+	}
+	if (hash == a->config_hash && !force && a->guard_known) {
 		/* back again, as it was */
 		if (*a->config_problem) {
 			all_well(a);
@@ -294,6 +325,18 @@ static void take_text(struct agent *a, const char *text, size_t length,
 	if (config_parse(text, length, path, &options, &config, err,
 			 sizeof(err))) {
 		problem(a, "%s", err);
+		return;
+	}
+	if (hash == a->config_hash && !force) {
+		/* as it is in force: what it says of the guard alone is new */
+		a->guard_action = config->guard_action;
+		a->guard_window_ns = config->guard_window_ns;
+		a->guard_known = true;
+		if (*a->config_problem) {
+			all_well(a);
+			log_info("%s: is back, as it was", path);
+		}
+		config_free(config);
 		return;
 	}
 	refused = a->has_policy && config_may_replace(config, err, sizeof(err));
@@ -354,6 +397,7 @@ static int adopt(struct agent *a, bool *from_file, bool *anew)
 	a->config_hash = policy->source.config_hash;
 	a->reload_ok = true;
 	a->reload_time = policy->head.applied_ns / 1e9;
+	agent_ward(a, policy->head.generation);
 	*from_file = *policy->source.config_path;
 	*anew = policy->source.options != options_word(a);
 	if (*anew)

@@ -13,4 +13,7 @@ void agent_policy_again(struct agent *agent);
 /* Somebody still writes the file: it is not taken. */
 void agent_policy_unfinished(struct agent *agent);
 
+/* The file is the one that the guard took back: it is not taken. */
+void agent_policy_refuse(struct agent *agent);
+
 #endif

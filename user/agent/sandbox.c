@@ -240,6 +240,15 @@ static int load_filter(bool helper)
 				       EQUAL(1, SOCK_DGRAM | SOCK_CLOEXEC));
 	if (!err && !helper)
 		err = ALLOW(filter, agent_calls);
+	/* the guard asks a far side as the node: TCP, and no other socket */
+	for (int ipv6 = 0; ipv6 < 2 && !err && !helper; ipv6++)
+		err = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(socket),
+				       2, EQUAL(0, ipv6 ? AF_INET6 : AF_INET),
+				       EQUAL(1, SOCK_STREAM | SOCK_NONBLOCK |
+							SOCK_CLOEXEC));
+	if (!err && !helper)
+		err = seccomp_rule_add(filter, SCMP_ACT_ALLOW,
+				       SCMP_SYS(connect), 0);
 	if (!err && !helper)
 		err = ALLOW_BPF(filter, agent_bpf);
 	if (!err)

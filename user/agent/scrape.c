@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* scrape.c - read anew when that costs little enough. */
 #include <string.h>
+#include "agent/health.h"
 #include "agent/scrape.h"
 
 int agent_metrics(struct agent *a)
@@ -30,7 +31,7 @@ static uint32_t due_bits(const struct agent *a)
 	return bits;
 }
 
-void agent_metrics_state(const struct agent *a, struct metrics_uplink *uplinks,
+void agent_metrics_state(struct agent *a, struct metrics_uplink *uplinks,
 			 struct metrics_state *out)
 {
 	for (size_t i = 0; i < a->link_count; i++) {
@@ -46,6 +47,7 @@ void agent_metrics_state(const struct agent *a, struct metrics_uplink *uplinks,
 				       .reload_time = a->reload_time,
 				       .stale = a->stale,
 				       .due = due_bits(a),
+				       .verdict = agent_verdict(a),
 				       .foreign_nat = a->foreign_count,
 				       .uplinks = uplinks,
 				       .uplink_count = a->link_count };

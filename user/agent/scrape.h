@@ -13,8 +13,7 @@
 
 /* Fresh, or as fresh as the cost of making it allows. 0 or -errno. */
 int agent_metrics(struct agent *agent);
-void agent_metrics_state(const struct agent *agent,
-			 struct metrics_uplink *uplinks,
+void agent_metrics_state(struct agent *agent, struct metrics_uplink *uplinks,
 			 struct metrics_state *out);
 
 #endif

@@ -5,6 +5,7 @@
  *	agent.c		set-up, in the order of privileges; the loop
  *	policy.c	from a file that has changed to a policy in force
  *	follow.c	when has a file changed?
+ *	guard.c, ward.c	a change that breaks traffic
  *	links.c		interfaces, addresses: attach, heal, refresh
  *	foreign.c	others that translate
  *	due.c		what has failed and is tried again
@@ -29,7 +30,9 @@
 #include "config/config.h"
 #include "kernel/names.h"
 #include "plane/instance.h"
+#include "policy/ward.h"
 #include "report/metrics.h"
+#include "report/verdict.h"
 
 /* What was asked for; everything outlives the agent. */
 struct agent_options {
@@ -94,6 +97,17 @@ struct agent {
 	unsigned int again_failures;
 	uint64_t again_ms; /* not before */
 
+	/* the guard: user/agent/guard.c */
+	uint32_t guard_action; /* enum config_guard */
+	uint64_t guard_window_ns;
+	bool guard_known; /* the two are the file's */
+	struct ward *ward; /* of the generation in force; NULL: none */
+	uint32_t guard_generation; /* that was looked at */
+	uint64_t guard_due_ms, guard_look_ms;
+	uint64_t guard_cost_ms; /* of the last look */
+	uint64_t refused_hash; /* of the file that the guard took back; or 0 */
+	char guard_problem[1024]; /* lines; "": nothing is broken */
+
 	/* interfaces */
 	struct agent_link *links;
 	size_t link_count;
@@ -105,6 +119,13 @@ struct agent {
 	int foreign_count; /* -1: nobody knows */
 	char foreign[512]; /* a line for each; "": none */
 	uint64_t foreign_due_ms;
+
+	/* what status says, as far as the maps tell it */
+	struct verdict verdict;
+	uint64_t verdict_ms, verdict_cost_ms;
+	bool verdict_known;
+	uint64_t drops[MASQ_S_MAX], drops_before[MASQ_S_MAX];
+	uint64_t drops_ms; /* of the latter */
 
 	/* the texts that were made last, for whoever asks at once again */
 	struct metrics metrics;

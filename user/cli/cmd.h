@@ -23,7 +23,8 @@ enum cmd_exit {
 
 struct cmd_option {
 	const char *name; /* without the dashes */
-	/* what --help calls its value; NULL: takes none; "[=BOOL]": may */
+	/* what --help calls its value; NULL: takes none; "[=BOOL]": may,
+	 * in the same word; "[DURATION]": may, in the next one too */
 	const char *arg;
 	const char *help; /* one line */
 };

@@ -26,6 +26,7 @@
 #include "policy/apply.h"
 #include "policy/policy.h"
 #include "policy/read.h"
+#include "policy/ward.h"
 #include "policy/uplinks.h"
 #include "takeover/takeover.h"
 
@@ -48,6 +49,7 @@ struct attach {
 	size_t count;
 	enum hook_kind kind; /* of all of them */
 	struct policy *policy; /* that was applied */
+	struct policy *from; /* that it took the place of; NULL: none */
 	struct policy_change change;
 	bool has_policy; /* one runs already */
 	bool applied;
@@ -217,8 +219,13 @@ static int apply(struct attach *a)
 
 	if (err)
 		return err;
+	if (a->has_policy && policy_read(a->instance, &a->from))
+		return -EIO;
 	err = policy_apply(a->instance, a->policy, &a->change);
 	a->applied = !err;
+	if (!err)
+		ward_begin(a->instance, a->from, a->policy,
+			   a->config->guard_window_ns, 0);
 	return err;
 }
 
@@ -443,6 +450,7 @@ out:
 	if (turn >= 0)
 		close(turn);
 	policy_free(a.policy);
+	policy_free(a.from);
 	instance_close(a.instance);
 	netdev_free(a.netdev);
 	config_free(a.config);

@@ -107,6 +107,10 @@ static void print_json(const struct config *config)
 	json_u64(&j, "maxFlows", config->max_flows);
 	json_u64(&j, "maxFlowsPerPod", config->max_flows_per_pod);
 	json_bool(&j, "flowCounters", config->flow_counters);
+	json_object(&j, "guard");
+	json_string(&j, "action", config_guards[config->guard_action]);
+	json_seconds(&j, "window_s", config->guard_window_ns);
+	json_object_end(&j);
 
 	json_array(&j, "warnings");
 	for (size_t i = 0; i < config->warning_count; i++)

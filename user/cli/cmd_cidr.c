@@ -11,15 +11,17 @@
 #include "base/log.h"
 #include "base/prefix.h"
 #include "base/table.h"
+#include "cli/change.h"
 #include "cli/cmd.h"
-#include "policy/apply.h"
 #include "policy/policy.h"
+#include "policy/read.h"
 
 /* A policy being changed, and where the change came from. */
 struct edit {
 	const struct cmd_line *line;
 	struct instance *instance;
 	struct policy *policy;
+	const struct policy_entry *added; /* by `cidr add`; NULL */
 };
 
 static const char *entry_text(const struct policy *policy,
@@ -112,17 +114,46 @@ static void list_table(const struct policy *policy)
 	table_print(t, stdout);
 }
 
+/* Which action it is, for how long, and how it stays. */
+static void say_added(const struct edit *edit)
+{
+	const struct masq_source *source = &edit->policy->source;
+	bool file = *source->config_path == '/';
+	char text[CIDR_STRLEN];
+
+	cidr_format(&edit->added->cidr, text, sizeof(text));
+	log_info("cidr add: %s: %s: pods %s there; until reload%s", text,
+		 action_name(edit->added->action),
+		 edit->added->action == MASQ_KEEP ? "show their own addresses"
+						  : "get the node's address",
+		 file ? ", or until the file changes" : "");
+	log_info("to keep it, %s%s:", file ? "in " : "in the config file",
+		 file ? source->config_path : "");
+	log_info("  %s:", edit->added->action == MASQ_KEEP
+				  ? "nonMasqueradeCIDRs"
+				  : "masqueradeCIDRs");
+	log_info("  - %s%s%s", strchr(text, ':') ? "\"" : "", text,
+		 strchr(text, ':') ? "\"" : "");
+}
+
 /* --- changes ----------------------------------------------------------- */
 
 static int apply(struct edit *edit)
 {
-	struct policy_change change;
+	struct policy *from = NULL;
+	int result = policy_read(edit->instance, &from)
+			     ? CMD_FAILED
+			     : change_check(edit->line, edit->instance, from,
+					    edit->policy);
 
-	if (policy_apply(edit->instance, edit->policy, &change))
-		return CMD_FAILED;
-	policy_report(&change, edit->line->json);
-	policy_settle(edit->instance, edit->policy, &change);
-	return CMD_OK;
+	if (result == CMD_OK) {
+		if (edit->added)
+			say_added(edit);
+		result = change_apply(edit->line, edit->instance, from,
+				      edit->policy);
+	}
+	policy_free(from);
+	return result == CHANGE_STOP ? CMD_OK : result;
 }
 
 /* Only the config can say that IPv6 is translated. */
@@ -180,6 +211,7 @@ static int add(struct edit *edit, const struct cidr *cidr)
 		}
 		policy_sort(edit->policy);
 	}
+	edit->added = &entry;
 	return apply(edit);
 }
 
@@ -390,6 +422,12 @@ static int parse_verb(const struct cmd_line *line, enum verb *verb)
 		return cmd_usage(line,
 				 "%s: takes neither --keep nor --masquerade",
 				 name);
+	if (*verb == LIST && (cmd_flag(line, "dry-run") ||
+			      cmd_flag(line, "yes") || cmd_flag(line, "guard")))
+		return cmd_usage(line, "list: changes nothing: takes none of "
+				       "--dry-run, --yes and --guard");
+	if (change_parse(line))
+		return CMD_USAGE;
 	if (cmd_flag(line, "keep") && cmd_flag(line, "masquerade"))
 		return cmd_usage(line,
 				 "--keep and --masquerade exclude each other");
@@ -443,6 +481,7 @@ out:
 static const struct cmd_option options[] = {
 	{ "keep", NULL, "add: pods keep their address (the default)" },
 	{ "masquerade", NULL, "add: pods get the node's address" },
+	CHANGE_OPTIONS,
 	{},
 };
 

@@ -4,6 +4,7 @@
  * last policies, who made them, and back to one of them.
  */
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include "base/json.h"
@@ -11,9 +12,14 @@
 #include "base/prefix.h"
 #include "base/safe.h"
 #include "base/table.h"
+#include "cli/change.h"
 #include "cli/cmd.h"
-#include "policy/apply.h"
+#include "cli/diff.h"
+#include "cli/show.h"
+#include "plane/flow.h"
+#include "policy/compare.h"
 #include "policy/history.h"
+#include "policy/ward.h"
 
 #define NS_PER_SEC 1000000000ULL
 
@@ -157,11 +163,175 @@ static const char *list_text(const struct policy_entry *entry)
 	return action_name(entry->action);
 }
 
+/* The nearest generation below that is kept; NULL: none is. */
+static struct policy *load_before(const struct instance *instance,
+				  uint32_t generation)
+{
+	uint32_t before = history_newest(instance, generation - 1);
+	struct policy *policy;
+
+	if (!before || history_load(instance, before, &policy, NULL))
+		return NULL;
+	return policy;
+}
+
+static void print_prefixes(const struct policy *policy)
+{
+	char text[320], cidr[CIDR_STRLEN];
+
+	for (size_t i = 0; i < policy->count; i++) {
+		const struct policy_entry *entry = &policy->entries[i];
+
+		printf("%-11s %-20s %s\n", list_text(entry),
+		       cidr_format(&entry->cidr, cidr, sizeof(cidr)),
+		       shown(policy_origin(policy, entry, text, sizeof(text))));
+	}
+}
+
+static void json_prefixes(struct json *j, const struct policy *policy)
+{
+	char text[320];
+
+	json_array(j, "prefixes");
+	for (size_t i = 0; i < policy->count; i++) {
+		const struct policy_entry *entry = &policy->entries[i];
+
+		json_object(j, NULL);
+		json_string(j, "prefix",
+			    cidr_format(&entry->cidr, text, sizeof(text)));
+		json_string(j, "action", list_text(entry));
+		json_string(j, "origin",
+			    policy_origin(policy, entry, text, sizeof(text)));
+		json_object_end(j);
+	}
+	json_array_end(j);
+}
+
+/* What became of the change, as far as somebody watched. */
+static const char *guard_verdict(const struct ward_state *s)
+{
+	return s->flags & WARD_BACK	 ? "the guard's way back"
+	       : s->flags & WARD_REFUSED ? "broke traffic and was taken back"
+	       : s->broken		 ? "broke traffic"
+	       : s->flags & WARD_JUDGED	 ? "broke nothing"
+					 : "watched";
+}
+
+#define EVIDENCE_MAX 20 /* networks that are shown */
+
+static void print_tries(const struct vigil_net *net)
+{
+	char pod[CIDR_STRLEN], dest[END_STRLEN], proto[16];
+
+	for (uint16_t i = 0; i < net->try_count; i++) {
+		const struct vigil_try *t = &net->tries[i];
+
+		printf("    %s > %s %s: no answer for %.1f s\n",
+		       addr_format(&t->pod, pod, sizeof(pod)),
+		       end_text(&t->dest, t->port, dest, sizeof(dest)),
+		       proto_name(t->proto, proto, sizeof(proto)),
+		       t->hung_ms / 1000.0);
+	}
+}
+
+static void print_evidence(const struct ward *w)
+{
+	size_t count, shown_count = 0;
+	struct vigil_net **nets = ward_nets(w, &count);
+
+	printf("\nguard: %s", guard_verdict(&w->state));
+	if (w->state.flags & (WARD_BACK | WARD_REFUSED))
+		printf(w->state.flags & WARD_BACK ? ", from generation %u"
+						  : ", by generation %u",
+		       w->state.other);
+	printf("\n");
+	for (size_t i = 0; nets && i < count; i++) {
+		const struct vigil_net *net = nets[i];
+		char text[CIDR_STRLEN];
+
+		if (shown_count++ == EVIDENCE_MAX) {
+			printf("  and %zu more networks\n", count - i);
+			break;
+		}
+		printf("  %-20s %u answered flow%s before",
+		       cidr_format(&net->net, text, sizeof(text)), net->before,
+		       net->before == 1 ? "" : "s");
+		for (uint8_t k = 0; k < net->pod_count; k++)
+			printf("%s%s", k ? ", " : " of ",
+			       addr_format(&net->pods[k], text, sizeof(text)));
+		printf("; since: %s%s\n",
+		       net->answered_ms ? "answered"
+		       : net->try_count ? "unanswered"
+					: "nothing new",
+		       net->broken ? ": broken" : "");
+		print_tries(net);
+	}
+	free(nets);
+}
+
+static void json_evidence(struct json *j, const struct ward *w)
+{
+	char text[CIDR_STRLEN], proto[16];
+	struct vigil_net **nets;
+	size_t count;
+
+	if (!w) {
+		json_null(j, "guard");
+		return;
+	}
+	nets = ward_nets(w, &count);
+	json_object(j, "guard");
+	json_string(j, "verdict", guard_verdict(&w->state));
+	if (w->state.flags & (WARD_BACK | WARD_REFUSED))
+		json_u64(j, "other", w->state.other);
+	else
+		json_null(j, "other");
+	json_array(j, "networks");
+	for (size_t i = 0; nets && i < count; i++) {
+		const struct vigil_net *net = nets[i];
+
+		json_object(j, NULL);
+		json_string(j, "network",
+			    cidr_format(&net->net, text, sizeof(text)));
+		json_bool(j, "broken", net->broken);
+		json_u64(j, "answered_before", net->before);
+		json_array(j, "pods_before");
+		for (uint8_t k = 0; k < net->pod_count; k++)
+			json_string(j, NULL,
+				    addr_format(&net->pods[k], text,
+						sizeof(text)));
+		json_array_end(j);
+		json_bool(j, "answered_since", net->answered_ms);
+		json_array(j, "unanswered");
+		for (uint16_t k = 0; k < net->try_count; k++) {
+			const struct vigil_try *t = &net->tries[k];
+
+			json_object(j, NULL);
+			json_string(j, "pod",
+				    addr_format(&t->pod, text, sizeof(text)));
+			json_string(j, "destination",
+				    addr_format(&t->dest, text, sizeof(text)));
+			json_u64(j, "port", t->port);
+			json_string(j, "proto",
+				    proto_name(t->proto, proto, sizeof(proto)));
+			json_double(j, "hung_s", t->hung_ms / 1000.0);
+			json_object_end(j);
+		}
+		json_array_end(j);
+		json_object_end(j);
+	}
+	json_array_end(j);
+	json_object_end(j);
+	free(nets);
+}
+
 static int show(struct instance *instance, const struct cmd_line *line,
 		uint32_t running)
 {
+	struct policy *policy = NULL, *before = NULL;
 	struct history_note note;
-	struct policy *policy;
+	struct plan *plan = NULL;
+	struct ward *ward = NULL;
 	uint32_t generation;
 	char text[320];
 	struct json j;
@@ -171,38 +341,49 @@ static int show(struct instance *instance, const struct cmd_line *line,
 
 	if (result)
 		return result;
+	before = load_before(instance, generation);
+	if (before && plan_make(instance, before, policy, &plan)) {
+		log_error("history: %s", strerror(ENOMEM));
+		policy_free(before);
+		policy_free(policy);
+		return CMD_FAILED;
+	}
+	if (ward_evidence(instance, generation, &ward))
+		ward = NULL;
 	if (line->json) {
 		json_begin(&j, stdout);
 		json_object(&j, NULL);
 		json_note(&j, policy, &note, generation == running);
-		json_array(&j, "prefixes");
-	} else {
-		printf("generation %u, %s, by %s: %s\n\n", generation,
-		       when(policy->head.applied_ns, text, sizeof(text)),
-		       shown(note.who), shown(note.command));
-	}
-	for (size_t i = 0; i < policy->count; i++) {
-		const struct policy_entry *entry = &policy->entries[i];
-		char cidr[CIDR_STRLEN];
-
-		cidr_format(&entry->cidr, cidr, sizeof(cidr));
-		policy_origin(policy, entry, text, sizeof(text));
-		if (line->json) {
-			json_object(&j, NULL);
-			json_string(&j, "prefix", cidr);
-			json_string(&j, "action", list_text(entry));
-			json_string(&j, "origin", text);
-			json_object_end(&j);
+		json_prefixes(&j, policy);
+		if (plan) {
+			json_u64(&j, "before", before->head.generation);
+			diff_json(&j, plan);
 		} else {
-			printf("%-11s %-20s %s\n", list_text(entry), cidr,
-			       shown(text));
+			json_null(&j, "before");
 		}
-	}
-	if (line->json) {
-		json_array_end(&j);
+		json_evidence(&j, ward);
 		json_object_end(&j);
 		json_end(&j);
+	} else {
+		printf("generation %u, %s, by %s: %s\n", generation,
+		       when(policy->head.applied_ns, text, sizeof(text)),
+		       shown(note.who), shown(note.command));
+		if (plan)
+			printf("%s generation %u:\n\n",
+			       plan_is_empty(plan) ? "the same as" : "against",
+			       before->head.generation);
+		else
+			printf("the first one that is kept:\n\n");
+		if (plan)
+			diff_print(stdout, plan, 0);
+		else
+			print_prefixes(policy);
+		if (ward)
+			print_evidence(ward);
 	}
+	ward_close(ward);
+	plan_free(plan);
+	policy_free(before);
 	policy_free(policy);
 	return CMD_OK;
 }
@@ -226,7 +407,7 @@ static int run_history(const struct cmd_line *line)
 const struct cmd cmd_history = {
 	.name = "history",
 	.args = "[GENERATION]",
-	.help = "the last policies, who made them and when; or one of them",
+	.help = "the last policies, who made them; or what one has changed",
 	.max = 1,
 	.run = run_history,
 };
@@ -237,16 +418,29 @@ static int run_rollback(const struct cmd_line *line)
 {
 	struct policy *running = NULL, *old = NULL;
 	struct instance *instance = NULL;
-	struct policy_change change;
-	uint32_t generation;
-	int result = parse_generation(line, &generation);
+	uint32_t generation = 0, now;
+	int result = change_parse(line);
 
+	if (!result && line->argc)
+		result = parse_generation(line, &generation);
 	if (result)
 		return result;
 	result = cmd_open_policy(line, INSTANCE_WRITE, &instance, &running);
-	if (!result)
-		result = load(instance, line, generation,
-			      running->head.generation, &old, NULL);
+	if (result)
+		goto out;
+	now = running->head.generation;
+	if (!line->argc) {
+		generation = history_newest(instance, now - 1);
+		if (!generation) {
+			log_error("rollback: nothing is kept before generation "
+				  "%u",
+				  now);
+			result = CMD_FAILED;
+			goto out;
+		}
+		log_info("rollback: to generation %u", generation);
+	}
+	result = load(instance, line, generation, now, &old, NULL);
 	if (result)
 		goto out;
 	/*
@@ -256,24 +450,31 @@ static int run_rollback(const struct cmd_line *line)
 	 */
 	old->source.config_hash = running->source.config_hash;
 	old->source.options = running->source.options;
-	if (policy_apply(instance, old, &change)) {
-		result = CMD_FAILED;
-	} else {
-		policy_report(&change, line->json);
-		policy_settle(instance, old, &change);
-	}
+	result = change_check(line, instance, running, old);
+	if (result)
+		goto out;
+	result = change_apply(line, instance, running, old);
+	if (old->head.generation == now)
+		log_info(
+			"rollback: generation %u is what runs: nothing changed",
+			generation);
 out:
 	policy_free(old);
 	policy_free(running);
 	instance_close(instance);
-	return result;
+	return result == CHANGE_STOP ? CMD_OK : result;
 }
+
+static const struct cmd_option rollback_options[] = {
+	CHANGE_OPTIONS,
+	{},
+};
 
 const struct cmd cmd_rollback = {
 	.name = "rollback",
-	.args = "GENERATION",
-	.help = "make one of the last policies the running one again",
-	.min = 1,
+	.args = "[GENERATION]",
+	.help = "make one of the last policies, or the one before, run again",
 	.max = 1,
+	.options = rollback_options,
 	.run = run_rollback,
 };

@@ -34,7 +34,7 @@ static int write_metrics(const struct cmd_line *line, FILE *file)
 	if (!result)
 		metrics_write(file, &metrics, &state);
 	metrics_free(&metrics);
-	free((void *)state.uplinks);
+	metrics_forget(&state);
 	instance_close(instance);
 	return result;
 }

@@ -4,12 +4,14 @@
  * (or the preset that was taken without one) says.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include "base/log.h"
+#include "base/prefix.h"
+#include "cli/change.h"
 #include "cli/cmd.h"
 #include "config/config.h"
 #include "plane/fastpath.h"
-#include "policy/apply.h"
 #include "policy/policy.h"
 #include "policy/read.h"
 
@@ -56,36 +58,82 @@ out:
 	return result;
 }
 
+/* What was added by hand and the file does not say goes: by name. */
+static void say_dropped(const struct policy *from, struct policy *to)
+{
+	char text[512] = "", cidr[CIDR_STRLEN];
+	size_t named = 0, more = 0;
+
+	for (size_t i = 0; i < from->count; i++) {
+		const struct policy_entry *entry = &from->entries[i];
+		const struct policy_entry *stays =
+			policy_find(to, entry->list, &entry->cidr);
+		size_t used = strlen(text);
+
+		if (entry->origin != MASQ_O_RUNTIME ||
+		    (stays && stays->action == entry->action))
+			continue;
+		if (named == 8) {
+			more++;
+			continue;
+		}
+		snprintf(text + used, sizeof(text) - used, "%s%s %s",
+			 named++ ? ", " : "",
+			 cidr_format(&entry->cidr, cidr, sizeof(cidr)),
+			 action_name(entry->action));
+	}
+	if (more)
+		snprintf(text + strlen(text), sizeof(text) - strlen(text),
+			 " and %zu more", more);
+	if (named)
+		log_warn("reload: drops what was added at runtime: %s", text);
+}
+
 static int run(const struct cmd_line *line)
 {
+	struct policy *policy = NULL, *from = NULL;
 	struct instance *instance = NULL;
 	struct config *config = NULL;
-	struct policy *policy = NULL;
-	struct policy_change change;
-	int result = cmd_open(line, INSTANCE_WRITE, &instance);
+	int result = change_parse(line), err;
 
+	if (!result)
+		result = cmd_open(line, INSTANCE_WRITE, &instance);
 	if (!result)
 		result = load(line, instance, &config);
 	if (result)
 		goto out;
-	if (policy_fit(instance, config) ||
+	result = CMD_FAILED;
+	err = policy_read(instance, &from);
+	if ((err && err != -ENODATA) ||
 	    policy_from_config(instance, config, fastpath_tcp_allowed(),
-			       &policy) ||
-	    policy_apply(instance, policy, &change)) {
-		result = CMD_FAILED;
-	} else {
-		policy_report(&change, line->json);
-		policy_settle(instance, policy, &change);
+			       &policy))
+		goto out;
+	if (from) {
+		say_dropped(from, policy);
+		result = change_check(line, instance, from, policy);
+		if (result)
+			goto out;
 	}
+	/* the table may become another one, which the policy is made for */
+	policy_free(policy);
+	policy = NULL;
+	result = policy_fit(instance, config) ||
+				 policy_from_config(instance, config,
+						    fastpath_tcp_allowed(),
+						    &policy)
+			 ? CMD_FAILED
+			 : change_apply(line, instance, from, policy);
 out:
 	policy_free(policy);
+	policy_free(from);
 	config_free(config);
 	instance_close(instance);
-	return result;
+	return result == CHANGE_STOP ? CMD_OK : result;
 }
 
 static const struct cmd_option options[] = {
 	{ "config", "FILE", "default: the file that the policy came from" },
+	CHANGE_OPTIONS,
 	{},
 };
 

@@ -54,6 +54,16 @@ static bool is_number(const char *text)
 	return text && *text && !text[strspn(text, "0123456789")];
 }
 
+/* "30s", "1h30m": no operand of a command looks like that. */
+static bool is_duration(const char *text)
+{
+	size_t length = text ? strlen(text) : 0;
+
+	return length > 1 && strchr("0123456789.", *text) &&
+	       strchr("smh", text[length - 1]) &&
+	       strspn(text, "0123456789.nusmh") == length;
+}
+
 /* How many words of argv an ignored option takes; 0: it is none. */
 static int skip_ignored(struct cmd_line *line, char *const *argv)
 {
@@ -179,6 +189,10 @@ int cmd_parse(struct cmd_line *line, int argc, char **argv, bool *help,
 						 option->name, option->arg);
 			value = argv[++i];
 		}
+		if (!value && option->arg &&
+		    !strcmp(option->arg, "[DURATION]") &&
+		    is_duration(argv[i + 1]))
+			value = argv[++i];
 		if (option->arg && value && !*value)
 			return cmd_usage(line, "--%s: %s is empty",
 					 option->name, option->arg);

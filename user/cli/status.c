@@ -42,6 +42,73 @@ static void chain_json(struct json *j, enum hook_dir dir,
 	json_array_end(j);
 }
 
+static void entries_json(struct json *j, const char *key,
+			 const struct policy_entry *entries, size_t count)
+{
+	char text[CIDR_STRLEN];
+
+	json_array(j, key);
+	for (size_t i = 0; i < count; i++)
+		json_string(j, NULL,
+			    cidr_format(&entries[i].cidr, text, sizeof(text)));
+	json_array_end(j);
+}
+
+static void verdict_json(struct json *j, const struct health *s)
+{
+	const struct verdict *v = &s->verdict;
+	char text[CIDR_STRLEN];
+
+	json_array(j, "verdict");
+	for (size_t i = 0; i < v->count; i++) {
+		const struct verdict_item *item = &v->items[i];
+
+		json_object(j, NULL);
+		json_string(j, "what", item->what);
+		json_string(j, "level", verdict_level_name(item->level));
+		json_string(j, "text", item->text);
+		if (item->todo)
+			json_string(j, "todo", item->todo);
+		else
+			json_null(j, "todo");
+		json_object_end(j);
+	}
+	json_array_end(j);
+	json_array(j, "fast_path");
+	for (size_t i = 0; i < s->uplink_count; i++) {
+		json_object(j, NULL);
+		json_string(j, "interface", s->uplinks[i].name);
+		json_bool(j, "on", s->uplinks[i].fast);
+		if (s->uplinks[i].why_slow)
+			json_string(j, "why", s->uplinks[i].why_slow);
+		else
+			json_null(j, "why");
+		json_object_end(j);
+	}
+	json_array_end(j);
+	if (v->guarded) {
+		json_object(j, "guard");
+		json_u64(j, "generation", v->guard_generation);
+		if (v->guard_until)
+			json_double(j, "until", v->guard_until);
+		else
+			json_null(j, "until");
+		json_array(j, "broken");
+		for (size_t i = 0; i < v->broken_count; i++)
+			json_string(j, NULL,
+				    cidr_format(&v->broken[i].net, text,
+						sizeof(text)));
+		json_array_end(j);
+		json_object_end(j);
+	} else {
+		json_null(j, "guard");
+	}
+	json_object(j, "drift");
+	entries_json(j, "added", v->added, v->added_count);
+	entries_json(j, "missing", v->missing, v->missing_count);
+	json_object_end(j);
+}
+
 static void print_json(const struct health *s)
 {
 	char text[CIDR_STRLEN];
@@ -97,6 +164,7 @@ static void print_json(const struct health *s)
 	for (size_t i = 0; i < s->problem_count; i++)
 		json_string(&j, NULL, s->problems[i]);
 	json_array_end(&j);
+	verdict_json(&j, s);
 	json_string(&j, "pin_dir", s->instance->pin_dir);
 	json_string(&j, "version", s->instance->meta.version);
 	json_object_end(&j);
@@ -149,6 +217,44 @@ static void print_uplink(const struct health_uplink *u)
 		print_chain(dir, &u->chains[dir]);
 }
 
+/* At most so many columns, broken between words. */
+#define WIDTH 80
+
+static void print_wrapped(int indent, const char *first, const char *text)
+{
+	const char *at = shown(text);
+	int room = WIDTH - indent;
+
+	printf("%*s", indent, first);
+	while ((int)strlen(at) > room) {
+		int cut = room;
+
+		while (cut && at[cut] != ' ')
+			cut--;
+		if (!cut)
+			cut = strcspn(at, " ");
+		printf("%.*s\n%*s", cut, at, indent, "");
+		at += cut;
+		at += strspn(at, " ");
+	}
+	printf("%s\n", at);
+}
+
+static void print_item(const struct verdict_item *item)
+{
+	bool ok = item->level == VERDICT_OK;
+	char head[16];
+
+	snprintf(head, sizeof(head), "%-12s", item->what);
+	printf("%s", ok				  ? ""
+		     : item->level == VERDICT_BAD ? color_red(stdout)
+						  : color_yellow(stdout));
+	print_wrapped(12, head, item->text);
+	printf("%s", ok ? "" : color_off(stdout));
+	if (item->todo && !ok)
+		print_wrapped(14, "            > ", item->todo);
+}
+
 static void print_text(const struct health *s)
 {
 	const char *color = s->level == HEALTH_OK	? color_green(stdout)
@@ -158,8 +264,8 @@ static void print_text(const struct health *s)
 
 	printf("health      %s%s%s\n", color, health_level_name(s->level),
 	       color_off(stdout));
-	for (size_t i = 0; i < s->problem_count; i++)
-		printf("            %s\n", shown(s->problems[i]));
+	for (size_t i = 0; i < s->verdict.count; i++)
+		print_item(&s->verdict.items[i]);
 	printf("generation  %u\n", s->generation);
 	printf("config      %s\n", !*s->config ? "none"
 				   : !strcmp(s->config, "-")

@@ -8,7 +8,9 @@
 
 /* ticks are compared by signed difference (masqbpf.h): far below its wrap */
 #define TIMEOUT_MAX_NS (30 * 86400 * 1000000000ULL)
-#define MAX_FLOWS      (1 << 24)
+/* unanswered flows are remembered for minutes, and are all the evidence */
+#define GUARD_MAX_NS (3600 * 1000000000ULL)
+#define MAX_FLOWS    (1 << 24)
 
 static int read_group(struct loader *l, const struct key *key,
 		      const struct pair *pair, void *field)
@@ -42,6 +44,12 @@ static const struct key snat_keys[] = {
 	{},
 };
 
+static const struct key guard_keys[] = {
+	KEY("guard.action", read_guard_action, guard_action),
+	DURATION("guard.window", guard_window_ns, GUARD_MAX_NS),
+	{},
+};
+
 static const struct key timeout_keys[] = {
 	TIMEOUT("timeouts.tcpEstablished", MASQ_T_TCP_ESTABLISHED),
 	TIMEOUT("timeouts.tcpTransitory", MASQ_T_TCP_TRANSITORY),
@@ -65,6 +73,7 @@ static const struct key top_keys[] = {
 	KEY("dropForeignSources", read_bool, drop_foreign_sources),
 	GROUP("snat", snat_keys),
 	GROUP("timeouts", timeout_keys),
+	GROUP("guard", guard_keys),
 	KEY("maxFlows", read_number, max_flows, .min = 1, .max = MAX_FLOWS),
 	KEY("maxFlowsPerPod", read_number, max_flows_per_pod, .min = 1,
 	    .max = MAX_FLOWS),
@@ -80,7 +89,8 @@ _Static_assert(sizeof(top_keys) / sizeof(top_keys[0]) <= MAX_KEYS + 1,
 int config_read_keys(struct loader *l, const struct node *root)
 {
 	static const struct key *const groups[] = { top_keys, snat_keys,
-						    timeout_keys, NULL };
+						    timeout_keys, guard_keys,
+						    NULL };
 
 	l->groups = groups;
 	return config_read_mapping(l, top_keys, "the config", root, l->config);

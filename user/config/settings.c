@@ -5,6 +5,13 @@
 
 #define SECOND 1000000000ULL
 
+const char *const config_guards[] = {
+	[GUARD_ALARM] = "alarm",
+	[GUARD_ROLLBACK] = "rollback",
+	[GUARD_OFF] = "off",
+	NULL,
+};
+
 struct config *config_new(void)
 {
 	struct config *config = calloc(1, sizeof(*config));
@@ -28,6 +35,7 @@ struct config *config_new(void)
 		},
 		.max_flows = MASQ_DEFAULT_MAX_FLOWS,
 		.flow_counters = true,
+		.guard_window_ns = 120 * SECOND,
 	};
 	return config;
 }

@@ -30,6 +30,14 @@ struct config_snat {
 	uint32_t line; /* of the first item */
 };
 
+/* What becomes of a change that breaks traffic. */
+enum config_guard {
+	GUARD_ALARM,
+	GUARD_ROLLBACK,
+	GUARD_OFF,
+};
+extern const char *const config_guards[]; /* their names, ended by NULL */
+
 struct config {
 	char *path; /* as given; NULL for a preset */
 	uint64_t hash; /* config_hash of its text; 0 for a preset */
@@ -61,6 +69,9 @@ struct config {
 	uint32_t max_flows;
 	uint32_t max_flows_per_pod; /* default: max_flows / 4 */
 	bool flow_counters; /* per-flow packet and byte counts */
+
+	uint32_t guard_action; /* enum config_guard */
+	uint64_t guard_window_ns;
 
 	char **warnings; /* "FILE:LINE:COL: text", in file order */
 	size_t warning_count;

@@ -50,6 +50,23 @@ READER(read_bool)
 	return 0;
 }
 
+READER(read_guard_action)
+{
+	const struct node *value = pair->value;
+	char text[QUOTED_LEN];
+
+	if (need_scalar(l, key, value, "alarm, rollback or off"))
+		return -EINVAL;
+	for (uint32_t i = 0; config_guards[i]; i++)
+		if (!strcmp(value->text, config_guards[i])) {
+			*(uint32_t *)field = i;
+			return 0;
+		}
+	return config_fail(l, value->place,
+			   "%s: %s is none of alarm, rollback and off",
+			   key->name, quoted(value->text, text));
+}
+
 READER(read_enable_ipv6)
 {
 	l->ipv6_given = true;

@@ -15,6 +15,7 @@ READER(read_cidr_limit);
 READER(read_duration); /* uint64_t, ns, max */
 READER(read_ports); /* uint16_t [2], warns below min */
 READER(read_node_ports);
+READER(read_guard_action); /* uint32_t, enum config_guard */
 READER(read_cidrs); /* struct config_cidrs, key->list */
 READER(read_snat_addresses);
 

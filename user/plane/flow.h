@@ -22,6 +22,11 @@ struct flow {
 	uint16_t xlat_port;
 	uint32_t prefix; /* slot that decided; INBOUND has none */
 	uint32_t age, idle, left; /* ticks */
+	/* of flows_walk alone */
+	uint32_t generation; /* whose policy decided */
+	uint32_t answer_idle; /* ticks since the far side's last packet, where
+				 that is known (FWD); else UINT32_MAX */
+	uint32_t device; /* ifindex that the pod's packets come in by; or 0 */
 	struct masq_count egress, ingress;
 };
 

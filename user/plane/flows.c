@@ -174,7 +174,7 @@ struct record {
 	uint8_t kind, role, proto;
 	uint8_t out_seen, in_seen;
 	uint16_t seq, in_port, rem_port, xlat_port; /* ports: network order */
-	uint32_t last_seen, expires, prefix;
+	uint32_t last_seen, expires, prefix, device;
 	uint32_t in[4], rem[4], xlat[4];
 	struct masq_tally tally, back;
 	struct masq_aside aside;
@@ -217,6 +217,7 @@ struct record {
 		out->last_seen = copy.last_seen;                               \
 		out->expires = copy.expires;                                   \
 		out->prefix = copy.prefix;                                     \
+		out->device = copy.pod_device;                                 \
 		for (int i = 0; i < 4; i++) {                                  \
 			out->in[i] = i < WORDS ? copy.in_addr[i] : 0;          \
 			out->rem[i] = i < WORDS ? copy.rem_addr[i] : 0;        \
@@ -299,6 +300,9 @@ static void make_flow(int family, uint32_t now, const struct record *r,
 		.age = elapsed(now, r->aside.created),
 		.idle = elapsed(now, r->last_seen),
 		.left = remaining(now, r->last_seen, r->expires),
+		.generation = r->aside.generation,
+		.answer_idle = UINT32_MAX,
+		.device = r->device,
 		.egress = count_of(&r->tally),
 	};
 	memcpy(flow->in.a, r->in, sizeof(r->in));
@@ -356,6 +360,8 @@ static void add_peer(const struct walk *walk, const struct table *t,
 		return;
 	flow->ingress = count_of(&peer.tally);
 	idle = elapsed(walk->now, peer.last_seen);
+	if (flow->replied)
+		flow->answer_idle = idle;
 	if (idle >= flow->idle)
 		return;
 	flow->idle = idle;

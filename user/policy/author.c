@@ -43,11 +43,22 @@ void author_who(char *buf, size_t len)
 		snprintf(buf + used, len - used, " (login uid %lu)", login);
 }
 
+static const char *command_set;
+
+void author_set_command(const char *command)
+{
+	command_set = command;
+}
+
 void author_command(char *buf, size_t len)
 {
 	size_t length = read_proc("/proc/self/cmdline", buf, len);
 	const char *slash;
 
+	if (command_set) {
+		snprintf(buf, len, "%s", command_set);
+		return;
+	}
 	if (!length) {
 		snprintf(buf, len, "%s", program_invocation_short_name);
 		return;

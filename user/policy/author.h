@@ -10,4 +10,8 @@ void author_who(char *buf, size_t len);
 /* Its words, the program without its path. */
 void author_command(char *buf, size_t len);
 
+/* What author_command says from now on instead; NULL: the command line. Not
+ * copied. */
+void author_set_command(const char *command);
+
 #endif

@@ -84,6 +84,20 @@ static int read_head(const struct instance *instance, uint32_t generation,
 	return err;
 }
 
+/* What is noted beside a generation has chunks of its own, from this one on. */
+#define BESIDE	   0x80000000U
+#define BESIDE_MAX (HISTORY_NOTE_MAX / CHUNK + 1)
+
+static void forget_beside(const struct instance *instance, uint32_t generation,
+			  uint32_t from)
+{
+	struct masq_history_key key = { generation, BESIDE + from };
+
+	while (key.chunk - BESIDE <= BESIDE_MAX &&
+	       !bpf_map_delete_elem(instance->map[MAP_masq_history], &key))
+		key.chunk++;
+}
+
 /* Chunk 0, which knows how many there are, goes last. */
 static void forget(const struct instance *instance, uint32_t generation)
 {
@@ -92,6 +106,7 @@ static void forget(const struct instance *instance, uint32_t generation)
 	uint32_t count, done;
 	struct head head;
 
+	forget_beside(instance, generation, 0);
 	if (read_head(instance, generation, &head))
 		return;
 	count = chunks(head.length);
@@ -186,9 +201,9 @@ static uint32_t oldest_but(const struct instance *instance, uint32_t generation)
 	return 0;
 }
 
-/* The first `count` chunks of the text, in order. */
+/* `count` chunks of the text, in order, from this number on. */
 static int write_chunks(const struct instance *instance, uint32_t generation,
-			const char *text, uint32_t count)
+			uint32_t first, const char *text, uint32_t count)
 {
 	int fd = instance->map[MAP_masq_history], err = 0;
 	int patience = PATIENCE;
@@ -198,7 +213,7 @@ static int write_chunks(const struct instance *instance, uint32_t generation,
 	if (!keys)
 		return -ENOMEM;
 	for (uint32_t n = 0; n < count; n++)
-		keys[n] = (struct masq_history_key){ generation, n };
+		keys[n] = (struct masq_history_key){ generation, first + n };
 	for (uint32_t at = 0; at < count; at += done) {
 		done = count - at;
 		err = bpf_map_update_batch(fd, keys + at, text + at * CHUNK,
@@ -233,13 +248,15 @@ void history_save(struct instance *instance, const struct policy *policy,
 		forget(instance, generation - HISTORY_KEPT);
 	if (!err && length > MASQ_HISTORY_CHUNKS * CHUNK)
 		err = -E2BIG;
-	err = err ?: write_chunks(instance, generation, text, chunks(length));
+	err = err
+		      ?: write_chunks(instance, generation, 0, text,
+				      chunks(length));
 	if (!err) {
 		const struct head *head = (struct head *)text;
 
 		((struct head *)text)->whole =
 			head->snats == policy->snat_count ? WHOLE : POOLS;
-		err = write_chunks(instance, generation, text, 1);
+		err = write_chunks(instance, generation, 0, text, 1);
 	}
 	if (err) {
 		forget(instance, generation);
@@ -417,5 +434,78 @@ uint32_t history_newest(const struct instance *instance, uint32_t from)
 	for (uint32_t back = 0; back < HISTORY_KEPT && back < from; back++)
 		if (!read_head(instance, from - back, &head) && is_whole(&head))
 			return from - back;
+	return 0;
+}
+
+/* --- notes beside a generation ----------------------------------------- */
+
+struct beside {
+	uint32_t length;
+	uint32_t pad;
+	uint64_t sum; /* of the bytes: half of it may be of another writer */
+};
+
+static uint64_t sum_of(const char *bytes, size_t length)
+{
+	uint64_t sum = 0xcbf29ce484222325ULL; /* FNV-1a */
+
+	while (length--)
+		sum = (sum ^ (uint8_t)*bytes++) * 0x100000001b3ULL;
+	return sum;
+}
+
+int history_note_write(const struct instance *instance, uint32_t generation,
+		       const void *bytes, size_t length)
+{
+	size_t whole = sizeof(struct beside) + length;
+	uint32_t count = chunks(whole);
+	struct beside *head;
+	int err;
+
+	if (length > HISTORY_NOTE_MAX)
+		return -E2BIG;
+	head = calloc(count, CHUNK);
+	if (!head)
+		return -ENOMEM;
+	head->length = length;
+	head->sum = sum_of(bytes, length);
+	memcpy(head + 1, bytes, length);
+	err = write_chunks(instance, generation, BESIDE, (char *)head, count);
+	if (!err)
+		forget_beside(instance, generation, count);
+	free(head);
+	return err;
+}
+
+int history_note_read(const struct instance *instance, uint32_t generation,
+		      void **bytes, size_t *length)
+{
+	struct masq_history_chunk chunk;
+	struct beside head;
+	uint32_t count;
+	char *text;
+	int err = read_chunk(instance, generation, BESIDE, &chunk);
+
+	if (err)
+		return err;
+	memcpy(&head, chunk.bytes, sizeof(head));
+	if (head.length > HISTORY_NOTE_MAX)
+		return -EBADMSG;
+	count = chunks(sizeof(head) + head.length);
+	text = calloc(count, CHUNK);
+	if (!text)
+		return -ENOMEM;
+	for (uint32_t n = 0; n < count && !err; n++)
+		err = read_chunk(instance, generation, BESIDE + n,
+				 (struct masq_history_chunk *)text + n);
+	if (!err && sum_of(text + sizeof(head), head.length) != head.sum)
+		err = -EAGAIN;
+	if (err) {
+		free(text);
+		return err;
+	}
+	memmove(text, text + sizeof(head), head.length);
+	*bytes = text;
+	*length = head.length;
 	return 0;
 }

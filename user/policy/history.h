@@ -32,4 +32,15 @@ int history_load(const struct instance *instance, uint32_t generation,
 /* The nearest kept one at or below, at or above 1; 0: there is none. */
 uint32_t history_newest(const struct instance *instance, uint32_t from);
 
+/*
+ * Bytes that are noted beside a generation, and go with it; ward.h has them.
+ * Writing replaces what is there: 0 or -errno. Reading: to be freed; -ENOENT:
+ * nothing is noted; -EAGAIN: it is being written just now.
+ */
+#define HISTORY_NOTE_MAX (512 << 10)
+int history_note_write(const struct instance *instance, uint32_t generation,
+		       const void *bytes, size_t length);
+int history_note_read(const struct instance *instance, uint32_t generation,
+		      void **bytes, size_t *length);
+
 #endif

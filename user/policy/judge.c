@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* judge.c - what was not kept before, what is in use, what is nobody's business. */
+#include <stdio.h>
 #include <arpa/inet.h>
 #include "policy/judge.h"
 #include "policy/live.h"
@@ -12,11 +13,13 @@ static bool is_keep(const struct policy_entry *entry)
 	return entry->list == MASQ_L_DST && entry->action == MASQ_KEEP;
 }
 
-static int warn_wider(struct plan *plan)
+/* The first keep, from this change on, wider than all that were kept before;
+ * *before: the widest of these, or NULL. */
+static const struct policy_entry *find_wider(const struct plan *plan,
+					     size_t *at,
+					     const struct policy_entry **before)
 {
 	const struct policy_entry *widest[2] = {};
-	char text[CIDR_STRLEN], other[CIDR_STRLEN];
-	int err = 0;
 
 	for (size_t i = 0; i < plan->from->count; i++) {
 		const struct policy_entry *entry = &plan->from->entries[i];
@@ -26,22 +29,51 @@ static int warn_wider(struct plan *plan)
 		    (!widest[six] || entry->cidr.plen < widest[six]->cidr.plen))
 			widest[six] = entry;
 	}
-	for (size_t i = 0; i < plan->change_count && !err; i++) {
-		const struct policy_entry *entry = plan->changes[i].to;
-		const struct policy_entry *before;
+	for (; *at < plan->change_count; ++*at) {
+		const struct policy_entry *entry = plan->changes[*at].to;
 
 		if (!entry || !is_keep(entry))
 			continue;
-		before = widest[entry->cidr.addr.family == 6];
-		if (before && before->cidr.plen <= entry->cidr.plen)
-			continue;
-		err = plan_warn(plan,
-				"%s: wider than any prefix kept before (%s%s)",
-				cidr_format(&entry->cidr, text, sizeof(text)),
-				before ? "the widest is " : "none is",
-				before ? cidr_format(&before->cidr, other,
-						     sizeof(other))
-				       : "");
+		*before = widest[entry->cidr.addr.family == 6];
+		if (!*before || (*before)->cidr.plen > entry->cidr.plen)
+			return entry;
+	}
+	return NULL;
+}
+
+static void wider_text(const struct policy_entry *entry,
+		       const struct policy_entry *before, char *buf, size_t len)
+{
+	char text[CIDR_STRLEN], other[CIDR_STRLEN];
+
+	snprintf(buf, len, "%s: wider than any prefix kept before (%s%s)",
+		 cidr_format(&entry->cidr, text, sizeof(text)),
+		 before ? "the widest is " : "none is",
+		 before ? cidr_format(&before->cidr, other, sizeof(other))
+			: "");
+}
+
+bool plan_wider(const struct plan *plan, char *buf, size_t len)
+{
+	const struct policy_entry *entry, *before;
+	size_t at = 0;
+
+	entry = find_wider(plan, &at, &before);
+	if (entry)
+		wider_text(entry, before, buf, len);
+	return entry;
+}
+
+static int warn_wider(struct plan *plan)
+{
+	const struct policy_entry *entry, *before;
+	char text[256];
+	int err = 0;
+
+	for (size_t at = 0; !err && (entry = find_wider(plan, &at, &before));
+	     at++) {
+		wider_text(entry, before, text, sizeof(text));
+		err = plan_warn(plan, "%s", text);
 	}
 	return err;
 }

@@ -62,40 +62,46 @@ static const struct plan_source *source_of(struct plan *plan,
 	return s;
 }
 
-int plan_add_flow(struct plan *plan, const struct flow *flow)
+bool plan_flow_flips(struct plan *plan, const struct flow *flow,
+		     struct plan_flow *out)
 {
-	struct plan_treatment from, to;
 	const struct plan_source *pod;
 	uint8_t family = flow->rem.family;
-	ssize_t dest, source;
-	int err = 0;
 
 	if (flow->kind == MASQ_K_INBOUND || flow->role != MASQ_ROLE_FLOW)
-		return 0;
-	dest = find_flip(&plan->dests, &flow->rem);
-	source = find_flip(&plan->sources, &flow->in);
-	if (dest < 0 && source < 0)
-		return 0;
-	if (dest >= 0) {
-		from = plan->dests.items[dest].from;
-		to = plan->dests.items[dest].to;
+		return false;
+	out->dest = find_flip(&plan->dests, &flow->rem);
+	out->source = find_flip(&plan->sources, &flow->in);
+	if (out->dest < 0 && out->source < 0)
+		return false;
+	if (out->dest >= 0) {
+		out->from = plan->dests.items[out->dest].from;
+		out->to = plan->dests.items[out->dest].to;
 	} else {
-		from = plan_treat(plan->from, &no_addr, &flow->rem);
-		to = plan_treat(plan->to, &no_addr, &flow->rem);
+		out->from = plan_treat(plan->from, &no_addr, &flow->rem);
+		out->to = plan_treat(plan->to, &no_addr, &flow->rem);
 	}
 	pod = source_of(plan, &flow->in);
-	from = treat_both(plan->from, &pod->from, &from, family);
-	to = treat_both(plan->to, &pod->to, &to, family);
-	if (treatment_same(&from, &to))
+	out->from = treat_both(plan->from, &pod->from, &out->from, family);
+	out->to = treat_both(plan->to, &pod->to, &out->to, family);
+	return !treatment_same(&out->from, &out->to);
+}
+
+int plan_add_flow(struct plan *plan, const struct flow *flow)
+{
+	struct plan_flow f;
+	int err = 0;
+
+	if (!plan_flow_flips(plan, flow, &f))
 		return 0;
-	if (dest >= 0) {
-		plan->dests.items[dest].live_flows++;
-		err = add_hit(plan, dest, &flow->in);
+	if (f.dest >= 0) {
+		plan->dests.items[f.dest].live_flows++;
+		err = add_hit(plan, f.dest, &flow->in);
 	}
-	if (!err && source >= 0) {
-		plan->sources.items[source].live_flows++;
+	if (!err && f.source >= 0) {
+		plan->sources.items[f.source].live_flows++;
 		/* numbered behind the destinations' */
-		err = add_hit(plan, plan->dests.count + source, &flow->in);
+		err = add_hit(plan, plan->dests.count + f.source, &flow->in);
 	}
 	return err;
 }

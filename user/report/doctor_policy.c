@@ -5,16 +5,13 @@
  */
 #include <stdio.h>
 #include <stdlib.h>
-#include "base/prefix.h"
+#include <string.h>
 #include "plane/counters.h"
-#include "plane/flows.h"
 #include "plane/tally.h"
 #include "report/doctor.h"
+#include "report/verdict.h"
 
-/* So many unanswered flows are more than somebody's dead server. */
-#define UNREPLIED_FLOWS	  3
-#define UNREPLIED_PERCENT 50
-#define TABLE_PERCENT	  80
+#define TABLE_PERCENT 80
 
 static bool overlap(const struct cidr *a, const struct cidr *b)
 {
@@ -122,78 +119,41 @@ static void check_routes(struct doctor *d)
 
 /* --- traffic ----------------------------------------------------------- */
 
-struct tally {
-	struct doctor *d;
-	uint32_t *kept, *unreplied; /* by slot */
-	struct flow_tally flows;
-};
-
-static int count_flow(void *data, const struct flow *flow)
-{
-	struct tally *tally = data;
-
-	flow_tally_add(&tally->flows, flow);
-	if (flow->kind != MASQ_K_KEEP ||
-	    flow->prefix >= tally->d->instance->meta.max_prefixes)
-		return 0;
-	tally->kept[flow->prefix]++;
-	tally->unreplied[flow->prefix] += !flow->replied;
-	return 0;
-}
-
-static void check_slot(struct doctor *d, const struct tally *tally,
-		       uint32_t slot)
-{
-	struct cidr cidr = prefix_cidr(&d->instance->prefixes[slot]);
-	char text[CIDR_STRLEN], todo[320];
-
-	cidr_format(&cidr, text, sizeof(text));
-	snprintf(
-		todo, sizeof(todo),
-		"masqbpf flows --prefix %s --unreplied; masqbpf explain DEST; if they should leave as the node: masqbpf cidr add RANGE --masquerade, or masqbpf rollback",
-		text);
-	doctor_add(
-		d, DOCTOR_BAD, "unreplied", todo,
-		"%u of %u live flows by %s are kept, sent and never answered: the far side sees pods and has no way back, or refuses them",
-		tally->unreplied[slot], tally->kept[slot], text);
-}
-
 static void check_traffic(struct doctor *d)
 {
-	uint32_t slots = d->instance->meta.max_prefixes, bad = 0;
 	char text[FLOW_TALLY_LEN];
+	struct verdict v = {};
 	uint32_t percent;
-	struct tally tally = {
-		.d = d,
-		.kept = calloc(slots, sizeof(uint32_t)),
-		.unreplied = calloc(slots, sizeof(uint32_t)),
-	};
+	int err = verdict_traffic(&v, d->instance);
+	size_t bad = 0;
 
-	if (!tally.kept || !tally.unreplied ||
-	    flows_walk_owners(d->instance, count_flow, &tally))
-		goto out;
-	for (uint32_t slot = 0; slot < slots; slot++) {
-		if (tally.unreplied[slot] < UNREPLIED_FLOWS ||
-		    tally.unreplied[slot] * 100 <
-			    tally.kept[slot] * UNREPLIED_PERCENT)
+	for (size_t i = 0; i < v.count; i++) {
+		const struct verdict_item *item = &v.items[i];
+
+		if (strcmp(item->what, "unreplied"))
 			continue;
 		bad++;
-		check_slot(d, &tally, slot);
+		doctor_add(d, DOCTOR_BAD, item->what, item->todo, "%s",
+			   item->text);
 	}
-	if (!bad)
+	if (err)
+		doctor_add(d, DOCTOR_UNKNOWN, "unreplied", NULL,
+			   "the flows cannot be read: %s", strerror(-err));
+	else if (!bad)
 		doctor_add(d, DOCTOR_OK, "unreplied", NULL,
 			   "kept flows are answered");
-	flow_tally_fullest(d->instance, &tally.flows, &percent);
-	flow_tally_text(d->instance, &tally.flows, text, sizeof(text));
-	if (percent >= TABLE_PERCENT)
-		doctor_add(d, DOCTOR_WARNING, "flows",
-			   "raise maxFlows; masqbpf top shows whose they are",
-			   "%s", text);
-	else
-		doctor_add(d, DOCTOR_OK, "flows", NULL, "%s", text);
-out:
-	free(tally.kept);
-	free(tally.unreplied);
+	if (!err) {
+		flow_tally_fullest(d->instance, &v.flows, &percent);
+		flow_tally_text(d->instance, &v.flows, text, sizeof(text));
+		if (percent >= TABLE_PERCENT)
+			doctor_add(
+				d, DOCTOR_WARNING, "flows",
+				"raise maxFlows; masqbpf top shows whose they are",
+				"%s", text);
+		else
+			doctor_add(d, DOCTOR_OK, "flows", NULL, "%s", text);
+	}
+	verdict_free(&v);
 }
 
 static void check_drops(struct doctor *d)
@@ -216,6 +176,30 @@ static void check_drops(struct doctor *d)
 		doctor_add(d, DOCTOR_OK, "drops", NULL, "none");
 }
 
+/* What status says of the guard and of the file, too. */
+static void check_verdict(struct doctor *d)
+{
+	struct verdict v = {};
+	int err = verdict_guard_look(&v, d->instance);
+
+	if (!err && d->policy)
+		err = verdict_drift(&v, d->instance, d->policy);
+	for (size_t i = 0; i < v.count; i++)
+		doctor_add(d,
+			   v.items[i].level == VERDICT_BAD ? DOCTOR_BAD
+							   : DOCTOR_WARNING,
+			   v.items[i].what, v.items[i].todo, "%s",
+			   v.items[i].text);
+	if (err)
+		doctor_add(d, DOCTOR_UNKNOWN, "guard", NULL,
+			   "cannot be looked at: %s", strerror(-err));
+	else if (!v.count)
+		doctor_add(d, DOCTOR_OK, "guard", NULL,
+			   v.guarded ? "the last change has broken nothing"
+				     : "no change that flips a treatment");
+	verdict_free(&v);
+}
+
 void doctor_check_policy(struct doctor *d)
 {
 	if (d->policy && d->netdev) {
@@ -227,6 +211,7 @@ void doctor_check_policy(struct doctor *d)
 		check_routes(d);
 	}
 	if (d->instance) {
+		check_verdict(d);
 		check_traffic(d);
 		check_drops(d);
 	}

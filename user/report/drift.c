@@ -11,9 +11,11 @@
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 #include "base/file.h"
 #include "config/config.h"
+#include "plane/fastpath.h"
 #include "plane/guard.h"
 #include "report/drift.h"
 
@@ -98,4 +100,80 @@ enum config_look config_look(const struct instance *instance,
 		break;
 	}
 	return look;
+}
+
+/* --- what runs beside it ----------------------------------------------- */
+
+/* The file that was taken, by the agent's path or ours. NULL: it is not as it
+ * was, or nowhere where we can look. */
+static struct config *load_taken(const struct instance *instance,
+				 const struct masq_source *source)
+{
+	const struct config_options options = {
+		.base_preset = source->options & 1 ? "reserved" : NULL,
+	};
+	char path[PATH_MAX + 32], err[256], *text;
+	pid_t agent = guard_owner(instance);
+	struct config *config = NULL;
+	size_t size;
+
+	for (int own = agent <= 0; own < 2 && !config; own++) {
+		snprintf(path, sizeof(path), "/proc/%d/root%s", agent,
+			 source->config_path);
+		if (file_read(own ? source->config_path : path, &text, &size,
+			      err, sizeof(err)))
+			continue;
+		if (config_hash(text, size) == source->config_hash &&
+		    config_parse(text, size, source->config_path, &options,
+				 &config, err, sizeof(err)))
+			config = NULL;
+		free(text);
+	}
+	return config;
+}
+
+/* Those of `of` that the other one has not, or with another action. */
+static int find_unlike(const struct policy *of, struct policy *other,
+		       struct policy_entry **out, size_t *count)
+{
+	struct policy_entry *found = calloc(of->count + 1, sizeof(*found));
+
+	if (!found)
+		return -ENOMEM;
+	*count = 0;
+	for (size_t i = 0; i < of->count; i++) {
+		const struct policy_entry *entry = &of->entries[i];
+		const struct policy_entry *same =
+			policy_find(other, entry->list, &entry->cidr);
+
+		if (entry->origin == MASQ_O_BUILTIN ||
+		    (same && same->action == entry->action))
+			continue;
+		found[(*count)++] = *entry;
+	}
+	*out = found;
+	return 0;
+}
+
+int drift_find(struct instance *instance, struct policy *policy,
+	       struct policy_entry **added, size_t *added_count,
+	       struct policy_entry **missing, size_t *missing_count)
+{
+	struct config *config = *policy->source.config_path == '/'
+					? load_taken(instance, &policy->source)
+					: NULL;
+	struct policy *file = NULL;
+	int err = 0;
+
+	*added = *missing = NULL;
+	*added_count = *missing_count = 0;
+	if (config) {
+		err = policy_from_config(instance, config,
+					 fastpath_tcp_allowed(), &file);
+		err = err ?: find_unlike(policy, file, added, added_count);
+		err = err ?: find_unlike(file, policy, missing, missing_count);
+	}
+	policy_free(file);
+	config_free(config);
+	return err;
 }

@@ -19,4 +19,13 @@ enum config_look config_look(const struct instance *instance,
 			     const struct policy *policy, char *why,
 			     size_t length);
 
+/*
+ * What runs and its file, as it was taken, does not say (*added), what it says
+ * and does not run (*missing); arrays to be freed. Both empty as well where
+ * there is no such file. 0 or -ENOMEM.
+ */
+int drift_find(struct instance *instance, struct policy *policy,
+	       struct policy_entry **added, size_t *added_count,
+	       struct policy_entry **missing, size_t *missing_count);
+
 #endif

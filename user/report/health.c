@@ -5,15 +5,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include "base/log.h"
 #include "base/units.h"
 #include "kernel/netdev.h"
-#include "plane/flows.h"
+#include "plane/counters.h"
+#include "plane/fastpath.h"
 #include "plane/hook.h"
 #include "plane/instance.h"
 #include "plane/node.h"
 #include "plane/other.h"
-#include "plane/tally.h"
 #include "policy/policy.h"
 #include "policy/read.h"
 #include "policy/uplinks.h"
@@ -21,10 +22,8 @@
 #include "report/due.h"
 #include "report/health.h"
 #include "report/rules.h"
+#include "takeover/hold.h"
 #include "takeover/takeover.h"
-
-/* From this share on, new flows may soon be refused. */
-#define FLOWS_HIGH_PERCENT 90
 
 const char *health_level_name(enum health_level level)
 {
@@ -33,25 +32,53 @@ const char *health_level_name(enum health_level level)
 	return names[level];
 }
 
+/* In the text, what is to be done about it stands behind a newline. */
 static int __attribute__((format(printf, 3, 4)))
 problem(struct health *s, enum health_level level, const char *fmt, ...)
 {
-	char **grown =
-		reallocarray(s->problems, s->problem_count + 1, sizeof(*grown));
+	char *text, *todo;
 	va_list ap;
-	int n;
+	int n, err;
 
-	if (!grown)
-		return -ENOMEM;
-	s->problems = grown;
 	va_start(ap, fmt);
-	n = vasprintf(&grown[s->problem_count], fmt, ap);
+	n = vasprintf(&text, fmt, ap);
 	va_end(ap);
 	if (n < 0)
 		return -ENOMEM;
-	s->problem_count++;
+	todo = strchr(text, '\n');
+	if (todo)
+		*todo++ = '\0';
+	err = verdict_add(&s->verdict, s->what,
+			  level == HEALTH_FAILED ? VERDICT_BAD
+						 : VERDICT_DEGRADED,
+			  todo, "%s", text);
+	free(text);
 	if (level > s->level)
 		s->level = level;
+	return err;
+}
+
+/* What is wrong, a line each, for those who look at nothing else. */
+static int sum_up(struct health *s)
+{
+	const struct verdict *v = &s->verdict;
+
+	s->problems = calloc(v->count + 1, sizeof(*s->problems));
+	if (!s->problems)
+		return -ENOMEM;
+	for (size_t i = 0; i < v->count; i++) {
+		const struct verdict_item *item = &v->items[i];
+
+		if (item->level == VERDICT_OK)
+			continue;
+		if (asprintf(&s->problems[s->problem_count], "%s%s%s",
+			     item->text, item->todo ? ": " : "",
+			     item->todo ?: "") < 0)
+			return -ENOMEM;
+		s->problem_count++;
+		if (s->level == HEALTH_OK)
+			s->level = HEALTH_DEGRADED;
+	}
 	return 0;
 }
 
@@ -66,7 +93,7 @@ static int read_policy(struct health *s)
 		return problem(s, HEALTH_FAILED,
 			       *s->holder ? "no policy yet: %s is at it"
 					  : "no policy: an attach was "
-					    "interrupted; run it again%s",
+					    "interrupted\nrun it again%s",
 			       s->holder);
 	if (err)
 		return err;
@@ -82,12 +109,6 @@ static int read_policy(struct health *s)
 	return 0;
 }
 
-static int count_flow(void *data, const struct flow *flow)
-{
-	flow_tally_add(data, flow);
-	return 0;
-}
-
 static int read_config(struct health *s)
 {
 	char why[768];
@@ -96,27 +117,6 @@ static int read_config(struct health *s)
 				     sizeof(why)) != CONFIG_SAME)
 		return problem(s, HEALTH_DEGRADED, "%s", why);
 	return 0;
-}
-
-static int read_flows(struct health *s)
-{
-	const struct flow_budget *budget;
-	uint32_t percent;
-	int err = flows_walk_owners(s->instance, count_flow, &s->flows);
-	int fullest;
-
-	if (err)
-		return err;
-	fullest = flow_tally_fullest(s->instance, &s->flows, &percent);
-	if (percent < FLOWS_HIGH_PERCENT)
-		return 0;
-	budget = &flow_budgets[fullest];
-	return problem(s, HEALTH_DEGRADED,
-		       "the flow table is nearly full: %llu of %u IPv%d %s "
-		       "flows; raise maxFlows",
-		       (unsigned long long)s->flows.flows[fullest],
-		       instance_flows_max(s->instance, budget->family),
-		       budget->family, budget->name);
 }
 
 static int read_addresses(struct health *s, const struct netdev *netdev,
@@ -148,7 +148,7 @@ static int read_addresses(struct health *s, const struct netdev *netdev,
 	if (!err && (iface.addr4 != now.addr4 ||
 		     memcmp(iface.addr6, now.addr6, sizeof(now.addr6))))
 		err = problem(s, HEALTH_DEGRADED,
-			      "%s: its address has changed since attach: run "
+			      "%s: its address has changed since attach\nrun "
 			      "masqbpf attach %s",
 			      u->name, u->name);
 	return err;
@@ -160,6 +160,7 @@ static int read_uplink(struct health *s, const struct netdev *netdev,
 	const struct netdev_link *link = netdev_by_index(netdev, u->ifindex);
 	const struct netdev_link *whole;
 	struct hook_set set = {};
+	struct masq_iface known;
 	int err;
 
 	u->kind = HOOK_AUTO;
@@ -171,12 +172,26 @@ static int read_uplink(struct health *s, const struct netdev *netdev,
 			snprintf(u->name, sizeof(u->name), "%.*s",
 				 (int)sizeof(iface.name), iface.name);
 		return problem(s, HEALTH_FAILED,
-			       "%s: its device (number %u) is gone; when it is "
+			       "%s: its device (number %u) is gone\nwhen it is "
 			       "back: masqbpf attach %s; if it stays away: "
 			       "masqbpf detach %s",
 			       u->name, u->ifindex, u->name, u->name);
 	}
 	memcpy(u->name, link->name, sizeof(u->name));
+	u->fast = fastpath_is_on(s->instance) &&
+		  node_uplink(s->instance, u->ifindex, &known) > 0 &&
+		  known.uplink;
+	u->why_slow = u->fast ? NULL
+		      : fastpath_is_on(s->instance)
+			      ? "its packets cannot go past the stack: no "
+				"Ethernet, or a device on another one"
+			      : "off: attach --fast-path turns it on";
+	if (!link->up &&
+	    (err = problem(s, HEALTH_DEGRADED,
+			   "%s: the link is down: nothing leaves by it\n"
+			   "ip link set %s up",
+			   u->name, u->name)))
+		return err;
 	whole = netdev_whole(netdev, link);
 	if (whole != link &&
 	    (err = problem(s, HEALTH_DEGRADED,
@@ -222,7 +237,7 @@ static int read_bypasses(struct health *s, const struct netdev *netdev)
 		    !node_uplink(s->instance, link->ifindex, &iface))
 			err = problem(s, HEALTH_DEGRADED,
 				      "%s: has routes to masqueraded "
-				      "destinations and is not attached: run "
+				      "destinations and is not attached\nrun "
 				      "masqbpf attach %s",
 				      link->name, link->name);
 		else if (other_is_blind(s->instance, netdev, link))
@@ -239,9 +254,11 @@ static int read_bypasses(struct health *s, const struct netdev *netdev)
 /* What an agent that is at work could not do yet. */
 static int read_due(struct health *s)
 {
+	const char *before = s->what;
 	char age[32];
 	int err = 0;
 
+	s->what = "due";
 	for (int kind = 0; kind < MASQ_DUE_MAX && !err; kind++) {
 		struct masq_due due;
 		double seconds;
@@ -252,6 +269,7 @@ static int read_due(struct health *s)
 				      human_age(seconds, age, sizeof(age)),
 				      due.text);
 	}
+	s->what = before;
 	return err;
 }
 
@@ -261,6 +279,7 @@ static int read_foreign(struct health *s)
 	struct doctor d = { .instance = s->instance, .policy = s->policy };
 	int err = 0;
 
+	s->what = "foreign-nat";
 	rules_judge(&d, NULL);
 	for (size_t i = 0; i < d.count && !err; i++)
 		if (d.findings[i].level == DOCTOR_BAD ||
@@ -301,13 +320,72 @@ static int read_uplinks(struct health *s)
 	return err;
 }
 
-/* --- printing ---------------------------------------------------------- */
+static int part(struct health *s, const char *what,
+		int (*read)(struct health *s))
+{
+	s->what = what;
+	return read(s);
+}
+
+static int read_traffic(struct health *s)
+{
+	return verdict_traffic(&s->verdict, s->instance);
+}
+
+static int read_guard(struct health *s)
+{
+	return verdict_guard_look(&s->verdict, s->instance);
+}
+
+static int read_drift(struct health *s)
+{
+	return s->policy ? verdict_drift(&s->verdict, s->instance, s->policy)
+			 : 0;
+}
+
+/* Dropped while we look, which is this long at least. */
+#define LOOK_NS 100000000
+
+static int read_drops(struct health *s)
+{
+	const struct timespec moment = { .tv_nsec = LOOK_NS };
+	uint64_t now[MASQ_S_MAX];
+	int err;
+
+	nanosleep(&moment, NULL);
+	err = counters_stats(s->instance, now);
+	return err ?: verdict_drops(&s->verdict, s->stats, now);
+}
+
+static int read_agent(struct health *s)
+{
+	return verdict_agent(&s->verdict, s->instance);
+}
+
+static int read_migration(struct health *s)
+{
+	if (hold_is_there() <= 0)
+		return 0;
+	return problem(s, HEALTH_DEGRADED,
+		       "a migration from ip-masq-agent is not finished: both "
+		       "translate\nmasqbpf migrate --finish");
+}
 
 int health_read(struct health *s)
 {
-	int err = read_policy(s) ?: read_uplinks(s) ?: read_config(s) ?:
-		  read_flows(s);
+	int err = counters_stats(s->instance, s->stats);
 
+	err = err ?: part(s, "policy", read_policy);
+	err = err ?: part(s, "guard", read_guard);
+	err = err ?: part(s, "flows", read_traffic);
+	err = err ?: part(s, "interfaces", read_uplinks);
+	err = err ?: part(s, "config", read_config);
+	err = err ?: part(s, "drift", read_drift);
+	err = err ?: part(s, "migration", read_migration);
+	err = err ?: part(s, "drops", read_drops);
+	err = err ?: part(s, "agent", read_agent);
+	err = err ?: sum_up(s);
+	s->flows = s->verdict.flows;
 	if (err == -ENOMEM)
 		log_error("status: out of memory");
 	return err;
@@ -323,4 +401,5 @@ void health_free(struct health *s)
 	for (size_t i = 0; i < s->problem_count; i++)
 		free(s->problems[i]);
 	free(s->problems);
+	verdict_free(&s->verdict);
 }

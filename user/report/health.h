@@ -11,6 +11,7 @@
 #include "plane/tally.h"
 #include "plane/hook.h"
 #include "policy/policy.h"
+#include "report/verdict.h"
 
 enum health_level {
 	HEALTH_OK,
@@ -24,6 +25,8 @@ struct health_uplink {
 	bool gone;
 	enum hook_kind kind; /* HOOK_AUTO: neither hook is there */
 	bool whole;
+	bool fast; /* it takes part in the fast path */
+	const char *why_slow; /* NULL: it does */
 	struct addr addrs[2]; /* what is translated to; family 0: none */
 	struct hook_chain chains[HOOK_DIRS];
 };
@@ -39,7 +42,10 @@ struct health {
 	struct flow_tally flows;
 	char holder[64]; /* of the lock: somebody changes something; or "" */
 	enum health_level level;
-	char **problems;
+	struct verdict verdict;
+	const char *what; /* is being looked at */
+	uint64_t stats[MASQ_S_MAX]; /* when it began */
+	char **problems; /* what of the verdict is not ok, with what to do */
 	size_t problem_count;
 };
 

@@ -124,6 +124,7 @@ static int read_ports(const struct instance *instance, uint32_t half,
 
 struct reading {
 	struct metrics *metrics;
+	uint32_t half; /* in force */
 	/* by slot: number in metrics->prefixes + 1 */
 	uint32_t *row;
 	uint32_t max_prefixes;
@@ -206,6 +207,8 @@ static int read_prefixes(struct instance *instance, struct reading *r)
 			m->prefixes[row].cidr = prefix_cidr(prefix);
 			m->prefixes[row].list = prefix->list;
 			m->prefixes[row].action = prefix->action;
+			m->prefixes[row].in_policy =
+				prefix->in_half >> r->half & 1;
 		} else {
 			row = other_row(m, prefix->action);
 		}
@@ -223,6 +226,7 @@ static int read_policy(struct instance *instance, struct reading *r)
 	if (bpf_map_lookup_elem(instance->map[MAP_masq_active], &zero, &half))
 		return -errno;
 	half &= 1;
+	r->half = half;
 	if (bpf_map_lookup_elem(instance->map[MAP_masq_policy], &half, &head))
 		return -errno;
 	r->metrics->generation = head.generation;
@@ -433,6 +437,39 @@ static void write_uplinks(FILE *f, const struct metrics_state *state)
 	}
 }
 
+static bool is_broken(const struct verdict *v, const struct cidr *prefix)
+{
+	for (size_t i = 0; v && i < v->broken_count; i++)
+		if (!cidr_cmp(&v->broken[i].prefix, prefix))
+			return true;
+	return false;
+}
+
+static void write_verdict(FILE *f, const struct metrics *m,
+			  const struct verdict *v)
+{
+	char text[CIDR_STRLEN];
+
+	help(f, "guard_broken", "gauge",
+	     "Has the last change broken a network that this prefix decides "
+	     "about: do pods hang there that were answered before?");
+	for (size_t i = 0; i < m->prefix_count; i++) {
+		const struct metrics_prefix *p = &m->prefixes[i];
+
+		/* of a prefix that has changed its action there are two */
+		if (p->list == MASQ_L_DST && p->cidr.addr.family &&
+		    p->in_policy)
+			fprintf(f, "masqbpf_guard_broken{prefix=\"%s\"} %d\n",
+				cidr_format(&p->cidr, text, sizeof(text)),
+				is_broken(v, &p->cidr));
+	}
+	if (v)
+		write_gauge(f, "verdict",
+			    "What status, the page and /readyz say: 0 ok, 1 "
+			    "degraded, 2 bad.",
+			    v->level);
+}
+
 void metrics_write(FILE *f, const struct metrics *m,
 		   const struct metrics_state *state)
 {
@@ -481,6 +518,7 @@ void metrics_write(FILE *f, const struct metrics *m,
 	else
 		fprintf(f, "masqbpf_foreign_nat_detected %d\n",
 			state->foreign_nat);
+	write_verdict(f, m, state->verdict);
 	help(f, "build_info", "gauge", "The version that tells this.");
 	fputs("masqbpf_build_info{version=\"" MASQ_VERSION "\"} 1\n", f);
 }

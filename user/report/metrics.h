@@ -15,6 +15,7 @@
 #include "plane/tally.h"
 #include "plane/instance.h"
 #include "policy/policy.h"
+#include "report/verdict.h"
 
 /* Prefixes with labels of their own; the rest is summed up as `other`. */
 #define METRICS_MAX_PREFIXES 1000
@@ -34,6 +35,8 @@ struct metrics_state {
 	bool stale; /* a policy is in force that its file does not say */
 	uint32_t
 		due; /* bits by enum masq_due_kind: what an agent tries again */
+	const struct verdict *verdict; /* NULL: not known */
+	struct verdict own; /* metrics_look's */
 	int foreign_nat; /* other translators found; -1: not known */
 	const struct metrics_uplink *uplinks;
 	size_t uplink_count;
@@ -43,6 +46,7 @@ struct metrics_prefix {
 	struct cidr cidr; /* family 0: the sum of the rest */
 	uint8_t list; /* enum masq_list */
 	uint8_t action; /* enum masq_action */
+	bool in_policy; /* it is in force */
 	struct masq_prefix_count count;
 	uint64_t unreplied; /* live flows without an answer */
 };
@@ -69,8 +73,9 @@ void metrics_write(FILE *file, const struct metrics *metrics,
 /*
  * What a process without memory of its own (`masqbpf metrics`) can tell: by
  * looking at the hooks and at the file that the policy came from. Needs
- * privileges. 0 or -errno, printed; free state->uplinks.
+ * privileges. 0 or -errno, printed; metrics_forget in either case.
  */
 int metrics_look(struct instance *instance, struct metrics_state *state);
+void metrics_forget(struct metrics_state *state);
 
 #endif

@@ -29,8 +29,10 @@ static int look_at_config(struct instance *instance,
 	look = config_look(instance, policy, why, sizeof(why));
 	state->reload_ok = look == CONFIG_SAME || look == CONFIG_CHANGED;
 	state->stale = look != CONFIG_SAME;
+	ret = verdict_maps(&state->own, instance, policy);
+	state->verdict = &state->own;
 	policy_free(policy);
-	return 0;
+	return ret;
 }
 
 static int look_at_uplinks(struct instance *instance,
@@ -107,6 +109,12 @@ static int look_for_due(const struct instance *instance,
 		if (due_read(instance, kind, &due, &seconds))
 			state->due |= 1U << kind;
 	return 0;
+}
+
+void metrics_forget(struct metrics_state *state)
+{
+	verdict_free(&state->own);
+	free((void *)state->uplinks);
 }
 
 int metrics_look(struct instance *instance, struct metrics_state *state)

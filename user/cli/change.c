@@ -1,0 +1,307 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* change.c - before, while and after the policy is changed by hand. */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+#include "base/duration.h"
+#include "base/lock.h"
+#include "base/log.h"
+#include "base/prefix.h"
+#include "cli/change.h"
+#include "plane/flows.h"
+#include "policy/apply.h"
+#include "policy/compare.h"
+#include "policy/judge.h"
+#include "policy/live.h"
+#include "policy/ward.h"
+
+#define SECOND_NS    1000000000ULL
+#define GUARD_MAX_NS (3600 * SECOND_NS)
+#define LOCK_MS	     10000
+#define FLIPS_SAID   8
+
+static uint64_t window_ns(const struct cmd_line *line)
+{
+	const char *text = cmd_value(line, "guard");
+	uint64_t ns = VIGIL_WINDOW_MS * 1000000ULL;
+
+	if (text && *text)
+		duration_parse(text, &ns, NULL, 0);
+	return ns;
+}
+
+int change_parse(const struct cmd_line *line)
+{
+	const char *text = cmd_value(line, "guard");
+	char err[128];
+	uint64_t ns;
+
+	if (!text || !*text)
+		return CMD_OK;
+	if (duration_parse(text, &ns, err, sizeof(err)))
+		return cmd_usage(line, "--guard=%s: %s", text, err);
+	if (ns < 5 * SECOND_NS || ns > GUARD_MAX_NS)
+		return cmd_usage(line, "--guard=%s: must be 5s to 1h", text);
+	return CMD_OK;
+}
+
+/* --- before ------------------------------------------------------------ */
+
+static int add_flow(void *data, const struct flow *flow)
+{
+	return plan_add_flow(data, flow);
+}
+
+static void say_flips(const struct plan_flips *flips, const char *whose)
+{
+	char range[CIDR_STRLEN], from[CIDR_STRLEN + 16], to[CIDR_STRLEN + 16];
+
+	for (size_t i = 0; i < flips->count && i < FLIPS_SAID; i++) {
+		const struct plan_flip *flip = &flips->items[i];
+		char pods[256] = "", pod[CIDR_STRLEN];
+
+		for (size_t k = 0; k < flip->pod_count && k < 3; k++) {
+			size_t used = strlen(pods);
+
+			snprintf(pods + used, sizeof(pods) - used, "%s%s",
+				 k ? ", " : " of ",
+				 addr_format(&flip->pods[k].pod, pod,
+					     sizeof(pod)));
+		}
+		if (flip->pod_count > 3)
+			snprintf(pods + strlen(pods),
+				 sizeof(pods) - strlen(pods), " and %zu more",
+				 flip->pod_count - 3);
+		if (flip->live_flows)
+			log_info("%s%s: %s becomes %s: %llu live flow%s%s",
+				 whose,
+				 cidr_format(&flip->range, range,
+					     sizeof(range)),
+				 plan_treatment_text(&flip->from, from,
+						     sizeof(from)),
+				 plan_treatment_text(&flip->to, to, sizeof(to)),
+				 (unsigned long long)flip->live_flows,
+				 flip->live_flows == 1 ? "" : "s", pods);
+		else
+			log_info(
+				"%s%s: %s becomes %s", whose,
+				cidr_format(&flip->range, range, sizeof(range)),
+				plan_treatment_text(&flip->from, from,
+						    sizeof(from)),
+				plan_treatment_text(&flip->to, to, sizeof(to)));
+	}
+	if (flips->count > FLIPS_SAID)
+		log_info("and %zu more ranges", flips->count - FLIPS_SAID);
+}
+
+/* On a terminal; the agent is not held up meanwhile. */
+static int ask(const struct cmd_line *line, struct instance *instance,
+	       const struct policy *from, const char *why)
+{
+	struct masq_policy now;
+	uint32_t active;
+	char answer[8] = "";
+
+	if (!isatty(STDIN_FILENO) || !isatty(STDERR_FILENO)) {
+		log_error("%s: %s: needs --yes", line->cmd->name, why);
+		return CMD_USAGE;
+	}
+	instance_unlock(instance);
+	fprintf(stderr, "%s\nGo on? [y/N] ", why);
+	if (!fgets(answer, sizeof(answer), stdin) ||
+	    (*answer != 'y' && *answer != 'Y')) {
+		log_error("%s: nothing was changed", line->cmd->name);
+		return CMD_USAGE;
+	}
+	if (lock_take(instance->lock_fd, LOCK_MS) ||
+	    map_read(instance, MAP_masq_active, 0, &active) ||
+	    map_read(instance, MAP_masq_policy, active & 1, &now) ||
+	    now.generation != from->head.generation) {
+		log_error(
+			"%s: somebody has changed the policy meanwhile, or is "
+			"at it: run it again",
+			line->cmd->name);
+		return CMD_FAILED;
+	}
+	return CMD_OK;
+}
+
+int change_check(const struct cmd_line *line, struct instance *instance,
+		 struct policy *from, struct policy *to)
+{
+	struct plan *plan = NULL;
+	char wider[256];
+	int err = plan_make(instance, from, to, &plan), result = CMD_OK;
+
+	if (!err && (plan->dests.count || plan->sources.count))
+		err = flows_walk_owners(instance, add_flow, plan);
+	err = err ?: plan_judge(plan);
+	if (err) {
+		log_error("%s: %s", line->cmd->name, strerror(-err));
+		plan_free(plan);
+		return CMD_FAILED;
+	}
+	for (size_t i = 0; i < plan->setting_count; i++)
+		log_info("%s: %s becomes %s", plan->settings[i].name,
+			 plan->settings[i].from, plan->settings[i].to);
+	say_flips(&plan->dests, "");
+	say_flips(&plan->sources, "pods in ");
+	for (size_t i = 0; i < plan->warning_count; i++)
+		log_warn("%s", plan->warnings[i]);
+	if (cmd_flag(line, "dry-run")) {
+		log_info("dry run: nothing was changed");
+		result = CHANGE_STOP;
+	} else if (plan_wider(plan, wider, sizeof(wider)) &&
+		   !cmd_flag(line, "yes")) {
+		result = ask(line, instance, from, wider);
+	}
+	plan_free(plan);
+	return result;
+}
+
+/* --- after ------------------------------------------------------------- */
+
+static volatile sig_atomic_t ending;
+
+static void on_signal(int sig)
+{
+	(void)sig;
+	ending = 1;
+}
+
+static int take_back(const struct cmd_line *line, struct ward *ward)
+{
+	uint32_t back = 0;
+	char holder[64];
+	int err = lock_take(ward->instance->lock_fd, LOCK_MS);
+
+	if (err == -EBUSY) {
+		log_warn("%s: guard: to be taken back, but locked by %s: tried "
+			 "again",
+			 line->cmd->name,
+			 lock_holder(ward->instance->lock_fd, holder,
+				     sizeof(holder)));
+		return -EAGAIN;
+	}
+	err = err ?: ward_go_back(ward, &back);
+	instance_unlock(ward->instance);
+	if (!err)
+		log_error("%s: guard: generation %u broke traffic and is taken "
+			  "back: generation %u is generation %u again (masqbpf "
+			  "history %u)",
+			  line->cmd->name, ward->state.generation, back,
+			  ward->state.from, ward->state.generation);
+	else
+		log_error("%s: guard: cannot be taken back: %s",
+			  line->cmd->name,
+			  err == -ESTALE ? "another change has come since"
+					 : strerror(-err));
+	return err;
+}
+
+static void say_broken(const struct cmd_line *line, const struct ward *ward)
+{
+	char text[512], todo[128];
+	struct vigil_net **nets;
+	size_t count = ward_broken(ward, &nets);
+
+	for (size_t i = 0; i < count && i < 4; i++)
+		log_error("%s: guard: generation %u broke %s: %s",
+			  line->cmd->name, ward->state.generation,
+			  ward_text(ward, nets[i], text, sizeof(text)),
+			  ward_todo(ward, todo, sizeof(todo)));
+	free(nets);
+}
+
+/* Until it has judged. Whoever ends it leaves the notes, and so the alarm. */
+static int watch(const struct cmd_line *line, struct instance *instance)
+{
+	const struct sigaction action = { .sa_handler = on_signal };
+	struct ward *ward;
+	bool said = false;
+	int err = ward_open(instance, &ward), result = CMD_OK;
+	uint32_t pace = 1;
+
+	if (err == -ENOENT) {
+		log_info("guard: no treatment flips: nothing to watch");
+		return CMD_OK;
+	}
+	if (err) {
+		log_error("%s: guard: %s", line->cmd->name, strerror(-err));
+		return CMD_FAILED;
+	}
+	sigaction(SIGINT, &action, NULL);
+	sigaction(SIGTERM, &action, NULL);
+	log_info("guard: generation %u is watched for %llu s",
+		 ward->state.generation,
+		 (unsigned long long)window_ns(line) / SECOND_NS);
+	while (!err && !ending &&
+	       ward_now_ms(instance) <= ward->state.until_ms) {
+		const struct timespec t = { pace / 1000,
+					    pace % 1000 * 1000000L };
+
+		nanosleep(&t, NULL);
+		pace = 2000;
+		err = ward_look(ward, true);
+		ward->state.tended_ms = ward_now_ms(instance);
+		ward->news = true;
+		if (!err && ward_is_current(ward) <= 0) {
+			log_error("%s: guard: another change has come since: "
+				  "watched no more",
+				  line->cmd->name);
+			result = CMD_FAILED;
+			goto out;
+		}
+		if (!err && ward->verdict == VIGIL_PROVEN &&
+		    !(ward->state.flags & (WARD_ALARM_ONLY | WARD_FIRST))) {
+			err = take_back(line, ward);
+			if (err != -EAGAIN) {
+				result = CMD_FAILED;
+				goto out;
+			}
+			err = 0;
+		} else if (!err && ward->verdict != VIGIL_QUIET && !said) {
+			say_broken(line, ward);
+			said = true;
+		}
+		if (!err)
+			ward_save(ward);
+	}
+	ward->news = true;
+	ward_save(ward);
+	if (err)
+		log_error("%s: guard: %s", line->cmd->name, strerror(-err));
+	else if (ending)
+		log_warn("guard: ended before its time: the change stays, and "
+			 "status tells what comes of it");
+	else if (ward->verdict == VIGIL_QUIET)
+		log_info("guard: generation %u broke nothing",
+			 ward->state.generation);
+	result = err || ending || ward->verdict != VIGIL_QUIET ? CMD_FAILED
+							       : CMD_OK;
+out:
+	ward_close(ward);
+	return result;
+}
+
+int change_apply(const struct cmd_line *line, struct instance *instance,
+		 struct policy *from, struct policy *to)
+{
+	bool guard = cmd_flag(line, "guard");
+	struct policy_change change;
+
+	if (policy_apply(instance, to, &change))
+		return CMD_FAILED;
+	policy_report(&change, line->json);
+	ward_begin(instance, from, to, window_ns(line), guard ? WARD_CLI : 0);
+	policy_settle(instance, to, &change);
+	if (!guard)
+		return CMD_OK;
+	fflush(stdout);
+	instance_unlock(instance);
+	return watch(line, instance);
+}
