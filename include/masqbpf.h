@@ -817,4 +817,25 @@ struct masq_due {
 	char text[248]; /* what, and why it is not done; ends with NUL */
 };
 
+/*
+ * An attempt of `masqbpf probe` that waits for its answer (masq_attempts of
+ * bpf/probe.bpf.c, which no instance has: it comes and goes with the command).
+ */
+#define MASQ_ATTEMPTS 64
+struct masq_attempt_key {
+	__u8 family; /* 4 or 6 */
+	__u8 proto;
+	__be16 local_port, remote_port; /* an echo: the identifier, 0 */
+	__u16 pad;
+	__be32 local[4], remote[4]; /* who asks, who is asked */
+};
+_Static_assert(sizeof(struct masq_attempt_key) == 40, "masq_attempt_key");
+
+struct masq_attempt {
+	__u64 until_ns; /* CLOCK_MONOTONIC; nobody waits any longer */
+	__be32 seq; /* of the SYN; an echo: its sequence number, as a number */
+	__be32 ack; /* that an answer to the SYN has */
+};
+_Static_assert(sizeof(struct masq_attempt) == 16, "masq_attempt");
+
 #endif /* MASQBPF_H */

@@ -153,12 +153,19 @@ def serve_udp(sock, tally):
             continue
         answer = [f"{peer[0]} {peer[1]} ".encode(), data]
         if not control:  # IPv6: from the address that it is bound to
-            sock.sendmsg(answer, [], 0, peer)
+            send_back(sock, answer, [], peer)
             continue
         # Answer from the address that was asked, whichever it is.
         local = control[0][2][8:12]
         info = struct.pack("=I4s4s", 0, local, bytes(4))
-        sock.sendmsg(answer, [(socket.IPPROTO_IP, IP_PKTINFO, info)], 0, peer)
+        send_back(sock, answer, [(socket.IPPROTO_IP, IP_PKTINFO, info)], peer)
+
+
+def send_back(sock, answer, control, peer):
+    try:
+        sock.sendmsg(answer, control, 0, peer)
+    except OSError as error:  # no route back to whoever it is
+        print(f"{peer[0]}: {error}", file=sys.stderr)
 
 
 def serve(args):

@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <bpf/bpf.h>
 #include <net/if.h>
 #include <netinet/in.h>
 #include "base/color.h"
@@ -22,6 +21,7 @@
 #include "plane/counters.h"
 #include "plane/ctl.h"
 #include "plane/flows.h"
+#include "plane/inside.h"
 #include "plane/node.h"
 #include "policy/history.h"
 #include "policy/policy.h"
@@ -103,81 +103,6 @@ static int parse(const struct cmd_line *line, struct explain *e)
 	return CMD_OK;
 }
 
-static bool is_uplink(const uint32_t *uplinks, size_t count, uint32_t ifindex)
-{
-	for (size_t i = 0; i < count; i++)
-		if (uplinks[i] == ifindex)
-			return true;
-	return false;
-}
-
-#define LOOPBACK 1 /* the ifindex of lo, in every network namespace */
-
-/*
- * The device that the longest route to the pod leads to, in whatever table; 0:
- * none does. A default route is none to a pod.
- */
-static uint32_t device_by_routes(const struct addr *pod,
-				 const uint32_t *uplinks, size_t count)
-{
-	const struct cidr host = { *pod, pod->family == 4 ? 32 : 128 };
-	const struct netdev_route *best = NULL;
-	struct netdev *netdev;
-	uint32_t device;
-
-	if (netdev_read(&netdev))
-		return 0;
-	for (size_t i = 0; i < netdev->route_count; i++) {
-		const struct netdev_route *route = &netdev->routes[i];
-
-		if (route->dst.plen && cidr_covers(&route->dst, &host) &&
-		    !is_uplink(uplinks, count, route->ifindex) &&
-		    route->ifindex != LOOPBACK &&
-		    (!best || route->dst.plen > best->dst.plen))
-			best = route;
-	}
-	device = best ? best->ifindex : 0;
-	netdev_free(netdev);
-	return device;
-}
-
-/*
- * The device that the pod is behind: the way back to it, for whom main says,
- * else for what comes in by an uplink; where rules let nobody go there, by the
- * routes alone. 0: none that could be found.
- */
-static uint32_t pods_device(const struct explain *e, const struct addr *pod,
-			    const uint32_t *uplinks, size_t count)
-{
-	uint32_t device;
-
-	if (!netdev_route_to(pod, &device) &&
-	    !is_uplink(uplinks, count, device))
-		return device == LOOPBACK ? 0 : device;
-	for (size_t i = 0; i < count; i++)
-		if (!netdev_route_from(pod, &e->dest, uplinks[i], &device) &&
-		    !is_uplink(uplinks, count, device))
-			return device;
-	return device_by_routes(pod, uplinks, count);
-}
-
-/* Some pod of DEST's family that has flows; false: none is known. */
-static bool some_pod(const struct explain *e, struct addr *out)
-{
-	int fd = e->instance->map[MAP_masq_pods];
-	struct masq_addr key, *last = NULL, next;
-
-	for (; !bpf_map_get_next_key(fd, last, &next); last = &key) {
-		key = next;
-		if ((key.a[1] | key.a[2] | key.a[3] ? 6 : 4) != e->dest.family)
-			continue;
-		*out = (struct addr){ .family = e->dest.family };
-		memcpy(out->a, key.a, sizeof(out->a));
-		return true;
-	}
-	return false;
-}
-
 /*
  * The uplink whose program is asked: the one by which the pod's packets to DEST
  * leave, which its address and its device may decide. Where that is not
@@ -193,8 +118,8 @@ static int find_uplink(struct explain *e)
 	if (err)
 		return err;
 	/* any pod's way is one pod's way, where one is known */
-	if (pod.family || some_pod(e, &pod))
-		device = pods_device(e, &pod, uplinks, count);
+	if (pod.family || inside_next_pod(e->instance, e->dest.family, &pod))
+		device = inside_device(&pod, &e->dest, uplinks, count);
 	if (device) {
 		if (!if_indextoname(device, e->device))
 			e->device[0] = '\0';
@@ -208,7 +133,7 @@ static int find_uplink(struct explain *e)
 	if (!err) {
 		if (!if_indextoname(ifindex, e->uplink))
 			e->uplink[0] = '\0';
-		e->attached = is_uplink(uplinks, count, ifindex);
+		e->attached = inside_is_uplink(uplinks, count, ifindex);
 	}
 	if (e->attached)
 		e->answer.ifindex = ifindex;

@@ -12,6 +12,7 @@
 #include "base/safe.h"
 #include "base/table.h"
 #include "cli/cmd.h"
+#include "cli/plan_probe.h"
 #include "config/config.h"
 #include "policy/compare.h"
 #include "policy/judge.h"
@@ -32,6 +33,7 @@ struct comparison {
 	struct instance *instance; /* of what runs */
 	struct policy *from, *to;
 	struct plan *plan;
+	struct plan_probe *probe; /* NULL: not asked for */
 };
 
 /* --- gathering --------------------------------------------------------- */
@@ -102,7 +104,10 @@ static int check_replaces(const struct comparison *c)
 
 static int add_flow(void *data, const struct flow *flow)
 {
-	return plan_add_flow(data, flow);
+	struct comparison *c = data;
+	int err = plan_add_flow(c->plan, flow);
+
+	return !err && c->probe ? plan_probe_add(c->probe, c->plan, flow) : err;
 }
 
 static int compare(struct comparison *c)
@@ -120,10 +125,12 @@ static int compare(struct comparison *c)
 			c->config->max_flows, c->instance->meta.max_flows);
 	if (!err && c->instance &&
 	    (c->plan->dests.count || c->plan->sources.count))
-		err = flows_walk_owners(c->instance, add_flow, c->plan);
+		err = flows_walk_owners(c->instance, add_flow, c);
 	err = err ?: plan_judge(c->plan);
 	if (err)
 		log_error("plan: %s: %s", c->file, strerror(-err));
+	else if (c->probe)
+		err = plan_probe_run(c->probe, c->instance, c->plan);
 	return err ? CMD_FAILED : CMD_OK;
 }
 
@@ -222,6 +229,8 @@ static void print_json(const struct comparison *c)
 	json_array_end(&j);
 	json_flips(&j, "flips", &plan->dests, c->instance);
 	json_flips(&j, "source_flips", &plan->sources, c->instance);
+	if (c->probe)
+		plan_probe_json(c->probe, &j);
 	json_array(&j, "settings");
 	for (size_t i = 0; i < plan->setting_count; i++) {
 		json_object(&j, NULL);
@@ -364,6 +373,8 @@ static void print_text(const struct comparison *c)
 		printf("\nNo address is treated differently.\n");
 	print_flips(c, &plan->dests, "  DESTINATIONS", SHOWN_DESTS);
 	print_flips(c, &plan->sources, "  SOURCES", SHOWN_SOURCES);
+	if (c->probe)
+		plan_probe_text(c->probe);
 	if (plan->warning_count)
 		putchar('\n');
 	for (size_t i = 0; i < plan->warning_count; i++)
@@ -383,6 +394,8 @@ static int run(const struct cmd_line *line)
 
 	if (against && strcmp(against, "running"))
 		c.against = against;
+	if (c.against && cmd_flag(line, "probe"))
+		return cmd_usage(line, "--probe: with --against running alone");
 	/* the files first: a bad one is told before anything about the node */
 	result = load_config(c.file, &c.config);
 	if (!result)
@@ -390,6 +403,17 @@ static int run(const struct cmd_line *line)
 				   : read_running(line, &c);
 	if (!result)
 		result = check_replaces(&c);
+	if (!result && cmd_flag(line, "probe")) {
+		if (instance_is_elsewhere(c.instance)) {
+			instance_say_elsewhere(c.instance);
+			result = CMD_FAILED;
+		}
+		/* what is begun is taken back: five seconds */
+		cmd_uninterrupted();
+		c.probe = plan_probe_new();
+		if (!c.probe)
+			result = CMD_FAILED;
+	}
 	if (!result && policy_from_config(c.instance ?: no_instance(c.config),
 					  c.config, false, &c.to))
 		result = CMD_FAILED;
@@ -401,9 +425,12 @@ static int run(const struct cmd_line *line)
 		print_json(&c);
 	else
 		print_text(&c);
-	if (cmd_flag(line, "exit-code") && !plan_is_empty(c.plan))
+	/* other words for the same policy are no change */
+	if (cmd_flag(line, "exit-code") &&
+	    (c.plan->dests.count || c.plan->sources.count))
 		result = CMD_CHANGES;
 out:
+	plan_probe_free(c.probe);
 	plan_free(c.plan);
 	policy_free(c.from);
 	policy_free(c.to);
@@ -414,7 +441,9 @@ out:
 
 static const struct cmd_option options[] = {
 	{ "against", "FILE|running", "compare with this (default: running)" },
-	{ "exit-code", NULL, "exit 3 when something changes" },
+	{ "probe", NULL,
+	  "try what live flows' destinations would get, 20 at most" },
+	{ "exit-code", NULL, "exit 3 when some address is treated otherwise" },
 	{},
 };
 

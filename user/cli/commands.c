@@ -13,6 +13,7 @@ const struct cmd *const cmd_table[] = {
 	&cmd_reload,
 	&cmd_check,
 	&cmd_explain,
+	&cmd_probe,
 	&cmd_counters,
 	&cmd_flows,
 	&cmd_flush,

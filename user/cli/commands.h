@@ -14,6 +14,7 @@ extern const struct cmd cmd_cidr;
 extern const struct cmd cmd_reload;
 extern const struct cmd cmd_check;
 extern const struct cmd cmd_explain;
+extern const struct cmd cmd_probe;
 extern const struct cmd cmd_counters;
 extern const struct cmd cmd_flows;
 extern const struct cmd cmd_flush;

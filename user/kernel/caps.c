@@ -24,6 +24,7 @@ static const struct {
 } caps[] = {
 	{ CAPS_BPF, CAP_BPF, true, "CAP_BPF" },
 	{ CAPS_NET_ADMIN, CAP_NET_ADMIN, false, "CAP_NET_ADMIN" },
+	{ CAPS_NET_RAW, CAP_NET_RAW, false, "CAP_NET_RAW" },
 	{ CAPS_PERFMON, CAP_PERFMON, true, "CAP_PERFMON" },
 	{ CAPS_SYS_ADMIN, CAP_SYS_ADMIN, false, "CAP_SYS_ADMIN" },
 };

@@ -7,6 +7,7 @@
 #define CAPS_NET_ADMIN 0x2 /* hooks */
 #define CAPS_PERFMON   0x4 /* what the verifier grants to our programs */
 #define CAPS_SYS_ADMIN 0x8 /* mount */
+#define CAPS_NET_RAW   0x10 /* packet sockets */
 #define CAPS_LOAD      (CAPS_BPF | CAPS_NET_ADMIN | CAPS_PERFMON)
 
 /*

@@ -218,6 +218,13 @@ int tcx_pin(const struct instance *instance, uint32_t ifindex,
 	return err;
 }
 
+int tcx_first(uint32_t ifindex, enum hook_dir dir, int prog)
+{
+	LIBBPF_OPTS(bpf_link_create_opts, opts, .flags = F_BEFORE);
+
+	return bpf_link_create(prog, ifindex, tcx_type(dir), &opts);
+}
+
 int tcx_attach(const struct instance *instance, const struct netdev_link *link,
 	       enum hook_dir dir)
 {

@@ -39,6 +39,11 @@ int tcx_unpin(const struct instance *instance, const char *name);
  */
 int tcx_pin(const struct instance *instance, uint32_t ifindex,
 	    enum hook_dir dir, int prog, bool first, const char *name);
+/*
+ * For as long as the descriptor that it returns is open: `prog` as the first.
+ * Or -errno.
+ */
+int tcx_first(uint32_t ifindex, enum hook_dir dir, int prog);
 /* The program for this link: ingress first, egress last. 0 or -errno. */
 int tcx_attach(const struct instance *instance, const struct netdev_link *link,
 	       enum hook_dir dir);

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* inside.h - pods of this node, and the devices that they are behind. */
+#ifndef MASQ_PLANE_INSIDE_H
+#define MASQ_PLANE_INSIDE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "base/cidr.h"
+#include "plane/maps.h"
+
+/*
+ * The device that the pod is behind: the way back to it, for whom main says,
+ * else for what comes from dest in by an uplink; where rules let nobody go there,
+ * by the routes alone. 0: none that could be found.
+ */
+uint32_t inside_device(const struct addr *pod, const struct addr *dest,
+		       const uint32_t *uplinks, size_t count);
+bool inside_is_uplink(const uint32_t *uplinks, size_t count, uint32_t ifindex);
+
+/*
+ * Pods of this family (4 or 6) that have flows, one after the other: `last` is
+ * the one before, family 0 at first. False: there are no more.
+ */
+bool inside_next_pod(const struct instance *instance, uint8_t family,
+		     struct addr *last);
+
+#endif
