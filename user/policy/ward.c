@@ -257,8 +257,8 @@ static bool flips(struct ward *w, const struct flow *flow, uint8_t *to,
 	}
 	if (plan_flow_flips(w->plan, flow, &f)) {
 		*to = f.to.action == PLAN_MASQUERADE ? MASQ_K_FWD : MASQ_K_KEEP;
-		*node = f.from.action == PLAN_MASQUERADE &&
-			!f.from.snat.family && *to == MASQ_K_KEEP;
+		*node = f.from.action == PLAN_MASQUERADE && !f.from.snat &&
+			*to == MASQ_K_KEEP;
 		return true;
 	}
 	*to = MASQ_K_FWD;
