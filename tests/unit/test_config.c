@@ -1319,7 +1319,8 @@ static void sample_examples(void **state)
 		dump(config),
 		"keep " THREE "; masq 172.30.0.0/16; pods 10.44.0.0/16; "
 		"src 10.44.200.0/24; ipv6; snat 0.0.0.0/0 10.142.0.100; "
-		"snat 172.30.0.0/16 10.142.0.101; ");
+		"snat 172.30.0.0/16 10.142.0.101, 10.142.0.104/30, "
+		"10.142.0.110-10.142.0.119; ");
 	assert_int_equal(config->warning_count, 0);
 	config_free(config);
 }
