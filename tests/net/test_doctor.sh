@@ -272,7 +272,7 @@ masqueraded_pods() {
 
 node_among_pods() {
 	printf 'podCIDRs: [10.44.0.0/16, 10.142.0.0/20]\n' >among.yaml
-	masq reload --config among.yaml
+	masq reload --config among.yaml --yes
 }
 
 doctor_finds_overlaps() {
@@ -321,7 +321,7 @@ forward() {
 
 kept_peer() {
 	lab_in node ip route add 172.30.0.0/16 via $FAR_GATEWAY
-	masq reload --config new.yaml
+	masq reload --config new.yaml --yes
 }
 
 no_kept_peer() {
@@ -343,7 +343,7 @@ no_second_uplink() {
 unanswered() {
 	local i
 	lab_reject $POD_NET
-	masq reload --config new.yaml
+	masq reload --config new.yaml --yes
 	for i in 1 2 3; do
 		connect pod1 172.30.1.$i
 	done

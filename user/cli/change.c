@@ -2,6 +2,7 @@
 /* change.c - before, while and after the policy is changed by hand. */
 #include <errno.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -56,46 +57,91 @@ static int add_flow(void *data, const struct flow *flow)
 	return plan_add_flow(data, flow);
 }
 
+static void append(char *text, size_t size, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+static void append(char *text, size_t size, const char *fmt, ...)
+{
+	size_t used = strlen(text);
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text + used, size - used, fmt, ap);
+	va_end(ap);
+}
+
+/* A range that is in use, and by whom: a line of its own. */
+static void say_used(const struct plan_flip *flip, const char *whose)
+{
+	char from[CIDR_STRLEN + 16], to[CIDR_STRLEN + 16], pods[256] = "";
+	char range[CIDR_STRLEN], pod[CIDR_STRLEN];
+
+	for (size_t k = 0; k < flip->pod_count && k < 3; k++)
+		append(pods, sizeof(pods), "%s%s", k ? ", " : " of ",
+		       addr_format(&flip->pods[k].pod, pod, sizeof(pod)));
+	if (flip->pod_count > 3)
+		append(pods, sizeof(pods), " and %zu more pods",
+		       flip->pod_count - 3);
+	log_warn("%s%s: %s becomes %s; in use: %llu live flow%s%s", whose,
+		 cidr_format(&flip->range, range, sizeof(range)),
+		 plan_treatment_text(&flip->from, from, sizeof(from)),
+		 plan_treatment_text(&flip->to, to, sizeof(to)),
+		 (unsigned long long)flip->live_flows,
+		 flip->live_flows == 1 ? "" : "s", pods);
+}
+
+/* The others: one line for each way that they flip. */
+static void say_unused(const struct plan_flips *flips, size_t first,
+		       const char *whose)
+{
+	const struct plan_flip *like = &flips->items[first];
+	char from[CIDR_STRLEN + 16], to[CIDR_STRLEN + 16], range[CIDR_STRLEN];
+	char text[512] = "";
+	size_t named = 0, more = 0;
+
+	for (size_t i = 0; i < flips->count; i++) {
+		const struct plan_flip *flip = &flips->items[i];
+
+		if (flip->live_flows ||
+		    !treatment_same(&flip->from, &like->from) ||
+		    !treatment_same(&flip->to, &like->to))
+			continue;
+		/* it has been said of an earlier one */
+		if (i < first)
+			return;
+		if (named == FLIPS_SAID) {
+			more++;
+			continue;
+		}
+		append(text, sizeof(text), "%s%s", named++ ? ", " : "",
+		       cidr_format(&flip->range, range, sizeof(range)));
+	}
+	if (more)
+		append(text, sizeof(text), " and %zu more ranges", more);
+	log_info("%s%s: %s becomes %s", whose, text,
+		 plan_treatment_text(&like->from, from, sizeof(from)),
+		 plan_treatment_text(&like->to, to, sizeof(to)));
+}
+
+/* So many ways to flip are told apart: source addresses may be many. */
+#define WAYS_SAID 8
+
 static void say_flips(const struct plan_flips *flips, const char *whose)
 {
-	char range[CIDR_STRLEN], from[CIDR_STRLEN + 16], to[CIDR_STRLEN + 16];
+	size_t said = 0, more = 0;
 
-	for (size_t i = 0; i < flips->count && i < FLIPS_SAID; i++) {
-		const struct plan_flip *flip = &flips->items[i];
-		char pods[256] = "", pod[CIDR_STRLEN];
-
-		for (size_t k = 0; k < flip->pod_count && k < 3; k++) {
-			size_t used = strlen(pods);
-
-			snprintf(pods + used, sizeof(pods) - used, "%s%s",
-				 k ? ", " : " of ",
-				 addr_format(&flip->pods[k].pod, pod,
-					     sizeof(pod)));
-		}
-		if (flip->pod_count > 3)
-			snprintf(pods + strlen(pods),
-				 sizeof(pods) - strlen(pods), " and %zu more",
-				 flip->pod_count - 3);
-		if (flip->live_flows)
-			log_info("%s%s: %s becomes %s: %llu live flow%s%s",
-				 whose,
-				 cidr_format(&flip->range, range,
-					     sizeof(range)),
-				 plan_treatment_text(&flip->from, from,
-						     sizeof(from)),
-				 plan_treatment_text(&flip->to, to, sizeof(to)),
-				 (unsigned long long)flip->live_flows,
-				 flip->live_flows == 1 ? "" : "s", pods);
+	for (size_t i = 0; i < flips->count; i++) {
+		if (!flips->items[i].live_flows)
+			continue;
+		if (said++ < FLIPS_SAID)
+			say_used(&flips->items[i], whose);
 		else
-			log_info(
-				"%s%s: %s becomes %s", whose,
-				cidr_format(&flip->range, range, sizeof(range)),
-				plan_treatment_text(&flip->from, from,
-						    sizeof(from)),
-				plan_treatment_text(&flip->to, to, sizeof(to)));
+			more++;
 	}
-	if (flips->count > FLIPS_SAID)
-		log_info("and %zu more ranges", flips->count - FLIPS_SAID);
+	if (more)
+		log_warn("and %zu more ranges that are in use", more);
+	for (size_t i = 0; i < flips->count && i < WAYS_SAID * FLIPS_SAID; i++)
+		if (!flips->items[i].live_flows)
+			say_unused(flips, i, whose);
 }
 
 /* On a terminal; the agent is not held up meanwhile. */
@@ -139,7 +185,10 @@ int change_check(const struct cmd_line *line, struct instance *instance,
 
 	if (!err && (plan->dests.count || plan->sources.count))
 		err = flows_walk_owners(instance, add_flow, plan);
-	err = err ?: plan_judge(plan);
+	if (!err) {
+		plan->live_said = true;
+		err = plan_judge(plan);
+	}
 	if (err) {
 		log_error("%s: %s", line->cmd->name, strerror(-err));
 		plan_free(plan);

@@ -85,6 +85,8 @@ static int warn_live(struct plan *plan, const struct plan_flips *flips,
 	size_t more = 0, warned = 0;
 	int err = 0;
 
+	if (plan->live_said)
+		return 0;
 	for (size_t i = 0; i < flips->count && !err; i++) {
 		const struct plan_flip *flip = &flips->items[i];
 

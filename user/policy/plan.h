@@ -60,6 +60,7 @@ struct plan {
 	struct plan_flips dests, sources;
 	struct plan_setting settings[PLAN_MAX_SETTINGS];
 	size_t setting_count;
+	bool live_said; /* flows are told of elsewhere: no warnings of them */
 	char **warnings;
 	size_t warning_count;
 

@@ -93,7 +93,7 @@ static int read_policy(struct health *s)
 		return problem(s, HEALTH_FAILED,
 			       *s->holder ? "no policy yet: %s is at it"
 					  : "no policy: an attach was "
-					    "interrupted\nrun it again%s",
+					    "interrupted; run it again%s",
 			       s->holder);
 	if (err)
 		return err;
@@ -172,7 +172,7 @@ static int read_uplink(struct health *s, const struct netdev *netdev,
 			snprintf(u->name, sizeof(u->name), "%.*s",
 				 (int)sizeof(iface.name), iface.name);
 		return problem(s, HEALTH_FAILED,
-			       "%s: its device (number %u) is gone\nwhen it is "
+			       "%s: its device (number %u) is gone; when it is "
 			       "back: masqbpf attach %s; if it stays away: "
 			       "masqbpf detach %s",
 			       u->name, u->ifindex, u->name, u->name);

@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include "base/prefix.h"
 #include "plane/counters.h"
 #include "plane/flows.h"
@@ -186,13 +185,11 @@ int verdict_drops(struct verdict *v, const uint64_t before[MASQ_S_MAX],
 
 /* --- the guard --------------------------------------------------------- */
 
+/* The same for everybody, whatever his clock says now. */
 static double wall_clock_of(const struct ward *w)
 {
-	uint64_t now = ward_now_ms(w->instance);
-	struct timespec t;
-
-	clock_gettime(CLOCK_REALTIME, &t);
-	return t.tv_sec + ((double)w->state.until_ms - (double)now) / 1000;
+	return w->to->head.applied_ns / 1e9 +
+	       (w->state.until_ms - w->state.changed_ms) / 1000.0;
 }
 
 int verdict_guard(struct verdict *v, const struct ward *w)
