@@ -254,7 +254,7 @@ system_calls() {
 	is "refused to any process" "$(not_permitted "$LAB_PID")" ""
 	kill "$LAB_PID"
 	is "refused to the agent" "$(not_permitted "$pid")" "$(calls_but \
-		getuid read-open lookup)"
+		getuid read-open lookup connect)"
 	is "refused to the helper" "$(not_permitted "$(pgrep -P "$pid")")" "$(calls_but \
 		getuid read-open pin lookup)"
 	note "$(wc -l <"$LAB_DIR/calls") calls"
@@ -624,7 +624,7 @@ by_hand() {
 	masq rollback 1
 	is "source" "$(source_now)" $NODE_ADDR
 	stays 10.0.0.0/8
-	masq rollback 3
+	masq rollback 3 --yes
 	metric_is config_stale 0
 	write $'nonMasqueradeCIDRs: [10.0.0.0/9]\nresyncInterval: 1s'
 	soon keeps 10.0.0.0/9

@@ -116,7 +116,7 @@ static void say_unused(const struct plan_flips *flips, size_t first,
 		       cidr_format(&flip->range, range, sizeof(range)));
 	}
 	if (more)
-		append(text, sizeof(text), " and %zu more ranges", more);
+		append(text, sizeof(text), " and %zu more", more);
 	log_info("%s%s: %s becomes %s", whose, text,
 		 plan_treatment_text(&like->from, from, sizeof(from)),
 		 plan_treatment_text(&like->to, to, sizeof(to)));

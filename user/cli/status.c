@@ -3,8 +3,10 @@
  * status.c - prints the state of an instance. This is the place that shows the
  * chains: tools of Debian 12 do not know TCX.
  */
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 #include "base/color.h"
 #include "base/json.h"
 #include "base/safe.h"
@@ -217,13 +219,14 @@ static void print_uplink(const struct health_uplink *u)
 		print_chain(dir, &u->chains[dir]);
 }
 
-/* At most so many columns, broken between words. */
+/* On a terminal so many columns at most, broken between words; elsewhere a line
+ * each, for those who search. */
 #define WIDTH 80
 
 static void print_wrapped(int indent, const char *first, const char *text)
 {
 	const char *at = shown(text);
-	int room = WIDTH - indent;
+	int room = isatty(STDOUT_FILENO) ? WIDTH - indent : INT_MAX;
 
 	printf("%*s", indent, first);
 	while ((int)strlen(at) > room) {

@@ -11,6 +11,7 @@
 #include <bpf/bpf.h>
 #include "base/prefix.h"
 #include "cli/top.h"
+#include "policy/read.h"
 #include "plane/counters.h"
 #include "plane/fit.h"
 #include "plane/tally.h"
@@ -498,6 +499,25 @@ static int make_room(struct top *top)
 		       : -ENOMEM;
 }
 
+/* A look for it is a walk of its own: not at every look. */
+#define VERDICT_S 5
+
+static void judge(struct top *top, double now)
+{
+	struct policy *policy;
+
+	if (top->verdict_time && now - top->verdict_time < VERDICT_S)
+		return;
+	verdict_free(&top->verdict);
+	top->verdict_time = now;
+	if (policy_read(top->instance, &policy))
+		return;
+	if (verdict_maps(&top->verdict, top->instance, policy))
+		verdict_add(&top->verdict, "maps", VERDICT_DEGRADED, NULL,
+			    "the dataplane cannot be read");
+	policy_free(policy);
+}
+
 int top_look(struct top *top)
 {
 	struct top_past *past = top->past;
@@ -524,6 +544,7 @@ int top_look(struct top *top)
 	past->time = now;
 	err = look_at_flows(top) ?: look_at_prefixes(top, half) ?:
 	      look_at_drops(top);
+	judge(top, now);
 	top->cost = clock_seconds() - now;
 	if (!err)
 		top_sort(top);
@@ -547,6 +568,7 @@ int top_open(struct top *top, struct instance *instance)
 
 void top_close(struct top *top)
 {
+	verdict_free(&top->verdict);
 	for (enum top_section s = 0; s < TOP_SECTIONS; s++)
 		free(top->lists[s].rows);
 	if (!top->past)

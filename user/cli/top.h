@@ -12,6 +12,7 @@
 #include "plane/flows.h"
 #include "plane/tally.h"
 #include "plane/instance.h"
+#include "report/verdict.h"
 
 enum top_section {
 	TOP_PREFIXES,
@@ -68,6 +69,8 @@ struct top {
 	uint64_t unreplied;
 	double seconds; /* between the two looks; 0: the first one */
 	double cost; /* seconds that looking took */
+	struct verdict verdict; /* as status has it, of what the maps tell */
+	double verdict_time; /* when it was made; 0: never */
 	struct top_past *past;
 };
 

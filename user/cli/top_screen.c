@@ -165,6 +165,21 @@ static void draw_row(const struct top *top, int y, enum top_section section,
 	set_colour(PLAIN);
 }
 
+/* What status says: by colour, and what is worst in a line of its own. */
+static void draw_verdict(const struct verdict *v)
+{
+	const struct verdict_item *worst = verdict_worst(v);
+
+	attrset(A_BOLD);
+	if (worst)
+		set_colour(worst->level == VERDICT_BAD ? BAD : NOTE);
+	put(0, 0, COLS, "masqbpf");
+	if (worst)
+		put(2, 0, COLS - 1, "%s: %s: %s", verdict_level_name(v->level),
+		    worst->what, worst->text);
+	set_colour(PLAIN);
+}
+
 static void draw_head(const struct screen *s)
 {
 	const struct top *top = s->top;
@@ -184,9 +199,7 @@ static void draw_head(const struct screen *s)
 		    human_bytes(top->sum.in_bytes + 0.5, in, sizeof(in)));
 		return;
 	}
-	attrset(A_BOLD);
-	put(0, 0, COLS, "masqbpf");
-	set_colour(PLAIN);
+	draw_verdict(&top->verdict);
 	flow_tally_fullest(top->instance, &top->flows, &percent);
 	put(0, 8, COLS - 8, "generation %u   flows %llu   table %u %%",
 	    top->generation, (unsigned long long)top->flows.all, percent);

@@ -14,6 +14,7 @@ struct netdev_link {
 	char name[IFNAMSIZ];
 	uint16_t type; /* ARPHRD_* */
 	bool up;
+	bool carrier; /* its other end, or what it lies on, is there */
 	uint32_t mtu;
 	uint8_t mac[6]; /* all 0: none, or of another length */
 	char kind[16]; /* "vlan", "bridge" ...; "": hardware, lo */

@@ -96,6 +96,7 @@ static int link_message(const struct nlmsghdr *message, void *data)
 	link->ifindex = info->ifi_index;
 	link->type = info->ifi_type;
 	link->up = info->ifi_flags & IFF_UP;
+	link->carrier = info->ifi_flags & IFF_RUNNING;
 	mnl_attr_for_each(attr, message, sizeof(*info))
 	{
 		switch (mnl_attr_get_type(attr)) {

@@ -751,27 +751,38 @@ size_t ward_broken(const struct ward *w, struct vigil_net ***out)
 	return nets ? kept : 0;
 }
 
+static int compare_pods(const void *a, const void *b)
+{
+	return addr_cmp(a, b);
+}
+
 const char *ward_text(const struct ward *w, const struct vigil_net *net,
 		      char *buf, size_t len)
 {
 	const struct policy_entry *match = policy_match(w->to, &net->net);
 	char cidr[CIDR_STRLEN], by[CIDR_STRLEN], pods[4 * CIDR_STRLEN] = "";
-	unsigned int named = 0;
+	struct addr found[VIGIL_TRIES];
+	size_t count = 0;
 
-	for (uint16_t i = 0; i < net->try_count && named < 3; i++) {
-		const struct addr *pod = &net->tries[i].pod;
-		size_t used = strlen(pods);
+	for (uint16_t i = 0; i < net->try_count; i++) {
 		bool known = false;
 
-		for (uint16_t k = 0; k < i; k++)
-			known |= addr_equal(pod, &net->tries[k].pod);
-		if (known)
-			continue;
-		snprintf(pods + used, sizeof(pods) - used, "%s",
-			 named++ ? ", " : "");
-		used = strlen(pods);
-		addr_format(pod, pods + used, sizeof(pods) - used);
+		for (size_t k = 0; k < count; k++)
+			known |= addr_equal(&net->tries[i].pod, &found[k]);
+		if (!known)
+			found[count++] = net->tries[i].pod;
 	}
+	if (count) /* else there is nothing to sort, which qsort may not get */
+		qsort(found, count, sizeof(*found), compare_pods);
+	for (size_t i = 0; i < count && i < 3; i++) {
+		size_t used = strlen(pods);
+
+		snprintf(pods + used, sizeof(pods) - used, "%s%s",
+			 i ? ", " : "", addr_format(&found[i], by, sizeof(by)));
+	}
+	if (count > 3)
+		snprintf(pods + strlen(pods), sizeof(pods) - strlen(pods),
+			 " and %zu more", count - 3);
 	snprintf(buf, len, "%s (%s by %s): new connections of %s hang, %s",
 		 cidr_format(&net->net, cidr, sizeof(cidr)),
 		 match ? action_name(match->action) : "?",

@@ -186,11 +186,13 @@ static int read_uplink(struct health *s, const struct netdev *netdev,
 			      ? "its packets cannot go past the stack: no "
 				"Ethernet, or a device on another one"
 			      : "off: attach --fast-path turns it on";
-	if (!link->up &&
+	if (link->up && !link->carrier &&
 	    (err = problem(s, HEALTH_DEGRADED,
-			   "%s: the link is down: nothing leaves by it\n"
-			   "ip link set %s up",
-			   u->name, u->name)))
+			   "%s: the link is down: nothing leaves by it",
+			   u->name)))
+		return err;
+	if (!link->up && (err = verdict_add(&s->verdict, s->what, VERDICT_OK,
+					    NULL, "%s: is set down", u->name)))
 		return err;
 	whole = netdev_whole(netdev, link);
 	if (whole != link &&

@@ -81,6 +81,7 @@ const struct verdict_item *verdict_worst(const struct verdict *v)
 struct counts {
 	struct instance *instance;
 	uint32_t *kept, *unreplied; /* by slot */
+	uint32_t active; /* half */
 	struct flow_tally flows;
 };
 
@@ -103,6 +104,9 @@ static int judge_slot(struct verdict *v, const struct counts *counts,
 	struct cidr cidr = prefix_cidr(&counts->instance->prefixes[slot]);
 	char text[CIDR_STRLEN], todo[320];
 
+	/* what hung under a policy of before hangs no more at its next try */
+	if (!(counts->instance->prefixes[slot].in_half >> counts->active & 1))
+		return 0;
 	if (counts->unreplied[slot] < UNREPLIED_FLOWS ||
 	    counts->unreplied[slot] * 100 <
 		    counts->kept[slot] * UNREPLIED_PERCENT)
@@ -148,6 +152,8 @@ int verdict_traffic(struct verdict *v, struct instance *instance)
 			  : -ENOMEM;
 
 	v->flows = counts.flows;
+	err = err ?: map_read(instance, MAP_masq_active, 0, &counts.active);
+	counts.active &= 1;
 	for (uint32_t slot = 0; slot < slots && !err; slot++)
 		if (counts.unreplied[slot])
 			err = judge_slot(v, &counts, slot);
