@@ -17,6 +17,7 @@
 #include "base/table.h"
 #include "base/units.h"
 #include "cli/cmd.h"
+#include "cli/podname.h"
 #include "kernel/netdev.h"
 #include "plane/counters.h"
 #include "plane/ctl.h"
@@ -78,7 +79,8 @@ static int parse(const struct cmd_line *line, struct explain *e)
 	char err[256];
 
 	if (parse_addr("", line->argv[0], &e->dest) ||
-	    (source && parse_addr("--source ", source, &e->source)))
+	    (source && podname_read(line, "--source ", source, e->dest.family,
+				    &e->source)))
 		return CMD_USAGE;
 	if (source && e->source.family != e->dest.family)
 		return cmd_usage(
@@ -333,6 +335,7 @@ static void print_json(const struct explain *e)
 	json_object(&j, NULL);
 	json_string(&j, "destination",
 		    addr_format(&e->dest, text, sizeof(text)));
+	podname_json(&j, "pod", &e->source);
 	json_string(&j, "action", action_text(e));
 	json_text(&j, "prefix",
 		  e->entry ? cidr_format(&e->entry->cidr, text, sizeof(text))
@@ -531,8 +534,8 @@ static void print_samples(const struct explain *e)
 	static const char *const headers[] = {
 		"  UNANSWERED", "POD", ">PORT", "ACTION", ">AGE", ">LEFT", NULL
 	};
+	char text[CIDR_STRLEN], pod[PODNAME_STRLEN];
 	struct table *t;
-	char text[CIDR_STRLEN];
 
 	if (!e->sample_count)
 		return;
@@ -544,7 +547,7 @@ static void print_samples(const struct explain *e)
 
 		table_cell(t, "  %s",
 			   proto_name(flow->proto, text, sizeof(text)));
-		table_cell(t, "%s", addr_format(orig.src, text, sizeof(text)));
+		table_cell(t, "%s", podname_beside(orig.src, pod, sizeof(pod)));
 		table_cell(t, "%u", orig.dport);
 		table_cell(t, "%s", flow_action(flow));
 		table_cell(t, "%s",
@@ -622,7 +625,7 @@ out:
 }
 
 static const struct cmd_option options[] = {
-	{ "source", "POD", "a pod's address; default: any pod" },
+	{ "source", "POD", "a pod's address or namespace/name; default: any" },
 	{ "proto", "PROTO", "tcp (default), udp or icmp" },
 	{ "port", "N", "destination port" },
 	{},

@@ -11,6 +11,7 @@
 #include "base/prefix.h"
 #include "base/units.h"
 #include "cli/filter.h"
+#include "cli/podname.h"
 #include "cli/show.h"
 #include "plane/counters.h"
 #include "policy/policy.h"
@@ -19,6 +20,7 @@ struct printer {
 	struct instance *instance;
 	struct json json;
 	bool counted; /* per-flow counts are switched on */
+	bool named; /* names of pods are known */
 	uint64_t rows;
 };
 
@@ -51,6 +53,7 @@ static int print_json(void *data, const struct flow *flow)
 	json_string(j, "dst", addr_format(orig.dst, text, sizeof(text)));
 	json_u64(j, "dport", orig.dport);
 	json_object_end(j);
+	podname_json(j, "pod", &flow->in);
 	if (flow->kind == MASQ_K_FWD) {
 		json_object(j, "xlat");
 		json_string(j, "src",
@@ -94,17 +97,20 @@ static const struct column columns[] = {
 	{ "PROTO", 5 }, { "SOURCE", 21 }, { "DESTINATION", 21 },
 	{ "AS", 21 },	{ "ACTION", 10 }, { "STATE", 11 },
 	{ "AGE", -8 },	{ "IDLE", -8 },	  { "LEFT", -8 },
-	{ "OUT", -9 },	{ "IN", -9 },	  { "PREFIX", 0 },
+	{ "OUT", -9 },	{ "IN", -9 },	  { "PREFIX", 18 },
+	{ "POD", 0 },
 };
 #define COLUMNS (sizeof(columns) / sizeof(*columns))
 
-static void print_cells(const char *const cells[COLUMNS])
+/* The last column has no width: it is the prefix where no names are known. */
+static void print_cells(const char *const cells[COLUMNS], size_t count)
 {
-	char line[COLUMNS * 64], *c = line;
+	char line[COLUMNS * 64 + PODNAME_STRLEN], *c = line;
 
-	for (size_t i = 0; i < COLUMNS; i++) {
-		int length = strnlen(cells[i], 63);
-		int width = columns[i].width;
+	for (size_t i = 0; i < count; i++) {
+		bool last = i + 1 == count;
+		int length = strnlen(cells[i], last ? PODNAME_STRLEN : 63);
+		int width = last ? 0 : columns[i].width;
 		int pad = abs(width) > length ? abs(width) - length : 0;
 
 		if (width < 0)
@@ -112,7 +118,7 @@ static void print_cells(const char *const cells[COLUMNS])
 		c = mempcpy(c, cells[i], length);
 		if (width > 0)
 			c = (char *)memset(c, ' ', pad) + pad;
-		*c++ = width ? ' ' : '\n';
+		*c++ = last ? '\n' : ' ';
 	}
 	fwrite_unlocked(line, 1, c - line, stdout);
 }
@@ -124,12 +130,14 @@ static int print_row(void *data, const struct flow *flow)
 	char src[END_STRLEN], dst[END_STRLEN],
 		as[END_STRLEN] = "-", proto[8], age[16], idle[16], left[16],
 		prefix[CIDR_STRLEN], out[16] = "-", in[16] = "-";
+	size_t shown_columns = COLUMNS - !printer->named;
+	char pod[PODNAME_STRLEN] = "";
 	const char *cells[COLUMNS];
 
 	if (!printer->rows++) {
 		for (size_t i = 0; i < COLUMNS; i++)
 			cells[i] = columns[i].name;
-		print_cells(cells);
+		print_cells(cells, shown_columns);
 	}
 	if (flow->kind == MASQ_K_FWD)
 		end_text(&flow->xlat, flow->xlat_port, as, sizeof(as));
@@ -137,16 +145,23 @@ static int print_row(void *data, const struct flow *flow)
 		human_bytes(flow->egress.bytes, out, sizeof(out));
 		human_bytes(flow->ingress.bytes, in, sizeof(in));
 	}
-	print_cells((const char *const[COLUMNS]){
-		proto_name(flow->proto, proto, sizeof(proto)),
-		end_text(orig.src, orig.sport, src, sizeof(src)),
-		end_text(orig.dst, orig.dport, dst, sizeof(dst)), as,
-		flow_action(flow),
-		flow->replied ? flow_state(flow) : "unreplied",
-		age_text(printer, flow->age, age, sizeof(age)),
-		age_text(printer, flow->idle, idle, sizeof(idle)),
-		age_text(printer, flow->left, left, sizeof(left)), out, in,
-		prefix_text(printer, flow, prefix, sizeof(prefix)) ?: "-" });
+	if (printer->named)
+		podname_only(&flow->in, pod, sizeof(pod));
+	print_cells(
+		(const char *const[COLUMNS]){
+			proto_name(flow->proto, proto, sizeof(proto)),
+			end_text(orig.src, orig.sport, src, sizeof(src)),
+			end_text(orig.dst, orig.dport, dst, sizeof(dst)), as,
+			flow_action(flow),
+			flow->replied ? flow_state(flow) : "unreplied",
+			age_text(printer, flow->age, age, sizeof(age)),
+			age_text(printer, flow->idle, idle, sizeof(idle)),
+			age_text(printer, flow->left, left, sizeof(left)), out,
+			in,
+			prefix_text(printer, flow, prefix, sizeof(prefix))
+				?: "-",
+			pod },
+		shown_columns);
 	return ferror(stdout) ? -EPIPE : 0;
 }
 
@@ -166,6 +181,7 @@ static int run(const struct cmd_line *line)
 		goto out;
 	printer.counted =
 		!(printer.instance->meta.features & MASQ_FEAT_NO_FLOW_COUNT);
+	printer.named = podname_known();
 	setvbuf(stdout, buffer, _IOFBF, sizeof(buffer));
 
 	if (line->json) {

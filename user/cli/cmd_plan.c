@@ -13,6 +13,7 @@
 #include "base/table.h"
 #include "cli/cmd.h"
 #include "cli/plan_probe.h"
+#include "cli/podname.h"
 #include "config/config.h"
 #include "policy/compare.h"
 #include "policy/judge.h"
@@ -198,6 +199,10 @@ static void json_flips(struct json *j, const char *key,
 				    addr_format(&flip->pods[k].pod, text,
 						sizeof(text)));
 		json_array_end(j);
+		json_array(j, "pod_names");
+		for (size_t k = 0; k < flip->pod_count; k++)
+			podname_json(j, NULL, &flip->pods[k].pod);
+		json_array_end(j);
 		json_object_end(j);
 	}
 	json_array_end(j);
@@ -302,13 +307,13 @@ static void cell_addresses(struct table *t, const struct cidr *range)
 
 static void cell_pods(struct table *t, const struct plan_flip *flip)
 {
-	char text[(NAMED_PODS + 1) * CIDR_STRLEN] = "", addr[CIDR_STRLEN];
+	char text[(NAMED_PODS + 1) * PODNAME_STRLEN] = "", pod[PODNAME_STRLEN];
 	size_t used = 0, i = 0;
 
 	for (; i < flip->pod_count && i < NAMED_PODS; i++)
 		used += snprintf(
 			text + used, sizeof(text) - used, "%s%s", i ? ", " : "",
-			addr_format(&flip->pods[i].pod, addr, sizeof(addr)));
+			podname_beside(&flip->pods[i].pod, pod, sizeof(pod)));
 	if (i < flip->pod_count)
 		snprintf(text + used, sizeof(text) - used, " and %zu more",
 			 flip->pod_count - i);

@@ -15,6 +15,7 @@
 #include "base/prefix.h"
 #include "base/safe.h"
 #include "cli/cmd.h"
+#include "cli/podname.h"
 #include "kernel/way.h"
 #include "plane/counters.h"
 #include "plane/ctl.h"
@@ -214,10 +215,9 @@ static int parse(const struct cmd_line *line, struct probe *p)
 		memcpy(p->payload, dns_question, sizeof(dns_question));
 		p->payload_length = sizeof(dns_question);
 	}
-	if (source && addr_parse(source, &p->pod, err, sizeof(err))) {
-		log_error("probe: --source %s: %s", source, err);
+	if (source &&
+	    podname_read(line, "--source ", source, p->dest.family, &p->pod))
 		return CMD_USAGE;
-	}
 	if (source && p->pod.family != p->dest.family)
 		return cmd_usage(
 			line, "--source and DEST: one is IPv4, the other IPv6");
@@ -417,6 +417,7 @@ static void json_trial(struct json *j, const char *key, const struct trial *t)
 			    addr_format(&t->source, text, sizeof(text)));
 	else
 		json_null(j, "source");
+	podname_json(j, "pod", &t->source);
 	if (unknown)
 		json_null(j, "answered");
 	else
@@ -473,13 +474,13 @@ static void print_json(const struct probe *p)
 
 static void print_trial(const char *name, const struct trial *t)
 {
-	char text[REACH_STRLEN];
+	char text[REACH_STRLEN], pod[PODNAME_STRLEN];
 	const char *color = t->reply.answer == TRIAL_OPEN ? color_green(stdout)
 			    : reach_is_answer(t)	  ? color_yellow(stdout)
 							  : color_red(stdout);
 
 	printf("  %-13s %s\n", name,
-	       t->source.family ? addr_format(&t->source, text, sizeof(text))
+	       t->source.family ? podname_beside(&t->source, pod, sizeof(pod))
 				: "-");
 	printf("  %-13s %s%s%s", "", color, reach_answer(t, text, sizeof(text)),
 	       color_off(stdout));
@@ -592,7 +593,7 @@ out:
 }
 
 static const struct cmd_option options[] = {
-	{ "source", "POD", "a pod's address; default: one that has flows" },
+	{ "source", "POD", "a pod's address or namespace/name; default: some" },
 	{ "proto", "PROTO", "tcp (default with a port), udp or icmp" },
 	{ "port", "N", "the same as DEST:N" },
 	{ "payload", "TEXT",

@@ -15,6 +15,7 @@
 #include "base/table.h"
 #include "base/units.h"
 #include "cli/cmd.h"
+#include "cli/podname.h"
 #include "cli/top.h"
 #include "cli/top_screen.h"
 #include "cli/top_text.h"
@@ -40,13 +41,13 @@ static void print_section(const struct top *top, enum top_section section,
 				       NULL };
 	const struct top_list *list = &top->lists[section];
 	struct table *t = table_new(section == TOP_DROPS ? drops : others);
-	char text[160];
+	char text[PODNAME_STRLEN];
 
 	for (size_t i = 0; i < list->count && i < rows; i++) {
 		const struct top_row *row = &list->rows[i];
 
 		table_cell(t, "%s",
-			   top_name(top, section, row, text, sizeof(text)));
+			   top_label(top, section, row, text, sizeof(text)));
 		if (section == TOP_DROPS) {
 			table_cell(t, "%s",
 				   top_count_text(row->rate.packets, text,
@@ -120,6 +121,8 @@ static void json_section(struct json *j, const struct top *top,
 		json_object(j, NULL);
 		json_string(j, keys[section][1],
 			    top_name(top, section, row, text, sizeof(text)));
+		if (section == TOP_PODS)
+			podname_json(j, "pod_name", &row->pod);
 		if (section == TOP_DROPS) {
 			json_double(j, "packets_per_s", row->rate.packets);
 			json_u64(j, "total", row->total);

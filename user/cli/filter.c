@@ -2,9 +2,10 @@
 /* filter.c - from options to a filter. */
 #include "base/log.h"
 #include "cli/filter.h"
+#include "cli/podname.h"
 
 const struct cmd_option flow_filter_options[] = {
-	{ "pod", "ADDR|CIDR", "our side" },
+	{ "pod", "ADDR|CIDR|NAME", "our side; NAME: namespace/name" },
 	{ "dest", "ADDR|CIDR", "original destination" },
 	{ "port", "N", "original destination port" },
 	{ "node-port", "N", "the node's port that the far side sees" },
@@ -32,6 +33,24 @@ static int read_range(const struct cmd_line *line, const char *option,
 
 	if (text && cidr_or_addr_parse(text, out, err, sizeof(err)))
 		return bad_value(line, option, err);
+	return CMD_OK;
+}
+
+/* A name stands for what it has of both families. */
+static int read_pod(const struct cmd_line *line, struct flow_filter *filter)
+{
+	const char *text = cmd_value(line, "pod");
+	struct addr addr, other;
+	int result;
+
+	if (!text || !podname_is_name(text))
+		return read_range(line, "pod", &filter->pod);
+	result = podname_read(line, "--pod ", text, 0, &addr);
+	if (result)
+		return result;
+	filter->pod = cidr_of(&addr, addr.family == 4 ? 32 : 128);
+	if (podname_find(text, addr.family == 4 ? 6 : 4, &other))
+		filter->pod_too = cidr_of(&other, other.family == 4 ? 32 : 128);
 	return CMD_OK;
 }
 
@@ -71,7 +90,7 @@ int flow_filter_read(const struct cmd_line *line, struct flow_filter *out)
 	bool by_proto, by_state, by_action;
 	int result;
 
-	result = read_range(line, "pod", &filter.pod) ?:
+	result = read_pod(line, &filter) ?:
 		 read_range(line, "dest", &filter.dest) ?:
 		 read_range(line, "prefix", &filter.prefix) ?:
 		 read_port(line, "port", &filter.port) ?:

@@ -10,6 +10,7 @@
 #include <time.h>
 #include <bpf/bpf.h>
 #include "base/prefix.h"
+#include "cli/podname.h"
 #include "cli/top.h"
 #include "policy/read.h"
 #include "plane/counters.h"
@@ -152,6 +153,13 @@ const char *top_name(const struct top *top, enum top_section section,
 			 addr_format(orig.dst, dst, sizeof(dst)), orig.dport);
 		return buf;
 	}
+}
+
+const char *top_label(const struct top *top, enum top_section section,
+		      const struct top_row *row, char *buf, size_t len)
+{
+	return section == TOP_PODS ? podname_beside(&row->pod, buf, len)
+				   : top_name(top, section, row, buf, len);
 }
 
 /* --- flows ------------------------------------------------------------- */

@@ -82,5 +82,8 @@ void top_sort(struct top *top);
 /* What a row is called; returns buf. */
 const char *top_name(const struct top *top, enum top_section section,
 		     const struct top_row *row, char *buf, size_t len);
+/* The same for people: a pod with its name. */
+const char *top_label(const struct top *top, enum top_section section,
+		      const struct top_row *row, char *buf, size_t len);
 
 #endif

@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/units.h"
 #include "cli/cmd.h"
+#include "cli/podname.h"
 #include "cli/top.h"
 #include "cli/top_screen.h"
 #include "cli/top_text.h"
@@ -132,7 +133,7 @@ static void draw_row(const struct top *top, int y, enum top_section section,
 {
 	int shift = section == TOP_FLOWS ? 0 : 18;
 	const char *action = top_row_action(top, section, row);
-	char text[160];
+	char text[PODNAME_STRLEN];
 
 	if (section == TOP_DROPS) {
 		draw_drop(top, y, row);
@@ -140,7 +141,7 @@ static void draw_row(const struct top *top, int y, enum top_section section,
 	}
 	set_colour(section == TOP_FLOWS && row->unreplied ? BAD : PLAIN);
 	put(y, 0, COLS - (is_narrow() ? 10 : 39 + shift), "%s",
-	    top_name(top, section, row, text, sizeof(text)));
+	    top_label(top, section, row, text, sizeof(text)));
 	if (is_narrow()) {
 		put_number(y, 9, 9,
 			   top_bytes_text(top, row->rate.out_bytes, text,

@@ -7,6 +7,7 @@
 #include "base/json.h"
 #include "base/prefix.h"
 #include "base/units.h"
+#include "cli/podname.h"
 #include "cli/show.h"
 #include "cli/watch.h"
 #include "cli/watch_print.h"
@@ -107,7 +108,7 @@ static void text_event(const struct watch *w, const struct masq_event *e,
 		       const struct flow *flow)
 {
 	struct flow_tuple orig = flow_orig(flow);
-	char src[64], dst[64], text[64], in[16];
+	char src[64], dst[64], text[64], in[16], pod[PODNAME_STRLEN];
 
 	print_clock(event_realtime(w, e));
 	printf("%s%-6s%s %-10s %-5s %s -> %s",
@@ -118,6 +119,9 @@ static void text_event(const struct watch *w, const struct masq_event *e,
 	       proto_name(flow->proto, text, sizeof(text)),
 	       end_text(orig.src, orig.sport, src, sizeof(src)),
 	       end_text(orig.dst, orig.dport, dst, sizeof(dst)));
+	if (podname_known() &&
+	    *podname_only(&flow->in, pod, sizeof(pod)) != '-')
+		printf(" (%s)", pod);
 	if (flow->kind == MASQ_K_FWD)
 		printf(" as %s", end_text(&flow->xlat, flow->xlat_port, text,
 					  sizeof(text)));
@@ -160,6 +164,7 @@ static void json_event(const struct watch *w, const struct masq_event *e,
 	json_string(&j, "event", event_names[e->type]);
 	json_string(&j, "proto", proto_name(flow->proto, text, sizeof(text)));
 	json_end_of(&j, "orig", &orig);
+	podname_json(&j, "pod", &flow->in);
 	if (e->type == MASQ_EV_DROP) {
 		json_string(&j, "reason", reason_name(e));
 		json_string(&j, "direction",

@@ -82,8 +82,11 @@ bool flow_matches(const struct instance *instance,
 		return false;
 	if (filter->unreplied && flow->replied)
 		return false;
-	if (!covers_addr(&filter->pod, &flow->in) ||
-	    !covers_addr(&filter->dest, orig.dst))
+	if (!covers_addr(&filter->pod, &flow->in) &&
+	    !(filter->pod_too.addr.family &&
+	      covers_addr(&filter->pod_too, &flow->in)))
+		return false;
+	if (!covers_addr(&filter->dest, orig.dst))
 		return false;
 	if (!filter->prefix.addr.family)
 		return true;

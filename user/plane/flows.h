@@ -16,6 +16,7 @@
 /* What a flow has to match; a zeroed filter matches all. */
 struct flow_filter {
 	struct cidr pod; /* family 0: any */
+	struct cidr pod_too; /* or this: its address of the other family */
 	struct cidr dest;
 	struct cidr prefix;
 	int32_t port, node_port; /* 0: any */

@@ -1,0 +1,132 @@
+#!/usr/bin/env bash
+# Pods by name, from files as real libcni wrote them: beside every address of a
+# pod that commands show, and in the place of one where they take one.
+set -euo pipefail
+. "$(dirname "$0")/../lib/tap.sh"
+. "$(dirname "$0")/../lib/lab.sh"
+
+PORT=443
+POD=10.44.14.15
+POD6=fd00:44::15
+
+# cni_file FILE NAME ADDR ADDR6 POD: what a runtime keeps of that pod
+cni_file() {
+	sed -e "s,/var/run/netns/cni-pod[12],$(lab_netns "$5"),g" \
+		-e "s,10\.44\.14\.2/,$3/,; s,fd00:44::2/,$4/," \
+		-e "s,\"cart-0\"\|\"dns-5d78c9869d-x2x7q\",\"$2\"," \
+		"$LAB_LIB/cni/$1" >"$MASQBPF_CNI_RESULTS/$2"
+}
+
+# named COMMAND JQ WANT
+named() {
+	is "$2" "$(jq -rc "$2" <<<"$1")" "$3"
+}
+
+of_flows() {
+	named "$(masq flows --json --dest $FAR_ADDR)" \
+		'[.[] | [.orig.src, .pod.namespace, .pod.name]] | sort' \
+		"[[\"$POD\",\"shop\",\"cart-0\"],[\"10.44.14.16\",null,null]]"
+	masq flows >out
+	grep -q 'PREFIX *POD$' out
+	grep -q "^tcp *$POD:.* shop/cart-0\$" out
+	grep -q '^tcp *10.44.14.16:.* -$' out
+	named "$(masq flows --json --pod shop/cart-0)" \
+		'[.[].orig.src] | unique | sort' "[\"$POD\",\"$POD6\"]"
+	named "$(masq flows --json --pod $POD)" '[.[].pod.name] | unique' \
+		'["cart-0"]'
+}
+
+of_others() {
+	named "$(masq explain $FAR_ADDR --source shop/cart-0 --json)" \
+		'[.pod.name, .action]' '["cart-0","masquerade"]'
+	named "$(masq explain $FAR_ADDR --json)" .pod null
+	named "$(masq top --json --interval 0.1)" \
+		"[.pods[] | select(.pod == \"$POD\") | .pod_name.name]" \
+		'["cart-0"]'
+	masq top --once --interval 0.1 >out
+	grep -q "^$POD shop/cart-0" out
+	named "$(masq probe -q $FAR_ADDR:$PORT --source shop/cart-0 --json)" \
+		'[.as_pod.source, .as_pod.pod.name]' "[\"$POD\",\"cart-0\"]"
+	named "$(masq probe -q $FAR_ADDR6 --source shop/cart-0 --json)" \
+		.as_pod.source "$POD6"
+	echo 'nonMasqueradeCIDRs: [10.0.0.0/8, 172.16.0.0/12]' >wide.yaml
+	named "$(masq plan wide.yaml --json)" \
+		'.flips[] | select(.range == "172.16.0.0/12") |
+		[.pods[0], .pod_names[0].name, .pod_names[1]]' \
+		"[\"$POD\",\"cart-0\",null]"
+	masq plan wide.yaml >out
+	grep -q "$POD shop/cart-0" out
+}
+
+of_watch() {
+	masq watch --events new --format json >events &
+	echo $! >>"$LAB_DIR/pids"
+	masq watch --events new >lines &
+	echo $! >>"$LAB_DIR/pids"
+	lab_wait 20 seen
+	named "$(jq -c "select(.orig.src == \"$POD\")" events | head -1)" \
+		.pod.name cart-0
+	grep -q "$POD:.*(shop/cart-0)" lines
+}
+
+seen() {
+	traffic pod1 who $FAR_ADDR $PORT >/dev/null
+	grep -q "$POD" events && grep -q "$POD" lines
+}
+
+no_such_name() {
+	local status
+	for command in "flows --pod" "explain $FAR_ADDR --source" \
+		"probe $FAR_ADDR --source" "flush --pod"; do
+		status=0
+		# shellcheck disable=SC2086 # words
+		masq $command shop/none 2>err || status=$?
+		is "$command" $status 2
+		grep -q 'no pod of this name is known' err
+	done
+}
+
+# Nothing, half a file, what a crash and a reboot leave.
+without() {
+	head -c 300 "$MASQBPF_CNI_RESULTS/cart-0" >half
+	cat half >"$MASQBPF_CNI_RESULTS/cart-0"
+	: >"$MASQBPF_CNI_RESULTS/empty"
+	named "$(masq flows --json)" '[.[].pod] | unique' '[null]'
+	cni_file bridge cart-0 $POD $POD6 gone
+	named "$(masq flows --json)" '[.[].pod] | unique' '[null]'
+	named "$(MASQBPF_CNI_RESULTS=/nowhere masq flows --json)" \
+		'[.[].pod] | unique' '[null]'
+	cni_file bridge cart-0 $POD $POD6 pod1
+	named "$(masq flows --json)" '[.[].pod.name] | unique | sort' \
+		'[null,"cart-0"]'
+	# who gets the address afterwards has it
+	cni_file ptp cart-1 $POD $POD6 pod1
+	touch -d '+1 minute' "$MASQBPF_CNI_RESULTS/cart-1"
+	named "$(masq flows --json --pod $POD)" '[.[].pod.name] | unique' \
+		'["cart-1"]'
+}
+
+lab_begin
+cd "$LAB_DIR"
+lab_node_far
+lab_pods 2
+lab_ipv6
+lab_serve far $PORT
+LAB_IPV6=true lab_nat masqbpf 2>/dev/null
+# pods of a bridge and of ptp: one is kept a file of, in its time
+export MASQBPF_CNI_RESULTS=$LAB_DIR/results
+mkdir results
+cni_file bridge cart-0 $POD $POD6 pod1
+lab_in far ip route add $POD_NET via $NODE_ADDR
+lab_in far ip route add fd00:44::/64 via $NODE_ADDR6
+for pod in pod1 pod2; do
+	traffic $pod who $FAR_ADDR $PORT >/dev/null
+done
+lab_in pod1 ping -qc1 -W2 $FAR_ADDR6 >/dev/null
+row "flows" of_flows
+row "explain, top, probe, plan" of_others
+row "watch" of_watch
+row "a name that nobody has" no_such_name
+row "files that are none, or left over" without
+masq detach -q --all
+tap_done
