@@ -90,6 +90,56 @@ help_fits() {
 	done
 }
 
+# said WANT ARG...: exit status 2, and that text on stderr
+said() {
+	local status=0
+	"$MASQBPF" "${@:2}" >/dev/null 2>"$TAP_DIR/err" || status=$?
+	is "exit status of ${*:2}" "$status" 2
+	grep -qF -- "$1" "$TAP_DIR/err" || fail "${*:2}: $(cat "$TAP_DIR/err")"
+}
+
+nearest() {
+	said 'flws: no such command: did you mean flows?' flws
+	said 'statsu: no such command: did you mean status?' statsu
+	said 'no such option: did you mean --unreplied?' flows --unrepied
+	said 'no such option: did you mean --json?' counters --jsno
+	said 'no such option before the command: did you mean --version?' \
+		--verzion
+	said 'plna: no such command: did you mean plan?' help plna
+	# what resembles nothing, and what nobody mistyped
+	said 'xyzzy: no such command (see' xyzzy
+	said ': no such command (see' "$(printf 'f%.0s' {1..5000})"
+	said 'no such option (see' flows --"$(printf 'p%.0s' {1..5000})"
+	said '\x1b[31mflows: no such command' $'\e[31mflows'
+}
+
+help_of() {
+	local command
+	for command in $(commands); do
+		"$MASQBPF" help "$command" >"$TAP_DIR/one"
+		"$MASQBPF" "$command" --help | cmp - "$TAP_DIR/one"
+	done
+	"$MASQBPF" help >"$TAP_DIR/one"
+	"$MASQBPF" --help | cmp - "$TAP_DIR/one"
+}
+
+# Every example is a command line that is taken.
+examples() {
+	local n=0 command words
+	for command in $(commands); do
+		while read -r words; do
+			n=$((n + 1))
+			# words apart from a remark behind them
+			# shellcheck disable=SC2086 # words
+			"$MASQBPF" ${words%%   *} --help >/dev/null ||
+				fail "$command: $words"
+			[[ $words == "$command "* ]] || fail "$command: $words"
+		done < <("$MASQBPF" help "$command" |
+			sed -n '/^examples:/,/^$/s/^  masqbpf //p')
+	done
+	[ "$n" -gt 20 ] || fail "$n examples"
+}
+
 unknown_shell() {
 	local status=0
 	"$MASQBPF" completion tcsh 2>"$TAP_DIR/err" || status=$?
@@ -187,6 +237,9 @@ row "the man page has every config key" every_key
 row "the man page has every reason" every_reason
 row "the man page has every field of --json" every_field
 row "every command has --help" help_fits
+row "the nearest command or option is named" nearest
+row "help COMMAND" help_of
+row "examples are taken" examples
 row "completion: an unknown shell" unknown_shell
 row "completion: bash" bash_completes
 row "completion: fish" fish_completes

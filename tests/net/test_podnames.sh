@@ -58,6 +58,36 @@ of_others() {
 	grep -q "$POD shop/cart-0" out
 }
 
+# Flows that nobody answers: of two pods, to two ports.
+explains_those() {
+	local pod port i
+	lab_reject 10.142.0.6
+	for pod in pod1 pod2; do
+		for port in 7001 7002; do
+			for i in 1 2 3; do
+				lab_in $pod "$PYTHON" - 172.30.9.9 $port <<-EOF
+					import socket, sys
+					s = socket.socket()
+					s.setblocking(False)
+					s.connect_ex((sys.argv[1], int(sys.argv[2])))
+				EOF
+			done
+		done
+	done
+	lab_accept
+	named "$(masq explain 172.30.9.9 --json)" .unreplied_flows 12
+	named "$(masq explain 172.30.9.9:7001 --json)" .unreplied_flows 6
+	named "$(masq explain 172.30.9.9 --source shop/cart-0 --json)" \
+		.unreplied_flows 6
+	named "$(masq explain 172.30.9.9 --port 7002 --source 10.44.14.16 \
+		--json)" .live_flows 3
+	named "$(masq explain 172.30.9.9 --proto udp --json)" .live_flows 0
+	masq explain 172.30.9.9 >out
+	is "lines" "$(grep -c '^  tcp ' out)" 4
+	grep -q "^  tcp  *$POD shop/cart-0  *7001 .* 3\$" out
+	! grep -q 'and .* more' out || fail "$(cat out)"
+}
+
 of_watch() {
 	masq watch --events new --format json >events &
 	echo $! >>"$LAB_DIR/pids"
@@ -125,6 +155,7 @@ done
 lab_in pod1 ping -qc1 -W2 $FAR_ADDR6 >/dev/null
 row "flows" of_flows
 row "explain, top, probe, plan" of_others
+row "explain: flows that are asked for, alike ones in a line" explains_those
 row "watch" of_watch
 row "a name that nobody has" no_such_name
 row "files that are none, or left over" without

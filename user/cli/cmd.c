@@ -42,7 +42,8 @@ int cmd_open(const struct cmd_line *line, enum instance_mode mode,
 	if (err == -ENOENT)
 		log_error("%s: %s: not attached%s", line->pin_dir,
 			  line->cmd->name,
-			  mode == INSTANCE_REMOVE
+			  mode == INSTANCE_REMOVE ||
+					  !strcmp(line->cmd->name, "detach")
 				  ? ""
 				  : "; masqbpf attach IFACE begins it");
 	/* sysctls, routes and addresses that count for it are not ours then */

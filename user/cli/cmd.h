@@ -46,6 +46,7 @@ struct cmd {
 	 * often as they come, with _ for - as well. At most 32.
 	 */
 	const struct cmd_option *ignored;
+	const char *examples; /* lines; NULL: --help has none */
 };
 
 /* A command line as understood. Common options have their own fields. */
@@ -60,6 +61,12 @@ struct cmd_line {
 		*values[CMD_MAX_OPTIONS]; /* by cmd->options; use cmd_value */
 	uint32_t ignored; /* of cmd->ignored: bits by their place */
 };
+
+/* The command of this name; NULL: none. */
+const struct cmd *cmd_find(const struct cmd *const *commands,
+			   const char *name);
+/* ": did you mean NAME?" of a command, or ""; stays until the next call. */
+const char *cmd_meant(const struct cmd *const *commands, const char *typed);
 
 /* The value of --NAME; "" when it takes none; NULL when it was not given. */
 const char *cmd_value(const struct cmd_line *line, const char *name);

@@ -477,5 +477,7 @@ const struct cmd cmd_attach = {
 	.min = 1,
 	.max = CMD_ANY,
 	.options = options,
+	.examples = "  masqbpf attach eth0 --config /etc/masqbpf.yaml\n"
+		    "  masqbpf attach eth0 eth1 --preset ip-masq-agent\n",
 	.run = run,
 };

@@ -244,5 +244,6 @@ const struct cmd cmd_check = {
 	.min = 1,
 	.max = 1,
 	.options = options,
+	.examples = "  masqbpf check /etc/masqbpf.yaml --strict\n",
 	.run = run,
 };

@@ -492,5 +492,8 @@ const struct cmd cmd_cidr = {
 	.min = 1,
 	.max = 2,
 	.options = options,
+	.examples = "  masqbpf cidr list\n"
+		    "  masqbpf cidr add 172.30.0.0/16 --masquerade\n"
+		    "  masqbpf cidr del 172.30.0.0/16\n",
 	.run = run,
 };

@@ -160,5 +160,6 @@ const struct cmd cmd_doctor = {
 	.args = "",
 	.help = "what would make masqbpf useless or harmful here",
 	.options = options,
+	.examples = "  masqbpf doctor --report report.tar\n",
 	.run = run,
 };

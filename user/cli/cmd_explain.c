@@ -18,6 +18,7 @@
 #include "base/units.h"
 #include "cli/cmd.h"
 #include "cli/podname.h"
+#include "cli/show.h"
 #include "kernel/netdev.h"
 #include "plane/counters.h"
 #include "plane/ctl.h"
@@ -28,7 +29,14 @@
 #include "policy/policy.h"
 #include "policy/treat.h"
 
-#define SAMPLES 8
+#define GROUPS 64 /* that are told apart */
+#define SHOWN  8
+
+/* Unanswered flows of one pod to one port. */
+struct group {
+	struct flow latest;
+	uint64_t count;
+};
 
 struct explain {
 	struct instance *instance;
@@ -50,35 +58,24 @@ struct explain {
 
 	/* flows to DEST */
 	uint64_t masqueraded, kept, inbound, unreplied, kept_unreplied;
-	struct flow samples[SAMPLES]; /* unreplied, the latest ones */
-	size_t sample_count;
+	struct group groups[GROUPS]; /* unreplied, the latest ones first */
+	size_t group_count;
+	bool narrowed; /* to a pod, a port or a protocol */
+	uint16_t only_proto; /* number + 1; 0: any */
 };
 
 /* --- asking ------------------------------------------------------------ */
-
-static int parse_addr(const char *what, const char *text, struct addr *out)
-{
-	char err[256];
-
-	if (addr_parse(text, out, err, sizeof(err))) {
-		log_error("explain: %s%s: %s%s", what, text, err,
-			  strpbrk(text, "ghijklmnopqrstuvwxyz")
-				  ? " (of a name, getent ahosts tells them)"
-				  : "");
-		return CMD_USAGE;
-	}
-	return CMD_OK;
-}
 
 static int parse(const struct cmd_line *line, struct explain *e)
 {
 	const char *source = cmd_value(line, "source");
 	const char *proto = cmd_value(line, "proto") ?: "tcp";
 	const char *port = cmd_value(line, "port");
+	uint16_t with_dest = 0;
 	uint64_t number = 0;
 	char err[256];
 
-	if (parse_addr("", line->argv[0], &e->dest) ||
+	if (end_read(line, line->argv[0], &e->dest, &with_dest) ||
 	    (source && podname_read(line, "--source ", source, e->dest.family,
 				    &e->source)))
 		return CMD_USAGE;
@@ -89,6 +86,10 @@ static int parse(const struct cmd_line *line, struct explain *e)
 		log_error("explain: --port %s: %s", port, err);
 		return CMD_USAGE;
 	}
+	if (port && with_dest)
+		return cmd_usage(line, "%s: the port is given twice",
+				 line->argv[0]);
+	number = number ?: with_dest;
 	if (!strcmp(proto, "icmp"))
 		e->answer.proto = e->dest.family == 4 ? IPPROTO_ICMP
 						      : IPPROTO_ICMPV6;
@@ -99,8 +100,11 @@ static int parse(const struct cmd_line *line, struct explain *e)
 	else
 		return cmd_usage(line, "--proto %s: not tcp, udp or icmp",
 				 proto);
-	if (port && !strcmp(proto, "icmp"))
+	if (number && !strcmp(proto, "icmp"))
 		return cmd_usage(line, "--port: ICMP has none");
+	if (cmd_value(line, "proto"))
+		e->only_proto = e->answer.proto + 1;
+	e->narrowed = source || number || e->only_proto;
 	e->answer.rem_port = htons(number);
 	return CMD_OK;
 }
@@ -251,19 +255,35 @@ static const struct policy_entry *entry_before(const struct explain *e)
 
 /* --- its flows --------------------------------------------------------- */
 
+/* Alike: what one glance takes for the same. */
+static bool is_alike(const struct flow *a, const struct flow *b)
+{
+	return addr_equal(&a->in, &b->in) && a->proto == b->proto &&
+	       a->kind == b->kind && flow_orig(a).dport == flow_orig(b).dport;
+}
+
+/* Into its group; the groups in the order of their latest flow. */
 static void keep_sample(struct explain *e, const struct flow *flow)
 {
-	size_t i;
+	struct group group = { .latest = *flow, .count = 1 };
+	size_t i = 0;
 
-	if (e->sample_count < SAMPLES)
-		i = e->sample_count++;
-	else if (e->samples[SAMPLES - 1].age > flow->age)
-		i = SAMPLES - 1;
-	else
+	while (i < e->group_count && !is_alike(&e->groups[i].latest, flow))
+		i++;
+	if (i < e->group_count) {
+		group.count = ++e->groups[i].count;
+		if (e->groups[i].latest.age <= flow->age)
+			return;
+	} else if (e->group_count < GROUPS) {
+		e->group_count++;
+	} else if (e->groups[GROUPS - 1].latest.age > flow->age) {
+		i = GROUPS - 1;
+	} else {
 		return;
-	for (; i > 0 && e->samples[i - 1].age > flow->age; i--)
-		e->samples[i] = e->samples[i - 1];
-	e->samples[i] = *flow;
+	}
+	for (; i > 0 && e->groups[i - 1].latest.age > flow->age; i--)
+		e->groups[i] = e->groups[i - 1];
+	e->groups[i] = group;
 }
 
 static int count_flow(void *data, const struct flow *flow)
@@ -288,9 +308,16 @@ static int count_flow(void *data, const struct flow *flow)
 static int count_flows(struct explain *e)
 {
 	struct flow_filter filter = {
-		.dest = { e->dest, e->dest.family == 4 ? 32 : 128 }
+		.dest = { e->dest, e->dest.family == 4 ? 32 : 128 },
+		.port = ntohs(e->answer.rem_port),
+		.proto = e->only_proto,
 	};
-	int err = flows_walk(e->instance, &filter, count_flow, e);
+	int err;
+
+	if (e->source.family)
+		filter.pod =
+			cidr_of(&e->source, e->source.family == 4 ? 32 : 128);
+	err = flows_walk(e->instance, &filter, count_flow, e);
 
 	if (err)
 		log_error("explain: flows: %s", strerror(-err));
@@ -516,7 +543,7 @@ static void print_flows(const struct explain *e)
 	const char *red = e->unreplied ? color_red(stdout) : "";
 	const char *off = e->unreplied ? color_off(stdout) : "";
 
-	printf("  %-13s ", "live flows");
+	printf("  %-13s ", e->narrowed ? "such flows" : "live flows");
 	if (!live) {
 		printf("none\n");
 		return;
@@ -531,18 +558,23 @@ static void print_flows(const struct explain *e)
 
 static void print_samples(const struct explain *e)
 {
-	static const char *const headers[] = {
-		"  UNANSWERED", "POD", ">PORT", "ACTION", ">AGE", ">LEFT", NULL
-	};
+	const char *headers[] = { "  UNANSWERED", "POD",   ">PORT", "ACTION",
+				  ">AGE",	  ">LEFT", NULL,    NULL };
 	char text[CIDR_STRLEN], pod[PODNAME_STRLEN];
+	uint64_t shown_flows = 0;
+	bool many = false;
 	struct table *t;
 
-	if (!e->sample_count)
+	if (!e->group_count)
 		return;
+	for (size_t i = 0; i < e->group_count; i++)
+		many |= e->groups[i].count > 1;
+	if (many)
+		headers[6] = ">FLOWS";
 	putchar('\n');
 	t = table_new(headers);
-	for (size_t i = 0; i < e->sample_count; i++) {
-		const struct flow *flow = &e->samples[i];
+	for (size_t i = 0; i < e->group_count && i < SHOWN; i++) {
+		const struct flow *flow = &e->groups[i].latest;
 		struct flow_tuple orig = flow_orig(flow);
 
 		table_cell(t, "  %s",
@@ -556,12 +588,16 @@ static void print_samples(const struct explain *e)
 		table_cell(t, "%s",
 			   human_age(ticks_to_seconds(e->instance, flow->left),
 				     text, sizeof(text)));
+		if (many)
+			table_cell(t, "%llu",
+				   (unsigned long long)e->groups[i].count);
 		table_row_end(t);
+		shown_flows += e->groups[i].count;
 	}
 	table_print(t, stdout);
-	if (e->unreplied > e->sample_count)
+	if (e->unreplied > shown_flows)
 		printf("  ... and %llu more\n",
-		       (unsigned long long)(e->unreplied - e->sample_count));
+		       (unsigned long long)(e->unreplied - shown_flows));
 }
 
 /* The signature of a keep prefix that is too wide, and what helps. */
@@ -633,10 +669,12 @@ static const struct cmd_option options[] = {
 
 const struct cmd cmd_explain = {
 	.name = "explain",
-	.args = "DEST",
+	.args = "DEST[:PORT]",
 	.help = "what happens to a packet to DEST, and why",
 	.min = 1,
 	.max = 1,
 	.options = options,
+	.examples = "  masqbpf explain 172.30.12.110 --port 443\n"
+		    "  masqbpf explain 172.30.12.110 --source shop/cart-0\n",
 	.run = run,
 };

@@ -209,5 +209,8 @@ const struct cmd cmd_flows = {
 	.args = "",
 	.help = "one line for each flow",
 	.options = flow_filter_options,
+	.examples = "  masqbpf flows --dest 172.30.0.0/16 --unreplied\n"
+		    "  masqbpf flows --node-port 40123     who is behind it?\n"
+		    "  masqbpf flows --pod shop/cart-0 --json\n",
 	.run = run,
 };

@@ -78,5 +78,6 @@ const struct cmd cmd_flush = {
 	.args = "",
 	.help = "end the flows that match; all without a filter",
 	.options = flow_filter_options,
+	.examples = "  masqbpf flush --dest 172.30.0.0/16 --unreplied\n",
 	.run = run,
 };

@@ -459,5 +459,8 @@ const struct cmd cmd_plan = {
 	.min = 1,
 	.max = 1,
 	.options = options,
+	.examples = "  masqbpf plan new.yaml               against what runs\n"
+		    "  masqbpf plan new.yaml --probe       what would break?\n"
+		    "  masqbpf plan new.yaml --against old.yaml --exit-code\n",
 	.run = run,
 };

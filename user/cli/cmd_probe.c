@@ -16,6 +16,7 @@
 #include "base/safe.h"
 #include "cli/cmd.h"
 #include "cli/podname.h"
+#include "cli/show.h"
 #include "kernel/way.h"
 #include "plane/counters.h"
 #include "plane/ctl.h"
@@ -85,41 +86,6 @@ static int read_payload(const char *text, struct probe *p)
 	return 0;
 }
 
-/* "10.1.2.3", "10.1.2.3:443", "2001:db8::1", "[2001:db8::1]:443" */
-static int read_dest(const char *text, struct probe *p)
-{
-	char addr[CIDR_STRLEN], err[256] = "";
-	const char *port = NULL, *end = NULL;
-	uint64_t number;
-
-	if (*text == '[') {
-		end = strchr(text++, ']');
-		port = end && end[1] == ':' ? end + 2 : NULL;
-		if (!end || (end[1] && !port)) {
-			log_error("probe: %s: not [ADDRESS]:PORT", text - 1);
-			return CMD_USAGE;
-		}
-	} else if (strchr(text, ':') == strrchr(text, ':')) {
-		end = strchr(text, ':');
-		port = end ? end + 1 : NULL;
-	}
-	snprintf(addr, sizeof(addr), "%.*s",
-		 (int)(end ? end - text : (ptrdiff_t)strlen(text)), text);
-	if (addr_parse(addr, &p->dest, err, sizeof(err))) {
-		log_error("probe: %s: %s%s", addr, err,
-			  strpbrk(addr, "ghijklmnopqrstuvwxyz")
-				  ? " (of a name, getent ahosts tells them)"
-				  : "");
-		return CMD_USAGE;
-	}
-	if (port && number_parse(port, 1, 65535, &number, err, sizeof(err))) {
-		log_error("probe: port %s: %s", port, err);
-		return CMD_USAGE;
-	}
-	p->port = port ? number : 0;
-	return CMD_OK;
-}
-
 /* An address that no one host far away can have. */
 static const char *no_host(const struct addr *a)
 {
@@ -167,7 +133,8 @@ static int parse(const struct cmd_line *line, struct probe *p)
 	const char *proto = cmd_value(line, "proto");
 	const char *port = cmd_value(line, "port");
 	const char *payload = cmd_value(line, "payload");
-	int result = read_dest(line->argv[0], p) ?: read_times(line, p);
+	int result = end_read(line, line->argv[0], &p->dest, &p->port)
+			     ?: read_times(line, p);
 	uint64_t number;
 	const char *why;
 	char err[256];
@@ -609,5 +576,8 @@ const struct cmd cmd_probe = {
 	.min = 1,
 	.max = 1,
 	.options = options,
+	.examples = "  masqbpf probe 172.30.12.110:443\n"
+		    "  masqbpf probe 10.96.0.10:53 --proto udp\n"
+		    "  masqbpf probe 172.30.12.110 --source shop/cart-0\n",
 	.run = run,
 };

@@ -255,5 +255,7 @@ const struct cmd cmd_top = {
 	.args = "",
 	.help = "a live screen: prefixes, pods, flows, drops by rate",
 	.options = options,
+	.examples = "  masqbpf top --sort unreplied\n"
+		    "  masqbpf top --once --rows 5\n",
 	.run = run,
 };

@@ -391,5 +391,7 @@ const struct cmd cmd_watch = {
 	.args = "",
 	.help = "events as they happen: flows, drops, policy changes",
 	.options = options,
+	.examples = "  masqbpf watch --events drop\n"
+		    "  masqbpf watch --dest 172.30.0.0/16\n",
 	.run = run,
 };

@@ -28,6 +28,7 @@ const struct cmd *const cmd_table[] = {
 	&cmd_history,
 	&cmd_rollback,
 	&cmd_completion,
+	&cmd_help_command,
 	NULL,
 };
 /* clang-format on */

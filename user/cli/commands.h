@@ -29,5 +29,6 @@ extern const struct cmd cmd_migrate;
 extern const struct cmd cmd_history;
 extern const struct cmd cmd_rollback;
 extern const struct cmd cmd_completion;
+extern const struct cmd cmd_help_command;
 
 #endif

@@ -2,7 +2,9 @@
 /* help.c - from the table that the command line is read by. */
 #include <stdio.h>
 #include <string.h>
+#include "base/safe.h"
 #include "cli/cmd.h"
+#include "cli/commands.h"
 #include "cli/help.h"
 #include "cli/parse.h"
 
@@ -33,6 +35,8 @@ void cmd_help(const struct cmd_line *line)
 			printf("\naccepted, without effect:\n");
 			print_options(cmd->ignored);
 		}
+		if (cmd->examples)
+			printf("\nexamples:\n%s", cmd->examples);
 	} else {
 		printf("usage: masqbpf COMMAND [ARG...]\n"
 		       "eBPF masquerade for pod traffic that leaves a node\n"
@@ -40,8 +44,33 @@ void cmd_help(const struct cmd_line *line)
 		for (int i = 0; commands[i]; i++)
 			printf("  %-10s %s\n", commands[i]->name,
 			       commands[i]->help);
-		printf("\nmasqbpf COMMAND --help says more.\n");
+		printf("\nmasqbpf help COMMAND says more.\n");
 	}
 	printf("\ncommon options:\n");
 	print_options(common_options);
 }
+
+static int run(const struct cmd_line *line)
+{
+	struct cmd_line about = { .commands = line->commands };
+
+	if (line->argc) {
+		about.cmd = cmd_find(line->commands, line->argv[0]);
+		if (!about.cmd)
+			return cmd_usage(line, "%.100s: no such command%s",
+					 shown(line->argv[0]),
+					 cmd_meant(line->commands,
+						   line->argv[0]));
+	}
+	cmd_help(&about);
+	return CMD_OK;
+}
+
+const struct cmd cmd_help_command = {
+	.name = "help",
+	.args = "[COMMAND]",
+	.help = "what a command does, its options, examples",
+	.min = 0,
+	.max = 1,
+	.run = run,
+};

@@ -4,8 +4,12 @@
  * the option, and an abbreviation once accepted can never be told apart from a
  * name that comes later. Commands and options match in full here.
  */
+#include <limits.h>
+#include <stdio.h>
 #include <string.h>
 #include "base/log.h"
+#include "base/meant.h"
+#include "base/safe.h"
 #include "cli/cmd.h"
 #include "cli/parse.h"
 
@@ -30,8 +34,7 @@ const struct cmd_option common_options[] = {
 	{},
 };
 
-static const struct cmd *find_command(const struct cmd *const *commands,
-				      const char *name)
+const struct cmd *cmd_find(const struct cmd *const *commands, const char *name)
 {
 	for (int i = 0; commands[i]; i++)
 		if (!strcmp(commands[i]->name, name))
@@ -47,6 +50,47 @@ static int find_option(const struct cmd_option *options, const char *name,
 		    !memcmp(options[i].name, name, length))
 			return i;
 	return -1;
+}
+
+/* ": did you mean NAME?", or nothing; stays until the next call. */
+static const char *did_you_mean(const char *dashes, const char *meant)
+{
+	static char text[128];
+
+	*text = '\0';
+	if (meant)
+		snprintf(text, sizeof(text), ": did you mean %s%s?", dashes,
+			 meant);
+	return text;
+}
+
+const char *cmd_meant(const struct cmd *const *commands, const char *typed)
+{
+	unsigned int least = UINT_MAX;
+	const char *meant = NULL;
+
+	for (int i = 0; commands[i]; i++)
+		if (meant_nearer(typed, commands[i]->name, &least))
+			meant = commands[i]->name;
+	return did_you_mean("", meant);
+}
+
+/* Of the command, or of all of them. */
+static const char *meant_option(const struct cmd *cmd, const char *name,
+				size_t length)
+{
+	const struct cmd_option *const lists[] = { cmd ? cmd->options : NULL,
+						   common_options };
+	unsigned int least = UINT_MAX;
+	const char *meant = NULL;
+	char typed[MEANT_MAX + 2];
+
+	snprintf(typed, sizeof(typed), "%.*s", (int)length, name);
+	for (int i = 0; i < 2; i++)
+		for (int k = 0; lists[i] && lists[i][k].name; k++)
+			if (meant_nearer(typed, lists[i][k].name, &least))
+				meant = lists[i][k].name;
+	return did_you_mean("--", meant);
 }
 
 static bool is_number(const char *text)
@@ -139,10 +183,12 @@ int cmd_parse(struct cmd_line *line, int argc, char **argv, bool *help,
 				line->argv[line->argc++] = arg;
 				continue;
 			}
-			line->cmd = find_command(line->commands, arg);
+			line->cmd = cmd_find(line->commands, arg);
 			if (!line->cmd)
-				return cmd_usage(line, "%s: no such command",
-						 arg);
+				return cmd_usage(
+					line, "%.100s: no such command%s",
+					shown(arg),
+					cmd_meant(line->commands, arg));
 			continue;
 		}
 		if (!strcmp(arg, "--")) {
@@ -172,9 +218,10 @@ int cmd_parse(struct cmd_line *line, int argc, char **argv, bool *help,
 		own = line->cmd ? find_option(line->cmd->options, name, length)
 				: -1;
 		if (common < 0 && own < 0)
-			return cmd_usage(
-				line, "--%.*s: no such option%s", (int)length,
-				name, line->cmd ? "" : " before the command");
+			return cmd_usage(line, "--%.*s: no such option%s%s",
+					 (int)length, name,
+					 line->cmd ? "" : " before the command",
+					 meant_option(line->cmd, name, length));
 		option = own >= 0 ? &line->cmd->options[own]
 				  : &common_options[common];
 		if (name[length] == '=')

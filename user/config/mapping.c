@@ -3,11 +3,11 @@
  * mapping.c - the pairs of a mapping, sorted by its keys; the name that was
  * meant by one that nobody knows.
  */
-#include <ctype.h>
+#include <limits.h>
 #include <string.h>
+#include "base/meant.h"
 #include "config/mapping.h"
 
-#define NAME_MAX_LEN 40 /* a longer key resembles none of ours */
 
 static const char *leaf(const struct key *key)
 {
@@ -24,64 +24,22 @@ static int find_key(const struct key *keys, const char *name)
 	return -1;
 }
 
-/* Insertions, deletions, replacements and swaps of neighbours. */
-static unsigned int distance(const char *a, const char *b)
-{
-	unsigned int row[3][NAME_MAX_LEN + 1];
-	size_t n = strlen(b);
-
-	for (size_t j = 0; j <= n; j++)
-		row[0][j] = j;
-	for (size_t i = 1; i <= strlen(a); i++) {
-		unsigned int *now = row[i % 3], *last = row[(i - 1) % 3];
-
-		now[0] = i;
-		for (size_t j = 1; j <= n; j++) {
-			bool same = tolower((unsigned char)a[i - 1]) ==
-				    tolower((unsigned char)b[j - 1]);
-			unsigned int best = last[j - 1] + !same;
-
-			if (last[j] + 1 < best)
-				best = last[j] + 1;
-			if (now[j - 1] + 1 < best)
-				best = now[j - 1] + 1;
-			if (i > 1 && j > 1 && a[i - 1] == b[j - 2] &&
-			    a[i - 2] == b[j - 1] &&
-			    row[(i - 2) % 3][j - 2] + 1 < best)
-				best = row[(i - 2) % 3][j - 2] + 1;
-			now[j] = best;
-		}
-	}
-	return row[strlen(a) % 3][n];
-}
-
 /* The known name that was meant: of this mapping, or in its right place. */
 static const char *nearest(const struct key *const *groups,
 			   const struct key *keys, const char *name)
 {
 	const char *best = NULL;
-	unsigned int least = UINT32_MAX;
+	unsigned int least = UINT_MAX;
 
-	if (!*name || strlen(name) > NAME_MAX_LEN)
-		return NULL;
 	for (size_t i = 0; groups && groups[i]; i++) {
 		int found = find_key(groups[i], name);
 
 		if (found >= 0)
 			return groups[i][found].name;
 	}
-	for (int i = 0; keys[i].name; i++) {
-		size_t length = strlen(leaf(&keys[i]));
-		unsigned int d = distance(name, leaf(&keys[i]));
-
-		if (length < strlen(name))
-			length = strlen(name);
-		/* further away it is another word */
-		if (d < least && d <= length / 3) {
-			least = d;
+	for (int i = 0; keys[i].name; i++)
+		if (meant_nearer(name, leaf(&keys[i]), &least))
 			best = leaf(&keys[i]);
-		}
-	}
 	return best;
 }
 
