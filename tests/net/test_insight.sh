@@ -189,6 +189,27 @@ top_is_a_screen() {
 	stream_end
 }
 
+# An address, a port, the length of a prefix: whole, or a sign that it is not.
+top_cuts_nothing() {
+	back
+	masq cidr add -q 2001:db8:1234:5678:9abc::/80 --masquerade
+	connect pod2 198.51.100.123 65432
+	SCREEN_TERM=screen
+	screen_start 80 24 env
+	shows '^tcp 10.44.14.16:[0-9]{5} > 198.51.100.123:65432 ' \
+		'^2001:db8:1234:5678:9abc::/80 '
+	tmux_lab resize-window -t top -x 40 -y 24
+	shows '^tcp ... > 198.51.100.123:65432 ' \
+		'^2001:db8:1234:5678:9abc::/80 '
+	tmux_lab resize-window -t top -x 34 -y 24
+	shows '^> 198.51.100.123:65432 '
+	tmux_lab resize-window -t top -x 30 -y 24
+	shows '^> 198.51.100.123:65~ ' '^2001:db8:1234:5678:~ '
+	key q
+	lab_wait 5 no_screen
+	masq cidr del -q 2001:db8:1234:5678:9abc::/80
+}
+
 top_goes_on_in_another_size() {
 	back
 	connect pod1 $FAR_ADDR
@@ -294,6 +315,7 @@ row "plan: without a node, without privileges" plan_without_a_node
 row "plan: a Kubernetes manifest" plan_reads_a_manifest
 row "top: rates" top_shows_rates
 row "top: a screen of 80 x 24, 120 x 40, 40 x 10, and its keys" top_is_a_screen
+row "top cuts no address, port or prefix" top_cuts_nothing
 row "top: goes on in another size" top_goes_on_in_another_size
 row "top: NO_COLOR" top_has_no_colour_when_told
 row "top: terminals that cannot" top_says_what_it_cannot_do

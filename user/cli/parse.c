@@ -219,7 +219,7 @@ int cmd_parse(struct cmd_line *line, int argc, char **argv, bool *help,
 				: -1;
 		if (common < 0 && own < 0)
 			return cmd_usage(line, "--%.*s: no such option%s%s",
-					 (int)length, name,
+					 length < 100 ? (int)length : 100, name,
 					 line->cmd ? "" : " before the command",
 					 meant_option(line->cmd, name, length));
 		option = own >= 0 ? &line->cmd->options[own]

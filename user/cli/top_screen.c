@@ -80,7 +80,79 @@ static void put_number(int y, int from_right, int width, const char *text)
 	put(y, COLS - from_right, width, "%*s", width, text);
 }
 
-static void draw_title(const struct screen *s, int y, enum top_section section)
+/*
+ * Where the columns beside the name begin, from the right edge, and what the
+ * name needs is taken from those on the left.
+ */
+enum {
+	COL_ACTION,
+	COL_OUT,
+	COL_IN,
+	COL_PACKETS,
+	COL_LIVE,
+	COL_UNREPLIED,
+	COLUMNS_MAX
+};
+static const int edges[2][COLUMNS_MAX] = {
+	{ 57, 46, 36, 26, 18, 10 }, { 39, 28, 18, 8 }, /* flows */
+};
+
+/* The first column that these rows leave room for. */
+static int first_column(const struct top *top, enum top_section section,
+			size_t from, size_t count)
+{
+	const struct top_list *list = &top->lists[section];
+	const int *edge = edges[section == TOP_FLOWS];
+	int last = section == TOP_FLOWS ? COL_PACKETS : COL_UNREPLIED;
+	int first = section == TOP_PODS ? COL_OUT : COL_ACTION;
+	size_t longest = 0;
+	char text[PODNAME_STRLEN];
+
+	for (size_t i = from; i < from + count && i < list->count; i++) {
+		/* an address whole; the name behind it as far as it goes */
+		size_t length = strlen(top_name(top, section, &list->rows[i],
+						text, sizeof(text)));
+
+		if (length > longest)
+			longest = length;
+	}
+	while (first < last && COLS - edge[first] < (int)longest)
+		first++;
+	return first;
+}
+
+/*
+ * What has no room as a whole is never cut to look like another one: a flow
+ * loses its source, and says so; "~" stands for whatever else is missing.
+ */
+static const char *fit(char *name, int width)
+{
+	const char *to = strstr(name, " > ");
+	size_t length = strlen(name);
+
+	if (width < 1 || length <= (size_t)width)
+		return name;
+	if (to) {
+		size_t proto = strcspn(name, " ");
+		size_t rest = strlen(to);
+
+		if (proto + 4 + rest <= (size_t)width) {
+			memmove(name + proto + 4, to, rest + 1);
+			memcpy(name + proto, " ...", 4);
+			return name;
+		}
+		memmove(name, to + 1, rest);
+		length = rest - 1;
+	}
+	if (length > (size_t)width) {
+		name[width - 1] = '~';
+		name[width] = '\0';
+	}
+	return name;
+}
+
+static void draw_title(const struct screen *s, int y, enum top_section section,
+		       int first)
 {
 	const struct top_list *list = &s->top->lists[section];
 
@@ -101,14 +173,20 @@ static void draw_title(const struct screen *s, int y, enum top_section section)
 		put_number(y, 9, 9, "OUT/s");
 		return;
 	}
-	if (section != TOP_PODS)
+	if (section != TOP_PODS && first <= COL_ACTION)
 		put_number(y, section == TOP_FLOWS ? 38 : 56, 10, "ACTION");
-	put_number(y, section == TOP_FLOWS ? 27 : 45, 9, "OUT/s");
-	put_number(y, section == TOP_FLOWS ? 17 : 35, 9, "IN/s");
+	if (first <= COL_OUT)
+		put_number(y, section == TOP_FLOWS ? 27 : 45, 9, "OUT/s");
+	if (first <= COL_IN)
+		put_number(y, section == TOP_FLOWS ? 17 : 35, 9, "IN/s");
+	if (first > COL_PACKETS)
+		goto live;
 	put_number(y, section == TOP_FLOWS ? 7 : 25, 7, "PKT/s");
 	if (section == TOP_FLOWS)
 		return;
-	put_number(y, 17, 7, "LIVE");
+live:
+	if (first <= COL_LIVE)
+		put_number(y, 17, 7, "LIVE");
 	put_number(y, 9, 9, "UNREPLIED");
 }
 
@@ -129,9 +207,9 @@ static void draw_drop(const struct top *top, int y, const struct top_row *row)
 }
 
 static void draw_row(const struct top *top, int y, enum top_section section,
-		     const struct top_row *row)
+		     const struct top_row *row, int first)
 {
-	int shift = section == TOP_FLOWS ? 0 : 18;
+	int shift = section == TOP_FLOWS ? 0 : 18, width;
 	const char *action = top_row_action(top, section, row);
 	char text[PODNAME_STRLEN];
 
@@ -139,9 +217,11 @@ static void draw_row(const struct top *top, int y, enum top_section section,
 		draw_drop(top, y, row);
 		return;
 	}
+	width = COLS - (is_narrow() ? 10 : edges[section == TOP_FLOWS][first]);
 	set_colour(section == TOP_FLOWS && row->unreplied ? BAD : PLAIN);
-	put(y, 0, COLS - (is_narrow() ? 10 : 39 + shift), "%s",
-	    top_label(top, section, row, text, sizeof(text)));
+	top_label(top, section, row, text, sizeof(text));
+	put(y, 0, width, "%s", fit(text, width));
+	set_colour(PLAIN);
 	if (is_narrow()) {
 		put_number(y, 9, 9,
 			   top_bytes_text(top, row->rate.out_bytes, text,
@@ -149,18 +229,26 @@ static void draw_row(const struct top *top, int y, enum top_section section,
 		return;
 	}
 	set_colour(!strcmp(action, "keep") ? NOTE : PLAIN);
-	put_number(y, 38 + shift, 10, action);
+	if (first <= COL_ACTION)
+		put_number(y, 38 + shift, 10, action);
 	set_colour(PLAIN);
-	put_number(y, 27 + shift, 9,
-		   top_bytes_text(top, row->rate.out_bytes, text,
-				  sizeof(text)));
-	put_number(y, 17 + shift, 9,
-		   top_bytes_text(top, row->rate.in_bytes, text, sizeof(text)));
-	put_number(y, 7 + shift, 7,
-		   top_count_text(row->rate.packets, text, sizeof(text)));
+	if (first <= COL_OUT)
+		put_number(y, 27 + shift, 9,
+			   top_bytes_text(top, row->rate.out_bytes, text,
+					  sizeof(text)));
+	if (first <= COL_IN)
+		put_number(y, 17 + shift, 9,
+			   top_bytes_text(top, row->rate.in_bytes, text,
+					  sizeof(text)));
+	if (first <= COL_PACKETS)
+		put_number(y, 7 + shift, 7,
+			   top_count_text(row->rate.packets, text,
+					  sizeof(text)));
 	if (section == TOP_FLOWS)
 		return;
-	put_number(y, 17, 7, human_count(row->live, text, sizeof(text)));
+	if (first <= COL_LIVE)
+		put_number(y, 17, 7,
+			   human_count(row->live, text, sizeof(text)));
 	set_colour(row->unreplied ? BAD : PLAIN);
 	put_number(y, 9, 9, human_count(row->unreplied, text, sizeof(text)));
 	set_colour(PLAIN);
@@ -262,11 +350,13 @@ static void draw_all(const struct screen *s)
 		   rows);
 	for (enum top_section section = 0;
 	     section < TOP_SECTIONS && y < LINES - FOOT_LINES; section++) {
-		draw_title(s, y++, section);
+		int first = first_column(s->top, section, 0, rows[section]);
+
+		draw_title(s, y++, section, first);
 		for (int i = 0; i < rows[section] && y < LINES - FOOT_LINES;
 		     i++)
 			draw_row(s->top, y++, section,
-				 &s->top->lists[section].rows[i]);
+				 &s->top->lists[section].rows[i], first);
 	}
 }
 
@@ -276,13 +366,15 @@ static void draw_one(struct screen *s)
 	size_t room = LINES > HEAD_LINES + FOOT_LINES + 1
 			      ? LINES - HEAD_LINES - FOOT_LINES - 1
 			      : 1;
+	int first;
 
 	if (s->scroll + room > list->count)
 		s->scroll = list->count > room ? list->count - room : 0;
-	draw_title(s, HEAD_LINES, s->section);
+	first = first_column(s->top, s->section, s->scroll, room);
+	draw_title(s, HEAD_LINES, s->section, first);
 	for (size_t i = 0; i < room && s->scroll + i < list->count; i++)
 		draw_row(s->top, HEAD_LINES + 1 + i, s->section,
-			 &list->rows[s->scroll + i]);
+			 &list->rows[s->scroll + i], first);
 }
 
 static void draw(struct screen *s)

@@ -8,7 +8,6 @@
 #include "base/meant.h"
 #include "config/mapping.h"
 
-
 static const char *leaf(const struct key *key)
 {
 	const char *dot = strrchr(key->name, '.');
