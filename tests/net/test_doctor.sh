@@ -372,6 +372,95 @@ doctor_finds_the_node() {
 	finds mtu warning usual_mtu small_mtu
 }
 
+# --- ways out -------------------------------------------------------------------
+
+no_rule() {
+	lab_in node ip rule del priority 90
+}
+
+attached_without_a_way() {
+	[ -e "$(lab_netns aside)" ] || lab_ns aside
+	lab_link node eth2 aside eth0
+	lab_in node ip addr add 10.144.0.6/24 dev eth2
+	masq attach eth2 "$@"
+}
+
+attached_in_a_vrf() {
+	lab_in node ip link add blue type vrf table 77
+	lab_in node ip link set blue up
+	attached_without_a_way
+	lab_in node ip link set eth2 master blue
+	lab_in node ip route add 198.18.0.0/15 via 10.144.0.1 dev eth2 table 77
+}
+
+not_attached() {
+	masq detach eth2
+	lab_in node ip link del eth2
+	lab_in node ip link del blue 2>/dev/null || true
+}
+
+sources() { # ADDRESSES
+	cp old.yaml sources.yaml
+	echo "snat: {addresses: [$1]}" >>sources.yaml
+	masq reload --config sources.yaml
+}
+
+strict_ports() {
+	connect pod1 $FAR_ADDR
+	strict_but_fitting
+}
+
+strict_but_fitting() {
+	cp old.yaml strict.yaml
+	echo 'snat: {strictPorts: true, portRange: 50000-60000}' >>strict.yaml
+	masq reload --config strict.yaml
+}
+
+doctor_finds_ways() {
+	back
+	is routing "$(findings routing)" ok
+	SAYS='ip rule 90 goes by protocol or port'
+	finds routing warning no_rule lab_in node \
+		ip rule add ipproto tcp dport 443 lookup main priority 90
+	SAYS='ip rule 90 goes by tos'
+	finds routing warning no_rule lab_in node \
+		ip rule add tos 0x10 lookup main priority 90
+	if lab_kernel_before 6.10; then
+		SAYS='ip rule 90 goes by a mark'
+		finds routing warning no_rule lab_in node \
+			ip rule add fwmark 9 lookup main priority 90
+	else
+		SAYS='followed as the kernel does'
+		finds routing ok no_rule lab_in node \
+			ip rule add fwmark 9 lookup main priority 90
+	fi
+	SAYS='eth2: attached, and no route to a masqueraded destination'
+	finds uplinks "ok warning" not_attached attached_without_a_way
+}
+
+doctor_finds_a_vrf() {
+	lab_in node ip link add blue type vrf table 77 2>/dev/null ||
+		skip "this kernel has no VRF"
+	lab_in node ip link del blue
+	back
+	SAYS='eth2: in VRF blue: pods outside it'
+	finds uplinks "note ok" not_attached attached_in_a_vrf
+}
+
+doctor_finds_sources() {
+	back
+	SAYS="10.142.0.99 (snat.addresses) lies in the network of eth0 and no"
+	finds snat-addresses warning back sources "$NODE_ADDR, 10.142.0.99"
+	SAYS="203.0.113.0/28 (snat.addresses): no interface has all of it"
+	finds snat-addresses note back sources 203.0.113.0/28
+	SAYS="is this node's"
+	finds snat-addresses ok back sources $NODE_ADDR
+	SAYS='no live flow has a port outside 50000-60000'
+	finds ports ok back strict_but_fitting
+	SAYS='snat.strictPorts: [0-9]* live flows have ports outside 50000-60000'
+	finds ports "ok warning" back strict_ports
+}
+
 doctor_finds_the_incident() {
 	back
 	finds unreplied bad answered unanswered
@@ -469,6 +558,9 @@ row "port ranges" doctor_finds_ports
 row "pods, nodes and routes that overlap" doctor_finds_overlaps
 row "TCX programs on the wrong side" doctor_finds_tcx
 row "forwarding, overlap, uplinks, MTU" doctor_finds_the_node
+row "ways out that are not seen, or not there" doctor_finds_ways
+row "an uplink in a VRF" doctor_finds_a_vrf
+row "source addresses and strict ports" doctor_finds_sources
 row "kept and never answered" doctor_finds_the_incident
 row "the report" doctor_reports
 tap_done

@@ -63,8 +63,7 @@ struct cmd_line {
 };
 
 /* The command of this name; NULL: none. */
-const struct cmd *cmd_find(const struct cmd *const *commands,
-			   const char *name);
+const struct cmd *cmd_find(const struct cmd *const *commands, const char *name);
 /* ": did you mean NAME?" of a command, or ""; stays until the next call. */
 const char *cmd_meant(const struct cmd *const *commands, const char *typed);
 

@@ -131,6 +131,7 @@ static int run(const struct cmd_line *line)
 	if (open_instance(&d, line->pin_dir) || netdev_read(&d.netdev))
 		goto out;
 	doctor_check_node(&d);
+	doctor_check_routes(&d);
 	doctor_check_foreign(&d);
 	doctor_check_policy(&d);
 	for (size_t i = 0; i < d.count; i++)

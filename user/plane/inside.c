@@ -16,46 +16,48 @@ bool inside_is_uplink(const uint32_t *uplinks, size_t count, uint32_t ifindex)
 }
 
 /*
- * The device that the longest route to the pod leads to, in whatever table; 0:
- * none does. A default route is none to a pod.
+ * The device of the longest route to the pod, in whatever table; `only`: of
+ * those by this device, if it is not 0. 0: there is none. A default route is
+ * none to a pod.
  */
-static uint32_t device_by_routes(const struct addr *pod,
+static uint32_t device_by_routes(const struct netdev *netdev,
+				 const struct addr *pod, uint32_t only,
 				 const uint32_t *uplinks, size_t count)
 {
 	const struct cidr host = { *pod, pod->family == 4 ? 32 : 128 };
 	const struct netdev_route *best = NULL;
-	struct netdev *netdev;
-	uint32_t device;
 
-	if (netdev_read(&netdev))
-		return 0;
 	for (size_t i = 0; i < netdev->route_count; i++) {
 		const struct netdev_route *route = &netdev->routes[i];
 
 		if (route->dst.plen && cidr_covers(&route->dst, &host) &&
+		    (!only || route->ifindex == only) &&
 		    !inside_is_uplink(uplinks, count, route->ifindex) &&
 		    route->ifindex != LOOPBACK &&
 		    (!best || route->dst.plen > best->dst.plen))
 			best = route;
 	}
-	device = best ? best->ifindex : 0;
-	netdev_free(netdev);
-	return device;
+	return best ? best->ifindex : 0;
 }
 
 uint32_t inside_device(const struct addr *pod, const struct addr *dest,
 		       const uint32_t *uplinks, size_t count)
 {
-	uint32_t device;
+	struct netdev *netdev;
+	uint32_t device = 0;
 
-	if (!netdev_route_to(pod, &device) &&
-	    !inside_is_uplink(uplinks, count, device))
-		return device == LOOPBACK ? 0 : device;
-	for (size_t i = 0; i < count; i++)
-		if (!netdev_route_from(pod, dest, uplinks[i], &device) &&
-		    !inside_is_uplink(uplinks, count, device))
-			return device;
-	return device_by_routes(pod, uplinks, count);
+	if (netdev_read(&netdev))
+		return 0;
+	if (!netdev_route_to(pod, &device))
+		device = device_by_routes(netdev, pod, device, uplinks, count);
+	for (size_t i = 0; i < count && !device; i++)
+		if (!netdev_route_from(pod, dest, uplinks[i], &device))
+			device = device_by_routes(netdev, pod, device, uplinks,
+						  count);
+	if (!device)
+		device = device_by_routes(netdev, pod, 0, uplinks, count);
+	netdev_free(netdev);
+	return device;
 }
 
 bool inside_next_pod(const struct instance *instance, uint8_t family,

@@ -12,7 +12,7 @@
 /*
  * The device that the pod is behind: the way back to it, for whom main says,
  * else for what comes from dest in by an uplink; where rules let nobody go there,
- * by the routes alone. 0: none that could be found.
+ * or elsewhere, by the routes alone. 0: none that could be found.
  */
 uint32_t inside_device(const struct addr *pod, const struct addr *dest,
 		       const uint32_t *uplinks, size_t count);
