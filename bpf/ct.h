@@ -4,7 +4,9 @@
  * (5.18, with nf_conntrack there when it was loaded), about TCP and UDP at a
  * flow's first packet: is it an answer to what came in by another interface,
  * and has netfilter or the node itself the port? Without it the reservations
- * and watches have to serve. Included once per family by family.h.
+ * and watches have to serve. The functions are not even named in the object for
+ * where they cannot be had (masq_noct): libbpf would look for them through all
+ * modules, which takes CAP_SYS_ADMIN. Included once per family by family.h.
  */
 #ifndef MASQ_CT
 #define MASQ_CT
@@ -14,7 +16,7 @@ enum masq_ct {
 	MASQ_CT_REPLY, /* the far side answers */
 };
 
-#ifdef MASQ_MODERN
+#ifdef MASQ_ASKS_CT
 /* as the kernel has them; only what is asked of them stands here */
 struct nf_conn {
 	unsigned long status;
@@ -38,7 +40,7 @@ extern void bpf_ct_release(struct nf_conn *ct) __ksym __weak;
 /* What conntrack has of packets from key's far side to its inside. */
 MASQ_NOINLINE int FN(ct_of)(struct __sk_buff *skb, const KEY *key)
 {
-#ifdef MASQ_MODERN
+#ifdef MASQ_ASKS_CT
 	struct masq_ct_opts opts = { .netns_id = BPF_F_CURRENT_NETNS,
 				     .l4proto = key->proto };
 	struct bpf_sock_tuple t = {};

@@ -25,6 +25,7 @@
 #include "plane/probe.h"
 #include "masq.skel.h"
 #include "masq_modern.skel.h"
+#include "masq_noct.skel.h"
 #include "rows.h"
 
 /* The kernel gives up at 1,000,000. */
@@ -35,13 +36,21 @@
 #define FRAME_ROUND 32
 
 #define PATH_SIZE   1024
-#define MAX_ROWS    64
+#define MAX_ROWS    96
 #define LOG_SIZE    (1 << 20)
 #define LOG_STATS   4 /* BPF_LOG_STATS: the sums and why it was refused */
 
+enum object {
+	BASE,
+	MODERN,
+	NOCT,
+};
+static const char *const object_names[] = { "masq", "masq_modern",
+					    "masq_noct" };
+
 struct row {
 	const char *program;
-	bool modern;
+	enum object object;
 	unsigned int before; /* layout that is taken over from; 0: none */
 	char name[64];
 };
@@ -175,22 +184,29 @@ static unsigned int deepest(const struct call_graph *graph, unsigned int n,
 
 /* --- rows -------------------------------------------------------------- */
 
-/* One of the two skeletons, opened, with every feature on: what is off is code
+/* One of the skeletons, opened, with every feature on: what is off is code
  * that the verifier does not look at. */
 struct skeleton {
 	struct masq *base;
 	struct masq_modern *modern;
+	struct masq_noct *noct;
 	struct bpf_object *obj;
 };
 
-static struct skeleton skeleton_open(bool modern, unsigned int before)
+static struct skeleton skeleton_open(enum object object, unsigned int before)
 {
 	struct skeleton s = {};
 	/* but what calls a function that this kernel does not have */
 	uint32_t features = ~0U & ~MASQ_FEAT_CT;
 
 	features |= probe_features() & MASQ_FEAT_CT;
-	if (modern) {
+	if (object == NOCT) {
+		s.noct = masq_noct__open();
+		assert_non_null(s.noct);
+		s.noct->rodata->masq_features = features & ~MASQ_FEAT_CT;
+		s.noct->rodata->masq_before = before;
+		s.obj = s.noct->obj;
+	} else if (object == MODERN) {
 		s.modern = masq_modern__open();
 		assert_non_null(s.modern);
 		s.modern->rodata->masq_features = features;
@@ -210,6 +226,7 @@ static void skeleton_close(struct skeleton *s)
 {
 	masq__destroy(s->base);
 	masq_modern__destroy(s->modern);
+	masq_noct__destroy(s->noct);
 }
 
 static void small_maps(struct bpf_object *obj, unsigned int before)
@@ -241,10 +258,11 @@ static void verify(void **state)
 	char path[PATH_SIZE];
 	int err;
 
-	if (row->modern && libbpf_probe_bpf_helper(BPF_PROG_TYPE_SCHED_CLS,
-						   BPF_FUNC_loop, NULL) != 1)
+	if (row->object != BASE &&
+	    libbpf_probe_bpf_helper(BPF_PROG_TYPE_SCHED_CLS, BPF_FUNC_loop,
+				    NULL) != 1)
 		skip_because("this kernel has no bpf_loop");
-	skeleton = skeleton_open(row->modern, row->before);
+	skeleton = skeleton_open(row->object, row->before);
 	small_maps(skeleton.obj, row->before);
 	bpf_object__for_each_program(prog, skeleton.obj)
 		bpf_program__set_autoload(prog, false);
@@ -272,9 +290,9 @@ static void verify(void **state)
 			row->name, stack, MAX_STACK, path);
 }
 
-static void add_rows(bool modern, unsigned int before)
+static void add_rows(enum object object, unsigned int before)
 {
-	struct skeleton skeleton = skeleton_open(modern, before);
+	struct skeleton skeleton = skeleton_open(object, before);
 	struct bpf_program *prog;
 
 	bpf_object__for_each_program(prog, skeleton.obj)
@@ -282,11 +300,11 @@ static void add_rows(bool modern, unsigned int before)
 		struct row *row = &rows[n_rows];
 
 		assert_in_range(n_rows, 0, MAX_ROWS - 1);
-		row->modern = modern;
+		row->object = object;
 		row->before = before;
 		row->program = strdup(bpf_program__name(prog));
 		snprintf(row->name, sizeof(row->name), "%s %s%s",
-			 modern ? "masq_modern" : "masq", row->program,
+			 object_names[object], row->program,
 			 before == 3   ? " after layout 3"
 			 : before == 4 ? " after layout 4"
 				       : "");
@@ -304,8 +322,8 @@ int main(void)
 	libbpf_set_print(NULL); /* each row tells its own log */
 	/* programs that take over are put in for a moment, and have to load */
 	for (unsigned int before = 0; before <= 4; before += before ? 1 : 3) {
-		add_rows(false, before);
-		add_rows(true, before);
+		for (enum object object = BASE; object <= NOCT; object++)
+			add_rows(object, before);
 	}
 	return _cmocka_run_group_tests("verifier", tests, n_rows, NULL, NULL);
 }

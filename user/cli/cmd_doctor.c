@@ -130,6 +130,7 @@ static int run(const struct cmd_line *line)
 	doctor_check_kernel(&d, line->pin_dir);
 	if (open_instance(&d, line->pin_dir) || netdev_read(&d.netdev))
 		goto out;
+	doctor_check_programs(&d);
 	doctor_check_node(&d);
 	doctor_check_routes(&d);
 	doctor_check_foreign(&d);

@@ -14,6 +14,7 @@
 #include "plane/load.h"
 #include "plane/make.h"
 #include "plane/pins.h"
+#include "plane/probe.h"
 #include "plane/succeed.h"
 #include "plane/swap.h"
 
@@ -167,6 +168,12 @@ int instance_fit(struct instance *instance, const struct instance_options *want)
 	err = instance_plan(&plan, &options);
 	if (err)
 		return err;
+	/* who made it could let programs ask conntrack, and they do */
+	if (has->features & ~plan.meta.features & MASQ_FEAT_CT &&
+	    probe_conntrack() == PROBE_CT_FORBIDDEN) {
+		plan.meta.features |= MASQ_FEAT_CT;
+		plan.meta.programs = dataplane_programs(plan.meta.features);
+	}
 	if (plan.meta.max_flows != has->max_flows ||
 	    plan.meta.max_prefixes > has->max_prefixes ||
 	    (options.ipv6 && is_smaller(has->shape[1], plan.meta.shape[1]))) {

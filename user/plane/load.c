@@ -12,8 +12,10 @@
 #include "base/log.h"
 #include "kernel/caps.h"
 #include "plane/load.h"
+#include "plane/probe.h"
 #include "masq.skel.h"
 #include "masq_modern.skel.h"
+#include "masq_noct.skel.h"
 
 /* The first that names what failed; empty again before each load. */
 static char libbpf_complaint[256];
@@ -43,6 +45,7 @@ void dataplane_close(struct dataplane *d)
 {
 	masq__destroy(d->base);
 	masq_modern__destroy(d->modern);
+	masq_noct__destroy(d->noct);
 	*d = (struct dataplane){};
 }
 
@@ -162,7 +165,14 @@ int dataplane_open(struct dataplane *d, const struct masq_meta *meta,
 	int err;
 
 	*d = (struct dataplane){};
-	if (meta->features & MASQ_FEAT_LOOP) {
+	if (meta->features & MASQ_FEAT_LOOP &&
+	    !(meta->features & MASQ_FEAT_CT)) {
+		d->noct = masq_noct__open();
+		if (d->noct) {
+			FILL_RODATA(d->noct->rodata, meta, seal, was);
+			d->obj = d->noct->obj;
+		}
+	} else if (meta->features & MASQ_FEAT_LOOP) {
 		d->modern = masq_modern__open();
 		if (d->modern) {
 			FILL_RODATA(d->modern->rodata, meta, seal, was);
@@ -203,8 +213,9 @@ uint64_t dataplane_programs(uint32_t features)
 	const unsigned char *bytes;
 	size_t size;
 
-	bytes = features & MASQ_FEAT_LOOP ? masq_modern__elf_bytes(&size)
-					  : masq__elf_bytes(&size);
+	bytes = !(features & MASQ_FEAT_LOOP) ? masq__elf_bytes(&size)
+		: features & MASQ_FEAT_CT    ? masq_modern__elf_bytes(&size)
+					     : masq_noct__elf_bytes(&size);
 	for (size_t i = 0; i < size; i++)
 		h = (h ^ bytes[i]) * 0x100000001b3ULL;
 	return h;
@@ -217,15 +228,34 @@ static int keep_fd(int fd)
 	return kept < 0 ? -errno : kept;
 }
 
-int dataplane_load(struct instance *instance, const struct before *before)
+static int open_and_load(struct dataplane *d, const struct masq_meta *meta,
+			 const struct before *before)
 {
-	struct dataplane d;
 	int err;
 
 	*libbpf_complaint = '\0';
-	err = dataplane_open(&d, &instance->meta, before);
-	if (!err)
-		err = bpf_object__load(d.obj);
+	err = dataplane_open(d, meta, before);
+	return err ?: bpf_object__load(d->obj);
+}
+
+int dataplane_load(struct instance *instance, const struct before *before)
+{
+	struct dataplane d;
+	int err = open_and_load(&d, &instance->meta, before);
+
+	/* who made the programs could use nf_conntrack's functions, and we who
+	 * put others in their place cannot: the agent's helper */
+	if (err && instance->meta.features & MASQ_FEAT_CT &&
+	    probe_conntrack() != PROBE_CT_USABLE) {
+		dataplane_close(&d);
+		instance->meta.features &= ~MASQ_FEAT_CT;
+		instance->meta.programs =
+			dataplane_programs(instance->meta.features);
+		err = open_and_load(&d, &instance->meta, before);
+		if (!err)
+			log_warn(
+				"load: conntrack is not asked by these programs: its functions are a module's, which takes CAP_SYS_ADMIN: `masqbpf attach IFACE` as root puts others in their place");
+	}
 	if (err) {
 		log_error("load: %s%s; -v shows the kernel's words",
 			  *libbpf_complaint ? libbpf_complaint : strerror(-err),

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* load.h - the two objects that are built in, of which a kernel takes one. */
+/* load.h - the three objects that are built in, of which a kernel takes one. */
 #ifndef MASQ_PLANE_LOAD_H
 #define MASQ_PLANE_LOAD_H
 
@@ -9,11 +9,13 @@ struct bpf_map;
 struct bpf_object;
 struct masq;
 struct masq_modern;
+struct masq_noct;
 
-/* One of the two skeletons, opened. */
+/* One of the skeletons, opened. */
 struct dataplane {
 	struct masq *base;
 	struct masq_modern *modern;
+	struct masq_noct *noct; /* modern, and does not ask conntrack */
 	struct bpf_object *obj;
 	struct bpf_map *map[MASQ_MAP_COUNT]; /* by enum masq_map_id */
 };

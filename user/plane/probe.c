@@ -50,27 +50,29 @@ static bool probe_fib(int flag)
 	return !err && (int)run.retval == -EAFNOSUPPORT;
 }
 
-/*
- * May a program ask conntrack? Its functions are in the kernel's or in the
- * module's BTF, which is there once nf_conntrack is loaded.
- */
-static bool probe_conntrack(void)
+enum probe_ct probe_conntrack(void)
 {
 	static const char name[] = "bpf_skb_ct_lookup";
 	struct btf *kernel = btf__load_vmlinux_btf(), *module;
-	bool found;
+	enum probe_ct there = PROBE_CT_NONE;
+	uint32_t id;
 
 	if (!kernel)
-		return false;
-	found = btf__find_by_name_kind(kernel, name, BTF_KIND_FUNC) > 0;
-	if (!found) {
+		return PROBE_CT_NONE;
+	if (btf__find_by_name_kind(kernel, name, BTF_KIND_FUNC) > 0) {
+		there = PROBE_CT_USABLE;
+	} else {
 		module = btf__load_module_btf("nf_conntrack", kernel);
-		found = module &&
-			btf__find_by_name_kind(module, name, BTF_KIND_FUNC) > 0;
+		if (module &&
+		    btf__find_by_name_kind(module, name, BTF_KIND_FUNC) > 0)
+			/* libbpf looks through all BTF for the module's */
+			there = bpf_btf_get_next_id(0, &id) == -EPERM
+					? PROBE_CT_FORBIDDEN
+					: PROBE_CT_USABLE;
 		btf__free(module);
 	}
 	btf__free(kernel);
-	return found;
+	return there;
 }
 
 uint32_t probe_features(void)
@@ -84,7 +86,7 @@ uint32_t probe_features(void)
 		features |= MASQ_FEAT_FIB_SRC;
 	if (probe_fib(FIB_LOOKUP_MARK))
 		features |= MASQ_FEAT_FIB_MARK;
-	if (features & MASQ_FEAT_LOOP && probe_conntrack())
+	if (features & MASQ_FEAT_LOOP && probe_conntrack() == PROBE_CT_USABLE)
 		features |= MASQ_FEAT_CT;
 	return features;
 }

@@ -10,6 +10,8 @@
 
 /* The rounds; each adds at least one finding for each of its checks. */
 void doctor_check_kernel(struct doctor *d, const char *pin_dir);
+/* What the programs of an instance that is open make use of. */
+void doctor_check_programs(struct doctor *d);
 void doctor_check_foreign(struct doctor *d);
 void doctor_check_node(struct doctor *d);
 void doctor_check_routes(struct doctor *d);

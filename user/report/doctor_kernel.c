@@ -9,6 +9,7 @@
 #include <linux/magic.h>
 #include <sys/utsname.h>
 #include <sys/vfs.h>
+#include "plane/probe.h"
 #include "report/doctor.h"
 
 static void check_version(struct doctor *d)
@@ -34,11 +35,6 @@ static void check_version(struct doctor *d)
 	else
 		doctor_add(d, DOCTOR_OK, "kernel", NULL, "%s, TCX",
 			   kernel.release);
-	if (d->instance && !(d->instance->meta.features & MASQ_FEAT_FIB_SRC))
-		doctor_add(
-			d, DOCTOR_NOTE, "kernel",
-			"run the agent: it follows the node's addresses",
-			"before 6.7 routes cannot tell the source address: the uplink's is used as it was at attach");
 }
 
 static void check_capabilities(struct doctor *d)
@@ -88,6 +84,25 @@ static void check_bpf(struct doctor *d)
 			   "programs for tc can be loaded");
 }
 
+static void check_conntrack(struct doctor *d)
+{
+	uint32_t features = d->instance ? d->instance->meta.features : 0;
+
+	if (!(features & MASQ_FEAT_LOOP)) /* none, or older than that */
+		return;
+	if (features & MASQ_FEAT_CT)
+		doctor_add(d, DOCTOR_OK, "conntrack", NULL,
+			   "asked at a flow's first packet");
+	else if (probe_conntrack() == PROBE_CT_NONE)
+		doctor_add(d, DOCTOR_OK, "conntrack", NULL,
+			   "not there for programs to ask");
+	else
+		doctor_add(
+			d, DOCTOR_NOTE, "conntrack",
+			"masqbpf attach IFACE, as root (CAP_SYS_ADMIN): the programs are renewed, and no flow ends",
+			"nf_conntrack is there, and our programs do not ask it: a port that netfilter has promised before a packet of that flow was here may be given to a pod");
+}
+
 /* The directory of the pins, or the nearest one above it that is there. */
 static void check_bpffs(struct doctor *d, const char *pin_dir)
 {
@@ -120,4 +135,14 @@ void doctor_check_kernel(struct doctor *d, const char *pin_dir)
 	check_capabilities(d);
 	check_bpf(d);
 	check_bpffs(d, pin_dir);
+}
+
+void doctor_check_programs(struct doctor *d)
+{
+	if (d->instance && !(d->instance->meta.features & MASQ_FEAT_FIB_SRC))
+		doctor_add(
+			d, DOCTOR_NOTE, "kernel",
+			"run the agent: it follows the node's addresses",
+			"before 6.7 routes cannot tell the source address: the uplink's is used as it was at attach");
+	check_conntrack(d);
 }
