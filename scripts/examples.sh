@@ -88,7 +88,7 @@ begin() {
 	for pod in pod pod2; do
 		lab_spawn $pod "$PYTHON" "$LAB_LIB/traffic.py" stream \
 			$FAR_ADDR 443 --stop "$LAB_DIR/stop" \
-			--progress "$LAB_DIR/progress-$pod" >/dev/null
+			--progress "$LAB_DIR/progress-$pod" >/dev/null 2>&1
 		lab_wait 10 test -s "$LAB_DIR/progress-$pod"
 	done
 }

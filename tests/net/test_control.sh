@@ -273,7 +273,7 @@ pager() {
 	exec {screen}<pipe
 	head -c 1 <&"$screen" >/dev/null # it is at it, and the pipe is full
 	lab_wait 5 masq cidr add 192.0.2.0/24
-	masq reload -q --config "$CONFIG"
+	masq reload -q --config "$CONFIG" --yes
 	exec {screen}<&-
 	rm pipe
 }

@@ -231,7 +231,7 @@ local_ports() {
 few_ports() {
 	cp old.yaml few.yaml
 	echo 'snat: {portRange: 20000-20999}' >>few.yaml
-	masq reload --config few.yaml
+	masq reload --config few.yaml --yes
 }
 
 usual_ports() {

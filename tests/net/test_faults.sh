@@ -252,7 +252,7 @@ storm() {
 		action=keep
 		[ $((i % 2)) = 0 ] || action=masquerade
 		begin=$EPOCHREALTIME
-		masq reload -q --config $action.yaml
+		masq reload -q --config $action.yaml --yes
 		echo "$begin $EPOCHREALTIME $action" >>changes
 		# an odd number, so that either of them rests
 		[ $((i % 75)) -ne 74 ] || sleep 0.6

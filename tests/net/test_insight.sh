@@ -52,7 +52,7 @@ plan_is_true() {
 	local range
 	back
 	range=$(masq plan new.yaml --json | jq -r '.flips[0].range')
-	masq reload --config new.yaml
+	masq reload --config new.yaml --yes
 	is "action of the range that flipped" \
 		"$(masq explain "${range%/*}" --json | jq -r .action)" keep
 	is "and of what lies behind it" \
@@ -222,7 +222,7 @@ top_goes_on_in_another_size() {
 			$1 / 256, $1 % 256 } END { print "]" }'
 		printf 'cidrLimit: 2000\nmaxFlows: 40000\n'
 	} >larger.yaml
-	masq reload --config larger.yaml
+	masq reload --config larger.yaml --yes
 	connect pod2 198.51.100.1
 	shows ' flows 2 ' '^PREFIXES \(150[0-9]\)'
 	key q
@@ -268,12 +268,12 @@ history_and_back() {
 	local before
 	back
 	before=$(generation)
-	masq reload --config new.yaml
+	masq reload --config new.yaml --yes
 	is "the newest" "$(masq history --json | jq -c '.[0] |
 		[.generation, .running, .who, .added]')" \
 		"[$((before + 1)),true,\"$(id -un)\",1]"
 	is command "$(masq history --json | jq -r '.[0].command')" \
-		"masqbpf reload --config new.yaml"
+		"masqbpf reload --config new.yaml --yes"
 	is "kept prefixes of the older one" "$(masq history "$before" --json |
 		jq -r '[.prefixes[] | select(.action == "keep") | .prefix] |
 			join(" ")')" "10.0.0.0/8 169.254.0.0/16 fe80::/10"
@@ -289,14 +289,14 @@ explain_knows_before() {
 	local before explained
 	back
 	before=$(generation)
-	masq reload --config new.yaml
+	masq reload --config new.yaml --yes
 	masq cidr add 192.0.2.0/24 # a generation that changes nothing there
 	explained=$(masq explain $FAR_ADDR --json)
 	masq cidr del 192.0.2.0/24
 	json_is before "$explained" '.before' \
 		"{\"generation\":$before,\"action\":\"masquerade\",\"prefix\":\"0.0.0.0/0\"}"
 	json_is changed "$explained" '[.changed.generation, .changed.command]' \
-		"[$((before + 1)),\"masqbpf reload --config new.yaml\"]"
+		"[$((before + 1)),\"masqbpf reload --config new.yaml --yes\"]"
 	# what no policy decides was not otherwise before
 	json_is "before, of the node itself" \
 		"$(masq explain $NODE_ADDR --json)" '[.reason, .before, .changed]' \

@@ -86,7 +86,7 @@ many_prefixes() {
 			printf "- 10.%d.%d.0/24\n", $1 / 256, $1 % 256 }'
 	} >"$LAB_DIR/many.yaml"
 	masq attach eth0 --config "$LAB_DIR/many.yaml"
-	masq reload --config "$LAB_DIR/few.yaml"
+	masq reload --config "$LAB_DIR/few.yaml" --yes
 	DELAY=$delay slowly bpf reload --config "$LAB_DIR/many.yaml"
 	drawn "apply: [0-9]+ of 2000[0-9] prefixes"
 	is screen "$(screen)" \

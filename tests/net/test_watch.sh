@@ -40,7 +40,7 @@ shows_events() {
 	back
 	watch_start watched --json
 	connect pod1 $FAR_ADDR
-	masq reload --config new.yaml
+	masq reload --config new.yaml --yes
 	connect pod1 $FAR_ADDR
 	masq flush
 	lab_wait 5 events watched 5
@@ -95,7 +95,7 @@ filters() {
 	is "no such event" "$(status_of masq watch --events now)" 2
 	is "no such format" "$(status_of masq watch --format aws)" 2
 	watch_start counted --count 1 --events policy --json
-	masq reload --config new.yaml
+	masq reload --config new.yaml --yes
 	lab_wait 5 lab_gone "$WATCH"
 	is "counted" "$(jq -r .event counted)" policy
 }
@@ -131,7 +131,7 @@ is_a_flow_log() {
 	traffic pod1 who $FAR_ADDR $PORT --sport 40009
 	masq flush
 	lab_wait 5 grep -q "^2 - - $FAR_ADDR $NODE_ADDR 443 40009 6" watched
-	masq reload --config new.yaml
+	masq reload --config new.yaml --yes
 	lab_in pod1 "$PYTHON" -c '
 import socket
 s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -318,7 +318,7 @@ another_size_is_watched_on() {
 		cat new.yaml
 		echo 'maxFlows: 40000'
 	} >larger.yaml
-	masq reload --config larger.yaml
+	masq reload --config larger.yaml --yes
 	is maxFlows "$(masq status --json | jq .flows_max)" 40000
 	lab_wait 5 events watched 2
 	connect pod2 $FAR_ADDR
