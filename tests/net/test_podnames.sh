@@ -36,6 +36,35 @@ of_flows() {
 		'["cart-0"]'
 }
 
+flows_as_wanted() {
+	local n
+	n=$(masq flows --json | jq length)
+	is "count" "$(masq flows --count)" "$n"
+	is "count as JSON" "$(masq flows --count --json | jq .count)" "$n"
+	is "count of some" "$(masq flows --count --dest $FAR_ADDR)" 2
+	is "limit" "$(masq flows --json --limit 2 | jq length)" 2
+	is "limit, as text" "$(masq flows --limit 1 | wc -l)" 2
+	is "more than there are" "$(masq flows --json --limit 9999 |
+		jq length)" "$n"
+	named "$(masq flows --json --sort age)" '. == sort_by(.age_s)' true
+	named "$(masq flows --json --sort idle)" '. == sort_by(.idle_s)' true
+	named "$(masq flows --json --sort bytes)" \
+		'[.[] | -(.egress.bytes + .ingress.bytes)] | . == sort' true
+	named "$(masq flows --json --sort pod --dest $FAR_ADDR)" \
+		'[.[].orig.src]' "[\"$POD\",\"10.44.14.16\"]"
+	named "$(masq flows --json --sort dest --limit 1)" '.[0].orig.dst' \
+		"$FAR_ADDR"
+	masq flows --dest 192.0.2.1 >out 2>err
+	[ ! -s out ] || fail "a header without rows"
+	grep -q 'flows: none that match' err
+	for n in '--sort size' '--limit 0' '--limit x' '--count --limit 1'; do
+		local status=0
+		# shellcheck disable=SC2086 # words
+		masq flows $n 2>err || status=$?
+		is "$n" $status 2
+	done
+}
+
 of_others() {
 	named "$(masq explain $FAR_ADDR --source shop/cart-0 --json)" \
 		'[.pod.name, .action]' '["cart-0","masquerade"]'
@@ -154,6 +183,7 @@ for pod in pod1 pod2; do
 done
 lab_in pod1 ping -qc1 -W2 $FAR_ADDR6 >/dev/null
 row "flows" of_flows
+row "flows: sorted, limited, counted" flows_as_wanted
 row "explain, top, probe, plan" of_others
 row "explain: flows that are asked for, alike ones in a line" explains_those
 row "watch" of_watch

@@ -33,6 +33,7 @@ static const struct {
 	{ "FORMAT", WORDS, "text json vpc-flow-log" },
 	{ "LIST", WORDS, "new end drop policy" },
 	{ "PROTO", WORDS, "tcp udp icmp" },
+	{ "ORDER", WORDS, "age idle bytes pod dest" },
 	{ "KEY", WORDS, "rate packets flows unreplied name" },
 };
 #define PLACES (sizeof(places) / sizeof(places[0]))

@@ -16,12 +16,27 @@
 #include "plane/counters.h"
 #include "policy/policy.h"
 
+/* What comes first. */
+enum order {
+	ORDER_NONE, /* as they are met */
+	ORDER_AGE, /* the youngest */
+	ORDER_IDLE, /* what had a packet last */
+	ORDER_BYTES, /* the most, both ways */
+	ORDER_POD,
+	ORDER_DEST,
+};
+
 struct printer {
 	struct instance *instance;
 	struct json json;
 	bool counted; /* per-flow counts are switched on */
 	bool named; /* names of pods are known */
 	uint64_t rows;
+	uint64_t limit; /* rows at most; 0: all */
+	bool count_only;
+	enum order order;
+	struct flow *flows; /* where they are sorted */
+	size_t flow_count;
 };
 
 /* The prefix that decided; NULL: none did. */
@@ -44,6 +59,9 @@ static int print_json(void *data, const struct flow *flow)
 	char text[CIDR_STRLEN];
 	const char *prefix;
 
+	if (printer->limit && printer->rows >= printer->limit)
+		return -ECANCELED;
+	printer->rows++;
 	json_object_line(j, NULL);
 	json_string(j, "proto", proto_name(flow->proto, text, sizeof(text)));
 	json_string(j, "action", flow_action(flow));
@@ -134,6 +152,8 @@ static int print_row(void *data, const struct flow *flow)
 	char pod[PODNAME_STRLEN] = "";
 	const char *cells[COLUMNS];
 
+	if (printer->limit && printer->rows >= printer->limit)
+		return -ECANCELED;
 	if (!printer->rows++) {
 		for (size_t i = 0; i < COLUMNS; i++)
 			cells[i] = columns[i].name;
@@ -165,13 +185,114 @@ static int print_row(void *data, const struct flow *flow)
 	return ferror(stdout) ? -EPIPE : 0;
 }
 
+/* --- sorted, counted ------------------------------------------------------ */
+
+static int count_row(void *data, const struct flow *flow)
+{
+	(void)flow;
+	((struct printer *)data)->rows++;
+	return 0;
+}
+
+static int keep_row(void *data, const struct flow *flow)
+{
+	struct printer *printer = data;
+	size_t n = printer->flow_count;
+
+	if (!(n & (n - 1))) {
+		void *flows = reallocarray(printer->flows, n ? 2 * n : 1,
+					   sizeof(*flow));
+
+		if (!flows)
+			return -ENOMEM;
+		printer->flows = flows;
+	}
+	printer->flows[printer->flow_count++] = *flow;
+	return 0;
+}
+
+static int compare_flows(const void *a, const void *b, void *data)
+{
+	const struct flow *x = a, *y = b;
+	enum order order = *(const enum order *)data;
+	uint64_t m = x->egress.bytes + x->ingress.bytes;
+	uint64_t n = y->egress.bytes + y->ingress.bytes;
+	int by_age = x->age < y->age ? -1 : x->age > y->age;
+	int result = 0;
+
+	switch (order) {
+	case ORDER_IDLE:
+		result = x->idle < y->idle ? -1 : x->idle > y->idle;
+		break;
+	case ORDER_BYTES:
+		result = m > n ? -1 : m < n;
+		break;
+	case ORDER_POD:
+		result = addr_cmp(&x->in, &y->in);
+		break;
+	case ORDER_DEST:
+		result = addr_cmp(flow_orig(x).dst, flow_orig(y).dst);
+		break;
+	default:
+		break;
+	}
+	return result ?: by_age;
+}
+
+static int print_sorted(struct printer *printer,
+			const struct flow_filter *filter, flow_fn print)
+{
+	int err = flows_walk(printer->instance, filter, keep_row, printer);
+
+	if (printer->flow_count)
+		qsort_r(printer->flows, printer->flow_count,
+			sizeof(*printer->flows), compare_flows,
+			&printer->order);
+	for (size_t i = 0; i < printer->flow_count && !err; i++)
+		err = print(printer, &printer->flows[i]);
+	free(printer->flows);
+	return err;
+}
+
+static int read_shape(const struct cmd_line *line, struct printer *printer)
+{
+	static const char *const names[] = {
+		[ORDER_AGE] = "age",	 [ORDER_IDLE] = "idle",
+		[ORDER_BYTES] = "bytes", [ORDER_POD] = "pod",
+		[ORDER_DEST] = "dest",
+	};
+	const char *sort = cmd_value(line, "sort");
+	const char *limit = cmd_value(line, "limit");
+	char err[256];
+
+	printer->count_only = cmd_flag(line, "count");
+	if (limit && number_parse(limit, 1, UINT32_MAX, &printer->limit, err,
+				  sizeof(err))) {
+		log_error("flows: --limit %s: %s", limit, err);
+		return CMD_USAGE;
+	}
+	if (printer->count_only && (sort || limit))
+		return cmd_usage(line, "--count: goes with filters alone");
+	for (size_t i = ORDER_AGE; sort && i <= ORDER_DEST; i++)
+		if (!strcmp(sort, names[i]))
+			printer->order = i;
+	if (sort && !printer->order)
+		return cmd_usage(line,
+				 "--sort %s: not age, idle, bytes, pod or dest",
+				 sort);
+	return CMD_OK;
+}
+
 static int run(const struct cmd_line *line)
 {
+	flow_fn print = line->json ? print_json : print_row;
 	struct printer printer = {};
 	struct policy *policy = NULL;
 	struct flow_filter filter;
 	static char buffer[1 << 18];
-	int result = flow_filter_read(line, &filter), err;
+	int result = read_shape(line, &printer)
+			     ?: flow_filter_read(line, &filter),
+	    err;
 
 	if (result)
 		return result;
@@ -184,16 +305,37 @@ static int run(const struct cmd_line *line)
 	printer.named = podname_known();
 	setvbuf(stdout, buffer, _IOFBF, sizeof(buffer));
 
+	if (printer.count_only) {
+		err = flows_walk(printer.instance, &filter, count_row,
+				 &printer);
+		if (!err && line->json) {
+			json_begin(&printer.json, stdout);
+			json_object(&printer.json, NULL);
+			json_u64(&printer.json, "count", printer.rows);
+			json_object_end(&printer.json);
+			json_end(&printer.json);
+		} else if (!err) {
+			printf("%llu\n", (unsigned long long)printer.rows);
+		}
+		goto done;
+	}
 	if (line->json) {
 		json_begin(&printer.json, stdout);
 		json_array(&printer.json, NULL);
 	}
-	err = flows_walk(printer.instance, &filter,
-			 line->json ? print_json : print_row, &printer);
+	err = printer.order
+		      ? print_sorted(&printer, &filter, print)
+		      : flows_walk(printer.instance, &filter, print, &printer);
+	if (err == -ECANCELED) /* so many were wanted */
+		err = 0;
 	if (line->json) {
 		json_array_end(&printer.json);
 		json_end(&printer.json);
 	}
+	if (!err && !printer.rows && !line->json)
+		log_info("flows: none%s",
+			 flow_filter_is_empty(&filter) ? "" : " that match");
+done:
 	if (err && err != -EPIPE) {
 		log_error("flows: %s", strerror(-err));
 		result = CMD_FAILED;
@@ -204,13 +346,23 @@ out:
 	return result;
 }
 
+static const struct cmd_option options[] = {
+	FLOW_FILTER_OPTIONS,
+	{ "sort", "ORDER", "age, idle, bytes, pod or dest; default: as met" },
+	{ "limit", "N", "so many rows at most" },
+	{ "count", NULL, "print how many there are, and no rows" },
+	{},
+};
+
 const struct cmd cmd_flows = {
 	.name = "flows",
 	.args = "",
 	.help = "one line for each flow",
-	.options = flow_filter_options,
+	.options = options,
 	.examples = "  masqbpf flows --dest 172.30.0.0/16 --unreplied\n"
 		    "  masqbpf flows --node-port 40123     who is behind it?\n"
-		    "  masqbpf flows --pod shop/cart-0 --json\n",
+		    "  masqbpf flows --pod shop/cart-0 --json\n"
+		    "  masqbpf flows --sort bytes --limit 10\n"
+		    "  masqbpf flows --unreplied --count\n",
 	.run = run,
 };

@@ -1,19 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* filter.c - from options to a filter. */
+#include <string.h>
 #include "base/log.h"
 #include "cli/filter.h"
 #include "cli/podname.h"
 
 const struct cmd_option flow_filter_options[] = {
-	{ "pod", "ADDR|CIDR|NAME", "our side; NAME: namespace/name" },
-	{ "dest", "ADDR|CIDR", "original destination" },
-	{ "port", "N", "original destination port" },
-	{ "node-port", "N", "the node's port that the far side sees" },
-	{ "proto", "NAME|N", "tcp, udp, icmp, sctp ..., or a number" },
-	{ "state", "STATE", "new, established, closing or closed" },
-	{ "prefix", "CIDR", "the prefix that decided" },
-	{ "action", "ACTION", "masquerade, keep or inbound" },
-	{ "unreplied", NULL, "sent, and never answered" },
+	FLOW_FILTER_OPTIONS,
 	{},
 };
 
@@ -67,6 +60,13 @@ static int read_port(const struct cmd_line *line, const char *option,
 		return bad_value(line, option, err);
 	*out = number;
 	return CMD_OK;
+}
+
+bool flow_filter_is_empty(const struct flow_filter *filter)
+{
+	static const struct flow_filter nothing;
+
+	return !memcmp(filter, &nothing, sizeof(nothing));
 }
 
 /* Reads the value of a named choice with one of the parsers of flows.h. */
