@@ -22,8 +22,10 @@
 #include <sys/socket.h>
 #include "base/log.h"
 #include "kernel/caps.h"
+#include "kernel/netdev.h"
 #include "plane/clock.h"
 #include "plane/ctl.h"
+#include "plane/inside.h"
 #include "plane/node.h"
 #include "plane/trial.h"
 #include "plane/trial_catch.h"
@@ -177,6 +179,9 @@ struct run {
 	struct instance *instance;
 	struct catch *catch;
 	int out; /* sends frames */
+	struct netdev *netdev;
+	uint32_t *uplinks; /* that are attached */
+	size_t uplink_count;
 	uint64_t end_ns;
 };
 
@@ -301,6 +306,23 @@ static void begin(struct run *run, struct trial *t)
 	open_attempt(run, t);
 }
 
+/*
+ * A VLAN's frames meet the hooks of the interface below: attached as well, it
+ * would translate the pod's, or know the node's.
+ */
+static bool is_hooked_below(const struct run *run, uint32_t ifindex)
+{
+	const struct netdev_link *link = netdev_by_index(run->netdev, ifindex);
+
+	for (int depth = 0; link && link->lower && depth < 8; depth++) {
+		if (inside_is_uplink(run->uplinks, run->uplink_count,
+				     link->lower))
+			return true;
+		link = netdev_by_index(run->netdev, link->lower);
+	}
+	return false;
+}
+
 /* Route, neighbour, and programs where its answer may pass. */
 static int prepare(struct run *run, struct trial *t)
 {
@@ -320,6 +342,10 @@ static int prepare(struct run *run, struct trial *t)
 				    left < NEIGHBOUR_MS ? left : NEIGHBOUR_MS);
 	if (err) {
 		finish(t, TRIAL_NO_WAY, err);
+		return 0;
+	}
+	if (is_hooked_below(run, t->way.ifindex)) {
+		finish(t, TRIAL_NOT_TRIED, -EOPNOTSUPP);
 		return 0;
 	}
 	err = catch_hold(run->catch, t->way.ifindex, HOOK_INGRESS);
@@ -393,17 +419,15 @@ static bool is_interrupted(void)
 
 static int hold_uplinks(struct run *run)
 {
-	uint32_t *uplinks = NULL;
-	size_t count = 0;
-	int err = node_uplinks(run->instance, &uplinks, &count);
+	int err =
+		node_uplinks(run->instance, &run->uplinks, &run->uplink_count);
 
-	for (size_t i = 0; i < count && !err; i++) {
-		err = catch_hold(run->catch, uplinks[i], HOOK_INGRESS);
+	for (size_t i = 0; i < run->uplink_count && !err; i++) {
+		err = catch_hold(run->catch, run->uplinks[i], HOOK_INGRESS);
 		/* gone a moment ago: nothing comes in by it */
 		if (err == -ENODEV)
 			err = 0;
 	}
-	free(uplinks);
 	return err;
 }
 
@@ -433,7 +457,7 @@ int trials_run(struct instance *instance, struct trial *trials, size_t count,
 
 	if (err)
 		return err;
-	err = open_out(&run) ?: hold_uplinks(&run);
+	err = open_out(&run) ?: hold_uplinks(&run) ?: netdev_read(&run.netdev);
 	for (size_t i = 0; i < count && !err; i++)
 		err = prepare(&run, &trials[i]);
 	if (err) {
@@ -442,7 +466,7 @@ int trials_run(struct instance *instance, struct trial *trials, size_t count,
 		goto out;
 	}
 	for (size_t i = 0; i < count; i++)
-		if (trials[i].reply.answer != TRIAL_NO_WAY)
+		if (trials[i].reply.answer == TRIAL_NOTHING)
 			begin(&run, &trials[i]);
 	for (;;) {
 		struct pollfd in = { .fd = catch_socket(run.catch),
@@ -466,6 +490,8 @@ int trials_run(struct instance *instance, struct trial *trials, size_t count,
 out:
 	if (run.out >= 0)
 		close(run.out);
+	netdev_free(run.netdev);
+	free(run.uplinks);
 	catch_close(run.catch);
 	return err;
 }

@@ -187,7 +187,10 @@ const char *reach_answer(const struct trial *trial, char *buf, size_t len)
 		snprintf(buf, len, "not tried: no free port");
 		break;
 	case TRIAL_NOT_TRIED:
-		snprintf(buf, len, "not tried: %s", strerror(-trial->err));
+		snprintf(buf, len, "not tried: %s",
+			 trial->err == -EOPNOTSUPP
+				 ? "the interface below is attached as well"
+				 : strerror(-trial->err));
 		break;
 	case TRIAL_NOTHING:
 		snprintf(buf, len, "no answer");
