@@ -341,7 +341,7 @@ real() {
 	[[ $dest != *:* ]] || plen=128
 	masq cidr add -q "$dest/$plen" "--$action" >/dev/null 2>&1
 	masq flush >/dev/null
-	lab_in pod1 "$PYTHON" "$LAB_LIB/attempt.py" "$proto" "$dest" $PORT 1
+	lab_in pod1 "$PYTHON" "$LAB_LIB/attempt.py" "$proto" "$dest" $PORT 2
 	masq cidr del -q "$dest/$plen" >/dev/null
 }
 
@@ -383,7 +383,7 @@ property() { # SEED ROUNDS
 			lab_in far ip -6 route replace fd00:44::/64 \
 				via $NODE_ADDR6
 		fi
-		local args=("$dest" --proto "$proto" --timeout 1s)
+		local args=("$dest" --proto "$proto" --timeout 2s)
 		[ "$proto" = icmp ] || args+=(--port "$PORT")
 		[ "$proto" != udp ] || args+=(--payload hello)
 		[[ $dest == *:* ]] && who=$POD6 || who=$POD
@@ -476,7 +476,7 @@ row "interrupted, and killed" killed
 row "the pod has every port" pods_ports
 row "beside the pod's own traffic" beside_traffic
 row "what it says is what happens" property "${PROBE_SEED:-$RANDOM}" \
-	"${PROBE_ROUNDS:-16}"
+	"${PROBE_ROUNDS:-12}"
 row "plan --probe" plan_probes
 row "plan --probe is bounded" plan_is_bounded
 masq detach -q --all
