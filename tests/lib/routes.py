@@ -315,7 +315,8 @@ def main():
     print("%d nodes, %d commands, %d packets, %s" % (
         NODES, counts, cases, ", ".join("%d %s" % (n, kind)
                                         for kind, n in kinds.items())))
-    if NODES >= 20 and not all(kinds.values()):
+    # by chance a few nodes have none of a kind
+    if NODES >= 150 and not all(kinds.values()):
         print("# not all kinds were met")
         return 1
     return 0
