@@ -295,6 +295,8 @@ static void damaged_text(void **state)
 			refused++;
 		} else {
 			taken++;
+			for (size_t k = 0; k < loaded->snat_count; k++)
+				assert_true(pool_is_sound(&loaded->snat[k]));
 			policy_free(loaded);
 		}
 		assert_int_equal(bpf_map_update_elem(fd, &key, &whole, 0), 0);
