@@ -90,6 +90,9 @@ const volatile __u32 masq_seal = 0;
 /* Layout of the instance whose flows this one takes over, 0: none; inherit.h. */
 const volatile __u32 masq_before = 0;
 
+/* For the fast path; all 0: unknown. */
+const volatile struct masq_offsets masq_offsets = {};
+
 /* What a packet can do to the table (contract: E1-E7, I1-I4). */
 enum masq_class {
 	MASQ_C_OPENER, /* SYN, UDP, query, any other protocol: may begin a flow */

@@ -640,7 +640,7 @@ MASQ_INLINE int FN(egress)(struct __sk_buff *skb, PKT *pkt, const __u32 l2_len,
 	FN(flow_count)(skb, pkt, &v, MASQ_EGRESS);
 	v.at->pod_ack = pkt->tcp_ack;
 	if (likely(v.kind == MASQ_K_FWD)) {
-		if (masq_features & MASQ_FEAT_FAST)
+		if (masq_features & MASQ_FEAT_FAST && skb->tc_index)
 			MASQ_DO(FN(fast_consent_out)(skb, &v, pkt, now));
 		if (FN(rewrite)(skb, pkt, v.xlat_addr, v.xlat_port, l2_len,
 				MASQ_EGRESS))

@@ -1,64 +1,113 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * fast.h - the fast path (attach --fast-path): established, translated flows
- * skip the node's stack, from the pod's veth straight out of the uplink and
- * back into the pod. Included once per family by family.h.
+ * fast.h - the fast path (--fast-path): established, translated flows skip the
+ * node's stack, from the pod's veth straight out of the uplink and back into
+ * the pod. Included once per family by family.h. docs/fastpath.md lists in
+ * what such a packet may differ from one that takes the stack.
  *
  * Nothing is assumed of what the stack would do: it is asked. A packet that
- * went through the stack is seen twice, once before and once after it; the
- * second hook then grants the flow one second of fast path in that direction
- * (`fast`) and notes where the stack sent the packet (masq_next_hops;
- * pod_device). After that second the next packet goes through the stack
- * again. So conntrack stays alive, and a route, neighbour or firewall rule
- * that changes counts within a second: a packet that the stack drops renews
- * nothing. Both hooks must find the flow under one key, so whatever netfilter
- * itself translates (a ClusterIP) never qualifies. SYN, FIN, RST, fragments,
- * options, ICMP errors, an expiring TTL and packets above the MTU always take
- * the stack.
+ * takes the stack is noted down before it (masq_notes), and recognised by the
+ * number that it carries through it (skb->tc_index). When it comes out at the
+ * other end unchanged but for what routing changes, the flow has the stack's
+ * consent for one second: `fast` in its record, which names a way (masq_ways).
+ * The way says what a packet has to be to go it: which interface it comes in
+ * by, which Ethernet addresses, TOS and TTL it has, no tag, no more bytes than
+ * went through; and what it is when it leaves: by which interface, to whom,
+ * with which mark and priority. After that second the next packet goes through
+ * the stack again. So conntrack stays alive, and a route, neighbour or firewall
+ * rule that changes counts within a second: a packet that the stack drops
+ * renews nothing.
+ *
+ * Both hooks must find the flow under one key, so whatever netfilter itself
+ * translates (a ClusterIP) never qualifies. SYN, FIN, RST, fragments, options,
+ * ICMP errors, an expiring TTL and packets above the MTU always take the
+ * stack.
+ *
+ * Consent is given only where nothing is between the hooks and the ends of the
+ * way that would treat two packets of a flow differently: user space says so
+ * of the node and of each interface (masq_fast), and the packet that asks looks
+ * itself at what hangs on the interface that it is at (masq_plain).
  */
 
 #ifndef MASQ_FAST_H
 #define MASQ_FAST_H
-MASQ_INLINE bool masq_mac_equal(const __u8 *a, const __u8 *b)
+#ifdef MASQ_MODERN
+MASQ_INLINE bool masq_macs_equal(const __u8 *a, const __u8 *b)
 {
 	__u8 differ = 0;
 
 #pragma unroll
-	for (int i = 0; i < 6; i++)
+	for (int i = 0; i < 2 * ETH_ALEN; i++)
 		differ |= a[i] ^ b[i];
 	return !differ;
 }
 
-/*
- * The slot of masq_next_hops for this MAC address behind this uplink; 0: they
- * are all in use. A slot that nobody's consent has named for two seconds is
- * given away, so the consent of a second never points to another's.
- */
-MASQ_NOINLINE __u32 masq_next_hop_slot(const __u8 *mac, __u32 uplink, __u32 now,
-				       const struct masq_policy *pol)
+/* The slot of masq_ways: of 8 bits, by the last word of the pod's address. */
+MASQ_INLINE __u32 masq_way_index(__be32 pod, __u32 slot)
 {
-	__u32 start = mac[5] ^ mac[4] ^ uplink;
+	return (bpf_ntohl(pod) & (MASQ_WAY_GROUPS - 1)) << 8 | (slot & 0xff);
+}
 
+/*
+ * Takes or keeps this slot for the way *want; all under the way's lock, since
+ * a slot must never be given away that somebody is just being sent to.
+ */
+MASQ_NOINLINE int masq_way_take(__u32 index, const struct masq_way *want,
+				__u32 idle)
+{
+	struct masq_way *way = bpf_map_lookup_elem(&masq_ways, &index);
+	int ret = 0;
+
+	if (!way || !want)
+		return 0;
+	bpf_spin_lock(&way->lock);
+	if (way->from == want->from && way->to == want->to &&
+	    way->mark == want->mark && way->priority == want->priority &&
+	    way->tos == want->tos && way->ttl == want->ttl &&
+	    masq_macs_equal(way->came, want->came) &&
+	    masq_macs_equal(way->goes, want->goes)) {
+		way->used = want->used;
+		ret = 1;
+	} else if (!way->from || want->used - way->used > idle) {
+		way->used = want->used;
+		way->from = want->from;
+		way->to = want->to;
+		way->mark = want->mark;
+		way->priority = want->priority;
+		way->tos = want->tos;
+		way->ttl = want->ttl;
+		way->size = want->size;
+		__builtin_memcpy(way->came, want->came, 2 * ETH_ALEN);
+		__builtin_memcpy(way->goes, want->goes, 2 * ETH_ALEN);
+		ret = 1;
+	}
+	bpf_spin_unlock(&way->lock);
+	return ret;
+}
+
+/*
+ * The slot, 1 to 255, of the way *want of a pod with this address; 0: those
+ * that it could have are in use. A slot that nobody's consent has named for two
+ * seconds is given away, so the consent of a second never points to another's.
+ */
+MASQ_NOINLINE __u32 masq_way_slot(__be32 pod, const struct masq_way *want,
+				  const struct masq_policy *pol)
+{
+	__u32 start, idle;
+
+	if (!want || !pol)
+		return 0;
+	idle = masq_two_seconds(pol);
+	start = want->from * 7 ^ want->to * 31 ^ want->ttl * 5 ^ want->tos ^
+		want->mark ^ want->came[5] ^ want->goes[5] * 3 ^ want->goes[4] ^
+		want->size * 11;
 #pragma unroll
-	for (__u32 i = 0; i < 4; i++) {
-		__u32 slot = (start + i) & (MASQ_MAX_NEXT_HOPS - 1);
-		struct masq_next_hop *hop;
+	for (__u32 i = 0; i < MASQ_WAY_PROBES; i++) {
+		__u32 slot = (start + i) & 0xff;
 
-		if (!slot)
-			continue;
-		hop = bpf_map_lookup_elem(&masq_next_hops, &slot);
-		if (!hop)
-			break;
-		if (hop->uplink == uplink && masq_mac_equal(hop->mac, mac)) {
-			hop->used = now;
+		if (slot &&
+		    masq_way_take(masq_way_index(pod, slot), want, idle))
 			return slot;
-		}
-		if (!hop->uplink || now - hop->used > masq_two_seconds(pol)) {
-			hop->used = now;
-			hop->uplink = uplink;
-			__builtin_memcpy(hop->mac, mac, 6);
-			return slot;
-		}
 	}
 	return 0;
 }
@@ -71,15 +120,87 @@ MASQ_INLINE bool masq_consent(__u16 fast, __u32 last_seen, __u32 now)
 	return fast && now - last_seen < MASQ_FAST_MAX && left &&
 	       left <= MASQ_FAST_MAX;
 }
-#endif
+
+/* Has user space, within the lease, found nothing against this interface? */
+MASQ_NOINLINE int masq_allowed(__u32 ifindex, __u32 flag, __u32 now)
+{
+	__u32 node = 0;
+	struct masq_fast *f = bpf_map_lookup_elem(&masq_fast, &node);
+
+	if (!f || !(f->flags & MASQ_FAST_NODE) ||
+	    (!(f->flags & MASQ_FAST_LASTS) && masq_passed(now, f->until)))
+		return 0;
+	f = bpf_map_lookup_elem(&masq_fast, &ifindex);
+	return f && f->flags & flag;
+}
+
+MASQ_INLINE __u64 masq_peek(__u64 at, __u32 offset)
+{
+	__u64 value = 0;
+
+	/* what cannot be read is not nothing */
+	if (bpf_probe_read_kernel(&value, sizeof(value), (void *)(at + offset)))
+		return -1;
+	return value;
+}
 
 /*
- * Gives a record the stack's consent, and a REV record (pod_device not 0) the
- * way to the pod: only as long as the slot is still that flow's, since another
- * one would go this one's way.
+ * The interface that the packet is at: no program beside ours and no filter of
+ * clsact in either direction, no hook of netfilter's own, and (a pod's) no
+ * queue. Where the kernel does not tell, user space has looked.
  */
-MASQ_GLOBAL int FN(fast_grant)(__u32 slot, __u32 seq, __u32 fast,
-			       __u32 pod_device, __u32 pod_mtu)
+MASQ_NOINLINE int masq_plain(struct __sk_buff *skb, __u32 queue)
+{
+	__u64 dev, at;
+
+	if (!masq_offsets.skb_dev)
+		return 1;
+	/* the context is the sk_buff; its fields are read by helper alone */
+	if (bpf_probe_read_kernel(&dev, sizeof(dev),
+				  (void *)skb + masq_offsets.skb_dev))
+		return 0;
+#pragma unroll
+	for (int i = 0; i < 2; i++) {
+		if (masq_offsets.dev_nf[i] &&
+		    (queue || !i) && /* an uplink's egress is still met */
+		    masq_peek(dev, masq_offsets.dev_nf[i]))
+			return 0;
+		at = masq_peek(dev, masq_offsets.dev_tcx[i]);
+		if (!at)
+			continue;
+		at = masq_peek(at, masq_offsets.entry_bundle);
+		if ((__u32)masq_peek(at, masq_offsets.bundle_count) > 1 ||
+		    masq_peek(at - masq_offsets.bundle_tcx,
+			      masq_offsets.tcx_miniq))
+			return 0;
+	}
+	if (!queue)
+		return 1;
+	at = masq_peek(dev, masq_offsets.dev_qdisc);
+	return at && !masq_peek(at, masq_offsets.qdisc_enqueue);
+}
+
+MASQ_INLINE void masq_skipped(__u32 index)
+{
+	__u64 *count = bpf_map_lookup_elem(&masq_skips, &index);
+
+	if (count)
+		++*count; /* per CPU, softirqs off */
+}
+
+MASQ_INLINE __u32 masq_fast_until(const struct masq_policy *pol, __u32 now)
+{
+	return now + (pol->fast < MASQ_FAST_MAX ? pol->fast : MASQ_FAST_MAX);
+}
+#endif
+#endif
+
+#ifdef MASQ_MODERN
+/*
+ * Gives a record the stack's consent: only as long as the slot is still that
+ * flow's, since another one would go this one's way.
+ */
+MASQ_GLOBAL int FN(fast_grant)(__u32 slot, __u32 seq, __u32 fast)
 {
 	struct masq_lock *lock = FN(page_lock)(slot >> MASQ_PAGE_SHIFT);
 	FLOW *f = FN(slot)(slot);
@@ -87,79 +208,179 @@ MASQ_GLOBAL int FN(fast_grant)(__u32 slot, __u32 seq, __u32 fast,
 	if (!f || !lock)
 		return 0;
 	bpf_spin_lock(&lock->lock);
-	if (f->seq == (__u16)seq && f->what & MASQ_W_LIVE) {
+	if (f->seq == (__u16)seq && f->what & MASQ_W_LIVE)
 		f->fast = fast;
-		if (pod_device) {
-			f->pod_mtu = pod_mtu;
-			f->pod_device = pod_device;
-		}
-	}
 	bpf_spin_unlock(&lock->lock);
 	return 0;
 }
 
-/* Uplink egress: the stack has sent this packet of *f on its way. */
-MASQ_NOINLINE int FN(fast_consent_out)(struct __sk_buff *skb, VIEW *v,
-				       const PKT *pkt, __u32 now)
+/* What routing looks at beside the addresses; ECN is for queues. */
+MASQ_INLINE void FN(fast_header)(const void *l3, __u8 *tos, __u8 *ttl)
+{
+#if FAM == 4
+	const struct iphdr *ip = l3;
+
+	*tos = ip->tos & 0xfc;
+	*ttl = ip->ttl;
+#else
+	const __u8 *ip = l3;
+
+	*tos = (ip[0] << 4 | ip[1] >> 4) & 0xfc;
+	*ttl = ip[7];
+#endif
+}
+
+/* L3 bytes of the packet, or of each that a GSO packet becomes. */
+MASQ_INLINE __u32 FN(fast_size)(struct __sk_buff *skb, const PKT *pkt)
+{
+	return skb->gso_size ? skb->gso_size + pkt->hdr_len : pkt->l3_len;
+}
+
+/* Of a packet that has gone through: those up to here would have, too. */
+MASQ_INLINE __u16 FN(fast_class)(struct __sk_buff *skb, const PKT *pkt)
+{
+	const __u32 least = FAM == 4 ? MASQ_WAY_LEAST4 : MASQ_WAY_LEAST6;
+	__u32 size = FN(fast_size)(skb, pkt);
+
+	return size < least ? least : size > 0xffff ? 0xffff : size;
+}
+
+/*
+ * Before the stack: notes down a packet that could have the fast path if an
+ * equal one had just gone the whole way.
+ */
+MASQ_NOINLINE int FN(fast_note)(struct __sk_buff *skb, const PKT *pkt,
+				const VIEW *v, const enum masq_dir dir)
 {
 	struct masq_policy *pol = masq_policy_of(masq_half());
-	__u32 ifindex = skb->ifindex, slot, until;
-	struct masq_iface *iface;
-	__u8 mac[6];
+	__u32 now = masq_now(), which = dir, number;
+	void *data = (void *)(long)skb->data;
+	void *end = (void *)(long)skb->data_end;
+	struct masq_note *note;
 
-	if (!pol || !pkt->simple || pkt->l3_off != ETH_HLEN ||
-	    !skb->ingress_ifindex ||
+	if (!pol || skb->mark ||
 	    masq_flow_state(pkt->proto, v->out_seen, v->in_seen) !=
 		    MASQ_ST_ESTABLISHED ||
-	    (pkt->proto == IPPROTO_TCP && !(pol->flags & MASQ_P_FAST_TCP)))
+	    (pkt->proto == IPPROTO_TCP && !(pol->flags & MASQ_P_FAST_TCP)) ||
+	    !FN(is_routine)(pkt, v, dir) ||
+	    !masq_allowed(skb->ifindex,
+			  dir == MASQ_EGRESS ? MASQ_FAST_POD : MASQ_FAST_UPLINK,
+			  now) ||
+	    !masq_plain(skb, dir == MASQ_EGRESS))
 		return 0;
-	iface = bpf_map_lookup_elem(&masq_ifaces, &ifindex);
-	if (!iface || !iface->uplink || bpf_skb_load_bytes(skb, 0, mac, 6))
+	note = bpf_map_lookup_elem(&masq_notes, &which);
+	if (!note || data + ETH_HLEN + L3_HLEN > end)
 		return 0;
-	slot = masq_next_hop_slot(mac, iface->uplink, now, pol);
-	if (!slot)
-		return 0;
-	until = now + (pol->fast < MASQ_FAST_MAX ? pol->fast : MASQ_FAST_MAX);
-	if (v->fast != MASQ_FAST(slot, until))
-		MASQ_DO(FN(fast_grant)(v->slot, v->seq, MASQ_FAST(slot, until),
-				       0, 0));
+	number = bpf_get_prandom_u32() & 0xffff;
+	if (!number)
+		number = 1;
+	note->number = number;
+	note->slot = v->slot;
+	note->seq = v->seq;
+	note->from = skb->ifindex;
+	note->length = pkt->l3_len;
+	note->tcp_seq = pkt->tcp_seq;
+	note->tcp_ack = pkt->tcp_ack;
+	__builtin_memcpy(note->came, data, 2 * ETH_ALEN);
+	FN(addr_copy)(note->pod, v->xlat_addr);
+	note->pod_port = v->xlat_port;
+	FN(fast_header)(data + ETH_HLEN, &note->tos, &note->ttl);
+	skb->tc_index = number;
 	return 0;
 }
 
-/* Egress of the pod's veth: the stack has let a reply through to the pod. */
-MASQ_INLINE void FN(fast_seen)(struct __sk_buff *skb)
+/*
+ * Behind the stack: is this the packet of the note, and what it was? Fills what
+ * a way has of the packet.
+ */
+MASQ_NOINLINE int FN(fast_same)(struct __sk_buff *skb, const PKT *pkt,
+				struct masq_note *note, struct masq_way *way)
 {
-	struct masq_policy *pol;
-	__u32 now = masq_now(), mtu = 0, until;
-	__u32 peer, peer_seq;
-	FLOW *rev;
-	PKT pkt;
-	VIEW v;
+	void *data = (void *)(long)skb->data;
+	void *end = (void *)(long)skb->data_end;
+	__u32 number;
 
+	if (!note || !way || data + ETH_HLEN + L3_HLEN > end)
+		return 0;
+	number = note->number;
+	note->number = 0;
+	FN(fast_header)(data + ETH_HLEN, &way->tos, &way->ttl);
+	if (!number || skb->tc_index != number || skb->vlan_present ||
+	    !pkt->simple || pkt->l3_off != ETH_HLEN ||
+	    note->length != pkt->l3_len || note->tcp_seq != pkt->tcp_seq ||
+	    note->tcp_ack != pkt->tcp_ack || note->tos != way->tos ||
+	    note->ttl != (__u8)(way->ttl + 1))
+		return 0;
+	way->ttl = note->ttl;
+	way->size = FN(fast_class)(skb, pkt);
+	way->from = note->from;
+	way->to = skb->ifindex;
+	way->mark = skb->mark;
+	__builtin_memcpy(way->goes, data, 2 * ETH_ALEN);
+	return 1;
+}
+
+/* Uplink egress: the stack has sent this packet of *v on its way. */
+MASQ_NOINLINE int FN(fast_consent_out)(struct __sk_buff *skb, const VIEW *v,
+				       const PKT *pkt, __u32 now)
+{
+	struct masq_policy *pol = masq_policy_of(masq_half());
+	struct masq_way way;
+	struct masq_note *note;
+	__u32 which = MASQ_EGRESS, slot, fast;
+
+	note = bpf_map_lookup_elem(&masq_notes, &which);
+	if (!pol || !note)
+		return 0;
+	__builtin_memset(&way, 0, sizeof(way));
+	if (!FN(fast_same)(skb, pkt, note, &way) || note->slot != v->slot ||
+	    note->seq != v->seq || !skb->ingress_ifindex ||
+	    !masq_allowed(skb->ifindex, MASQ_FAST_UPLINK, now) ||
+	    !masq_plain(skb, 0))
+		return 0;
+	way.used = now;
+	way.priority = skb->priority;
+	__builtin_memcpy(way.came, note->came, 2 * ETH_ALEN);
+	slot = masq_way_slot(pkt->key.in_addr[WORDS - 1], &way, pol);
+	if (!slot)
+		return 0;
+	fast = MASQ_FAST(slot, masq_fast_until(pol, now));
+	if (v->fast != fast)
+		MASQ_DO(FN(fast_grant)(v->slot, v->seq, fast));
+	return 0;
+}
+
+/* Egress of the pod's veth: the stack has let an answer through to the pod. */
+MASQ_NOINLINE int FN(fast_seen)(struct __sk_buff *skb)
+{
+	struct masq_policy *pol = masq_policy_of(masq_half());
+	__u32 now = masq_now(), which = MASQ_INGRESS, slot;
+	struct masq_note *note;
+	struct masq_way way;
+	PKT pkt;
+
+	note = bpf_map_lookup_elem(&masq_notes, &which);
 	__builtin_memset(&pkt, 0, sizeof(pkt));
-	if (!FN(parse_simple)(skb, &pkt, ETH_HLEN, MASQ_INGRESS))
-		return;
-	if (!FN(see)(&pkt.key, &v) || v.kind != MASQ_K_FWD ||
-	    !FN(live)(&v, now) || !v.fast)
-		return; /* never seen to qualify on its way out */
-	rev = FN(peer_of)(v.slot, v.seq, &peer, &peer_seq) ? FN(slot)(peer)
-							   : NULL;
-	pol = masq_policy_of(masq_half());
-	if (!rev || !pol || rev->seq != peer_seq ||
-	    rev->what >> MASQ_W_KIND != MASQ_K_REV)
-		return;
-#ifdef MASQ_MODERN /* bpf_check_mtu is of 5.12 */
-	bpf_check_mtu(skb, 0, &mtu, 0, 0);
-#endif
-	until = now + (pol->fast < MASQ_FAST_MAX ? pol->fast : MASQ_FAST_MAX);
-	if (rev->fast != MASQ_FAST(1, until) || rev->pod_mtu != mtu ||
-	    rev->pod_device != skb->ifindex)
-		MASQ_DO(FN(fast_grant)(peer, peer_seq, MASQ_FAST(1, until),
-				       skb->ifindex, mtu));
+	__builtin_memset(&way, 0, sizeof(way));
+	if (!pol || !note ||
+	    !FN(parse_simple)(skb, &pkt, ETH_HLEN, MASQ_INGRESS) ||
+	    !FN(fast_same)(skb, &pkt, note, &way) ||
+	    !FN(addr_equal)(note->pod, pkt.key.in_addr) ||
+	    note->pod_port != pkt.key.in_port ||
+	    !masq_allowed(skb->ifindex, MASQ_FAST_POD, now) ||
+	    !masq_plain(skb, 1))
+		return 0;
+	way.used = now;
+	slot = masq_way_slot(pkt.key.in_addr[WORDS - 1], &way, pol);
+	if (slot)
+		MASQ_DO(FN(fast_grant)(note->slot, note->seq,
+				       MASQ_FAST(slot,
+						 masq_fast_until(pol, now))));
+	return 0;
 }
 
 /* RFC 1812 section 5.3.1. False: it would expire here. */
-MASQ_INLINE bool FN(fast_ttl)(void *l3)
+MASQ_INLINE bool FN(fast_ttl)(struct __sk_buff *skb, void *l3)
 {
 #if FAM == 4
 	struct iphdr *ip = l3;
@@ -173,18 +394,59 @@ MASQ_INLINE bool FN(fast_ttl)(void *l3)
 	ip->check = (__u16)(check + (check >= 0xffff));
 #else
 	struct ipv6hdr *ip = l3;
+	__be32 *word = l3 + 4, old = *word, new;
 
 	if (ip->hop_limit <= 1)
 		return false;
 	ip->hop_limit--;
+	new = *word;
+	/* no header checksum balances it under CHECKSUM_COMPLETE */
+	bpf_csum_update(skb, bpf_csum_diff(&old, 4, &new, 4, 0));
 #endif
 	return true;
 }
 
-MASQ_INLINE bool FN(fast_fits)(struct __sk_buff *skb, const PKT *pkt, __u32 mtu)
+/*
+ * Bytes behind what IP calls the packet (a short frame's padding, or more that
+ * a pod has put there): the stack cuts them off. Pointers into the packet are
+ * to be read anew. False: the packet takes the stack.
+ */
+MASQ_INLINE bool FN(fast_trim)(struct __sk_buff *skb, const PKT *pkt)
 {
-	return (skb->gso_size ? skb->gso_size + pkt->hdr_len : pkt->l3_len) <=
-	       mtu;
+	if (likely(skb->len == ETH_HLEN + pkt->l3_len))
+		return true;
+	return !skb->gso_size &&
+	       !bpf_skb_change_tail(skb, ETH_HLEN + pkt->l3_len, 0);
+}
+
+/* The way that the record's consent names, if this packet may go it. */
+MASQ_INLINE struct masq_way *FN(fast_way)(struct __sk_buff *skb, const PKT *pkt,
+					  const VIEW *v, __be32 pod, __u32 now,
+					  const enum masq_dir dir)
+{
+	void *data = (void *)(long)skb->data;
+	void *end = (void *)(long)skb->data_end;
+	struct masq_way *way;
+	__u32 index;
+	__u8 tos, ttl;
+
+	if (!v->fast)
+		return NULL;
+	if (!masq_consent(v->fast, v->last_seen, now)) {
+		v->at->fast = 0; /* its low byte would come round again */
+		return NULL;
+	}
+	index = masq_way_index(pod, MASQ_FAST_SLOT(v->fast));
+	way = bpf_map_lookup_elem(&masq_ways, &index);
+	if (!way || way->from != skb->ifindex || skb->mark ||
+	    data + ETH_HLEN + L3_HLEN > end)
+		return NULL;
+	FN(fast_header)(data + ETH_HLEN, &tos, &ttl);
+	if (tos != way->tos || ttl != way->ttl ||
+	    (dir == MASQ_EGRESS && !masq_macs_equal(data, way->came)) ||
+	    !FN(is_routine)(pkt, v, dir) || FN(fast_size)(skb, pkt) > way->size)
+		return NULL;
+	return way;
 }
 
 /*
@@ -193,42 +455,38 @@ MASQ_INLINE bool FN(fast_fits)(struct __sk_buff *skb, const PKT *pkt, __u32 mtu)
  */
 MASQ_INLINE int FN(fast_out)(struct __sk_buff *skb)
 {
-	__u32 now = masq_now(), slot;
-	struct masq_next_hop *hop;
-	struct masq_uplink *up;
+	__u32 now = masq_now(), to;
+	struct masq_way *way;
 	void *data, *end;
-	struct ethhdr *eth;
 	PKT p, *pkt = &p;
 	VIEW v;
 
 	__builtin_memset(pkt, 0, sizeof(*pkt));
 	if (!FN(parse_simple)(skb, pkt, ETH_HLEN, MASQ_EGRESS))
 		return 0;
-	if (!FN(see)(&pkt->key, &v) || v.kind != MASQ_K_FWD || !v.fast)
+	if (!FN(see)(&pkt->key, &v) || v.kind != MASQ_K_FWD ||
+	    !FN(live)(&v, now))
 		return 0;
-	if (!masq_consent(v.fast, v.last_seen, now)) {
-		v.at->fast = 0; /* its low byte would come round again */
+	if ((v.last_seen ^ now) >> MASQ_ADDRESS_SHIFT)
+		way = NULL; /* E1 is due */
+	else
+		way = FN(fast_way)(skb, pkt, &v, pkt->key.in_addr[WORDS - 1],
+				   now, MASQ_EGRESS);
+	if (!way) {
+		MASQ_DO(FN(fast_note)(skb, pkt, &v, MASQ_EGRESS));
 		return 0;
 	}
-	if (!FN(live)(&v, now) ||
-	    (v.last_seen ^ now) >> MASQ_ADDRESS_SHIFT || /* E1 is due */
-	    !FN(is_routine)(pkt, &v, MASQ_EGRESS))
-		return 0;
-	slot = MASQ_FAST_SLOT(v.fast);
-	hop = bpf_map_lookup_elem(&masq_next_hops, &slot);
-	if (!hop)
-		return 0;
-	slot = hop->uplink;
-	up = bpf_map_lookup_elem(&masq_uplinks, &slot);
-	if (!up || !up->ifindex || !FN(fast_fits)(skb, pkt, up->mtu))
+	if (!FN(fast_trim)(skb, pkt))
 		return 0;
 	data = (void *)(long)skb->data;
 	end = (void *)(long)skb->data_end;
-	eth = data;
-	if (data + ETH_HLEN + L3_HLEN > end || !FN(fast_ttl)(data + ETH_HLEN))
+	if (data + ETH_HLEN + L3_HLEN > end ||
+	    !FN(fast_ttl)(skb, data + ETH_HLEN))
 		return 0;
-	__builtin_memcpy(eth->h_dest, hop->mac, 6);
-	__builtin_memcpy(eth->h_source, up->mac, 6);
+	__builtin_memcpy(data, way->goes, 2 * ETH_ALEN);
+	skb->mark = way->mark;
+	skb->priority = way->priority;
+	to = way->to;
 	if (v.last_seen != now)
 		MASQ_DO(FN(flow_touch)(&pkt->key, &v, now, MASQ_EGRESS));
 	FN(flow_count)(skb, pkt, &v, MASQ_EGRESS);
@@ -236,7 +494,8 @@ MASQ_INLINE int FN(fast_out)(struct __sk_buff *skb)
 	if (FN(rewrite)(skb, pkt, v.xlat_addr, v.xlat_port, ETH_HLEN,
 			MASQ_EGRESS))
 		return -1;
-	return up->ifindex;
+	masq_skipped(MASQ_SKIP_OUT);
+	return to;
 }
 
 /*
@@ -246,20 +505,46 @@ MASQ_INLINE int FN(fast_out)(struct __sk_buff *skb)
 MASQ_INLINE __u32 FN(fast_in)(struct __sk_buff *skb, const PKT *pkt,
 			      const VIEW *rev, __u32 now, const __u32 l2_len)
 {
-	void *data = (void *)(long)skb->data;
-	void *end = (void *)(long)skb->data_end;
+	void *data, *end;
+	struct masq_way *way;
 
-	if (!l2_len || !pkt->simple || !rev->fast)
+	/* with a tag it belongs to a VLAN's device; not ours: the stack drops */
+	if (!l2_len || !pkt->simple || skb->vlan_present || skb->pkt_type)
 		return 0;
-	if (!masq_consent(rev->fast, rev->last_seen, now)) {
-		rev->at->fast = 0; /* its low byte would come round again */
+	way = FN(fast_way)(skb, pkt, rev, rev->xlat_addr[WORDS - 1], now,
+			   MASQ_INGRESS);
+	if (!way) {
+		MASQ_DO(FN(fast_note)(skb, pkt, rev, MASQ_INGRESS));
 		return 0;
 	}
-	/* what a REV record has in the place of `device`: the pod's MTU */
-	if (!FN(is_routine)(pkt, rev, MASQ_INGRESS) ||
-	    !FN(fast_fits)(skb, pkt, rev->device))
+	if (!FN(fast_trim)(skb, pkt))
 		return 0;
-	if (data + l2_len + L3_HLEN > end || !FN(fast_ttl)(data + l2_len))
+	data = (void *)(long)skb->data;
+	end = (void *)(long)skb->data_end;
+	if (data + ETH_HLEN + L3_HLEN > end ||
+	    !FN(fast_ttl)(skb, data + ETH_HLEN))
 		return 0;
-	return rev->pod_device;
+	__builtin_memcpy(data, way->goes, 2 * ETH_ALEN);
+	masq_skipped(MASQ_SKIP_IN);
+	return way->to;
 }
+#else
+MASQ_INLINE int FN(fast_consent_out)(struct __sk_buff *skb, const VIEW *v,
+				     const PKT *pkt, __u32 now)
+{
+	return 0;
+}
+MASQ_INLINE int FN(fast_seen)(struct __sk_buff *skb)
+{
+	return 0;
+}
+MASQ_INLINE int FN(fast_out)(struct __sk_buff *skb)
+{
+	return 0;
+}
+MASQ_INLINE __u32 FN(fast_in)(struct __sk_buff *skb, const PKT *pkt,
+			      const VIEW *rev, __u32 now, const __u32 l2_len)
+{
+	return 0;
+}
+#endif

@@ -8,6 +8,7 @@
 #define MASQ_MAPS_H
 
 #include <linux/bpf.h>
+#include <linux/if_ether.h>
 #include <bpf/bpf_helpers.h>
 #include "masqbpf.h"
 
@@ -80,6 +81,35 @@ MASQ_MAP(masq_locks, BPF_MAP_TYPE_ARRAY, __u32, struct masq_lock, MASQ_LOCKS,
 	 0);
 MASQ_MAP(masq_next_hops, BPF_MAP_TYPE_ARRAY, __u32, struct masq_next_hop,
 	 MASQ_MAX_NEXT_HOPS, 0);
+
+/* --- the fast path, see fast.h ------------------------------------------ */
+MASQ_MAP(masq_fast, BPF_MAP_TYPE_HASH, __u32, struct masq_fast, MASQ_MAX_FAST,
+	 BPF_F_NO_PREALLOC);
+MASQ_MAP(masq_skips, BPF_MAP_TYPE_PERCPU_ARRAY, __u32, __u64, MASQ_SKIP_MAX, 0);
+
+MASQ_MAP(masq_ways, BPF_MAP_TYPE_ARRAY, __u32, struct masq_way, MASQ_WAYS, 0);
+
+/*
+ * What a packet was before the stack, for the hook behind it. Both run in one
+ * softirq on one processor; where a packet rests in between (NFQUEUE, a
+ * neighbour that is being asked for), its number in skb->tc_index tells that
+ * the note is another's.
+ */
+struct masq_note {
+	__u32 number; /* 1..65535; 0: none */
+	__u32 slot; /* of the record, and its seq */
+	__u32 seq;
+	__u32 from; /* ifindex */
+	__u32 length; /* L3 */
+	__u32 tcp_seq;
+	__u32 tcp_ack;
+	__be32 pod[4]; /* after the translation (answers) */
+	__be16 pod_port;
+	__u8 came[2 * ETH_ALEN];
+	__u8 tos;
+	__u8 ttl;
+};
+MASQ_MAP(masq_notes, BPF_MAP_TYPE_PERCPU_ARRAY, __u32, struct masq_note, 2, 0);
 
 /* --- fragments: no NAT state, so these may be LRU ---------------------- */
 MASQ_MAP(masq_frags, BPF_MAP_TYPE_LRU_HASH, struct masq_frag_key,

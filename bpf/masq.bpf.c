@@ -153,7 +153,8 @@ int masq_pod_in(struct __sk_buff *skb)
 {
 	int ret = 0;
 
-	if (!(masq_features & MASQ_FEAT_FAST))
+	/* a tag's packets are another network's, whatever addresses they have */
+	if (!(masq_features & MASQ_FEAT_FAST) || skb->vlan_present)
 		return TC_NEXT;
 	if (skb->protocol == bpf_htons(ETH_P_IP))
 		ret = fast_out_v4(skb);
@@ -170,12 +171,14 @@ int masq_pod_in(struct __sk_buff *skb)
 SEC("tc")
 int masq_pod_out(struct __sk_buff *skb)
 {
-	if (!(masq_features & MASQ_FEAT_FAST))
+	/* few packets: those that were asked to be looked at again */
+	if (!(masq_features & MASQ_FEAT_FAST) || !skb->tc_index ||
+	    skb->vlan_present)
 		return TC_NEXT;
 	if (skb->protocol == bpf_htons(ETH_P_IP))
-		fast_seen_v4(skb);
+		MASQ_DO(fast_seen_v4(skb));
 	else if (skb->protocol == bpf_htons(ETH_P_IPV6))
-		fast_seen_v6(skb);
+		MASQ_DO(fast_seen_v6(skb));
 	return TC_NEXT;
 }
 

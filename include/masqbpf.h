@@ -255,7 +255,7 @@ struct masq_tally {
 			__u16 fast; /* MASQ_FAST_*; 0: the stack has it */       \
 			union {                                                  \
 				__u32 device; /* FWD: ifindex it leaves by */    \
-				__u32 pod_mtu; /* REV: fast path, to the pod */  \
+				__u32 pod_mtu; /* REV: older versions' */        \
 			};                                                       \
 		};                                                               \
 		struct masq_tally back; /* KEEP, INBOUND: ingress */             \
@@ -528,12 +528,12 @@ struct masq_prefix_count {
 /* Address to translate to, per uplink (masq_ifaces, key: ifindex). */
 struct masq_iface {
 	__be32 addr4; /* 0: none */
-	__u32 uplink; /* slot in masq_uplinks; 0: no fast path */
+	__u32 uplink; /* slot in masq_uplinks; older versions' */
 	__be32 addr6[4]; /* all 0: none */
 	char name[16]; /* for people, when the device is gone */
 };
 
-/* Uplinks of the fast path (masq_uplinks, an array; slot 0 stays empty). */
+/* Older versions' (masq_uplinks, an array; slot 0 stays empty). */
 #define MASQ_MAX_UPLINKS 64
 struct masq_uplink {
 	__u32 ifindex; /* 0: none */
@@ -549,14 +549,88 @@ struct masq_addr {
 
 /*
  * The fast path's consent in a record: until which tick (its low 8 bits), and
- * for a FWD record the slot in masq_next_hops. It says nothing of a flow whose
- * last packet is MASQ_FAST_MAX ticks old, so the 8 bits are enough.
+ * the slot of the way that the stack was seen to take (masq_ways, bpf/maps.h).
+ * It says nothing of a flow whose last packet is MASQ_FAST_MAX ticks old, so
+ * the 8 bits are enough.
  */
 #define MASQ_FAST_MAX	       64 /* ticks that a consent may last */
 #define MASQ_FAST_SLOT(f)      ((f)&0xff) /* never 0 */
 #define MASQ_FAST_UNTIL(f)     ((f) >> 8)
 #define MASQ_FAST(slot, until) ((__u16)((until) << 8 | (slot)))
-#define MASQ_MAX_NEXT_HOPS     256
+
+/*
+ * What the fast path may do (masq_fast, key: ifindex; 0: the node). Without an
+ * entry whose time has not come a packet takes the stack. The node's entry is
+ * the lease: it ends by itself when nobody looks any more, unless somebody
+ * asked for the fast path without an agent (MASQ_FAST_LASTS).
+ */
+#define MASQ_FAST_POD	 0x1 /* a pod's interface */
+#define MASQ_FAST_UPLINK 0x2
+#define MASQ_FAST_NODE	 0x4
+#define MASQ_FAST_LASTS	 0x8 /* `until` says nothing */
+#define MASQ_MAX_FAST	 4096
+struct masq_fast {
+	__u32 flags; /* MASQ_FAST_* */
+	__u32 until; /* tick; the node's */
+};
+
+/*
+ * Where the kernel keeps what the fast path looks at, in bytes, from its BTF;
+ * all 0: it does not tell. What hangs on an interface is so seen by the packet
+ * that asks for consent, and not only by who looks once a second.
+ */
+struct masq_offsets {
+	__u32 skb_dev; /* in struct sk_buff */
+	__u32 dev_tcx[2]; /* in struct net_device: ingress, egress */
+	__u32 dev_nf[2]; /* netfilter's hooks; 0: this kernel has none */
+	__u32 dev_qdisc;
+	__u32 entry_bundle; /* in struct bpf_mprog_entry */
+	__u32 bundle_count; /* in struct bpf_mprog_bundle */
+	__u32 bundle_tcx; /* of it in struct tcx_entry */
+	__u32 tcx_miniq; /* in struct tcx_entry: clsact's filters */
+	__u32 qdisc_enqueue; /* in struct Qdisc */
+	__u32 pad;
+};
+
+/*
+ * A way through the stack (masq_ways, an array), and what a packet has to be to
+ * go it: as long as a record's consent names the slot. Ways are looked for by
+ * the pod's address, so that a slot's number of 8 bits is enough.
+ */
+#define MASQ_WAY_GROUPS 32 /* by the low bits of the address */
+#define MASQ_WAYS	(MASQ_WAY_GROUPS * 256)
+#define MASQ_WAY_PROBES 8
+/*
+ * Packets up to this many bytes are of one size: what Linux takes for the least
+ * MTU of a path (ip_rt_min_pmtu), and IPv6's (RFC 8200 section 5).
+ */
+#define MASQ_WAY_LEAST4 552
+#define MASQ_WAY_LEAST6 1280
+struct masq_way {
+	struct bpf_spin_lock lock; /* to take or to keep it, not to go it */
+	__u32 used; /* tick; given away two seconds after */
+	__u32 from; /* interface that the packets come in by; 0: never used */
+	__u32 to; /* that they go to */
+	__u32 mark; /* that the stack has given them */
+	__u32 priority;
+	__u8 came[12]; /* Ethernet addresses of a pod's packet as it comes in */
+	__u8 goes[12]; /* and as it goes out */
+	__u8 tos; /* without ECN */
+	__u8 ttl; /* before the stack */
+	__u16 size; /* L3 bytes that the stack has let through */
+	__u32 pad[2];
+};
+_Static_assert(sizeof(struct masq_way) == 60, "masq_way");
+
+/* Packets that took the fast path (masq_skips, per CPU). */
+enum masq_skip {
+	MASQ_SKIP_OUT,
+	MASQ_SKIP_IN,
+	MASQ_SKIP_MAX,
+};
+
+/* Of the fast path before masq_fast; the maps stay for older versions. */
+#define MASQ_MAX_NEXT_HOPS 256
 
 struct masq_next_hop {
 	__u32 used; /* tick; a slot is given away two seconds after */

@@ -130,7 +130,8 @@ static size_t build_l3(const struct packet *p, uint8_t *out, size_t limit)
 		uint8_t *at = out + 40;
 
 		memset(out, 0, 40);
-		out[0] = 0x60;
+		out[0] = 0x60 | p->tos >> 4;
+		out[1] = p->tos << 4;
 		out[7] = p->ttl ? p->ttl : 64;
 		memcpy(out + 8, src, 16);
 		memcpy(out + 24, dst, 16);
@@ -159,6 +160,7 @@ static size_t build_l3(const struct packet *p, uint8_t *out, size_t limit)
 		hlen = 20 + p->ip_options;
 		memset(out, 0, hlen);
 		out[0] = 0x40 | (p->ihl ? p->ihl : hlen / 4);
+		out[1] = p->tos;
 		put16(out + 4, p->id);
 		put16(out + 6, p->frag_off | (p->more_fragments ? 0x2000 : 0));
 		out[8] = p->ttl ? p->ttl : 64;

@@ -41,6 +41,7 @@ struct packet {
 	bool more_fragments;
 	uint16_t id;
 	uint8_t ttl;
+	uint8_t tos; /* with ECN */
 	uint16_t vlan; /* 802.1Q tag in the payload */
 	bool no_ethernet;
 	bool udp_no_checksum;

@@ -169,8 +169,9 @@ pins() { # NUMBER: of pods' interfaces, two each
 
 agent() {
 	chmod 755 "$LAB_DIR" # the agent is nobody and reads its config
-	lab_spawn node "$MASQBPF" agent --fast-path \
+	lab_spawn node "$MASQBPF" agent --fast-path "$1" \
 		--config "$LAB_DIR/config.yaml" eth0 2>"$LAB_DIR/log"
+	echo "$LAB_PID" >"$LAB_DIR/agent"
 	lab_wait 20 ready || fail "$(cat "$LAB_DIR/log")"
 	lab_wait 10 pins 4 || fail "$(ls "$MASQBPF_PIN_DIR")"
 }
@@ -179,13 +180,91 @@ pod_comes_later() {
 	lab_pod pod3 10.44.14.17
 	lab_wait 10 pins 6 || fail "$(cat "$LAB_DIR/log")"
 	skips_the_stack pod3
-	is "errors" "$(grep -c 'fast path' "$LAB_DIR/log" || true)" 0
+	is "errors" "$(grep -c 'fast path:.*cannot' "$LAB_DIR/log" || true)" 0
 }
 
 pod_goes() {
 	lab_in node ip link del pod3
 	lab_wait 10 pins 4 || fail "$(cat "$LAB_DIR/log")"
 	ready
+}
+
+# fast_path INTERFACE: what status says of it
+fast_path() {
+	masq status --json | jq -r --arg i "$1" \
+		'.fast_path[] | select(.interface == $i) | "\(.on) \(.why)"'
+}
+
+says() { # INTERFACE PATTERN
+	[[ $(fast_path "$1") =~ $2 ]]
+}
+
+on_by_status() {
+	lab_wait 5 says pod1 "^true" || fail "$(fast_path pod1)"
+	says eth0 "^true" || fail "$(fast_path eth0)"
+}
+
+# A rule that varies, and a queue: off within a moment, with the reason, and on
+# again when they are gone.
+agent_looks() {
+	lab_in node nft add rule ip stack forward quota over 100000 mbytes drop
+	lab_wait 8 says pod1 "^false netfilter: nft ip stack/forward: quota" ||
+		fail "$(fast_path pod1)"
+	takes_the_stack
+	lab_in node nft flush chain ip stack forward
+	lab_in node nft add rule ip stack forward \
+		ct state established,related,new counter name forwarded
+	lab_wait 8 says pod1 "^true" || fail "$(fast_path pod1)"
+	lab_in node tc qdisc add dev pod1 root tbf rate 800mbit burst 200000 \
+		latency 100ms
+	lab_wait 8 says pod1 "^false a queue: tbf" || fail "$(fast_path pod1)"
+	says pod2 "^true" || fail "$(fast_path pod2)"
+	lab_in node tc qdisc del dev pod1 root
+	lab_wait 8 says pod1 "^true" || fail "$(fast_path pod1)"
+}
+
+takes_the_stack() {
+	local before
+	talk_udp
+	before=$(counter node stack forwarded)
+	talk_udp
+	[ $(($(counter node stack forwarded) - before)) -gt 60 ] ||
+		fail "$(($(counter node stack forwarded) - before)) of 100"
+}
+
+# 100 datagrams in a second or so
+talk_udp() {
+	seq 50 | traffic pod1 talk $FAR 443 --proto udp --sport 5556 \
+		--timeout 3 >/dev/null
+}
+
+# Killed, with all that it has forked: the lease ends, and nobody renews it.
+agent_killed() {
+	kill -KILL "$(cat "$LAB_DIR/agent")"
+	lab_wait 10 says pod1 "^false off: no agent" || fail "$(fast_path pod1)"
+	takes_the_stack
+}
+
+liberal_is_put_back() {
+	masq attach -q eth0 --fast-path --config "$LAB_DIR/config.yaml"
+	is be_liberal "$(be_liberal)" 1
+	masq detach -q --all
+	is be_liberal "$(be_liberal)" 0
+}
+
+auto() {
+	lab_in node sysctl -qw net.netfilter.nf_conntrack_tcp_be_liberal=0
+	agent auto
+	is be_liberal "$(be_liberal)" 0
+	on_by_status
+	lab_wait 5 grep -q "fast path: not for TCP" "$LAB_DIR/log" ||
+		fail "$(cat "$LAB_DIR/log")"
+}
+
+auto_without_agent() {
+	masq attach -q eth0 --fast-path auto --config "$LAB_DIR/config.yaml"
+	says eth0 "^false" || fail "$(fast_path eth0)"
+	masq detach -q --all
 }
 
 printf 'nonMasqueradeCIDRs: [10.0.0.0/8]\n' >"$LAB_DIR/config.yaml"
@@ -212,8 +291,15 @@ row "a firewall rule that comes later counts" firewall_counts
 row "a neighbour's new address is followed" neighbour_changes
 row "pod to pod" pod_to_pod
 row "detach removes it all" gone
-row "agent --fast-path" agent
+row "nf_conntrack_tcp_be_liberal is put back" liberal_is_put_back
+row "--fast-path auto without an agent is off" auto_without_agent
+row "agent --fast-path on" agent on
+row "status says where it is on" on_by_status
 row "agent: a pod that comes later" pod_comes_later
 row "agent: a pod that goes" pod_goes
+row "agent: what comes to stand against it" agent_looks
+row "agent: killed" agent_killed
+row "detach" gone
+row "agent --fast-path auto" auto
 row "detach under the agent" gone
 tap_done

@@ -1969,32 +1969,14 @@ static void fast_policy(struct masq_policy *policy)
 	policy->flags |= MASQ_P_FAST_TCP;
 }
 
-static void slow_tcp(struct masq_policy *policy)
-{
-	policy->flags &= ~MASQ_P_FAST_TCP;
-}
-
-static void fast_uplink(struct prog_lab *lab, uint32_t mtu)
-{
-	struct masq_uplink uplink = { .ifindex = lab->up,
-				      .mtu = mtu,
-				      .mac = { 2, 0, 0, 0, 0, 1 } };
-	struct masq_iface iface = { .uplink = 1 };
-	uint32_t one = 1, up = lab->up;
-
-	inet_pton(AF_INET, NODE4, &iface.addr4);
-	inet_pton(AF_INET6, NODE6, iface.addr6);
-	bpf_map_update_elem(prog_map(lab, "masq_ifaces"), &up, &iface, 0);
-	bpf_map_update_elem(prog_map(lab, "masq_uplinks"), &one, &uplink, 0);
-}
-
 static int fast_reset(void **state)
 {
 	struct prog_lab *lab = *state;
 	int ret = prog_lab_reset(state);
 
+	if (!lab->modern)
+		skip_because("the fast path is in the other object");
 	prog_policy_edit(lab, fast_policy);
-	fast_uplink(lab, 1500);
 	return ret;
 }
 
@@ -2027,6 +2009,31 @@ static struct masq_flow4 *fast_flow(struct prog_lab *lab)
 }
 
 #define FAST_PACKET TCP, OUT(POD4, 40000, FAR4, 443), .flags = ACK
+#define FAST_ANSWER TCP, OUT(FAR4, 443, NODE4, 40000), .flags = ACK
+#define WAY_SLOT    9
+
+/* The stack has let such a packet through: what the hooks behind it write. */
+static struct masq_way consent(struct prog_lab *lab, const struct packet *p,
+			       uint8_t pod, uint16_t *fast)
+{
+	uint32_t index = (pod & (MASQ_WAY_GROUPS - 1)) << 8 | WAY_SLOT;
+	uint8_t frame[PACKET_MAX];
+	size_t length = packet_build(p, frame);
+	struct masq_way way = { .used = now(lab),
+				.from = lab->up, /* where test runs come in */
+				.to = lab->pod,
+				.mark = 5,
+				.goes = { 2, 0, 0, 0, 7, 7, 2, 0, 0, 0, 8, 8 },
+				.ttl = frame[12] == 8 ? frame[22] : frame[21] };
+
+	way.size = length - 14;
+	memcpy(way.came, frame, sizeof(way.came));
+	assert_int_equal(bpf_map_update_elem(prog_map(lab, "masq_ways"), &index,
+					     &way, 0),
+			 0);
+	*fast = MASQ_FAST(WAY_SLOT, now(lab) + 60);
+	return way;
+}
 
 static void expect_slow(struct prog_lab *lab, const char *row,
 			const struct packet *p)
@@ -2049,82 +2056,144 @@ static void expect_fast(struct prog_lab *lab)
 	inet_pton(AF_INET, NODE4, &node);
 	assert_memory_equal(lab->frame + 26, &node, 4);
 	assert_int_equal(lab->frame[22], 63);
+	assert_memory_equal(lab->frame, "\2\0\0\0\7\7\2\0\0\0\10\10", 12);
 }
 
-/* Who has the stack's consent, which the uplink's hook gives. */
-static void only_what_the_stack_has_sent_is_fast(void **state)
+/* Who has the stack's consent: nobody whom the hook before it has not seen. */
+static void consent_needs_a_note(void **state)
 {
 	struct prog_lab *lab = *state;
-	struct masq_flow4 *f;
-	uint8_t frame[PACKET_MAX];
-	size_t length = packet_build(PKT(FAST_PACKET), frame);
+	struct masq_flow4 *f = fast_flow(lab);
 
-	udp_out(lab, POD4, 5000, FAR4, 7000);
-	udp_in(lab, POD4, 5000, FAR4, 7000);
-	udp_out(lab, POD4, 5000, FAR4, 7000);
-	assert_int_equal(/* not established */
-			 must(record(lab, POD4, 5000, FAR4, 7000, IPPROTO_UDP))
-				 ->fast,
-			 0);
-	prog_policy_edit(lab, slow_tcp);
-	f = fast_flow(lab);
-	assert_int_equal(f->fast, 0); /* conntrack minds */
-	prog_policy_edit(lab, fast_policy);
-	prog_run_raw(lab, "masq_egress", false, frame, length, 0, 0);
-	assert_int_equal(f->fast, 0); /* came in by no interface */
-	tcp(lab, EGRESS, POD4, 40000, ACK, 1001, 5001);
-	assert_int_not_equal(f->fast, 0);
-	expect_fast(lab);
+	for (int i = 0; i < 3; i++) {
+		tcp(lab, INGRESS, POD4, 40000, ACK, 5001, 1001);
+		at_pod(lab, "masq_pod_out",
+		       PKT(TCP, OUT(FAR4, 443, POD4, 40000), .flags = ACK));
+		at_pod(lab, "masq_pod_in", PKT(FAST_PACKET));
+		assert_int_equal(lab->verdict, NEXT);
+		tcp(lab, EGRESS, POD4, 40000, ACK, 1001, 5001);
+	}
+	assert_int_equal(f->fast, 0);
+	assert_int_equal(
+		must(record(lab, NODE4, 40000, FAR4, 443, IPPROTO_TCP))->fast,
+		0);
+}
+
+static void set_way(struct prog_lab *lab, const struct masq_way *way)
+{
+	uint32_t index = (15 & (MASQ_WAY_GROUPS - 1)) << 8 | WAY_SLOT;
+
+	bpf_map_update_elem(prog_map(lab, "masq_ways"), &index, way, 0);
 }
 
 static void what_takes_the_stack_all_the_same(void **state)
 {
 	struct prog_lab *lab = *state;
 	struct masq_flow4 *f = fast_flow(lab);
+	struct masq_way way = consent(lab, PKT(FAST_PACKET), 15, &f->fast),
+			other;
 
 	expect_fast(lab);
-	expect_slow(lab, "its last hop", PKT(FAST_PACKET, .ttl = 1));
+	expect_slow(lab, "another TTL", PKT(FAST_PACKET, .ttl = 63));
+	expect_slow(lab, "another TOS", PKT(FAST_PACKET, .tos = 0x20));
 	expect_slow(lab, "a SYN",
 		    PKT(TCP, OUT(POD4, 40000, FAR4, 443), .flags = SYN));
 	expect_slow(lab, "a FIN",
 		    PKT(TCP, OUT(POD4, 40000, FAR4, 443), .flags = FIN | ACK));
-	fast_uplink(lab, 100);
-	expect_slow(lab, "larger than the uplink",
+	expect_slow(lab, "larger than what went through",
 		    PKT(FAST_PACKET, .length = 100));
-	fast_uplink(lab, 1500);
+	other = way;
+	other.from = lab->pod;
+	set_way(lab, &other);
+	expect_slow(lab, "from another interface", PKT(FAST_PACKET));
+	other = way;
+	other.came[3] ^= 1;
+	set_way(lab, &other);
+	expect_slow(lab, "to another Ethernet address", PKT(FAST_PACKET));
+	other = way;
+	other.came[8] ^= 1;
+	set_way(lab, &other);
+	expect_slow(lab, "from another Ethernet address", PKT(FAST_PACKET));
+	set_way(lab, &way);
+	lab->mark = 1;
+	expect_slow(lab, "with a mark", PKT(FAST_PACKET));
+	lab->mark = 0;
 	expect_fast(lab);
-	f->fast = MASQ_FAST(MASQ_FAST_SLOT(f->fast), now(lab) - 1);
+	other = way;
+	other.ttl = 1;
+	set_way(lab, &other);
+	expect_slow(lab, "its last hop", PKT(FAST_PACKET, .ttl = 1));
+	set_way(lab, &way);
+	f->fast = MASQ_FAST(WAY_SLOT, now(lab) - 1);
 	expect_slow(lab, "its consent has ended", PKT(FAST_PACKET));
 	assert_int_equal(f->fast, 0);
 }
 
-/* The same inwards: the pod's own hook has seen what the stack lets through. */
-static void answers_are_fast_when_the_pod_gets_them(void **state)
+/* ECN is written by queues on the way, and is no other packet. */
+static void congestion_may_be_experienced(void **state)
+{
+	struct prog_lab *lab = *state;
+	struct masq_flow4 *f = fast_flow(lab);
+
+	consent(lab, PKT(FAST_PACKET), 15, &f->fast);
+	at_pod(lab, "masq_pod_in", PKT(FAST_PACKET, .tos = 3));
+	assert_int_equal(lab->verdict, REDIRECT);
+	assert_int_equal(lab->frame[15], 3);
+}
+
+static void answers_go_into_the_pod(void **state)
 {
 	struct prog_lab *lab = *state;
 	struct masq_flow4 *rev;
+	uint8_t want[PACKET_MAX];
 
-	if (!lab->modern)
-		skip_because("a kernel that cannot tell the pod's MTU");
 	fast_flow(lab);
-	tcp(lab, INGRESS, POD4, 40000, ACK, 5001, 1001);
-	at_pod(lab, "masq_pod_out",
-	       PKT(TCP, OUT(FAR4, 443, POD4, 40000), .flags = ACK));
 	rev = must(record(lab, NODE4, 40000, FAR4, 443, IPPROTO_TCP));
-	assert_int_not_equal(rev->fast, 0);
-	prog_run(lab, INGRESS,
-		 PKT(TCP, OUT(FAR4, 443, NODE4, 40000), .flags = ACK));
-	assert_int_equal(lab->verdict, REDIRECT);
+	consent(lab, PKT(FAST_ANSWER), 15, &rev->fast);
+	prog_run(lab, INGRESS, PKT(FAST_ANSWER));
+	assert_memory_equal(lab->frame, "\2\0\0\0\7\7", 6);
+	/* but for the Ethernet addresses: */
+	packet_build(PKT(TCP, OUT(FAR4, 443, POD4, 40000), .flags = ACK,
+			 .ttl = 63),
+		     want);
+	memcpy(lab->frame, want, 12);
 	prog_expect(lab, REDIRECT,
 		    PKT(TCP, OUT(FAR4, 443, POD4, 40000), .flags = ACK,
 			.ttl = 63),
 		    __FILE__, __LINE__);
-	rev->pod_mtu = 100;
 	SEND(INGRESS, NEXT,
 	     PKT(TCP, OUT(FAR4, 443, NODE4, 40000), .flags = ACK,
 		 .length = 100),
 	     PKT(TCP, OUT(FAR4, 443, POD4, 40000), .flags = ACK,
 		 .length = 100));
+}
+
+/* With CHECKSUM_COMPLETE the sum of an answer stays that of its bytes. */
+static void the_hop_limit_is_in_the_sum(void **state)
+{
+	struct prog_lab *lab = *state;
+	struct masq_flow6 *rev = NULL;
+
+	for (int i = 0; i < 2; i++) {
+		SEND(EGRESS, NEXT,
+		     PKT(UDP, OUT(POD6, 5000, FAR6, 53), .length = 31), NULL);
+		SEND(INGRESS, NEXT,
+		     PKT(UDP, OUT(FAR6, 53, NODE6, 5000), .length = 31), NULL);
+	}
+	for (unsigned int p = 0; p < lab->pages && !rev; p++)
+		for (int i = 0; i < MASQ_PAGE_SLOTS && !rev; i++)
+			if (lab->flows6[p].slot[i].what >> MASQ_W_KIND ==
+			    MASQ_K_REV)
+				rev = &lab->flows6[p].slot[i];
+	assert_non_null(rev);
+	consent(lab, PKT(UDP, OUT(FAR6, 53, NODE6, 5000), .length = 31), 0x15,
+		&rev->fast);
+	lab->checksum_complete = true;
+	prog_run(lab, INGRESS,
+		 PKT(UDP, OUT(FAR6, 53, NODE6, 5000), .length = 31));
+	lab->checksum_complete = false;
+	assert_int_equal(lab->verdict, REDIRECT);
+	assert_int_equal(lab->frame[21], 63);
 }
 
 #define ROW(f)	cmocka_unit_test_setup(f, prog_lab_reset)
@@ -2201,10 +2270,12 @@ int main(void)
 		ROW(the_hand_goes_round),
 	};
 	const struct CMUnitTest fast[] = {
-		FAST(flows_lie_elsewhere), /* another lab, as large */
-		FAST(only_what_the_stack_has_sent_is_fast),
+		ROW(flows_lie_elsewhere), /* another lab, as large */
+		FAST(consent_needs_a_note),
 		FAST(what_takes_the_stack_all_the_same),
-		FAST(answers_are_fast_when_the_pod_gets_them),
+		FAST(congestion_may_be_experienced),
+		FAST(answers_go_into_the_pod),
+		FAST(the_hop_limit_is_in_the_sum),
 	};
 	const char *only = getenv("MASQ_TEST_LAB");
 	int failed = 0;

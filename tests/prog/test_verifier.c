@@ -210,6 +210,9 @@ static struct skeleton skeleton_open(enum object object, unsigned int before)
 		s.modern = masq_modern__open();
 		assert_non_null(s.modern);
 		s.modern->rodata->masq_features = features;
+		/* as where the kernel tells: the rest is code like any */
+		memset((void *)&s.modern->rodata->masq_offsets, 8,
+		       sizeof(s.modern->rodata->masq_offsets));
 		s.modern->rodata->masq_before = before;
 		s.obj = s.modern->obj;
 	} else {

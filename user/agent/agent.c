@@ -14,6 +14,7 @@
 #include <unistd.h>
 #include "agent/agent.h"
 #include "agent/due.h"
+#include "agent/fast.h"
 #include "agent/foreign.h"
 #include "agent/guard.h"
 #include "agent/health.h"
@@ -208,14 +209,15 @@ static int open_instance(struct agent *a, struct instance_options *sizes)
 {
 	int err;
 
-	sizes->fast_path = a->options.fast_path;
+	const char *lacks = fastpath_lacks();
+
+	if (lacks && a->options.fast_path == FASTPATH_ON) {
+		log_error("--fast-path %s", lacks);
+		return -EOPNOTSUPP;
+	}
+	sizes->fast_path = !lacks && a->options.fast_path != FASTPATH_OFF;
 	sizes->ipv6 |= a->options.enable_ipv6;
 	sizes->patient = true;
-	if (sizes->fast_path) {
-		err = fastpath_possible();
-		if (err)
-			return err;
-	}
 	err = instance_open(a->options.pin_dir, INSTANCE_MAKE, sizes,
 			    &a->instance);
 	if (err)
@@ -227,7 +229,10 @@ static int open_instance(struct agent *a, struct instance_options *sizes)
 		if (err < 0)
 			return err;
 	}
-	return sizes->fast_path && fastpath_allow_tcp() ? -EPERM : 0;
+	return a->options.fast_path == FASTPATH_ON &&
+			       fastpath_allow_tcp(a->instance)
+		       ? -EPERM
+		       : 0;
 }
 
 /*
@@ -374,6 +379,8 @@ static uint64_t least_wait_ms(const struct agent *a)
 		wait = sooner(wait, a->watchdog_at);
 	if (a->has_policy)
 		wait = sooner(wait, a->guard_due_ms);
+	if (fastpath_is_on(a->instance))
+		wait = sooner(wait, a->fast_due_ms);
 	return wait;
 }
 
@@ -395,6 +402,8 @@ static void do_what_is_due(struct agent *a)
 		agent_links_update(a);
 		notify_status(a, false);
 	}
+	if (follow_now_ms() >= a->fast_due_ms && !a->stop && !a->failed)
+		agent_fast_update(a);
 }
 
 static void loop(struct agent *a)

@@ -8,6 +8,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -26,7 +27,7 @@
 enum verb {
 	VERB_LOOK = 1,
 	VERB_ATTACH,
-	VERB_ATTACH_POD,
+	VERB_FAST,
 	VERB_ATTACH_OTHER,
 	VERB_PRUNE,
 	VERB_FOREIGN,
@@ -40,6 +41,7 @@ struct request {
 	uint32_t kind; /* enum hook_kind */
 	uint32_t seed; /* enum seed_keep */
 	uint32_t locked; /* RENEW: the agent has the lock */
+	uint64_t lease_ns; /* FAST */
 	struct netdev_link link;
 	struct instance_options want; /* FIT */
 };
@@ -51,6 +53,8 @@ struct answer {
 	uint32_t whole;
 	uint32_t seeded;
 	int32_t unreadable;
+	uint32_t pods; /* with the fast path, and why not all of them */
+	char why[FASTPATH_WHY];
 	uint32_t rule_count; /* only so many are sent */
 	struct foreign_rule rules[RULES_MAX];
 };
@@ -109,6 +113,32 @@ static int detach(struct instance *instance, const struct request *request)
 
 	return hook_find(instance, &request->link, &set)
 		       ?: hook_detach(instance, &request->link, &set);
+}
+
+static int fast(struct instance *instance, const struct request *request,
+		struct answer *answer)
+{
+	struct fastpath_view view = {};
+	struct netdev *netdev = NULL;
+	int err;
+
+	if (!request->lease_ns)
+		return fastpath_stop(instance);
+	err = hook_prune(instance) ?:
+	      netdev_read(&netdev) ?:
+	      fastpath_sync(instance, netdev, request->lease_ns, &view);
+	snprintf(answer->why, sizeof(answer->why), "%s", view.node);
+	for (size_t i = 0; i < view.count && !*view.node; i++) {
+		answer->pods += view.links[i].pod && !*view.links[i].why;
+		if (*view.links[i].why && !*answer->why)
+			snprintf(answer->why, sizeof(answer->why), "%s: %.*s",
+				 view.links[i].name,
+				 FASTPATH_WHY - IFNAMSIZ - 3,
+				 view.links[i].why);
+	}
+	free(view.links);
+	netdev_free(netdev);
+	return err;
 }
 
 static int find_foreign(struct answer *answer)
@@ -216,8 +246,8 @@ static void serve(struct instance *instance, int fd)
 			answer.error = attach(instance, &request, &answer, fd);
 		else if (request.verb == VERB_DETACH)
 			answer.error = detach(instance, &request);
-		else if (request.verb == VERB_ATTACH_POD)
-			answer.error = hook_attach_pod(instance, &request.link);
+		else if (request.verb == VERB_FAST)
+			answer.error = fast(instance, &request, &answer);
 		else if (request.verb == VERB_ATTACH_OTHER)
 			answer.error =
 				hook_attach_other(instance, &request.link);
@@ -333,12 +363,16 @@ int helper_attach_other(void *helper, const struct netdev_link *link)
 	return ask(helper, &request, &answer);
 }
 
-int helper_attach_pod(void *helper, const struct netdev_link *link)
+int helper_fast(const struct helper *helper, uint64_t lease_ns, uint32_t *pods,
+		char why[FASTPATH_WHY])
 {
-	struct request request = { .verb = VERB_ATTACH_POD, .link = *link };
+	struct request request = { .verb = VERB_FAST, .lease_ns = lease_ns };
 	struct answer answer = {};
+	int err = ask(helper, &request, &answer);
 
-	return ask(helper, &request, &answer);
+	*pods = answer.pods;
+	snprintf(why, FASTPATH_WHY, "%s", answer.why);
+	return err;
 }
 
 int helper_prune(const struct helper *helper)

@@ -12,6 +12,7 @@
 #include <sys/types.h>
 #include "kernel/foreign.h"
 #include "kernel/netdev.h"
+#include "plane/fastpath.h"
 #include "plane/hook.h"
 #include "plane/instance.h"
 #include "plane/seed.h"
@@ -57,9 +58,15 @@ int helper_detach(const struct helper *helper, const struct netdev_link *link);
 /* As instance_renew: has another process put another one in its place? */
 int helper_renew(const struct helper *helper, struct instance *instance,
 		 bool locked);
-/* The fast path's hooks on a pod's interface; then those of devices gone. */
-int helper_attach_pod(void *helper, const struct netdev_link *link);
-/* hook_attach_other; the same. */
+/*
+ * The fast path: looks at the node, hooks the pods' interfaces where nothing
+ * stands against it, and lets it be on for `lease_ns`; 0: takes it off. *pods:
+ * how many have it; *why: what stands against all, or against some of them,
+ * "": nothing. 0 or -errno, printed there.
+ */
+int helper_fast(const struct helper *helper, uint64_t lease_ns, uint32_t *pods,
+		char why[FASTPATH_WHY]);
+/* hook_attach_other. */
 int helper_attach_other(void *helper, const struct netdev_link *link);
 int helper_prune(const struct helper *helper);
 

@@ -17,7 +17,6 @@
 #include "agent/due.h"
 #include "agent/links.h"
 #include "base/log.h"
-#include "plane/fastpath.h"
 #include "plane/flows.h"
 #include "plane/node.h"
 #include "plane/other.h"
@@ -426,22 +425,6 @@ static void note_links(struct agent *a)
 		log_warn("agent: %s: tried again", text);
 }
 
-/* Pods come and go; one that cannot be hooked goes on through the stack. */
-static void attach_pods(struct agent *a, const struct netdev *netdev)
-{
-	size_t pods;
-	int err;
-
-	if (!fastpath_is_on(a->instance) || follow_now_ms() < a->pods_retry_ms)
-		return;
-	err = helper_prune(&a->helper)
-		      ?: fastpath_sync(a->instance, netdev, helper_attach_pod,
-				       &a->helper, &pods);
-	if (err == -EPIPE)
-		a->failed = err;
-	a->pods_retry_ms = err ? follow_now_ms() + RETRY_MS : 0;
-}
-
 /* Interfaces that are not attached, by which flows come in all the same. */
 static void watch_others(struct agent *a, const struct netdev *netdev)
 {
@@ -485,8 +468,7 @@ static int update(struct agent *a, const struct netdev *netdev)
 		if (err == -EPIPE)
 			a->failed = err;
 	}
-	if (may_go_on(a))
-		attach_pods(a, netdev);
+	a->fast_due_ms = 0; /* another node now */
 	if (may_go_on(a))
 		watch_others(a, netdev);
 	end_flows(a, &gone);

@@ -29,6 +29,7 @@
 #include "base/http.h"
 #include "config/config.h"
 #include "kernel/names.h"
+#include "plane/fastpath.h"
 #include "plane/instance.h"
 #include "policy/ward.h"
 #include "report/metrics.h"
@@ -39,7 +40,8 @@ struct agent_options {
 	const char *pin_dir;
 	const char *config; /* NULL: none */
 	const char *base_preset; /* of a file without a list, or without file */
-	bool enable_ipv6, fast_path;
+	bool enable_ipv6;
+	enum fastpath_mode fast_path;
 	uint16_t port_min, port_max; /* 0: as the file says */
 	struct http_address listen;
 	struct sandbox_user user;
@@ -113,7 +115,13 @@ struct agent {
 	size_t link_count;
 	uint64_t links_due_ms; /* of the next look at them */
 	uint64_t links_rest_ms; /* not before */
-	uint64_t pods_retry_ms; /* the fast path: not before */
+
+	/* the fast path */
+	uint64_t fast_due_ms; /* of the next look */
+	uint64_t fast_cost_ms; /* of the last one */
+	bool fast_known; /* there was one */
+	uint32_t fast_pods; /* that have it, and why not all; see helper.h */
+	char fast_why[FASTPATH_WHY];
 
 	/* others that translate before us */
 	int foreign_count; /* -1: nobody knows */

@@ -35,7 +35,8 @@ static const struct cmd_option options[] = {
 	{ "listen", "ADDR:PORT",
 	  "for /metrics, /healthz, /readyz and / "
 	  "(default: " HTTP_DEFAULT_LISTEN ")" },
-	{ "fast-path", NULL, "as for attach; pods that come later, too" },
+	{ "fast-path", "[auto|on|off]",
+	  "as for attach; pods that come later, too" },
 	{ "user", "USER",
 	  "to run as after set-up (default: masqbpf or " DEFAULT_UID ")" },
 	{ "nomasq-all-reserved-ranges", "[=BOOL]",
@@ -202,8 +203,12 @@ static int run(const struct cmd_line *line)
 				   .config = cmd_value(line, "config"),
 				   .ifaces = line->argv,
 				   .iface_count = line->argc,
-				   .fast_path = cmd_flag(line, "fast-path") };
+				   .fast_path = FASTPATH_OFF };
+	const char *fast = cmd_value(line, "fast-path");
 
+	if (fast && !fastpath_mode_read(fast, &o.fast_path))
+		return cmd_usage(line, "--fast-path %s: not auto, on or off",
+				 fast);
 	if (o.config && !strcmp(o.config, "-"))
 		return cmd_usage(line, "--config -: cannot be followed");
 	if (!o.config && !access(UPSTREAM_DIR, X_OK))

@@ -53,7 +53,9 @@ struct attach {
 	struct policy_change change;
 	bool has_policy; /* one runs already */
 	bool applied;
-	size_t pods; /* interfaces with the fast path */
+	enum fastpath_mode fast_path;
+	bool asked_fast_path; /* the option is there */
+	struct fastpath_view fast; /* where it is, and why not elsewhere */
 };
 
 static int parse_hook(const struct cmd_line *line, enum hook_kind *kind)
@@ -69,6 +71,17 @@ static int parse_hook(const struct cmd_line *line, enum hook_kind *kind)
 	}
 	return text ? cmd_usage(line, "--hook %s: not auto, tcx or tc", text)
 		    : CMD_OK;
+}
+
+static int parse_fast_path(struct attach *a)
+{
+	const char *text = cmd_value(a->line, "fast-path");
+
+	a->asked_fast_path = text;
+	if (text && !fastpath_mode_read(text, &a->fast_path))
+		return cmd_usage(a->line, "--fast-path %s: not auto, on or off",
+				 text);
+	return CMD_OK;
 }
 
 /* A file that would replace a policy has to set something. */
@@ -262,6 +275,8 @@ static int attach_uplink(struct attach *a, struct uplink *uplink)
 
 static void undo(struct attach *a)
 {
+	if (a->instance->is_new)
+		fastpath_restore_tcp(a->instance);
 	for (size_t i = 0; i < a->count; i++) {
 		struct uplink *uplink = &a->uplinks[i];
 
@@ -292,9 +307,13 @@ static int change(struct attach *a, const struct instance_options *options)
 	/* ... and one that runs is not replaced before all else is done */
 	if (!err && a->has_policy && a->config)
 		err = apply(a);
-	if (!err)
-		err = fastpath_sync(a->instance, a->netdev, hook_attach_pod,
-				    a->instance, &a->pods);
+	/* as it was */
+	if (!err && !a->asked_fast_path && fastpath_lasts(a->instance))
+		a->fast_path = FASTPATH_ON;
+	if (!err && a->fast_path == FASTPATH_ON)
+		err = fastpath_sync(a->instance, a->netdev, 0, &a->fast);
+	if (!err && a->fast_path == FASTPATH_OFF && a->asked_fast_path)
+		err = fastpath_stop(a->instance);
 	if (!err)
 		err = other_sync(a->instance, a->netdev, hook_attach_other,
 				 a->instance, NULL, NULL);
@@ -364,6 +383,31 @@ static void warn_of_odd(const struct attach *a)
 		policy_free(policy);
 }
 
+/* Where it is not, and why: nobody should believe that it is. */
+static void say_fast_path(const struct attach *a)
+{
+	size_t pods = 0;
+
+	if (a->fast_path != FASTPATH_ON)
+		return;
+	if (*a->fast.node) {
+		log_warn("fast path: off: %s", a->fast.node);
+		return;
+	}
+	for (size_t i = 0; i < a->fast.count; i++) {
+		const struct fastpath_link *link = &a->fast.links[i];
+
+		if (*link->why)
+			log_warn("fast path: %s: off: %s", link->name,
+				 link->why);
+		else
+			pods += link->pod;
+	}
+	log_info("fast path: %zu pod interfaces; without an agent nobody looks "
+		 "at rules and queues that come later",
+		 pods);
+}
+
 static void summary(const struct attach *a)
 {
 	char names[256] = "", policy[160];
@@ -383,8 +427,7 @@ static void summary(const struct attach *a)
 	else
 		snprintf(policy, sizeof(policy), "policy as it was");
 	log_info("%s: attached; %s", names, policy);
-	if (fastpath_is_on(a->instance))
-		log_info("fast path: %zu pod interfaces", a->pods);
+	say_fast_path(a);
 }
 
 static int run(const struct cmd_line *line)
@@ -397,6 +440,8 @@ static int run(const struct cmd_line *line)
 		if (!names_possible(line->argv[i]))
 			return cmd_usage(line, NAMES_IMPOSSIBLE, line->argv[i]);
 	result = parse_hook(line, &a.kind);
+	if (!result)
+		result = parse_fast_path(&a);
 	if (!result)
 		result = load_config(&a);
 	if (result)
@@ -413,9 +458,12 @@ static int run(const struct cmd_line *line)
 			a.config->keep.count + a.config->masquerade.count +
 			a.config->pods.count + a.config->keep_sources.count;
 	}
-	options.fast_path = cmd_flag(line, "fast-path");
-	if (options.fast_path && fastpath_possible())
+	/* on a lease: nothing without an agent that renews it */
+	options.fast_path = a.fast_path == FASTPATH_ON;
+	if (options.fast_path && fastpath_lacks()) {
+		log_error("--fast-path %s", fastpath_lacks());
 		goto out;
+	}
 	cmd_uninterrupted();
 	if (instance_open(line->pin_dir, INSTANCE_MAKE, &options, &a.instance))
 		goto out;
@@ -424,7 +472,8 @@ static int run(const struct cmd_line *line)
 		goto out;
 	}
 	turn = hook_turn();
-	if (check_hooks(&a) || (options.fast_path && fastpath_allow_tcp()) ||
+	if (check_hooks(&a) ||
+	    (options.fast_path && fastpath_allow_tcp(a.instance)) ||
 	    find_policy(&a) || choose_default(&a)) {
 		undo(&a);
 		goto out;
@@ -452,6 +501,7 @@ out:
 	policy_free(a.policy);
 	policy_free(a.from);
 	instance_close(a.instance);
+	free(a.fast.links);
 	netdev_free(a.netdev);
 	config_free(a.config);
 	free(a.uplinks);
@@ -464,9 +514,9 @@ static const struct cmd_option options[] = {
 	  "a built-in policy: ip-masq-agent (the default), "
 	  "reserved, gke-before-1.14" },
 	{ "hook", "KIND", "auto (the default), tcx or tc" },
-	{ "fast-path", NULL,
-	  "established flows skip the node's stack; chosen when the "
-	  "instance is made" },
+	{ "fast-path", "[auto|on|off]",
+	  "established flows skip the node's stack; alone: on; auto: where and "
+	  "while an agent finds nothing against it" },
 	{},
 };
 

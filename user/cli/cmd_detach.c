@@ -13,6 +13,7 @@
 #include "kernel/names.h"
 #include "kernel/netdev.h"
 #include "kernel/netns.h"
+#include "plane/fastpath.h"
 #include "plane/hook.h"
 #include "plane/instance.h"
 #include "plane/node.h"
@@ -81,6 +82,8 @@ static int detach_all(const struct cmd_line *line)
 	}
 	if (!err)
 		forget(instance, uplinks, count);
+	if (!err)
+		fastpath_restore_tcp(instance);
 	if (!err)
 		err = instance_remove(instance);
 	if (!err)
@@ -270,6 +273,7 @@ static int detach_some(const struct cmd_line *line)
 		      node_uplinks(instance, &uplinks, &left);
 	if (!err && !left) {
 		forget(instance, before, count);
+		fastpath_restore_tcp(instance);
 		err = instance_remove(instance);
 		if (!err)
 			log_info("the instance is removed");

@@ -108,6 +108,20 @@ static bool is_duration(const char *text)
 	       strspn(text, "0123456789.nusmh") == length;
 }
 
+/* Is it one of those in "[A|B]"? */
+static bool is_choice(const char *choices, const char *word)
+{
+	size_t length = strlen(word);
+
+	if (*choices != '[' || choices[1] == '=' || !length)
+		return false;
+	for (const char *at = choices; at; at = strchr(at + 1, '|'))
+		if (!strncmp(at + 1, word, length) &&
+		    strchr("|]", at[1 + length]))
+			return true;
+	return false;
+}
+
 /* How many words of argv an ignored option takes; 0: it is none. */
 static int skip_ignored(struct cmd_line *line, char *const *argv)
 {
@@ -239,6 +253,10 @@ int cmd_parse(struct cmd_line *line, int argc, char **argv, bool *help,
 		if (!value && option->arg &&
 		    !strcmp(option->arg, "[DURATION]") &&
 		    is_duration(argv[i + 1]))
+			value = argv[++i];
+		/* of "[A|B]" it may come in the next word, when it is one */
+		if (!value && option->arg && i + 1 < argc &&
+		    is_choice(option->arg, argv[i + 1]))
 			value = argv[++i];
 		if (option->arg && value && !*value)
 			return cmd_usage(line, "--%s: %s is empty",

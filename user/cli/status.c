@@ -77,12 +77,14 @@ static void verdict_json(struct json *j, const struct health *s)
 	}
 	json_array_end(j);
 	json_array(j, "fast_path");
-	for (size_t i = 0; i < s->uplink_count; i++) {
+	for (size_t i = 0; i < s->fast.count; i++) {
+		const struct fastpath_link *link = &s->fast.links[i];
+
 		json_object(j, NULL);
-		json_string(j, "interface", s->uplinks[i].name);
-		json_bool(j, "on", s->uplinks[i].fast);
-		if (s->uplinks[i].why_slow)
-			json_string(j, "why", s->uplinks[i].why_slow);
+		json_string(j, "interface", link->name);
+		json_bool(j, "on", !*link->why);
+		if (*link->why)
+			json_string(j, "why", link->why);
 		else
 			json_null(j, "why");
 		json_object_end(j);
@@ -258,6 +260,29 @@ static void print_item(const struct verdict_item *item)
 		print_wrapped(14, "            > ", item->todo);
 }
 
+/* One line for where it is on, and one for each reason why it is not. */
+static void print_fast(const struct health *s)
+{
+	size_t on = 0;
+	char text[64] = "";
+
+	for (size_t i = 0; i < s->fast.count; i++)
+		on += !*s->fast.links[i].why;
+	if (s->fast_share[MASQ_SKIP_OUT] >= 0 &&
+	    s->fast_share[MASQ_SKIP_IN] >= 0)
+		snprintf(text, sizeof(text),
+			 "; %.0f %% of the packets out, %.0f %% in",
+			 100 * s->fast_share[MASQ_SKIP_OUT],
+			 100 * s->fast_share[MASQ_SKIP_IN]);
+	printf("fast path   on for %zu of %zu interfaces%s\n", on,
+	       s->fast.count, text);
+	for (size_t i = 0; i < s->fast.count; i++)
+		if (*s->fast.links[i].why)
+			printf("            %s: %s\n",
+			       shown(s->fast.links[i].name),
+			       shown(s->fast.links[i].why));
+}
+
 static void print_text(const struct health *s)
 {
 	const char *color = s->level == HEALTH_OK	? color_green(stdout)
@@ -278,6 +303,8 @@ static void print_text(const struct health *s)
 	       flow_tally_text(s->instance, &s->flows, flows, sizeof(flows)));
 	printf("pins        %s (masqbpf %s)\n", shown(s->instance->pin_dir),
 	       s->instance->meta.version);
+	if (fastpath_is_on(s->instance))
+		print_fast(s);
 	for (size_t i = 0; i < s->uplink_count; i++)
 		print_uplink(&s->uplinks[i]);
 }

@@ -20,6 +20,8 @@ struct netdev_link {
 	char kind[16]; /* "vlan", "bridge" ...; "": hardware, lo */
 	uint32_t master; /* the bond, bridge, VRF it is a part of; 0: none */
 	uint32_t lower; /* what a VLAN's packets go through; 0: no VLAN */
+	bool afar; /* the far end of a pair is in another network namespace */
+	char qdisc[16]; /* its root; "": not told */
 };
 
 /* Alternative names (IFLA_ALT_IFNAME), of any link several. */
@@ -45,6 +47,7 @@ struct netdev_route {
 	struct addr prefsrc; /* family 0: not given */
 	uint32_t table;
 	uint32_t metric;
+	uint32_t mtu; /* 0: its interface's */
 	uint32_t nexthop; /* the object that says where to; 0: the route does */
 };
 

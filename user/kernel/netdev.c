@@ -118,6 +118,13 @@ static int link_message(const struct nlmsghdr *message, void *data)
 		case IFLA_LINK:
 			link->lower = netlink_u32(attr);
 			break;
+		case IFLA_LINK_NETNSID:
+			link->afar = true;
+			break;
+		case IFLA_QDISC:
+			snprintf(link->qdisc, sizeof(link->qdisc), "%s",
+				 netlink_str(attr));
+			break;
 		case IFLA_PROP_LIST:
 			err = read_altnames(attr, info->ifi_index, netdev);
 			break;
@@ -243,6 +250,18 @@ static int add_multipath(struct netdev *netdev, struct netdev_route *route,
 	return err;
 }
 
+static uint32_t read_mtu(const struct nlattr *metrics)
+{
+	const struct nlattr *attr;
+
+	mnl_attr_for_each_nested(attr, metrics)
+	{
+		if (mnl_attr_get_type(attr) == RTAX_MTU)
+			return netlink_u32(attr);
+	}
+	return 0;
+}
+
 static int route_message(const struct nlmsghdr *message, void *data)
 {
 	const struct rtmsg *info = mnl_nlmsg_get_payload(message);
@@ -286,6 +305,9 @@ static int route_message(const struct nlmsghdr *message, void *data)
 			break;
 		case RTA_TABLE:
 			route.table = netlink_u32(attr);
+			break;
+		case RTA_METRICS:
+			route.mtu = read_mtu(attr);
 			break;
 		case RTA_MULTIPATH:
 			multipath = attr;

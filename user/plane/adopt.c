@@ -187,6 +187,12 @@ int instance_adopt(struct instance *instance)
 		if (instance->map[i] < 0)
 			instance->map[i] = pin_open(instance, map_names[i]);
 		err = instance->map[i];
+		if (err == -ENOENT && map_is_young(i)) {
+			instance->map[i] = -1;
+			instance->unsettled = true;
+			err = 0;
+			continue;
+		}
 		if (err == -ENOENT)
 			err = say_gone(instance, map_names[i]);
 		if (err < 0)

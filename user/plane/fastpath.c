@@ -4,28 +4,60 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <bpf/bpf.h>
 #include "base/log.h"
 #include "kernel/caps.h"
+#include "kernel/varying.h"
+#include "plane/clock.h"
 #include "plane/fastpath.h"
+#include "plane/hook.h"
 #include "plane/node.h"
+#include "plane/pinname.h"
+#include "plane/pins.h"
 #include "plane/tcx.h"
 
 #define BE_LIBERAL "/proc/sys/net/netfilter/nf_conntrack_tcp_be_liberal"
+#define EBTABLES   "/sys/module/ebtables"
 
 /* In every network namespace. */
 #define LOOPBACK_IFINDEX 1
 
-int fastpath_possible(void)
+static const char *const mode_names[] = {
+	[FASTPATH_OFF] = "off",
+	[FASTPATH_AUTO] = "auto",
+	[FASTPATH_ON] = "on",
+};
+
+const char *fastpath_mode_name(enum fastpath_mode mode)
 {
-	if (tcx_exists(LOOPBACK_IFINDEX))
-		return 0;
-	log_error("--fast-path needs TCX, which came with kernel 6.6");
-	return -EOPNOTSUPP;
+	return mode_names[mode];
 }
+
+bool fastpath_mode_read(const char *text, enum fastpath_mode *mode)
+{
+	*mode = FASTPATH_ON;
+	if (!text || !*text)
+		return true;
+	for (*mode = FASTPATH_OFF; *mode <= FASTPATH_ON; ++*mode)
+		if (!strcmp(text, mode_names[*mode]))
+			return true;
+	return false;
+}
+
+const char *fastpath_lacks(void)
+{
+	return tcx_exists(LOOPBACK_IFINDEX)
+		       ? NULL
+		       : "needs TCX, which came with kernel 6.6";
+}
+
+/* --- TCP and conntrack ----------------------------------------------------- */
 
 bool fastpath_tcp_allowed(void)
 {
@@ -40,119 +72,395 @@ bool fastpath_tcp_allowed(void)
 	return value != '0';
 }
 
-int fastpath_allow_tcp(void)
+static int write_liberal(const char *value)
 {
-	int fd, err = 0;
+	int fd = open(BE_LIBERAL, O_WRONLY | O_CLOEXEC), err = 0;
 
-	if (fastpath_tcp_allowed())
-		return 0;
-	fd = open(BE_LIBERAL, O_WRONLY | O_CLOEXEC);
-	if (fd < 0 || write(fd, "1", 1) != 1)
+	if (fd < 0 || write(fd, value, 1) != 1)
 		err = -errno;
 	if (fd >= 0)
 		close(fd);
+	return err;
+}
+
+int fastpath_allow_tcp(const struct instance *instance)
+{
+	char path[PIN_PATH_MAX];
+	int err;
+
+	if (fastpath_tcp_allowed())
+		return 0;
+	/* the note first: what was set and not noted would stay for ever */
+	err = bpf_obj_pin(instance->prog[PROG_masq_ctl],
+			  pin_path(instance, PIN_LIBERAL, path));
+	err = err == -EEXIST ? 0 : err;
+	err = err ?: write_liberal("1");
 	if (err)
 		log_error("%s: cannot set to 1 for --fast-path: %s", BE_LIBERAL,
 			  strerror(-err));
 	else
-		log_warn("nf_conntrack_tcp_be_liberal set to 1: conntrack sees "
-			 "only some packets of connections on the fast path");
+		log_warn("nf_conntrack_tcp_be_liberal set to 1, until detach: "
+			 "conntrack sees only some packets of connections on "
+			 "the fast path");
 	return err;
+}
+
+void fastpath_restore_tcp(const struct instance *instance)
+{
+	struct stat st;
+	int err;
+
+	if (fstatat(instance->lock_fd, PIN_LIBERAL, &st, AT_SYMLINK_NOFOLLOW))
+		return;
+	err = write_liberal("0");
+	if (err && err != -ENOENT)
+		log_warn("%s: was set to 1 by --fast-path, and cannot be put "
+			 "back to 0: %s",
+			 BE_LIBERAL, strerror(-err));
+	unlinkat(instance->lock_fd, PIN_LIBERAL, 0);
+}
+
+/* --- what stands against it ------------------------------------------------ */
+
+__attribute__((format(printf, 2, 3))) static void against(char *why,
+							  const char *fmt, ...)
+{
+	va_list args;
+
+	if (*why) /* the first is enough */
+		return;
+	va_start(args, fmt);
+	vsnprintf(why, FASTPATH_WHY, fmt, args);
+	va_end(args);
 }
 
 /*
- * The slot that the link has or gets; 0: none left. It keeps its slot while it
- * is an uplink, because flow records name it.
+ * Programs and filters that a packet of the fast path would not meet, or would
+ * meet with other addresses than it has on its way through the stack.
  */
-static uint32_t find_slot(struct instance *instance, uint32_t ifindex)
-{
-	struct masq_uplink uplink;
-	struct masq_iface iface;
-	uint32_t free_slot = 0;
-
-	for (uint32_t slot = 1; slot < MASQ_MAX_UPLINKS; slot++) {
-		if (bpf_map_lookup_elem(instance->map[MAP_masq_uplinks], &slot,
-					&uplink))
-			return 0;
-		if (uplink.ifindex == ifindex)
-			return slot;
-		if (!free_slot &&
-		    (!uplink.ifindex ||
-		     !node_uplink(instance, uplink.ifindex, &iface)))
-			free_slot = slot;
-	}
-	return free_slot;
-}
-
-static int sync_uplink(struct instance *instance,
-		       const struct netdev_link *link)
-{
-	uint32_t slot = find_slot(instance, link->ifindex);
-	struct masq_uplink uplink = {
-		.ifindex = link->ifindex,
-		.mtu = link->mtu,
-	};
-	struct masq_iface iface;
-	int err;
-
-	memcpy(uplink.mac, link->mac, sizeof(uplink.mac));
-	if (!slot || node_uplink(instance, link->ifindex, &iface) <= 0)
-		return 0; /* goes on without */
-	err = bpf_map_update_elem(instance->map[MAP_masq_uplinks], &slot,
-				  &uplink, BPF_ANY);
-	if (err || iface.uplink == slot)
-		return err;
-	iface.uplink = slot;
-	return bpf_map_update_elem(instance->map[MAP_masq_ifaces],
-				   &link->ifindex, &iface, BPF_EXIST);
-}
-
-static int sync_uplinks(struct instance *instance, const struct netdev *netdev,
-			const uint32_t *uplinks, size_t count)
+static int look_at_chains(const struct instance *instance,
+			  const struct netdev_link *link, char *why)
 {
 	int err = 0;
 
-	for (size_t i = 0; i < count && !err; i++) {
-		const struct netdev_link *link =
-			netdev_by_index(netdev, uplinks[i]);
+	for (enum hook_dir dir = 0; dir < HOOK_DIRS && !err; dir++) {
+		struct hook_chain chain;
 
-		if (link && netdev_is_ethernet(link))
-			err = sync_uplink(instance, link);
+		err = hook_chain(instance, link, dir, &chain);
+		if (err)
+			break;
+		for (size_t i = 0; i < chain.count; i++) {
+			const struct hook_prog *p = &chain.progs[i];
+
+			if (p->ours && p->kind == HOOK_TCX)
+				continue;
+			if (p->ours)
+				against(why,
+					"our own %s hook is by tc, not by TCX",
+					hook_dir_name(dir));
+			else
+				against(why, "%s on its %s: %s%s%s",
+					p->kind == HOOK_TCX ? "a TCX program"
+							    : "a tc filter",
+					hook_dir_name(dir),
+					*p->name ? p->name : p->type,
+					*p->name || *p->type ? "" : "program ",
+					*p->name || *p->type ? ""
+							     : "of others");
+		}
+		free(chain.progs);
 	}
-	if (err)
-		log_error("masq_uplinks: cannot write: %s",
-			  caps_strerror(err, CAPS_BPF));
 	return err;
 }
 
-int fastpath_sync(struct instance *instance, const struct netdev *netdev,
-		  int (*attach)(void *data, const struct netdev_link *link),
-		  void *data, size_t *pods)
+static int look_at_pod(const struct instance *instance,
+		       const struct netdev *netdev,
+		       const struct netdev_link *link, char *why)
+{
+	const struct netdev_link *master =
+		link->master ? netdev_by_index(netdev, link->master) : NULL;
+
+	if (!link->up)
+		against(why, "it is down");
+	if (link->mtu < MASQ_WAY_LEAST4)
+		against(why, "its MTU is %u", link->mtu);
+	if (!link->afar)
+		against(why, "both ends of the pair are on this node");
+	if (strcmp(link->qdisc, "noqueue"))
+		against(why, "a queue: %s",
+			*link->qdisc ? link->qdisc : "unknown");
+	if (master && strcmp(master->kind, "bridge"))
+		against(why, "a port of %s, which is no bridge", master->name);
+	if (master && !access(EBTABLES, F_OK))
+		against(why,
+			"a port of %s, and ebtables, whose rules cannot be "
+			"read, is loaded",
+			master->name);
+	return *why ? 0 : look_at_chains(instance, link, why);
+}
+
+/* Queues that treat packets of one flow alike and lose none by their rate. */
+static bool is_usual_queue(const char *qdisc)
+{
+	static const char *const usual[] = { "noqueue", "mq", "pfifo_fast",
+					     "fq_codel", "fq" };
+
+	for (size_t i = 0; i < sizeof(usual) / sizeof(*usual); i++)
+		if (!strcmp(qdisc, usual[i]))
+			return true;
+	return false;
+}
+
+static int look_at_uplink(const struct instance *instance,
+			  const struct netdev_link *link, char *why)
+{
+	if (!netdev_is_ethernet(link))
+		against(why, "its packets have no Ethernet header");
+	if (link->mtu < MASQ_WAY_LEAST4)
+		against(why, "its MTU is %u", link->mtu);
+	if (!is_usual_queue(link->qdisc))
+		against(why, "a queue: %s",
+			*link->qdisc ? link->qdisc : "unknown");
+	return *why ? 0 : look_at_chains(instance, link, why);
+}
+
+/* Packets up to MASQ_WAY_LEAST4 are taken for equally large. */
+static void look_at_routes(const struct netdev *netdev, char *why)
+{
+	for (size_t i = 0; i < netdev->route_count; i++) {
+		const struct netdev_route *route = &netdev->routes[i];
+
+		if (route->dst.addr.family == 4 && route->mtu &&
+		    route->mtu < MASQ_WAY_LEAST4)
+			against(why, "a route with an MTU of %u", route->mtu);
+	}
+}
+
+int fastpath_look(const struct instance *instance, const struct netdev *netdev,
+		  struct fastpath_view *out)
 {
 	uint32_t *uplinks;
 	size_t count;
 	int err;
 
-	*pods = 0;
-	if (!fastpath_is_on(instance))
-		return 0;
+	*out = (struct fastpath_view){};
 	err = node_uplinks(instance, &uplinks, &count);
 	if (err)
 		return err;
-	err = sync_uplinks(instance, netdev, uplinks, count);
+	out->links = calloc(netdev->link_count + 1, sizeof(*out->links));
+	if (!out->links) {
+		log_error("fast path: out of memory");
+		err = -ENOMEM;
+	}
 	for (size_t i = 0; i < netdev->link_count && !err; i++) {
 		const struct netdev_link *link = &netdev->links[i];
+		struct fastpath_link *found = &out->links[out->count];
 		bool uplink = false;
 
 		for (size_t j = 0; j < count; j++)
 			uplink |= uplinks[j] == link->ifindex;
-		if (uplink || strcmp(link->kind, "veth"))
+		if (!uplink && strcmp(link->kind, "veth"))
 			continue;
-		err = attach(data, link);
-		*pods += !err;
-		if (err == -ENODEV)
+		found->ifindex = link->ifindex;
+		snprintf(found->name, sizeof(found->name), "%s", link->name);
+		found->pod = !uplink;
+		err = uplink ? look_at_uplink(instance, link, found->why)
+			     : look_at_pod(instance, netdev, link, found->why);
+		if (err == -ENODEV) { /* it has just gone */
+			*found = (struct fastpath_link){};
 			err = 0;
+			continue;
+		}
+		out->count++;
 	}
 	free(uplinks);
+	if (err)
+		return err;
+	look_at_routes(netdev, out->node);
+	if (*out->node)
+		return 0;
+	switch (varying_find(out->node, sizeof(out->node))) {
+	case 0:
+	case 1:
+		return 0;
+	default:
+		against(out->node, "netfilter's rules cannot be read");
+		return 0;
+	}
+}
+
+/* --- what packets read ----------------------------------------------------- */
+
+static int say_unwritten(int err)
+{
+	log_error("masq_fast: cannot write: %s", caps_strerror(err, CAPS_BPF));
+	return err;
+}
+
+static int write_entry(const struct instance *instance, uint32_t key,
+		       const struct masq_fast *want)
+{
+	struct masq_fast has;
+
+	if (!map_read(instance, MAP_masq_fast, key, &has) &&
+	    !memcmp(&has, want, sizeof(has)))
+		return 0;
+	return map_write(instance, MAP_masq_fast, key, want);
+}
+
+/* The entries of interfaces that are not among those of the view any more. */
+static int drop_others(const struct instance *instance,
+		       const struct fastpath_view *view)
+{
+	int map = instance->map[MAP_masq_fast], err;
+	uint32_t key, next, *last = NULL;
+
+	while (!(err = bpf_map_get_next_key(map, last, &next))) {
+		bool stays = !next;
+
+		for (size_t i = 0; view && i < view->count; i++)
+			stays |= view->links[i].ifindex == next &&
+				 !*view->links[i].why;
+		if (!stays && bpf_map_delete_elem(map, &next)) {
+			if (errno != ENOENT)
+				return -errno;
+			last = NULL; /* begins anew */
+			continue;
+		}
+		if (!stays) {
+			last = NULL;
+			continue;
+		}
+		key = next;
+		last = &key;
+	}
+	return err == -ENOENT ? 0 : err;
+}
+
+static int drop_node(const struct instance *instance)
+{
+	uint32_t node = 0;
+	int err = bpf_map_delete_elem(instance->map[MAP_masq_fast], &node);
+
+	return err == -ENOENT ? 0 : err;
+}
+
+static int write_node(const struct instance *instance, uint64_t lease_ns)
+{
+	struct masq_fast node = { .flags = MASQ_FAST_NODE };
+
+	if (lease_ns)
+		node.until = instance_now(instance) +
+			     ns_to_ticks(instance, lease_ns);
+	else
+		node.flags |= MASQ_FAST_LASTS;
+	return map_write(instance, MAP_masq_fast, 0, &node);
+}
+
+int fastpath_renew(struct instance *instance, uint64_t lease_ns)
+{
+	struct masq_fast node;
+
+	if (!fastpath_is_on(instance) ||
+	    map_read(instance, MAP_masq_fast, 0, &node))
+		return 0; /* nothing to renew */
+	return write_node(instance, lease_ns);
+}
+
+int fastpath_stop(struct instance *instance)
+{
+	int err;
+
+	if (instance->map[MAP_masq_fast] < 0)
+		return 0;
+	/* an entry that says no: who attaches later leaves it so */
+	err = map_write(instance, MAP_masq_fast, 0, &(struct masq_fast){})
+		      ?: drop_others(instance, NULL);
+	return err ? say_unwritten(err) : hook_detach_pods(instance);
+}
+
+int fastpath_sync(struct instance *instance, const struct netdev *netdev,
+		  uint64_t lease_ns, struct fastpath_view *out)
+{
+	int err;
+
+	*out = (struct fastpath_view){};
+	if (!fastpath_is_on(instance))
+		return 0;
+	err = fastpath_look(instance, netdev, out);
+	/* what could not be looked at is off */
+	if (err || *out->node) {
+		int gone = drop_node(instance);
+
+		return err ?: gone ? say_unwritten(gone) : 0;
+	}
+	err = drop_others(instance, out);
+	if (err)
+		return say_unwritten(err);
+	for (size_t i = 0; i < out->count; i++) {
+		struct fastpath_link *found = &out->links[i];
+		const struct netdev_link *link =
+			netdev_by_index(netdev, found->ifindex);
+		struct masq_fast fast = { .flags = found->pod
+							   ? MASQ_FAST_POD
+							   : MASQ_FAST_UPLINK };
+		int failed = 0;
+
+		if (*found->why || !link)
+			continue;
+		if (found->pod)
+			failed = hook_attach_pod(instance, link);
+		if (failed) {
+			against(found->why, "cannot be hooked: %s",
+				strerror(-failed));
+			if (failed != -ENODEV)
+				err = failed;
+			continue;
+		}
+		failed = write_entry(instance, found->ifindex, &fast);
+		if (failed) {
+			against(found->why, "no room for it: %s",
+				strerror(-failed));
+			err = failed == -E2BIG ? err : say_unwritten(failed);
+		}
+	}
+	return err ?: write_node(instance, lease_ns);
+}
+
+bool fastpath_lasts(const struct instance *instance)
+{
+	struct masq_fast node;
+
+	return fastpath_is_on(instance) &&
+	       (map_read(instance, MAP_masq_fast, 0, &node) ||
+		node.flags & MASQ_FAST_LASTS);
+}
+
+bool fastpath_in_force(const struct instance *instance)
+{
+	struct masq_fast node;
+
+	if (!fastpath_is_on(instance) || instance->map[MAP_masq_fast] < 0 ||
+	    map_read(instance, MAP_masq_fast, 0, &node) ||
+	    !(node.flags & MASQ_FAST_NODE))
+		return false;
+	return node.flags & MASQ_FAST_LASTS ||
+	       (int32_t)(node.until - instance_now(instance)) > 0;
+}
+
+int fastpath_skips(const struct instance *instance,
+		   uint64_t skips[MASQ_SKIP_MAX])
+{
+	uint64_t *each = calloc(instance->cpus, sizeof(*each));
+	int err = each ? 0 : -ENOMEM;
+
+	for (uint32_t i = 0; i < MASQ_SKIP_MAX; i++)
+		skips[i] = 0;
+	for (uint32_t i = 0; i < MASQ_SKIP_MAX && !err; i++) {
+		err = map_read(instance, MAP_masq_skips, i, each);
+		for (int cpu = 0; cpu < instance->cpus && !err; cpu++)
+			skips[i] += each[cpu];
+	}
+	free(each);
 	return err;
 }

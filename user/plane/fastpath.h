@@ -1,15 +1,44 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * fastpath.h - the fast path's hooks on the pods' interfaces, and what it has
- * to know of the uplinks. bpf/fast.h has the path itself.
+ * fastpath.h - on which interfaces the fast path may be, and why not on others;
+ * its hooks on the pods' interfaces, and what the packets read of it
+ * (masq_fast). bpf/fast.h has the path itself, docs/fastpath.md what can stand
+ * against it.
  */
 #ifndef MASQ_FASTPATH_H
 #define MASQ_FASTPATH_H
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include "kernel/netdev.h"
 #include "plane/instance.h"
+
+#define FASTPATH_WHY 192
+
+enum fastpath_mode {
+	FASTPATH_OFF,
+	FASTPATH_AUTO, /* on a lease, and no sysctl is changed */
+	FASTPATH_ON,
+};
+/* "off", "auto", "on" */
+const char *fastpath_mode_name(enum fastpath_mode mode);
+/* NULL is "on", as the option without a value. False: none of them. */
+bool fastpath_mode_read(const char *text, enum fastpath_mode *mode);
+
+struct fastpath_link {
+	uint32_t ifindex;
+	char name[IFNAMSIZ];
+	bool pod; /* else an uplink */
+	char why[FASTPATH_WHY]; /* not; "": it may */
+};
+
+/* What was found; the caller frees `links`. */
+struct fastpath_view {
+	char node[FASTPATH_WHY]; /* why nowhere; "": by links */
+	struct fastpath_link *links; /* uplinks and pods' interfaces */
+	size_t count;
+};
 
 /* Was this instance made with --fast-path? */
 static inline bool fastpath_is_on(const struct instance *instance)
@@ -17,26 +46,51 @@ static inline bool fastpath_is_on(const struct instance *instance)
 	return instance->meta.features & MASQ_FEAT_FAST;
 }
 
-/* Does the kernel have what --fast-path needs? 0 or -errno, printed. */
-int fastpath_possible(void);
+/*
+ * Why the kernel has not got what the fast path needs; NULL: it has. Text of
+ * its own, for people.
+ */
+const char *fastpath_lacks(void);
 
 /*
- * Brings masq_uplinks and the hooks on the pods' interfaces (every veth that
- * is no uplink) to what the kernel has now; *pods: how many have one. Does
- * nothing without --fast-path. 0 or -errno, printed. A pod is hooked by
- * `attach` (0 or -errno, printed), since not everybody may; an interface that
- * went away meanwhile is none.
+ * Looks, and changes nothing: every uplink, and every veth that is none, with
+ * what stands against it; and what stands against all of them (netfilter's
+ * rules). 0 or -errno, printed.
+ */
+int fastpath_look(const struct instance *instance, const struct netdev *netdev,
+		  struct fastpath_view *out);
+/*
+ * Looks, hooks the pods' interfaces on which it may be, and writes what packets
+ * read. `lease_ns`: for how long, 0: until somebody says otherwise. Does
+ * nothing without the fast path. 0 or -errno, printed; *out as by
+ * fastpath_look, also then.
  */
 int fastpath_sync(struct instance *instance, const struct netdev *netdev,
-		  int (*attach)(void *data, const struct netdev_link *link),
-		  void *data, size_t *pods);
+		  uint64_t lease_ns, struct fastpath_view *out);
+/* Only the lease of what has been looked at before: it ends `lease_ns` on. */
+int fastpath_renew(struct instance *instance, uint64_t lease_ns);
+/* Off: packets take the stack at once. 0 or -errno, printed. */
+int fastpath_stop(struct instance *instance);
+
+/* Was it asked for without an agent, by this version or by one before? */
+bool fastpath_lasts(const struct instance *instance);
+/* Is it on just now? False also when the lease has run out. */
+bool fastpath_in_force(const struct instance *instance);
+/* Packets that took it since the instance was made, out and in. 0, -errno. */
+int fastpath_skips(const struct instance *instance,
+		   uint64_t skips[MASQ_SKIP_MAX]);
 
 /*
  * May TCP take the fast path? Conntrack sees only one packet a second of it,
  * and calls the rest out of window unless it is told to be liberal.
  */
 bool fastpath_tcp_allowed(void);
-/* Tells it so; 0 or -errno, printed. Without conntrack there is nothing. */
-int fastpath_allow_tcp(void);
+/*
+ * Tells it so, and notes that it was us; 0 or -errno, printed. Without
+ * conntrack there is nothing to tell.
+ */
+int fastpath_allow_tcp(const struct instance *instance);
+/* Puts it back, if it was us. */
+void fastpath_restore_tcp(const struct instance *instance);
 
 #endif

@@ -111,9 +111,11 @@ static int put_in_programs(struct instance *instance, uint32_t features)
 	fresh.meta.programs = dataplane_programs(features);
 	snprintf(fresh.meta.version, sizeof(fresh.meta.version), "%s",
 		 MASQ_VERSION);
-	err = dataplane_load(&fresh, &plain) ?:
-	      swap_hooks(instance, &fresh) ?:
-	      pins_programs(&fresh);
+	err = dataplane_load(&fresh, &plain);
+	for (int i = 0; i < MASQ_MAP_COUNT && !err; i++)
+		if (instance->map[i] < 0)
+			err = pin_make(&fresh, fresh.map[i], map_names[i]);
+	err = err ?: swap_hooks(instance, &fresh) ?: pins_programs(&fresh);
 	/* last: until then the next one does it again */
 	if (!err)
 		err = bpf_map_update_elem(fresh.map[MAP_masq_meta], &zero,

@@ -49,9 +49,9 @@ int hook_chain(const struct instance *instance, const struct netdev_link *link,
 
 /* --- TCX links --------------------------------------------------------- */
 
-int hook_attach_pod(void *data, const struct netdev_link *link)
+int hook_attach_pod(const struct instance *instance,
+		    const struct netdev_link *link)
 {
-	const struct instance *instance = data;
 	int err = 0;
 
 	for (enum hook_dir dir = 0; dir < HOOK_DIRS && !err; dir++) {
@@ -396,6 +396,11 @@ static int unpin_links(const struct instance *instance, const char *prefix,
 		log_error("%s: cannot remove pinned links: %s",
 			  instance->pin_dir, strerror(-err));
 	return err;
+}
+
+int hook_detach_pods(const struct instance *instance)
+{
+	return unpin_links(instance, TCX_POD_PREFIX, true);
 }
 
 int hook_prune(const struct instance *instance)

@@ -64,10 +64,12 @@ int hook_detach(const struct instance *instance, const struct netdev_link *link,
 /*
  * The fast path's two programs on a pod's interface, by TCX and behind all
  * others there; nothing when they are there already. 0 or -errno, printed but
- * for -ENODEV: pods come and go. `instance`: a struct instance; this is what
- * fastpath_sync calls.
+ * for -ENODEV: pods come and go.
  */
-int hook_attach_pod(void *instance, const struct netdev_link *link);
+int hook_attach_pod(const struct instance *instance,
+		    const struct netdev_link *link);
+/* Takes them off again everywhere. 0 or -errno, printed. */
+int hook_detach_pods(const struct instance *instance);
 /*
  * The watch of an interface that is not attached, in front of all others at its
  * ingress; likewise, but -EOPNOTSUPP without TCX is not printed either. The

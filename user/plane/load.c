@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "kernel/caps.h"
 #include "plane/load.h"
+#include "plane/offsets.h"
 #include "plane/probe.h"
 #include "masq.skel.h"
 #include "masq_modern.skel.h"
@@ -235,6 +236,12 @@ static int open_and_load(struct dataplane *d, const struct masq_meta *meta,
 
 	*libbpf_complaint = '\0';
 	err = dataplane_open(d, meta, before);
+	if (!err && meta->features & MASQ_FEAT_FAST && d->modern)
+		offsets_find(
+			(struct masq_offsets *)&d->modern->rodata->masq_offsets);
+	else if (!err && meta->features & MASQ_FEAT_FAST && d->noct)
+		offsets_find(
+			(struct masq_offsets *)&d->noct->rodata->masq_offsets);
 	return err ?: bpf_object__load(d->obj);
 }
 

@@ -37,6 +37,8 @@
 	M(masq_pods)      \
 	M(masq_uplinks)   \
 	M(masq_next_hops) \
+	M(masq_fast)      \
+	M(masq_skips)     \
 	M(masq_seeded)    \
 	M(masq_due)       \
 	M(masq_ifaces)    \
@@ -78,6 +80,15 @@ enum masq_prog_id {
 #undef P
 	MASQ_PROG_COUNT,
 };
+
+/*
+ * Maps that came after the first instances of this layout. Where one is
+ * missing the instance's programs are older, and it is made with the new ones.
+ */
+static inline bool map_is_young(int map)
+{
+	return map == MAP_masq_fast || map == MAP_masq_skips;
+}
 
 /* By enum masq_map_id, enum masq_prog_id. */
 extern const char *const map_names[];

@@ -18,6 +18,7 @@ static const char *const names[] = {
 	"masq_events",
 	"masq_ring4",
 	"masq_ring6",
+	PIN_LIBERAL,
 };
 
 /* With the number of an interface behind. */

@@ -160,7 +160,6 @@ static int read_uplink(struct health *s, const struct netdev *netdev,
 	const struct netdev_link *link = netdev_by_index(netdev, u->ifindex);
 	const struct netdev_link *whole;
 	struct hook_set set = {};
-	struct masq_iface known;
 	int err;
 
 	u->kind = HOOK_AUTO;
@@ -178,14 +177,6 @@ static int read_uplink(struct health *s, const struct netdev *netdev,
 			       u->name, u->ifindex, u->name, u->name);
 	}
 	memcpy(u->name, link->name, sizeof(u->name));
-	u->fast = fastpath_is_on(s->instance) &&
-		  node_uplink(s->instance, u->ifindex, &known) > 0 &&
-		  known.uplink;
-	u->why_slow = u->fast ? NULL
-		      : fastpath_is_on(s->instance)
-			      ? "its packets cannot go past the stack: no "
-				"Ethernet, or a device on another one"
-			      : "off: attach --fast-path turns it on";
 	if (link->up && !link->carrier &&
 	    (err = problem(s, HEALTH_DEGRADED,
 			   "%s: the link is down: nothing leaves by it",
@@ -224,6 +215,63 @@ static int read_uplink(struct health *s, const struct netdev *netdev,
 			      s->holder[0] ? s->holder : "run masqbpf attach ",
 			      s->holder[0] ? " is at it" : u->name);
 	return err ?: read_addresses(s, netdev, u);
+}
+
+/* Packets of all prefixes, and of them those that took the fast path. */
+static void read_fast_share(struct health *s)
+{
+	uint64_t skips[MASQ_SKIP_MAX], all[MASQ_SKIP_MAX] = {};
+	struct masq_prefix_count *each =
+		calloc(s->instance->cpus, sizeof(*each));
+
+	if (!each || fastpath_skips(s->instance, skips))
+		goto out;
+	for (uint32_t i = 0; i < s->instance->meta.max_prefixes; i++) {
+		if (map_read(s->instance, MAP_masq_counters, i, each))
+			goto out;
+		for (int cpu = 0; cpu < s->instance->cpus; cpu++) {
+			all[MASQ_SKIP_OUT] += each[cpu].egress.packets;
+			all[MASQ_SKIP_IN] += each[cpu].ingress.packets;
+		}
+	}
+	for (int i = 0; i < MASQ_SKIP_MAX; i++)
+		if (all[i])
+			s->fast_share[i] = (double)skips[i] / all[i];
+out:
+	free(each);
+}
+
+/* Where the fast path is, and where not and why. */
+static int read_fast(struct health *s, const struct netdev *netdev)
+{
+	const char *why = NULL;
+	int err = 0;
+
+	s->fast_share[MASQ_SKIP_OUT] = s->fast_share[MASQ_SKIP_IN] = -1;
+	if (fastpath_is_on(s->instance)) {
+		err = fastpath_look(s->instance, netdev, &s->fast);
+		if (err)
+			return err;
+	} else {
+		why = "off: --fast-path turns it on";
+		s->fast.links =
+			calloc(s->uplink_count + 1, sizeof(*s->fast.links));
+		if (!s->fast.links)
+			return -ENOMEM;
+		for (size_t i = 0; i < s->uplink_count; i++)
+			snprintf(s->fast.links[s->fast.count++].name, IFNAMSIZ,
+				 "%s", s->uplinks[i].name);
+	}
+	if (!why && *s->fast.node)
+		why = s->fast.node;
+	if (!why && !fastpath_in_force(s->instance))
+		why = "off: no agent has looked after it for three seconds";
+	for (size_t i = 0; i < s->fast.count && why; i++)
+		snprintf(s->fast.links[i].why, sizeof(s->fast.links[i].why),
+			 "%s", why);
+	if (fastpath_is_on(s->instance))
+		read_fast_share(s);
+	return 0;
 }
 
 /* Ways out that do not go through us. */
@@ -316,7 +364,8 @@ static int read_uplinks(struct health *s)
 		err = problem(s, HEALTH_FAILED,
 			      "no interface is attached: an attach or detach "
 			      "was interrupted");
-	err = err ?: read_bypasses(s, netdev) ?: read_due(s) ?: read_foreign(s);
+	err = err ?: read_fast(s, netdev) ?: read_bypasses(s, netdev) ?:
+	      read_due(s) ?: read_foreign(s);
 	free(ifindexes);
 	netdev_free(netdev);
 	return err;
@@ -400,6 +449,7 @@ void health_free(struct health *s)
 		for (enum hook_dir dir = 0; dir < HOOK_DIRS; dir++)
 			free(s->uplinks[i].chains[dir].progs);
 	free(s->uplinks);
+	free(s->fast.links);
 	for (size_t i = 0; i < s->problem_count; i++)
 		free(s->problems[i]);
 	free(s->problems);

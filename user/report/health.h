@@ -8,8 +8,9 @@
 #include <stdint.h>
 #include <net/if.h>
 #include "base/cidr.h"
-#include "plane/tally.h"
+#include "plane/fastpath.h"
 #include "plane/hook.h"
+#include "plane/tally.h"
 #include "policy/policy.h"
 #include "report/verdict.h"
 
@@ -25,8 +26,6 @@ struct health_uplink {
 	bool gone;
 	enum hook_kind kind; /* HOOK_AUTO: neither hook is there */
 	bool whole;
-	bool fast; /* it takes part in the fast path */
-	const char *why_slow; /* NULL: it does */
 	struct addr addrs[2]; /* what is translated to; family 0: none */
 	struct hook_chain chains[HOOK_DIRS];
 };
@@ -39,6 +38,8 @@ struct health {
 	char config[300]; /* "": none */
 	struct health_uplink *uplinks;
 	size_t uplink_count;
+	struct fastpath_view fast; /* of every link: `why` also without it */
+	double fast_share[2]; /* of the packets out and in; < 0: not known */
 	struct flow_tally flows;
 	char holder[64]; /* of the lock: somebody changes something; or "" */
 	enum health_level level;

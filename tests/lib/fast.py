@@ -1,0 +1,137 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-only
+"""What the fast path is tried with: a UDP flow that talks, frames that a pod or
+an outsider makes up, and what really came over a wire.
+
+fast.py talk DEST PORT SPORT SECONDS [SIZE]
+    a datagram every 10 ms, each with a number; "answered=N of=N late=N": late
+    are the answers of the last second
+fast.py echo ADDR PORT
+    sends back what comes; "ready" when it does
+fast.py send DEV COUNT KEY=VALUE...
+    frames with src, dst, sport, dport, text and, if named, size (of the IP
+    packet), pad (bytes behind it), vlan, to (MAC), ttl, tos, gap (s)
+fast.py watch DEV SECONDS TEXT
+    IPv4 frames that come in with the text in them: "count=N tags=A,B macs=..
+    longest=N ttls=.."
+"""
+import socket
+import struct
+import sys
+import time
+
+SOL_PACKET = 263
+PACKET_AUXDATA = 8
+PACKET_IGNORE_OUTGOING = 23
+VLAN_VALID = 0x10
+
+
+def checksum(data):
+    if len(data) % 2:
+        data += b"\0"
+    total = sum(struct.unpack(f"!{len(data) // 2}H", data))
+    while total >> 16:
+        total = (total & 0xffff) + (total >> 16)
+    return ~total & 0xffff
+
+
+def talk(dest, port, sport, seconds, size="0"):
+    v6 = ":" in dest
+    sock = socket.socket(socket.AF_INET6 if v6 else socket.AF_INET,
+                         socket.SOCK_DGRAM)
+    sock.bind(("", int(sport)))
+    sock.connect((dest, int(port)))
+    sock.settimeout(0.3)
+    begun = time.monotonic()
+    sent = answered = late = 0
+    while time.monotonic() - begun < float(seconds):
+        sent += 1
+        word = b"%d." % sent
+        last = time.monotonic() - begun > float(seconds) - 1
+        try:
+            sock.send(word.ljust(int(size), b"."))
+            while not sock.recv(65536).startswith(word):
+                pass
+            answered += 1
+            late += last
+        except OSError:
+            pass
+        time.sleep(0.01)
+    print(f"answered={answered} of={sent} late={late}", flush=True)
+
+
+def echo(addr, port):
+    sock = socket.socket(socket.AF_INET6 if ":" in addr else socket.AF_INET,
+                         socket.SOCK_DGRAM)
+    sock.bind((addr, int(port)))
+    print("ready", flush=True)
+    while True:
+        data, peer = sock.recvfrom(65536)
+        try:
+            sock.sendto(data, peer)
+        except OSError:
+            pass
+
+
+def build(device_mac, k):
+    payload = k["text"].encode()
+    size = int(k.get("size", 0))
+    if size:
+        payload = payload.ljust(size - 28, b".")
+    udp = struct.pack("!HHHH", int(k["sport"]), int(k["dport"]),
+                      8 + len(payload), 0)
+    head = struct.pack("!BBHHHBBH4s4s", 0x45, int(k.get("tos", 0)),
+                       28 + len(payload), 1, 0x4000, int(k.get("ttl", 64)), 17,
+                       0, socket.inet_aton(k["src"]), socket.inet_aton(k["dst"]))
+    head = head[:10] + struct.pack("!H", checksum(head)) + head[12:]
+    tag = struct.pack("!HH", 0x8100, int(k["vlan"])) if "vlan" in k else b""
+    return (bytes.fromhex(k["to"].replace(":", "")) + device_mac + tag +
+            b"\x08\x00" + head + udp + payload + b"#" * int(k.get("pad", 0)))
+
+
+def send(dev, count, *words):
+    k = dict(word.split("=", 1) for word in words)
+    sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+    sock.bind((dev, 0))
+    frame = build(sock.getsockname()[4], k)
+    for _ in range(int(count)):
+        sock.send(frame)
+        time.sleep(float(k.get("gap", 0.01)))
+
+
+def watch(dev, seconds, text):
+    sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
+    sock.setsockopt(SOL_PACKET, PACKET_AUXDATA, 1)
+    sock.setsockopt(SOL_PACKET, PACKET_IGNORE_OUTGOING, 1)
+    sock.bind((dev, 0))
+    print("ready", flush=True)
+    end = time.monotonic() + float(seconds)
+    count, longest, tags, macs, ttls = 0, 0, set(), set(), set()
+    while time.monotonic() < end:
+        sock.settimeout(max(0.01, end - time.monotonic()))
+        try:
+            frame, aux, _, _ = sock.recvmsg(65536, 256)
+        except OSError:
+            break
+        if text.encode() not in frame:
+            continue
+        count += 1
+        longest = max(longest, len(frame) - 14)
+        macs.add(frame[:6].hex(":"))
+        tag = "none"
+        for _, _, data in aux:
+            status, _, _, _, _, tci, _ = struct.unpack("=IIIHHHH", data[:20])
+            if status & VLAN_VALID:
+                tag = str(tci & 0xfff)
+        if frame[12:14] == b"\x81\x00":
+            tag = str(struct.unpack("!H", frame[14:16])[0] & 0xfff)
+        tags.add(tag)
+        if frame[12:14] == b"\x08\x00":
+            ttls.add(str(frame[22]))
+    print(f"count={count} tags={','.join(sorted(tags))} "
+          f"macs={','.join(sorted(macs))} longest={longest} "
+          f"ttls={','.join(sorted(ttls))}", flush=True)
+
+
+if __name__ == "__main__":
+    {"talk": talk, "echo": echo, "send": send, "watch": watch}[sys.argv[1]](*sys.argv[2:])

@@ -1,0 +1,554 @@
+#!/usr/bin/env bash
+# The fast path takes no packet that the stack would not have taken, and none
+# another way: every kind of difference that docs/fastpath.md lists. Each row
+# has a flow of pod1 that is on the fast path, and does something that the stack
+# would notice.
+set -euo pipefail
+. "$(dirname "$0")/../lib/tap.sh"
+. "$(dirname "$0")/../lib/lab.sh"
+
+FAR=172.30.12.110
+PORT=443
+SPORT=5555
+
+fast_py() { # NS ARG...
+	lab_in "$1" "$PYTHON" "$LAB_LIB/fast.py" "${@:2}"
+}
+
+mac_of() { # NS DEV
+	lab_in "$1" ip -j link show "$2" | jq -r '.[0].address'
+}
+
+# What the stack forwards of the flow, counted.
+stack_count() {
+	lab_in node nft -j list counter ip stack seen |
+		jq '.nftables[1].counter.packets'
+}
+
+# later COMMAND...: on the node, when the row ends, however it does
+later() {
+	LATER+=("$*")
+	trap undo EXIT
+}
+
+undo() {
+	local i
+	if [ -n "${TALK:-}" ]; then
+		kill "$TALK" 2>/dev/null || true
+		wait "$TALK" 2>/dev/null || true
+	fi
+	for ((i = ${#LATER[@]} - 1; i >= 0; i--)); do
+		# shellcheck disable=SC2086 # words
+		lab_in node ${LATER[i]} >/dev/null 2>&1 || true
+	done
+}
+LATER=()
+
+# A filter of somebody's that drops, or passes, all.
+tc_filter() { # DEV DIRECTION drop|pass
+	local verdict=0
+	[ "$3" = pass ] || verdict=2
+	later tc qdisc del dev "$1" clsact
+	lab_in node tc qdisc add dev "$1" clsact
+	lab_in node tc filter add dev "$1" "$2" bpf da bytecode "1,6 0 0 $verdict"
+}
+
+# talk POD SECONDS [SIZE]: in the background
+talk() {
+	(exec nsenter --net="$(lab_netns "$1")" -- "$PYTHON" \
+		"$LAB_LIB/fast.py" talk $FAR $PORT $SPORT "$2" "${3:-0}") \
+		>"$LAB_DIR/talk" 2>&1 &
+	TALK=$!
+	trap undo EXIT
+}
+
+# begin SECONDS [SIZE]: pod1 talks in the background, and is on the fast path
+begin() {
+	talk pod1 "$1" "${2:-0}"
+	sleep 2.5 # a UDP flow is established after two seconds
+	[ -n "${SLOW:-}" ] || on_fast_path
+}
+
+# Nearly nothing of it is seen by the stack.
+on_fast_path() {
+	local before
+	before=$(stack_count)
+	sleep 0.6
+	[ $(($(stack_count) - before)) -lt 20 ] ||
+		fail "not on the fast path: $(($(stack_count) - before))"
+}
+
+off_fast_path() {
+	local before
+	before=$(stack_count)
+	sleep 0.6
+	[ $(($(stack_count) - before)) -gt 20 ] || fail "still on the fast path"
+}
+
+# end: all that was asked was answered
+end() {
+	wait "$TALK" || fail "$(cat "$LAB_DIR/talk")"
+	note "$(cat "$LAB_DIR/talk")"
+	[ "$(word answered "$(cat "$LAB_DIR/talk")")" -ge \
+		$(($(word of "$(cat "$LAB_DIR/talk")") - 2)) ] ||
+		fail "$(cat "$LAB_DIR/talk")"
+}
+
+# end_cut: it came to nothing in the last second
+end_cut() {
+	wait "$TALK" || fail "$(cat "$LAB_DIR/talk")"
+	is "answers in the last second" \
+		"$(word late "$(cat "$LAB_DIR/talk")")" 0
+}
+
+# watched NS DEV TEXT COMMAND...: what came in there meanwhile, in WATCHED
+watched() {
+	fast_py "$1" watch "$2" 1.5 "$3" >"$LAB_DIR/watched" &
+	local watcher=$!
+	lab_wait 5 grep -q ready "$LAB_DIR/watched"
+	"${@:4}"
+	wait $watcher
+	WATCHED=$(tail -1 "$LAB_DIR/watched")
+}
+
+# frames POD COUNT KEY=VALUE...: of pod1's flow, made up in POD
+frames() {
+	fast_py "$1" send eth0 "$2" src=10.44.14.15 dst=$FAR sport=$SPORT \
+		dport=$PORT to="$(mac_of node "$1")" "${@:3}"
+}
+
+start() {
+	masq attach -q "${UPLINK:-eth0}" --fast-path \
+		--config "$LAB_DIR/config.yaml"
+}
+
+stop() {
+	masq detach -q --all
+}
+
+# --- rows ---------------------------------------------------------------------
+
+control() {
+	begin 5
+	watched far eth0 control frames pod1 20 text=control
+	is "frames of the flow itself" "$(word count "$WATCHED")" 20
+	is "its TTL" "$(word ttls "$WATCHED")" 63
+	end
+}
+
+# The stack of the node would have found this pod2's packet out: by rp_filter,
+# or by a rule on the interface.
+forged() {
+	begin 6
+	watched far eth0 forged frames pod2 50 text=forged
+	is "forged by another pod" "$(word count "$WATCHED")" 0
+	on_fast_path
+	end
+}
+
+forged_by_rp_filter() {
+	later sysctl -qw net.ipv4.conf.pod2.rp_filter=0
+	lab_in node sysctl -qw net.ipv4.conf.pod2.rp_filter=1
+	forged
+}
+
+forged_by_rule() {
+	later nft flush chain ip stack more
+	lab_in node nft add rule ip stack more iifname pod2 \
+		ip saddr != 10.44.14.16 drop
+	forged
+}
+
+tagged_by_the_pod() {
+	begin 6
+	watched far eth0 tagged frames pod1 50 text=tagged vlan=7
+	is "with a tag of the pod's" "$(word count "$WATCHED")" 0
+	on_fast_path
+	end
+}
+
+tagged_from_outside() {
+	begin 6
+	watched pod1 eth0 tagged fast_py far send eth0 50 src=$FAR \
+		dst=$NODE_ADDR sport=$PORT dport=$SPORT text=tagged vlan=7 \
+		ttl=64 to="$(mac_of node eth0)"
+	is "with a tag of another network" "$(word count "$WATCHED")" 0
+	on_fast_path
+	end
+}
+
+not_meant_for_the_node() {
+	begin 6
+	watched far eth0 astray frames pod1 50 text=astray to=02:00:00:00:12:34
+	is "to another's Ethernet address" "$(word count "$WATCHED")" 0
+	end
+}
+
+# Bytes behind what IP calls the packet: the stack cuts them off.
+padded() {
+	begin 6
+	watched far eth0 padded frames pod1 20 text=padded size=100 pad=900
+	is count "$(word count "$WATCHED")" 20
+	is "longest" "$(word longest "$WATCHED")" 100
+	end
+}
+
+tc_policy() { # DEV DIRECTION
+	begin 9
+	tc_filter "$1" "$2" drop
+	end_cut
+}
+
+tcx_policy() { # DEV DIRECTION
+	begin 6
+	lab_in node "$PYTHON" "$LAB_LIB/foreign.py" load "$LAB_DIR/bpf/p" \
+		"$LAB_DIR/bpf/m"
+	later rm -f "$LAB_DIR/bpf/p" "$LAB_DIR/bpf/m" "$LAB_DIR/bpf/l"
+	lab_in node "$PYTHON" "$LAB_LIB/foreign.py" tcx "$LAB_DIR/bpf/p" "$1" \
+		"$2" "$LAB_DIR/bpf/l" last
+	sleep 1.2
+	off_fast_path
+	end
+}
+
+netdev_policy() { # HOOK DEV
+	begin 9
+	later nft delete table netdev early
+	lab_in node nft add table netdev early
+	lab_in node nft add chain netdev early c \
+		"{ type filter hook $1 device $2 priority 0; }"
+	lab_in node nft add rule netdev early c ip protocol udp drop
+	end_cut
+}
+
+# A bandwidth limit that comes while the flow lives: every packet is its.
+shaped() {
+	local before
+	begin 8
+	later tc qdisc del dev pod1 root
+	lab_in node tc qdisc add dev pod1 root tbf rate 8mbit burst 20000 \
+		latency 100ms
+	sleep 2
+	before=$(queued)
+	sleep 1
+	[ $(($(queued) - before)) -gt 40 ] ||
+		fail "the queue has seen $(($(queued) - before)) packets in a second"
+	end
+}
+
+queued() {
+	lab_in node tc -s -j qdisc show dev pod1 |
+		jq '[.[] | select(.kind == "tbf")][0].packets'
+}
+
+# The route allows less than the uplink.
+route_mtu() {
+	later ip route del $FAR
+	lab_in node ip route add $FAR via $FAR_GATEWAY mtu 1000
+	begin 9
+	watched far eth0 large frames pod1 50 text=large size=1400
+	is "larger than the route's MTU" "$(word count "$WATCHED")" 0
+	watched far eth0 small. frames pod1 20 text=small. size=1000
+	is "as large as it" "$(word count "$WATCHED")" 20
+	on_fast_path # some of its datagrams get the others' ICMP errors
+}
+
+# What comes to the pod's own address, from who knows it, decides nothing.
+outsider() {
+	lab_in far ip route replace 10.44.0.0/16 via $NODE_ADDR
+	begin 8
+	fast_py far send eth0 40 src=$FAR dst=10.44.14.15 sport=$PORT \
+		dport=$SPORT text=zzz size=100 to="$(mac_of node eth0)" gap=0.02
+	watched far eth0 . sleep 1
+	is "Ethernet addresses that frames went to" "$(word macs "$WATCHED")" \
+		"$(mac_of far eth0)"
+	on_fast_path
+	end
+	lab_in far ip route del 10.44.0.0/16
+}
+
+# The pod's address goes to another pod: packets do, within a second or so.
+address_moves() {
+	begin 4
+	end
+	lab_in pod1 ip addr del 10.44.14.15/32 dev eth0
+	lab_in node ip route del 10.44.14.15/32
+	lab_in pod2 ip addr add 10.44.14.15/32 dev eth0
+	lab_in node ip route add 10.44.14.15/32 dev pod2
+	fast_py pod2 talk $FAR $PORT $SPORT 3 >"$LAB_DIR/talk" || true
+	lab_in node ip route del 10.44.14.15/32
+	lab_in pod2 ip addr del 10.44.14.15/32 dev eth0
+	lab_in node ip route add 10.44.14.15/32 dev pod1
+	lab_in pod1 ip addr add 10.44.14.15/32 dev eth0
+	lab_in pod1 ip route replace 10.44.14.1 dev eth0
+	lab_in pod1 ip route replace default via 10.44.14.1
+	[ "$(word late "$(cat "$LAB_DIR/talk")")" -gt 10 ] ||
+		fail "$(cat "$LAB_DIR/talk")"
+}
+
+# A mark that the stack gives them is there behind it.
+marked() {
+	later nft delete table ip marks
+	later nft delete table netdev seen
+	lab_in node nft -f - <<-X
+		table ip marks {
+			chain m {
+				type filter hook forward priority mangle
+				udp dport $PORT meta mark set 7
+			}
+		}
+		table netdev seen {
+			counter marked { }
+			counter plain { }
+			chain e {
+				type filter hook egress device eth0 priority 0
+				udp dport $PORT meta mark 7 counter name marked
+				udp dport $PORT meta mark != 7 counter name plain
+			}
+		}
+	X
+	begin 5
+	end
+	is "without the mark" "$(lab_in node nft -j list counter netdev seen \
+		plain | jq '.nftables[1].counter.packets')" 0
+}
+
+# Rules that treat packets of one flow differently: it is off, and says why.
+refused_by() { # WHY RULE...
+	later nft delete chain ip stack extra
+	lab_in node nft add chain ip stack extra \
+		'{ type filter hook forward priority 10; }'
+	lab_in node nft add rule ip stack extra "${@:2}"
+	masq attach eth0 --fast-path --config "$LAB_DIR/config.yaml" \
+		2>"$LAB_DIR/err"
+	grep -q "fast path: off: netfilter: nft ip stack/extra: $1" \
+		"$LAB_DIR/err" || fail "$(cat "$LAB_DIR/err")"
+	SLOW=1 begin 4
+	off_fast_path
+	end
+}
+
+# And those that do not, of which every node has many: it is on.
+allowed_with() { # RULE...
+	later nft delete chain ip stack extra
+	lab_in node nft add chain ip stack extra \
+		'{ type filter hook forward priority 10; }'
+	lab_in node nft add rule ip stack extra "$@"
+	masq attach eth0 --fast-path --config "$LAB_DIR/config.yaml" \
+		2>"$LAB_DIR/err"
+	if grep "fast path: off" "$LAB_DIR/err"; then
+		fail "$*"
+	fi
+}
+
+iptables_rules() { # COMMAND
+	local i=$1
+	type -p "$i" >/dev/null || skip "no $i"
+	later "$i" -X
+	later "$i" -F
+	later "$i" -t mangle -F
+	later "$i" -t nat -F
+	lab_in node "$i" -t mangle -A FORWARD -p tcp --syn -j LOG
+	lab_in node "$i" -A FORWARD -m conntrack --ctstate NEW -m limit \
+		--limit 1/s -j ACCEPT
+	lab_in node "$i" -A INPUT -m limit --limit 1/s -j LOG
+	lab_in node "$i" -t nat -A PREROUTING -m statistic --mode random \
+		--probability 0.5 -j RETURN
+	lab_in node "$i" -A FORWARD -p tcp --tcp-flags SYN,RST SYN \
+		-j TCPMSS --clamp-mss-to-pmtu
+	masq attach eth0 --fast-path 2>"$LAB_DIR/err"
+	if grep "fast path: off" "$LAB_DIR/err"; then
+		fail "rules that no packet of an established flow meets"
+	fi
+	lab_in node "$i" -N deep
+	lab_in node "$i" -A FORWARD -i pod1 -j deep
+	lab_in node "$i" -A deep -m hashlimit --hashlimit-upto 5/s \
+		--hashlimit-name x -j ACCEPT
+	masq attach eth0 --fast-path 2>"$LAB_DIR/err"
+	grep -q "fast path: off: netfilter: .*hashlimit" "$LAB_DIR/err" ||
+		fail "$(cat "$LAB_DIR/err")"
+}
+
+# What is there when it is attached: off for that interface, with the reason.
+off_for() { # WHY COMMAND...
+	lab_in node "${@:2}"
+	masq attach eth0 --fast-path 2>"$LAB_DIR/err"
+	grep -q "fast path: $1" "$LAB_DIR/err" || fail "$(cat "$LAB_DIR/err")"
+}
+
+queue_of_the_pod() {
+	later tc qdisc del dev pod1 root
+	off_for "pod1: off: a queue: tbf" tc qdisc add dev pod1 root tbf \
+		rate 8mbit burst 20000 latency 100ms
+	SLOW=1 begin 4
+	off_fast_path
+	end
+}
+
+queue_of_the_uplink() {
+	later tc qdisc del dev eth0 root
+	off_for "eth0: off: a queue: tbf" tc qdisc replace dev eth0 root tbf \
+		rate 800mbit burst 200000 latency 100ms
+}
+
+filter_at_attach() { # DEV DIRECTION
+	tc_filter "$1" "$2" pass
+	off_for "$1: off: a tc filter on its $2" true
+}
+
+# Hooks on the parent, packets by its VLAN's device: they have their tag.
+vlan_uplink() { # eth0|eth0.100
+	lab_in far ip link add link eth0 name eth0.100 type vlan id 100 ||
+		skip "a kernel without VLANs"
+	later ip link del eth0.100
+	later ip route del $FAR
+	lab_in far ip addr add 10.143.0.1/24 dev eth0.100
+	lab_in far ip link set eth0.100 up
+	lab_in node ip link add link eth0 name eth0.100 type vlan id 100
+	lab_in node ip addr add 10.143.0.6/24 dev eth0.100
+	lab_in node ip link set eth0.100 up
+	lab_in node ip route add $FAR via 10.143.0.1
+	stop
+	UPLINK=$1 start
+	SLOW=1 begin 5
+	[ "$1" = eth0 ] || on_fast_path
+	watched far eth0 . sleep 1
+	is "tags of what comes" "$(word tags "$WATCHED")" 100
+	end
+}
+
+vlan_gone() {
+	lab_in far ip link del eth0.100 || true
+	stop
+	start
+}
+
+# A pair with both ends on the node: what is sent into it does not arrive.
+pair_on_the_node() {
+	lab_in node ip link add pairA type veth peer name pairB
+	later ip link del pairA
+	lab_in node ip link set pairA up
+	lab_in node ip link set pairB up
+	lab_ns pod9
+	lab_in node ip link add pb type bridge
+	later ip link del pb
+	lab_in node ip link set pb up
+	lab_link pod9 eth0 node pod9
+	lab_in node ip link set pod9 master pb
+	lab_in node ip link set pairB master pb
+	lab_in node ip addr add 10.44.20.1/24 dev pairA
+	lab_in pod9 ip addr add 10.44.20.15/24 dev eth0
+	lab_in pod9 ip route add default via 10.44.20.1
+	off_for "pairA: off: both ends" true
+	fast_py pod9 talk $FAR $PORT 6000 5 >"$LAB_DIR/talk"
+	TALK=
+	note "$(cat "$LAB_DIR/talk")"
+	[ "$(word answered "$(cat "$LAB_DIR/talk")")" -ge \
+		$(($(word of "$(cat "$LAB_DIR/talk")") - 3)) ] ||
+		fail "$(cat "$LAB_DIR/talk")"
+}
+
+# A pod behind a bridge; another one on it forges.
+bridged() {
+	lab_in node ip link add br0 type bridge
+	later ip link del br0
+	later nft delete table bridge guard
+	lab_in node ip link set br0 up
+	lab_in node ip addr add 10.44.30.1/24 dev br0
+	for i in 5 6; do
+		lab_ns pod$i
+		lab_link pod$i eth0 node pod$i
+		lab_in node ip link set pod$i master br0
+		lab_in pod$i ip addr add 10.44.30.1$i/24 dev eth0
+		lab_in pod$i ip route add default via 10.44.30.1
+	done
+	off_for "[0-9] pod interfaces" true
+	talk pod5 6
+	sleep 2.5
+	on_fast_path
+	lab_in node nft -f - <<-X
+		table bridge guard {
+			chain in {
+				type filter hook prerouting priority 0
+				iifname pod6 ip saddr != 10.44.30.16 drop
+			}
+		}
+	X
+	watched far eth0 forged fast_py pod6 send eth0 50 src=10.44.30.15 \
+		dst=$FAR sport=$SPORT dport=$PORT to="$(mac_of node br0)" \
+		text=forged
+	is "forged on the bridge" "$(word count "$WATCHED")" 0
+	end
+}
+
+lab_begin
+lab_node_far
+lab_pod pod1 10.44.14.15
+lab_pod pod2 10.44.14.16
+lab_spawn far "$PYTHON" "$LAB_LIB/fast.py" echo $FAR $PORT >"$LAB_DIR/echo"
+lab_wait 5 grep -q ready "$LAB_DIR/echo"
+lab_in node nft -f - <<-EOF
+	table ip stack {
+		counter seen { }
+		chain forward {
+			type filter hook forward priority filter
+			udp dport $PORT counter name seen
+			udp sport $PORT counter name seen
+			jump more
+		}
+		chain more { }
+	}
+EOF
+printf 'nonMasqueradeCIDRs: [10.0.0.0/8]\n' >"$LAB_DIR/config.yaml"
+if [ "$(lab_hook)" != tcx ]; then
+	row_skip "the fast path" "this kernel has no TCX"
+	tap_done
+	exit
+fi
+start
+row "control: the flow's own frames take it" control
+row "forged by another pod, rp_filter" forged_by_rp_filter
+row "forged by another pod, a rule by interface" forged_by_rule
+row "a tag that the pod writes" tagged_by_the_pod
+row "a tag on what comes in" tagged_from_outside
+row "to an Ethernet address that is not the node's" not_meant_for_the_node
+row "bytes behind the packet" padded
+for at in "pod1 egress" "pod1 ingress" "eth0 ingress" "eth0 egress"; do
+	# shellcheck disable=SC2086 # two words
+	row "a tc policy on $at comes later" tc_policy $at
+	# shellcheck disable=SC2086
+	row "a TCX program on $at comes later" tcx_policy $at
+done
+row "netfilter's ingress hook of the pod comes later" netdev_policy ingress pod1
+row "netfilter's egress hook of the pod comes later" netdev_policy egress pod1
+row "netfilter's ingress hook of the uplink comes later" \
+	netdev_policy ingress eth0
+row "a bandwidth limit comes later" shaped
+row "a route's MTU" route_mtu
+row "an outsider's packet to the pod's address" outsider
+row "the pod's address moves to another pod" address_moves
+row "a mark that the stack sets" marked
+row "a queue of the pod is there at attach" queue_of_the_pod
+row "a queue of the uplink is there at attach" queue_of_the_uplink
+row "a filter of the pod is there at attach" filter_at_attach pod1 ingress
+row "a filter of the uplink is there at attach" filter_at_attach eth0 egress
+row "nothing is there any more" start
+row "a rule with a limit" refused_by limit limit rate 10/second accept
+row "a rule with a quota" refused_by quota quota over 1 mbytes drop
+row "a rule that logs" refused_by log log prefix '"x"' accept
+row "a rule by length" refused_by "a length" meta length 1000-1500 drop
+row "a rule by chance" refused_by numgen numgen random mod 2 0 accept
+row "a rule by payload" refused_by "what a packet has" @th,64,8 1 drop
+row "a limit for new connections only" \
+	allowed_with ct state new limit rate 10/second accept
+row "counters, marks, sets, connection marks" allowed_with ip daddr \
+	'{ 1.2.3.4, 5.6.7.8 }' ct mark set 1 meta mark set 2 counter accept
+row "rules of iptables" iptables_rules iptables
+row "rules of iptables-legacy" iptables_rules iptables-legacy
+row "a VLAN uplink, hooks on its parent" vlan_uplink eth0
+vlan_gone >/dev/null 2>&1
+row "a VLAN uplink" vlan_uplink eth0.100
+vlan_gone >/dev/null 2>&1
+row "a pair with both ends on the node" pair_on_the_node
+row "pods on a bridge" bridged
+tap_done
