@@ -23,7 +23,7 @@ tests=(
 	net/test_inbound net/test_icmp net/test_errors net/test_nodeport
 	net/test_detach net/test_seed net/test_leak net/test_devices
 	net/test_twin net/test_agent net/test_policy net/test_attach
-	net/test_traffic net/test_expiry net/test_fastpath prog/test_ports
+	net/test_traffic net/test_expiry net/test_fastpath net/test_fastsafe prog/test_ports
 	prog/test_differential net/test_trust net/test_migrate net/test_cni
 	net/test_metrics net/test_insight net/test_faults net/test_node
 	net/test_routes net/test_conntrack
