@@ -237,8 +237,8 @@ static int open_and_load(struct dataplane *d, const struct masq_meta *meta,
 	*libbpf_complaint = '\0';
 	err = dataplane_open(d, meta, before);
 	if (!err && meta->features & MASQ_FEAT_FAST && d->modern)
-		offsets_find(
-			(struct masq_offsets *)&d->modern->rodata->masq_offsets);
+		offsets_find((struct masq_offsets *)&d->modern->rodata
+				     ->masq_offsets);
 	else if (!err && meta->features & MASQ_FEAT_FAST && d->noct)
 		offsets_find(
 			(struct masq_offsets *)&d->noct->rodata->masq_offsets);
