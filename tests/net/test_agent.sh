@@ -618,10 +618,10 @@ by_hand() {
 	is "source" "$(source_now)" $POD
 	metric_is config_generation 3
 	stays 172.30.0.0/16
-	masq rollback 2
+	masq rollback 2 --yes
 	is "source" "$(source_now)" $POD
 	stays 10.0.0.0/8 172.30.0.0/16
-	masq rollback 1
+	masq rollback 1 --yes
 	is "source" "$(source_now)" $NODE_ADDR
 	stays 10.0.0.0/8
 	masq rollback 3 --yes

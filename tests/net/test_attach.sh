@@ -162,12 +162,13 @@ device_stays_away() {
 	grep -q 'eth2: detach: no such interface' "$LAB_DIR/err"
 }
 
-# config_says WANT-HEALTH PATTERN: of the file, in status and metrics
+# config_says WANT-HEALTH PATTERN [STALE]: of the file, in status and metrics
 config_says() {
 	health_is "$1"
 	get '.problems[]' | grep -q -- "$2" || fail "$(masq status)"
 	masq metrics >"$LAB_DIR/metrics"
-	is stale "$(sed -n 's/^masqbpf_config_stale //p' "$LAB_DIR/metrics")" 1
+	is stale "$(sed -n 's/^masqbpf_config_stale //p' "$LAB_DIR/metrics")" \
+		"${3:-1}"
 }
 
 # Nobody follows the file; status says when it is not what is in force.
@@ -181,7 +182,8 @@ config_file() {
 	health_is ok
 	masq cidr add 198.51.100.0/24 2>"$LAB_DIR/err"
 	# no change of the file, and yet not what it says
-	config_says degraded 'followed.yaml: what runs differs: .*198.51.100.0/24 keep'
+	config_says degraded \
+		'followed.yaml: what runs differs: .*198.51.100.0/24 keep' 0
 	masq cidr del 198.51.100.0/24 2>"$LAB_DIR/err"
 	health_is ok
 	echo 'nonMasqueradeCIDRs: [10.0.0.0/9]' >"$file"
