@@ -15,7 +15,10 @@
 #include <sys/wait.h>
 #include "base/tool.h"
 
-#define SBIN "/usr/sbin:/sbin:/usr/local/sbin:/usr/bin:/bin"
+/* nft reads rules anew until none changes meanwhile, which may be never. */
+#define TOOL_SECONDS 60
+
+#define SBIN	     "/usr/sbin:/sbin:/usr/local/sbin:/usr/bin:/bin"
 
 static bool find(const char *name, char *path, size_t len)
 {
@@ -84,8 +87,11 @@ static void run_child(const char *path, char *const argv[], int in, int out)
 	if (dup2(in, STDIN_FILENO) < 0 ||
 	    (out >= 0 && dup2(out, STDOUT_FILENO) < 0))
 		_exit(126);
-	if (strcmp(path, TOOL_SELF))
+	if (strcmp(path, TOOL_SELF)) {
 		close_range(STDERR_FILENO + 1, ~0U, CLOSE_RANGE_CLOEXEC);
+		signal(SIGALRM, SIG_DFL);
+		alarm(TOOL_SECONDS); /* lasts over execv */
+	}
 	signal(SIGPIPE, SIG_DFL);
 	/* a shell, as iptables is in some images, lets go of the mask */
 	sigprocmask(SIG_BLOCK, NULL, &blocked);
@@ -133,7 +139,9 @@ int tool_run(char *const argv[], const char *input, char **output)
 	if (!err)
 		err = await_child(pid, &status);
 	if (!err)
-		err = WIFEXITED(status) ? WEXITSTATUS(status) : -EINTR;
+		err = WIFEXITED(status)		    ? WEXITSTATUS(status)
+		      : WTERMSIG(status) == SIGALRM ? -ETIMEDOUT
+						    : -EINTR;
 	if (!err && output)
 		err = read_all(out, output);
 	if (in >= 0)

@@ -14,7 +14,8 @@ bool tool_exists(const char *name);
 /*
  * Runs argv[0] with `input` (NULL: none) as standard input; its stderr is
  * ours. output (NULL: ours, too): all of its standard output, to be freed. Its
- * exit status, or -errno (-ENOENT: no such program).
+ * exit status, or -errno (-ENOENT: no such program; -ETIMEDOUT: of a stranger's
+ * program that was not done after a minute, which was ended).
  */
 int tool_run(char *const argv[], const char *input, char **output);
 

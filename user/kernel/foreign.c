@@ -315,6 +315,43 @@ static int find_nft(struct foreign_nat *nat)
 	return err == -ENOMEM ? err : 0;
 }
 
+struct wanted_table {
+	const char *name;
+	bool there;
+};
+
+static int read_table(const struct nlmsghdr *message, void *data)
+{
+	const struct nfgenmsg *head = mnl_nlmsg_get_payload(message);
+	struct wanted_table *table = data;
+	const struct nlattr *attr;
+
+	if (head->nfgen_family != NFPROTO_INET)
+		return MNL_CB_OK;
+	mnl_attr_for_each(
+		attr, message,
+		sizeof(struct nfgenmsg)) if (mnl_attr_get_type(attr) ==
+					     NFTA_TABLE_NAME)
+		table->there |= !strcmp(netlink_str(attr), table->name);
+	return MNL_CB_OK;
+}
+
+int foreign_nft_table(const char *name)
+{
+	const struct nfgenmsg head = { .nfgen_family = NFPROTO_INET };
+	struct wanted_table table = { .name = name };
+	int err = -EINTR;
+
+	for (int i = 0; i < DUMP_TRIES && err == -EINTR && !table.there; i++)
+		err = netlink_all(NETLINK_NETFILTER,
+				  NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETTABLE,
+				  &head, sizeof(head), read_table, &table);
+	if (table.there)
+		return 1;
+	/* as above */
+	return err == -EINVAL || err == -EPROTONOSUPPORT ? 0 : err;
+}
+
 /* --- legacy iptables --------------------------------------------------- */
 
 /*

@@ -35,4 +35,7 @@ struct foreign_nat {
 int foreign_nat_find(struct foreign_nat *out);
 void foreign_nat_free(struct foreign_nat *nat);
 
+/* Is there such a table of nf_tables, family inet? 1, 0 or -errno. */
+int foreign_nft_table(const char *name);
+
 #endif

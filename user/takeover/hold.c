@@ -10,6 +10,7 @@
 #include <string.h>
 #include "base/log.h"
 #include "base/tool.h"
+#include "kernel/foreign.h"
 #include "takeover/hold.h"
 
 #define TABLE "masqbpf_migrate"
@@ -43,17 +44,6 @@ static int legacy(char *verb)
 	return tool_run(argv, NULL, NULL);
 }
 
-static int nft_is_there(void)
-{
-	char *argv[] = { "nft", "list", "tables", "inet", NULL };
-	char *output = NULL;
-	int err = tool_run(argv, NULL, &output);
-	bool there = output && strstr(output, "table inet " TABLE "\n");
-
-	free(output);
-	return err > 0 ? -EIO : err ?: there;
-}
-
 static int legacy_is_there(void)
 {
 	char *argv[] = { "iptables-legacy-save", "-t", "nat", NULL };
@@ -78,7 +68,8 @@ static int say(const char *what, int err)
 
 int hold_is_there(void)
 {
-	int there = tool_exists("nft") ? nft_is_there() : legacy_is_there();
+	int there = tool_exists("nft") ? foreign_nft_table(TABLE)
+				       : legacy_is_there();
 
 	return there < 0 ? say("look for it", there) : there;
 }
