@@ -24,7 +24,7 @@ masq attach eth0 --config old.yaml
 
 # back: every row begins with old.yaml in force and no flow
 back() {
-	masq reload --config old.yaml
+	masq reload --yes --config old.yaml
 	masq flush
 }
 
