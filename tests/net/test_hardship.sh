@@ -238,8 +238,13 @@ down_and_up() {
 		stream_more 1
 	done
 	stream_end
-	is health "$(get .health)" '"ok"'
+	# the kernel takes up to a second to call it up again
+	lab_wait 10 is_well || fail "$(masq status)"
 	is source "$(source_now)" $NODE_ADDR
+}
+
+is_well() {
+	[ "$(get .health)" = '"ok"' ]
 }
 
 moved() {
