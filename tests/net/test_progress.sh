@@ -89,7 +89,8 @@ many_prefixes() {
 	masq reload --config "$LAB_DIR/few.yaml" --yes
 	DELAY=$delay slowly bpf reload --config "$LAB_DIR/many.yaml"
 	drawn "apply: [0-9]+ of 2000[0-9] prefixes"
-	is screen "$(screen)" \
+	# what flips stands above it
+	is screen "$(screen | tail -n 1)" \
 		"masqbpf: generation 3: +20000 -0 ~0 prefixes"
 }
 

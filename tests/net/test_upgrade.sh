@@ -674,7 +674,7 @@ older_binary() {
 # --- killed, refused, at once -----------------------------------------------
 
 SEED=${UPGRADE_SEED:-$RANDOM}
-POINTS=${UPGRADE_POINTS:-3}
+POINTS=${UPGRADE_POINTS:-2}
 SECONDS_MAX=${UPGRADE_SECONDS:-86400}
 
 # some flows, cheap enough to be there at every point
