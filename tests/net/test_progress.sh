@@ -90,7 +90,7 @@ many_prefixes() {
 	DELAY=$delay slowly bpf reload --config "$LAB_DIR/many.yaml"
 	drawn "apply: [0-9]+ of 2000[0-9] prefixes"
 	# what flips stands above it
-	is screen "$(screen | tail -n 1)" \
+	is screen "$(screen | grep generation)" \
 		"masqbpf: generation 3: +20000 -0 ~0 prefixes"
 }
 
