@@ -64,7 +64,7 @@ MASQ_NOINLINE int masq_way_take(__u32 index, const struct masq_way *want,
 	if (way->from == want->from && way->to == want->to &&
 	    way->mark == want->mark && way->priority == want->priority &&
 	    way->tos == want->tos && way->ttl == want->ttl &&
-	    masq_macs_equal(way->came, want->came) &&
+	    way->size == want->size && masq_macs_equal(way->came, want->came) &&
 	    masq_macs_equal(way->goes, want->goes)) {
 		way->used = want->used;
 		ret = 1;

@@ -253,6 +253,23 @@ route_mtu() {
 	on_fast_path # some of its datagrams get the others' ICMP errors
 }
 
+# It allowed more before. Ways of sizes that are 256 apart look for their place
+# from the same one on: that of then must not do for what goes through now.
+route_mtu_falls() {
+	begin 9
+	frames pod1 5 text=first size=1400
+	later ip route del $FAR
+	lab_in node ip route add $FAR via $FAR_GATEWAY mtu 1000
+	sleep 1.3
+	watched far eth0 large small_then_large
+	is "larger than the route's MTU" "$(word count "$WATCHED")" 0
+}
+
+small_then_large() {
+	frames pod1 5 text=small size=888
+	frames pod1 50 text=large size=1400
+}
+
 # What comes to the pod's own address, from who knows it, decides nothing.
 outsider() {
 	lab_in far ip route replace 10.44.0.0/16 via $NODE_ADDR
@@ -525,6 +542,7 @@ row "netfilter's ingress hook of the uplink comes later" \
 	netdev_policy ingress eth0
 row "a bandwidth limit comes later" shaped
 row "a route's MTU" route_mtu
+row "a route's MTU falls" route_mtu_falls
 row "an outsider's packet to the pod's address" outsider
 row "the pod's address moves to another pod" address_moves
 row "a mark that the stack sets" marked
