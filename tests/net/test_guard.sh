@@ -129,18 +129,24 @@ says() { # FILE-OR-TEXT PATTERN
 	grep -qE "$2" <<<"$1" || fail "no word of '$2': $1"
 }
 
+# goes_wide ACTION: two pods talk, and then the agent is given the wide list
+goes_wide() {
+	# shellcheck disable=SC2086 # a list
+	anew "$1" $OLD
+	agent
+	talk one pod1 $FAR_ADDR
+	talk two pod2 $FAR_ADDR
+	# shellcheck disable=SC2086 # a list
+	list "$1" $WIDE
+	lab_wait 10 generation_is 2
+}
+
 # --- the seed's incident ----------------------------------------------------
 
 # Nobody types anything.
 seed_rolls_back() {
 	local before
-	anew rollback $OLD
-	agent
-	talk one pod1 $FAR_ADDR
-	talk two pod2 $FAR_ADDR
-	# shellcheck disable=SC2086 # a list
-	list rollback $WIDE
-	lab_wait 10 generation_is 2
+	goes_wide rollback
 	before=${EPOCHREALTIME/[.,]/}
 	knock pod1 $FAR_ADDR
 	knock pod2 $FAR_ADDR
@@ -179,13 +185,7 @@ keeps() {
 }
 
 seed_alarms() {
-	anew alarm $OLD
-	agent
-	talk one pod1 $FAR_ADDR
-	talk two pod2 $FAR_ADDR
-	# shellcheck disable=SC2086
-	list alarm $WIDE
-	lab_wait 10 generation_is 2
+	goes_wide alarm
 	knock pod1 $FAR_ADDR
 	knock pod2 $FAR_ADDR
 	lab_wait 30 broken 172.30.12.0/24
@@ -209,13 +209,7 @@ told() {
 
 # An agent that is killed over and over sees it all the same.
 flapping_agent() {
-	anew rollback $OLD
-	agent
-	talk one pod1 $FAR_ADDR
-	talk two pod2 $FAR_ADDR
-	# shellcheck disable=SC2086
-	list rollback $WIDE
-	lab_wait 10 generation_is 2
+	goes_wide rollback
 	knock pod1 $FAR_ADDR
 	knock pod2 $FAR_ADDR
 	sleep 1
@@ -268,13 +262,7 @@ one_pod_with_friends() {
 
 # It writes another pod's address into its packets.
 one_pod_that_forges() {
-	anew rollback $OLD
-	agent
-	talk one pod1 $FAR_ADDR
-	talk two pod2 $FAR_ADDR
-	# shellcheck disable=SC2086
-	list rollback $WIDE
-	lab_wait 10 generation_is 2
+	goes_wide rollback
 	lab_in pod1 ip addr add 10.44.14.16/32 dev lo
 	knock pod1 $FAR_ADDR
 	# shellcheck disable=SC2016
@@ -317,13 +305,7 @@ far_side_down() {
 
 # Two changes in a row: nobody can say which one it was.
 second_change_alarms() {
-	anew rollback $OLD
-	agent
-	talk one pod1 $FAR_ADDR
-	talk two pod2 $FAR_ADDR
-	# shellcheck disable=SC2086
-	list rollback $WIDE
-	lab_wait 10 generation_is 2
+	goes_wide rollback
 	# shellcheck disable=SC2086
 	list rollback $WIDE 100.0.0.0/8
 	lab_wait 10 generation_is 3
@@ -336,13 +318,7 @@ second_change_alarms() {
 # Somebody has the lock when it is time: it waits, and goes back then.
 lock_is_held() {
 	local holder
-	anew rollback $OLD
-	agent
-	talk one pod1 $FAR_ADDR
-	talk two pod2 $FAR_ADDR
-	# shellcheck disable=SC2086
-	list rollback $WIDE
-	lab_wait 10 generation_is 2
+	goes_wide rollback
 	lab_spawn node flock -o "$MASQBPF_PIN_DIR" sleep 60
 	holder=$LAB_PID
 	knock pod1 $FAR_ADDR

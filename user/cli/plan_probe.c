@@ -59,12 +59,14 @@ int plan_probe_add(struct plan_probe *probe, struct plan *plan,
 		.flows = 1,
 		.replied = flow->replied,
 	};
+	struct plan_flow flips;
 	size_t n = probe->count;
 
 	if ((place.proto != IPPROTO_TCP && place.proto != IPPROTO_UDP &&
 	     place.proto != IPPROTO_ICMP) ||
-	    !plan_flips_flow(plan, flow, &place.to))
+	    !plan_flow_flips(plan, flow, &flips))
 		return 0;
+	place.to = flips.to;
 	if (place.proto == IPPROTO_ICMP)
 		place.port = 0;
 	if (!(n & (n - 1))) {

@@ -83,21 +83,6 @@ static int add_reached(struct nft *nft, uint8_t family, const char *table,
 	return MNL_CB_OK;
 }
 
-static int read_attrs(const struct nlattr *attr, void *data)
-{
-	const struct nlattr **attrs = data;
-
-	/* ours are all below; what is not, we do not ask for */
-	if (mnl_attr_get_type(attr) < 32)
-		attrs[mnl_attr_get_type(attr)] = attr;
-	return MNL_CB_OK;
-}
-
-static uint32_t get_u32(const struct nlattr *attr)
-{
-	return attr ? ntohl(netlink_u32(attr)) : UINT32_MAX;
-}
-
 /* What an expression of a rule says; `rule` collects. */
 struct nft_rule {
 	struct foreign_rule rule;
@@ -110,10 +95,10 @@ struct nft_rule {
 
 static void read_payload(struct nft_rule *r, const struct nlattr **attrs)
 {
-	uint32_t offset = get_u32(attrs[NFTA_PAYLOAD_OFFSET]);
-	uint32_t length = get_u32(attrs[NFTA_PAYLOAD_LEN]);
+	uint32_t offset = netlink_be32(attrs[NFTA_PAYLOAD_OFFSET]);
+	uint32_t length = netlink_be32(attrs[NFTA_PAYLOAD_LEN]);
 
-	r->at_source = get_u32(attrs[NFTA_PAYLOAD_BASE]) ==
+	r->at_source = netlink_be32(attrs[NFTA_PAYLOAD_BASE]) ==
 			       NFT_PAYLOAD_NETWORK_HEADER &&
 		       ((offset == 12 && length <= 4) ||
 			(offset == 8 && length <= 16 && length > 4));
@@ -122,13 +107,13 @@ static void read_payload(struct nft_rule *r, const struct nlattr **attrs)
 
 static void read_mask(struct nft_rule *r, const struct nlattr **attrs)
 {
-	const struct nlattr *mask[32] = {};
+	const struct nlattr *mask[NETLINK_ATTRS] = {};
 	const uint8_t *bytes;
 	unsigned int plen = 0;
 
 	if (!r->at_source || !attrs[NFTA_BITWISE_MASK])
 		return;
-	mnl_attr_parse_nested(attrs[NFTA_BITWISE_MASK], read_attrs, mask);
+	mnl_attr_parse_nested(attrs[NFTA_BITWISE_MASK], netlink_collect, mask);
 	if (!mask[NFTA_DATA_VALUE])
 		return;
 	bytes = mnl_attr_get_payload(mask[NFTA_DATA_VALUE]);
@@ -140,12 +125,13 @@ static void read_mask(struct nft_rule *r, const struct nlattr **attrs)
 
 static void read_compare(struct nft_rule *r, const struct nlattr **attrs)
 {
-	const struct nlattr *value[32] = {};
+	const struct nlattr *value[NETLINK_ATTRS] = {};
 	uint8_t plen = r->rule.source.plen ?: 8 * r->length;
 
-	if (r->at_source && get_u32(attrs[NFTA_CMP_OP]) == NFT_CMP_EQ &&
+	if (r->at_source && netlink_be32(attrs[NFTA_CMP_OP]) == NFT_CMP_EQ &&
 	    attrs[NFTA_CMP_DATA]) {
-		mnl_attr_parse_nested(attrs[NFTA_CMP_DATA], read_attrs, value);
+		mnl_attr_parse_nested(attrs[NFTA_CMP_DATA], netlink_collect,
+				      value);
 		if (value[NFTA_DATA_VALUE] &&
 		    mnl_attr_get_payload_len(value[NFTA_DATA_VALUE]) <= 16) {
 			struct addr addr = { r->length > 4 ? 6 : 4, {} };
@@ -163,12 +149,14 @@ static void read_compare(struct nft_rule *r, const struct nlattr **attrs)
 /* A jump makes its target reached. */
 static int read_verdict(struct nft_rule *r, const struct nlattr *data)
 {
-	const struct nlattr *value[32] = {}, *verdict[32] = {};
+	const struct nlattr *value[NETLINK_ATTRS] = {},
+			    *verdict[NETLINK_ATTRS] = {};
 
-	mnl_attr_parse_nested(data, read_attrs, value);
+	mnl_attr_parse_nested(data, netlink_collect, value);
 	if (!value[NFTA_DATA_VERDICT])
 		return MNL_CB_OK;
-	mnl_attr_parse_nested(value[NFTA_DATA_VERDICT], read_attrs, verdict);
+	mnl_attr_parse_nested(value[NFTA_DATA_VERDICT], netlink_collect,
+			      verdict);
 	if (!verdict[NFTA_VERDICT_CHAIN])
 		return MNL_CB_OK;
 	return add_reached(r->nft, r->family, r->table,
@@ -177,16 +165,18 @@ static int read_verdict(struct nft_rule *r, const struct nlattr *data)
 
 static int read_expression(const struct nlattr *element, void *data)
 {
-	const struct nlattr *expr[32] = {}, *attrs[32] = {};
+	const struct nlattr *expr[NETLINK_ATTRS] = {},
+			    *attrs[NETLINK_ATTRS] = {};
 	struct nft_rule *r = data;
 	const char *name;
 
-	mnl_attr_parse_nested(element, read_attrs, expr);
+	mnl_attr_parse_nested(element, netlink_collect, expr);
 	if (!expr[NFTA_EXPR_NAME])
 		return MNL_CB_OK;
 	name = netlink_str(expr[NFTA_EXPR_NAME]);
 	if (expr[NFTA_EXPR_DATA])
-		mnl_attr_parse_nested(expr[NFTA_EXPR_DATA], read_attrs, attrs);
+		mnl_attr_parse_nested(expr[NFTA_EXPR_DATA], netlink_collect,
+				      attrs);
 	if (!strcmp(name, "payload"))
 		read_payload(r, attrs);
 	else if (!strcmp(name, "bitwise"))
@@ -196,7 +186,7 @@ static int read_expression(const struct nlattr *element, void *data)
 	else if (!strcmp(name, "masq"))
 		set(r->rule.what, sizeof(r->rule.what), "masquerade");
 	else if (!strcmp(name, "nat") &&
-		 get_u32(attrs[NFTA_NAT_TYPE]) == NFT_NAT_SNAT)
+		 netlink_be32(attrs[NFTA_NAT_TYPE]) == NFT_NAT_SNAT)
 		set(r->rule.what, sizeof(r->rule.what), "snat");
 	else if (!strcmp(name, "target") && attrs[NFTA_TARGET_NAME] &&
 		 (!strcmp(netlink_str(attrs[NFTA_TARGET_NAME]), "MASQUERADE") ||
@@ -206,7 +196,7 @@ static int read_expression(const struct nlattr *element, void *data)
 	else if (!strcmp(name, "immediate") && attrs[NFTA_IMMEDIATE_DATA])
 		return read_verdict(r, attrs[NFTA_IMMEDIATE_DATA]);
 	else if (!strcmp(name, "lookup") &&
-		 get_u32(attrs[NFTA_LOOKUP_DREG]) == NFT_REG_VERDICT)
+		 netlink_be32(attrs[NFTA_LOOKUP_DREG]) == NFT_REG_VERDICT)
 		return add_reached(r->nft, r->family, r->table, NULL);
 	return MNL_CB_OK;
 }
@@ -214,12 +204,12 @@ static int read_expression(const struct nlattr *element, void *data)
 static int read_rule(const struct nlmsghdr *message, void *data)
 {
 	const struct nfgenmsg *head = mnl_nlmsg_get_payload(message);
-	const struct nlattr *attrs[32] = {};
+	const struct nlattr *attrs[NETLINK_ATTRS] = {};
 	struct nft *nft = data;
 	struct nft_rule r = { .nft = nft, .family = head->nfgen_family };
 	struct foreign_rule *rule;
 
-	mnl_attr_parse(message, sizeof(*head), read_attrs, attrs);
+	mnl_attr_parse(message, sizeof(*head), netlink_collect, attrs);
 	if (!attrs[NFTA_RULE_TABLE] || !attrs[NFTA_RULE_CHAIN] ||
 	    !attrs[NFTA_RULE_EXPRESSIONS])
 		return MNL_CB_OK;
@@ -249,9 +239,9 @@ static int read_rule(const struct nlmsghdr *message, void *data)
 static int read_chain(const struct nlmsghdr *message, void *data)
 {
 	const struct nfgenmsg *head = mnl_nlmsg_get_payload(message);
-	const struct nlattr *attrs[32] = {};
+	const struct nlattr *attrs[NETLINK_ATTRS] = {};
 
-	mnl_attr_parse(message, sizeof(*head), read_attrs, attrs);
+	mnl_attr_parse(message, sizeof(*head), netlink_collect, attrs);
 	if (!attrs[NFTA_CHAIN_HOOK] || !attrs[NFTA_CHAIN_TABLE] ||
 	    !attrs[NFTA_CHAIN_NAME])
 		return MNL_CB_OK;
@@ -323,16 +313,13 @@ struct wanted_table {
 static int read_table(const struct nlmsghdr *message, void *data)
 {
 	const struct nfgenmsg *head = mnl_nlmsg_get_payload(message);
+	const struct nlattr *attrs[NETLINK_ATTRS] = {};
 	struct wanted_table *table = data;
-	const struct nlattr *attr;
 
-	if (head->nfgen_family != NFPROTO_INET)
-		return MNL_CB_OK;
-	mnl_attr_for_each(
-		attr, message,
-		sizeof(struct nfgenmsg)) if (mnl_attr_get_type(attr) ==
-					     NFTA_TABLE_NAME)
-		table->there |= !strcmp(netlink_str(attr), table->name);
+	mnl_attr_parse(message, sizeof(*head), netlink_collect, attrs);
+	table->there |=
+		head->nfgen_family == NFPROTO_INET && attrs[NFTA_TABLE_NAME] &&
+		!strcmp(netlink_str(attrs[NFTA_TABLE_NAME]), table->name);
 	return MNL_CB_OK;
 }
 

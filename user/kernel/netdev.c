@@ -545,15 +545,15 @@ static int route_oif(const struct nlmsghdr *message, void *data)
 	return 0;
 }
 
-static int ask_route(const struct addr *dst, const struct addr *src,
-		     uint32_t iif, uint32_t *ifindex)
+int netdev_ask_route(const struct addr *dst, const struct addr *src,
+		     uint32_t iif,
+		     int (*each)(const struct nlmsghdr *message, void *data),
+		     void *data)
 {
 	char buffer[256];
 	struct nlmsghdr *request = mnl_nlmsg_put_header(buffer);
 	size_t length = dst->family == 4 ? 4 : 16;
-	uint32_t oif = 0;
 	struct rtmsg *rtm;
-	int err;
 
 	request->nlmsg_type = RTM_GETROUTE;
 	/* the acknowledgement says that this was all */
@@ -569,7 +569,15 @@ static int ask_route(const struct addr *dst, const struct addr *src,
 	}
 	if (iif)
 		mnl_attr_put_u32(request, RTA_IIF, iif);
-	err = netlink_ask(request, sizeof(*rtm), route_oif, &oif);
+	return netlink_ask(request, sizeof(*rtm), each, data);
+}
+
+int netdev_route_from(const struct addr *dst, const struct addr *src,
+		      uint32_t iif, uint32_t *ifindex)
+{
+	uint32_t oif = 0;
+	int err = netdev_ask_route(dst, src, iif, route_oif, &oif);
+
 	if (!err && !oif)
 		err = -ENETUNREACH;
 	if (!err)
@@ -579,11 +587,5 @@ static int ask_route(const struct addr *dst, const struct addr *src,
 
 int netdev_route_to(const struct addr *dst, uint32_t *ifindex)
 {
-	return ask_route(dst, NULL, 0, ifindex);
-}
-
-int netdev_route_from(const struct addr *dst, const struct addr *src,
-		      uint32_t iif, uint32_t *ifindex)
-{
-	return ask_route(dst, src, iif, ifindex);
+	return netdev_route_from(dst, NULL, 0, ifindex);
 }

@@ -27,4 +27,14 @@ int netdev_route_to(const struct addr *dst, uint32_t *ifindex);
 int netdev_route_from(const struct addr *dst, const struct addr *src,
 		      uint32_t iif, uint32_t *ifindex);
 
+struct nlmsghdr;
+/*
+ * What both ask: `each` gets the kernel's answer, an RTM_NEWROUTE, and returns 0
+ * or -errno. src NULL and iif 0: as the node itself. 0 or -errno, as above.
+ */
+int netdev_ask_route(const struct addr *dst, const struct addr *src,
+		     uint32_t iif,
+		     int (*each)(const struct nlmsghdr *message, void *data),
+		     void *data);
+
 #endif

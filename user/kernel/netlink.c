@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* netlink.c - one dump over netlink; reading without trust. */
+#include <arpa/inet.h>
 #include <errno.h>
 #include <string.h>
 #include <libmnl/libmnl.h>
@@ -111,6 +112,20 @@ const char *netlink_str(const struct nlattr *attr)
 		      mnl_attr_get_payload_len(attr))
 		       ? mnl_attr_get_str(attr)
 		       : "";
+}
+
+uint32_t netlink_be32(const struct nlattr *attr)
+{
+	return attr ? ntohl(netlink_u32(attr)) : UINT32_MAX;
+}
+
+int netlink_collect(const struct nlattr *attr, void *data)
+{
+	const struct nlattr **attrs = data;
+
+	if (mnl_attr_get_type(attr) < NETLINK_ATTRS)
+		attrs[mnl_attr_get_type(attr)] = attr;
+	return MNL_CB_OK;
 }
 
 struct ask {

@@ -29,6 +29,17 @@ uint8_t netlink_u8(const struct nlattr *attr);
 uint16_t netlink_u16(const struct nlattr *attr);
 uint32_t netlink_u32(const struct nlattr *attr);
 const char *netlink_str(const struct nlattr *attr);
+/* Of an attribute in network byte order; UINT32_MAX where there is none. */
+uint32_t netlink_be32(const struct nlattr *attr);
+
+/* Types of attributes that are told apart; those above are left out. */
+#define NETLINK_ATTRS 32
+
+/*
+ * For mnl_attr_parse and mnl_attr_parse_nested: `data` is an array of
+ * NETLINK_ATTRS pointers, by type.
+ */
+int netlink_collect(const struct nlattr *attr, void *data);
 
 /* Dumps that the kernel calls inconsistent are read anew so many times. */
 #define NETLINK_TRIES 16

@@ -201,30 +201,16 @@ static void chain_name(char *out, uint8_t family, const char *table,
 		 chain);
 }
 
-static int read_attrs(const struct nlattr *attr, void *data)
-{
-	const struct nlattr **attrs = data;
-
-	if (mnl_attr_get_type(attr) < 32)
-		attrs[mnl_attr_get_type(attr)] = attr;
-	return MNL_CB_OK;
-}
-
-static uint32_t get_u32(const struct nlattr *attr)
-{
-	return attr ? ntohl(netlink_u32(attr)) : UINT32_MAX;
-}
-
 /* Up to 4 bytes of a value as a number, as they lie. */
 static uint32_t get_value(const struct nlattr *attr)
 {
-	const struct nlattr *value[32] = {};
+	const struct nlattr *value[NETLINK_ATTRS] = {};
 	uint32_t number = 0;
 	size_t size;
 
 	if (!attr)
 		return 0;
-	mnl_attr_parse_nested(attr, read_attrs, value);
+	mnl_attr_parse_nested(attr, netlink_collect, value);
 	if (!value[NFTA_DATA_VALUE])
 		return 0;
 	size = mnl_attr_get_payload_len(value[NFTA_DATA_VALUE]);
@@ -260,9 +246,9 @@ static void varies(struct nft_rule *r, const char *what)
 
 static void read_payload(struct nft_rule *r, const struct nlattr **attrs)
 {
-	uint32_t base = get_u32(attrs[NFTA_PAYLOAD_BASE]);
-	uint32_t at = get_u32(attrs[NFTA_PAYLOAD_OFFSET]);
-	uint32_t size = get_u32(attrs[NFTA_PAYLOAD_LEN]);
+	uint32_t base = netlink_be32(attrs[NFTA_PAYLOAD_BASE]);
+	uint32_t at = netlink_be32(attrs[NFTA_PAYLOAD_OFFSET]);
+	uint32_t size = netlink_be32(attrs[NFTA_PAYLOAD_LEN]);
 
 	if (attrs[NFTA_PAYLOAD_SREG]) {
 		/* TOS, TTL, hop limit: seen in the packet behind the stack */
@@ -295,7 +281,7 @@ static void read_payload(struct nft_rule *r, const struct nlattr **attrs)
 
 static void read_ct(struct nft_rule *r, const struct nlattr **attrs)
 {
-	switch (get_u32(attrs[NFTA_CT_KEY])) {
+	switch (netlink_be32(attrs[NFTA_CT_KEY])) {
 	case NFT_CT_STATE:
 		r->held = HELD_STATE;
 		r->mask = UINT32_MAX;
@@ -310,7 +296,7 @@ static void read_ct(struct nft_rule *r, const struct nlattr **attrs)
 
 static void read_meta(struct nft_rule *r, const struct nlattr **attrs)
 {
-	switch (get_u32(attrs[NFTA_META_KEY])) {
+	switch (netlink_be32(attrs[NFTA_META_KEY])) {
 	case NFT_META_LEN:
 	case NFT_META_CPU:
 	case NFT_META_PRANDOM:
@@ -323,7 +309,7 @@ static void read_meta(struct nft_rule *r, const struct nlattr **attrs)
 
 static void read_compare(struct nft_rule *r, const struct nlattr **attrs)
 {
-	uint32_t op = get_u32(attrs[NFTA_CMP_OP]);
+	uint32_t op = netlink_be32(attrs[NFTA_CMP_OP]);
 	uint32_t value = get_value(attrs[NFTA_CMP_DATA]);
 
 	if (r->held == HELD_FLAGS) {
@@ -346,15 +332,17 @@ static void read_compare(struct nft_rule *r, const struct nlattr **attrs)
 
 static void read_jump(struct nft_rule *r, const struct nlattr *data)
 {
-	const struct nlattr *value[32] = {}, *verdict[32] = {};
+	const struct nlattr *value[NETLINK_ATTRS] = {},
+			    *verdict[NETLINK_ATTRS] = {};
 
 	if (!data)
 		return;
-	mnl_attr_parse_nested(data, read_attrs, value);
+	mnl_attr_parse_nested(data, netlink_collect, value);
 	if (!value[NFTA_DATA_VERDICT])
 		return;
-	mnl_attr_parse_nested(value[NFTA_DATA_VERDICT], read_attrs, verdict);
-	if ((int32_t)get_u32(verdict[NFTA_VERDICT_CODE]) == NF_QUEUE)
+	mnl_attr_parse_nested(value[NFTA_DATA_VERDICT], netlink_collect,
+			      verdict);
+	if ((int32_t)netlink_be32(verdict[NFTA_VERDICT_CODE]) == NF_QUEUE)
 		varies(r, "queue");
 	if (verdict[NFTA_VERDICT_CHAIN])
 		chain_name(r->jump.to, r->family, r->table,
@@ -368,16 +356,18 @@ static int read_expression(const struct nlattr *element, void *data)
 					    "nat",	 "redir",   "notrack",
 					    "reject",	 "hash",    "socket",
 					    "last",	 NULL };
-	const struct nlattr *expr[32] = {}, *attrs[32] = {};
+	const struct nlattr *expr[NETLINK_ATTRS] = {},
+			    *attrs[NETLINK_ATTRS] = {};
 	struct nft_rule *r = data;
 	const char *name;
 
-	mnl_attr_parse_nested(element, read_attrs, expr);
+	mnl_attr_parse_nested(element, netlink_collect, expr);
 	if (!expr[NFTA_EXPR_NAME])
 		return MNL_CB_OK;
 	name = netlink_str(expr[NFTA_EXPR_NAME]);
 	if (expr[NFTA_EXPR_DATA])
-		mnl_attr_parse_nested(expr[NFTA_EXPR_DATA], read_attrs, attrs);
+		mnl_attr_parse_nested(expr[NFTA_EXPR_DATA], netlink_collect,
+				      attrs);
 	if (!strcmp(name, "payload")) {
 		r->held = HELD_OTHER;
 		read_payload(r, attrs);
@@ -394,12 +384,12 @@ static int read_expression(const struct nlattr *element, void *data)
 	} else if (!strcmp(name, "lookup")) {
 		if (r->held == HELD_FLAGS && r->mask & FLAGS_VARY)
 			varies(r, "TCP flags");
-		if (get_u32(attrs[NFTA_LOOKUP_DREG]) == NFT_REG_VERDICT)
+		if (netlink_be32(attrs[NFTA_LOOKUP_DREG]) == NFT_REG_VERDICT)
 			chain_name(r->jump.to, r->family, r->table, "");
 	} else if (!strcmp(name, "immediate")) {
 		read_jump(r, attrs[NFTA_IMMEDIATE_DATA]);
 	} else if (!strcmp(name, "objref")) {
-		uint32_t type = get_u32(attrs[NFTA_OBJREF_IMM_TYPE]);
+		uint32_t type = netlink_be32(attrs[NFTA_OBJREF_IMM_TYPE]);
 
 		if (type != NFT_OBJECT_COUNTER && type != NFT_OBJECT_SECMARK)
 			varies(r, "a quota, limit or other object");
@@ -410,7 +400,7 @@ static int read_expression(const struct nlattr *element, void *data)
 		switch (xt_match(
 			match, mnl_attr_get_payload(attrs[NFTA_MATCH_INFO]),
 			mnl_attr_get_payload_len(attrs[NFTA_MATCH_INFO]),
-			get_u32(attrs[NFTA_MATCH_REV]))) {
+			netlink_be32(attrs[NFTA_MATCH_REV]))) {
 		case SAME:
 			break;
 		case NEVER:
@@ -434,11 +424,11 @@ static int read_rule(const struct nlmsghdr *message, void *data)
 {
 	const struct nfgenmsg *head = mnl_nlmsg_get_payload(message);
 	struct nft_rule r = { .rules = data, .family = head->nfgen_family };
-	const struct nlattr *attrs[32] = {};
+	const struct nlattr *attrs[NETLINK_ATTRS] = {};
 	struct vary *vary;
 	struct jump *jump;
 
-	mnl_attr_parse(message, sizeof(*head), read_attrs, attrs);
+	mnl_attr_parse(message, sizeof(*head), netlink_collect, attrs);
 	if (!attrs[NFTA_RULE_TABLE] || !attrs[NFTA_RULE_CHAIN] ||
 	    !attrs[NFTA_RULE_EXPRESSIONS] || !family_name(r.family))
 		return MNL_CB_OK;
@@ -468,13 +458,13 @@ static int read_rule(const struct nlmsghdr *message, void *data)
 /* Does a forwarded packet of an established flow meet this base chain? */
 static bool meets(uint8_t family, const struct nlattr *hook, const char *type)
 {
-	const struct nlattr *attrs[32] = {};
+	const struct nlattr *attrs[NETLINK_ATTRS] = {};
 	uint32_t number;
 
 	if (!hook || !strcmp(type, "nat"))
 		return false;
-	mnl_attr_parse_nested(hook, read_attrs, attrs);
-	number = get_u32(attrs[NFTA_HOOK_HOOKNUM]);
+	mnl_attr_parse_nested(hook, netlink_collect, attrs);
+	number = netlink_be32(attrs[NFTA_HOOK_HOOKNUM]);
 	/* the bridge's own: to the stack above it and back is its in and out */
 	return family == NFPROTO_BRIDGE || family == NFPROTO_NETDEV ||
 	       (number != NF_INET_LOCAL_IN && number != NF_INET_LOCAL_OUT);
@@ -483,11 +473,11 @@ static bool meets(uint8_t family, const struct nlattr *hook, const char *type)
 static int read_chain(const struct nlmsghdr *message, void *data)
 {
 	const struct nfgenmsg *head = mnl_nlmsg_get_payload(message);
-	const struct nlattr *attrs[32] = {};
+	const struct nlattr *attrs[NETLINK_ATTRS] = {};
 	struct rules *rules = data;
 	struct chain *chain;
 
-	mnl_attr_parse(message, sizeof(*head), read_attrs, attrs);
+	mnl_attr_parse(message, sizeof(*head), netlink_collect, attrs);
 	if (!attrs[NFTA_CHAIN_TABLE] || !attrs[NFTA_CHAIN_NAME] ||
 	    !family_name(head->nfgen_family))
 		return MNL_CB_OK;
@@ -510,9 +500,9 @@ static int read_chain(const struct nlmsghdr *message, void *data)
  */
 static int read_element_expression(const struct nlattr *element, void *data)
 {
-	const struct nlattr *expr[32] = {};
+	const struct nlattr *expr[NETLINK_ATTRS] = {};
 
-	mnl_attr_parse_nested(element, read_attrs, expr);
+	mnl_attr_parse_nested(element, netlink_collect, expr);
 	if (expr[NFTA_EXPR_NAME] &&
 	    strcmp(netlink_str(expr[NFTA_EXPR_NAME]), "counter") != 0)
 		*(bool *)data = true;
@@ -522,17 +512,19 @@ static int read_element_expression(const struct nlattr *element, void *data)
 static int read_set(const struct nlmsghdr *message, void *data)
 {
 	const struct nfgenmsg *head = mnl_nlmsg_get_payload(message);
-	const struct nlattr *attrs[32] = {}, *expr[32] = {};
+	const struct nlattr *attrs[NETLINK_ATTRS] = {},
+			    *expr[NETLINK_ATTRS] = {};
 	struct rules *rules = data;
 	bool varies = false;
 	struct vary *vary;
 
-	mnl_attr_parse(message, sizeof(*head), read_attrs, attrs);
+	mnl_attr_parse(message, sizeof(*head), netlink_collect, attrs);
 	if (!attrs[NFTA_SET_TABLE] || !attrs[NFTA_SET_NAME] ||
 	    !family_name(head->nfgen_family))
 		return MNL_CB_OK;
 	if (attrs[NFTA_SET_EXPR]) {
-		mnl_attr_parse_nested(attrs[NFTA_SET_EXPR], read_attrs, expr);
+		mnl_attr_parse_nested(attrs[NFTA_SET_EXPR], netlink_collect,
+				      expr);
 		varies |= expr[NFTA_EXPR_NAME] &&
 			  strcmp(netlink_str(expr[NFTA_EXPR_NAME]),
 				 "counter") != 0;

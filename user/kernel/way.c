@@ -71,27 +71,8 @@ int way_find(const struct addr *dst, const struct addr *src, uint32_t iif,
 {
 	struct way way = { .next = *dst };
 	struct answer answer = { .way = &way };
-	size_t length = dst->family == 4 ? 4 : 16;
-	struct nlmsghdr *request;
-	char buffer[256];
-	struct rtmsg *rtm;
-	int err;
+	int err = netdev_ask_route(dst, src, iif, route_message, &answer);
 
-	request = mnl_nlmsg_put_header(buffer);
-	request->nlmsg_type = RTM_GETROUTE;
-	request->nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK;
-	request->nlmsg_seq = 1;
-	rtm = mnl_nlmsg_put_extra_header(request, sizeof(*rtm));
-	rtm->rtm_family = dst->family == 4 ? AF_INET : AF_INET6;
-	rtm->rtm_dst_len = 8 * length;
-	mnl_attr_put(request, RTA_DST, length, dst->a);
-	if (src) {
-		rtm->rtm_src_len = 8 * length;
-		mnl_attr_put(request, RTA_SRC, length, src->a);
-	}
-	if (iif)
-		mnl_attr_put_u32(request, RTA_IIF, iif);
-	err = netlink_ask(request, sizeof(*rtm), route_message, &answer);
 	if (err)
 		return err;
 	switch (answer.type) {

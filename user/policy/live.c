@@ -106,17 +106,6 @@ int plan_add_flow(struct plan *plan, const struct flow *flow)
 	return err;
 }
 
-bool plan_flips_flow(struct plan *plan, const struct flow *flow,
-		     struct plan_treatment *to)
-{
-	struct plan_flow f;
-
-	if (!plan_flow_flips(plan, flow, &f))
-		return false;
-	*to = f.to;
-	return true;
-}
-
 static int compare_hits(const void *a, const void *b)
 {
 	const struct plan_hit *x = a, *y = b;

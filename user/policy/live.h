@@ -17,12 +17,6 @@ bool plan_flow_flips(struct plan *plan, const struct flow *flow,
 		     struct plan_flow *out);
 /* A live flow; all of them come before plan_judge. 0 or -ENOMEM. */
 int plan_add_flow(struct plan *plan, const struct flow *flow);
-/*
- * Is a new connection like this flow treated otherwise by the plan? Then *to is
- * what becomes of it.
- */
-bool plan_flips_flow(struct plan *plan, const struct flow *flow,
-		     struct plan_treatment *to);
 /* Each range is given the pods that have flows there. */
 void plan_collect_pods(struct plan *plan);
 
