@@ -639,9 +639,49 @@ by_hand() {
 	keeps 10.0.0.0/9 || fail "reload: $(masq cidr list)"
 }
 
+# Whoever asks while another size is on its way is answered, and who asks
+# afterwards is told what is in force then. How long the way was is nothing
+# that a scrape costs.
+scraped_while_it_grows() {
+	local helper generation
+	config 10.0.0.0/8 >"$CONFIG"
+	start eth0
+	generation=$(masq status --json | jq .generation)
+	helper=$(pgrep -P "$(agent_pid)" -f . | head -1)
+	lab_spawn node strace -qq -o "$LAB_DIR/slow" -e trace=bpf \
+		-e inject=bpf:delay_enter=20000 -p "$helper"
+	lab_wait 5 traced "$helper"
+	{
+		echo "nonMasqueradeCIDRs: [10.0.0.0/8, 172.30.0.0/16]"
+		echo "maxFlows: 16384"
+	} >"$CONFIG"
+	until [ "$(lines 'has room for 16384 flows')" = 1 ]; do
+		get /metrics >/dev/null
+		get / >/dev/null
+		gone "$(agent_pid)" && fail "$(cat "$LOG")"
+		sleep 0.1
+	done
+	kill "$LAB_PID"
+	wait "$LAB_PID" || true
+	soon metric_is config_generation $((generation + 1))
+	soon page_says "<dd>$((generation + 1)), in force"
+	soon keeps 10.0.0.0/8 172.30.0.0/16
+	[ "$(wc -l <"$LAB_DIR/slow")" -gt 50 ] || fail "nothing was slowed down"
+	config 10.0.0.0/8 >"$CONFIG"
+	soon metric_is config_generation $((generation + 2))
+}
+
+traced() { # PROCESS
+	grep -q '^TracerPid:.[1-9]' "/proc/$1/status"
+}
+
+page_says() {
+	get / | grep -cF "$1" >/dev/null
+}
+
 # The file is the same, the flags are not.
 other_flags() {
-	local source
+	local source inside=21003 taken=()
 	config 10.0.0.0/8 >"$CONFIG"
 	stop
 	start eth0
@@ -651,18 +691,24 @@ other_flags() {
 	# 30100 may be a NodePort: another is chosen
 	source=$(word port "$(traffic pod1 who $FAR_ADDR $PORT --sport 30100)")
 	[[ $source == 2100? ]] || fail "port $source"
+	taken+=("$source")
 	stop
 	start --to-ports 21000-21009 eth0
 	is "said" "$(lines 'the command line has changed')" 0
 	# a port of the pod's own outside is not kept, one inside is
 	source=$(word port "$(traffic pod1 who $FAR_ADDR $PORT --sport 45000)")
 	[[ $source == 2100? ]] || fail "TCP port $source"
+	taken+=("$source")
 	source=$(echo | traffic pod1 talk $FAR_ADDR $PORT --proto udp \
 		--sport 45001 --timeout 3)
 	source=${source#"$NODE_ADDR "}
 	[[ $source == 2100? ]] || fail "UDP port $source"
-	source=$(word port "$(traffic pod1 who $FAR_ADDR $PORT --sport 21003)")
-	is "a port inside" "$source" 21003
+	# one that neither of the two TCP connections above was given
+	while [[ " ${taken[*]} " == *" $inside "* ]]; do
+		inside=$((inside + 1))
+	done
+	source=$(word port "$(traffic pod1 who $FAR_ADDR $PORT --sport $inside)")
+	is "a port inside" "$source" $inside
 	stop
 	start eth0
 	source=$(word port "$(traffic pod1 who $FAR_ADDR $PORT --sport 30101)")
@@ -1082,6 +1128,7 @@ row "file: half-written at the start" half_at_start
 row "file: half-written on SIGHUP" half_on_sighup
 row "runtime changes outlive a restart, not a SIGHUP" runtime_stays
 row "changes by hand last until the file changes" by_hand
+row "scraped while another size is on its way" scraped_while_it_grows
 row "another command line is taken, the file unchanged" other_flags
 row "a pinned policy wins over a broken or missing file" pinned_wins
 row "a config named in vain beside a pinned policy is said" named_in_vain

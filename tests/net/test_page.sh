@@ -95,7 +95,7 @@ crowded() {
 			1 1 2 2 3 3
 	} >"$CONFIG"
 	# another size: programs are loaded anew for it
-	lab_wait 40 page_has 'fd01:1234'
+	lab_wait 40 page_has "fd01:1234" || fail "$(cat "$LAB_DIR/log")"
 	echo 'nonMasqueradeCIDRs: [10.0.0.1/8]' >"$CONFIG"
 	lab_in node nft -f - <<-NFT
 		table ip other {

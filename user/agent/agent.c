@@ -170,6 +170,7 @@ static int await_helper(void *data)
 	struct agent *a = data;
 	uint64_t patience_at = follow_now_ms() + PATIENCE_MS;
 
+	a->awaiting = true;
 	while (!ending) {
 		struct pollfd fds[] = {
 			{ .fd = a->helper.fd, .events = POLLIN },
@@ -177,8 +178,10 @@ static int await_helper(void *data)
 		};
 
 		wait_for(fds, 2, 1000);
-		if (fds[0].revents)
+		if (fds[0].revents) {
+			a->awaiting = false;
 			return 0;
+		}
 		serve(a);
 		feed_watchdog(a);
 		if (follow_now_ms() >= patience_at) {

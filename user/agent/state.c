@@ -14,6 +14,8 @@ static void renew(struct agent *a, bool locked)
 {
 	struct stat st;
 
+	if (a->awaiting)
+		return;
 	if (fstat(a->instance->lock_fd, &st))
 		return;
 	/* what was not done to the end may have been looked at before */

@@ -75,6 +75,7 @@ struct agent {
 	struct instance *instance;
 	struct timespec pins_changed; /* as it was when they were looked at */
 	struct helper helper;
+	bool awaiting; /* the helper's answer: it takes one question a time */
 	struct http *http;
 	int netlink_fd, notify_fd, guard_fd; /* -1: none */
 	bool auto_ifaces;
@@ -147,7 +148,8 @@ struct agent {
 };
 
 /* Another process may have put another instance in the place of ours: then its
- * descriptors are opened. */
+ * descriptors are opened. Not while the helper is at work: who asks meanwhile
+ * sees what there was. */
 void agent_renew(struct agent *agent);
 /* Holds the instance's lock for a change. 0; -EBUSY ..., for the caller to
  * note as due. */
