@@ -17,14 +17,18 @@ usage() {
 		last line is the sum.
 
 		  --no-deps    do not look for packages, nor run the test of them
-		  -j N         so many files of tests at a time (default: one a processor)
+		  -j N         so many files of tests at a time (default: one more than
+		               there are processors, as most of them wait most of the time)
 		  -k PATTERN   only the tests whose KIND/NAME matches (grep -E)
 		  --list       the names, without running anything
+
+		What is drawn at random is drawn from TEST_SEED (1): the same in every
+		run. scripts/torture.sh draws other ones.
 	EOF
 }
 
 deps=1
-jobs=$(nproc)
+jobs=$(($(nproc) + 1))
 pattern=.
 list=
 while [ $# -gt 0 ]; do
@@ -62,6 +66,7 @@ while [ $# -gt 0 ]; do
 done
 cd "$(dirname "$0")/.."
 unset MASQBPF MASQBPF_PIN_DIR LAB_NAT
+export TEST_SEED=${TEST_SEED:-1}
 
 # Every test as KIND/NAME.
 names() {
@@ -232,11 +237,14 @@ step "build" make -k -j2 all tests WERROR=1
 [[ " ${tests[*]}" != *\ sanitizers/* ]] ||
 	step "build with sanitizers" make -k -j2 SANITIZE=1 all tests fuzzers
 
-# The one of packages takes longest, and is told last.
+# What takes longest begins first, wherever it is told.
+long='packages/|net/test_(upgrade|control|fastsafe|faults|guard)$'
 queue=()
 for i in "${!tests[@]}"; do
-	[[ ${tests[i]} != packages/* ]] || queue=("$i" "${queue[@]}")
-	[[ ${tests[i]} = packages/* ]] || queue+=("$i")
+	[[ ! ${tests[i]} =~ $long ]] || queue+=("$i")
+done
+for i in "${!tests[@]}"; do
+	[[ ${tests[i]} =~ $long ]] || queue+=("$i")
 done
 began=()
 ended=()

@@ -4,7 +4,7 @@
 # disks, closed pipes, little locked memory. docs/faults.md has the list.
 #
 # FAULT_POINTS (default 2): at so many system calls of each command, drawn with
-# FAULT_SEED (default: another one each time; the row tells it) from all that it
+# FAULT_SEED (default: TEST_SEED, or another one each time) from all that it
 # makes; 0: at every one, in an order that the seed gives, for FAULT_SECONDS at
 # most if that is given. FAULT_SHARD=I/N: every Nth of them. FAULT_ROWS: only
 # rows whose name matches.
@@ -15,7 +15,7 @@ set -euo pipefail
 PORT=443
 POD=10.44.14.15
 POINTS=${FAULT_POINTS:-2}
-SEED=${FAULT_SEED:-$RANDOM}
+SEED=${FAULT_SEED:-${TEST_SEED:-$RANDOM}}
 CHANGES=${FAULT_CHANGES:-1000}
 
 lab_begin

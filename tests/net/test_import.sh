@@ -8,7 +8,7 @@ set -euo pipefail
 
 CHAIN=IP-MASQ-AGENT
 CHAINS=${CHAINS:-10}
-SEED=${SEED:-$RANDOM}
+SEED=${SEED:-${TEST_SEED:-$RANDOM}}
 
 lab() {
 	local addr

@@ -475,7 +475,7 @@ row "nobody notices" unnoticed
 row "interrupted, and killed" killed
 row "the pod has every port" pods_ports
 row "beside the pod's own traffic" beside_traffic
-row "what it says is what happens" property "${PROBE_SEED:-$RANDOM}" \
+row "what it says is what happens" property "${PROBE_SEED:-${TEST_SEED:-$RANDOM}}" \
 	"${PROBE_ROUNDS:-12}"
 row "plan --probe" plan_probes
 row "plan --probe is bounded" plan_is_bounded

@@ -2,13 +2,13 @@
 # Random routing on the node: rules by source, interface and destination, tables,
 # source hints, ways that are none, uplinks that are not attached. What explain
 # says, what comes out at the far side and what `ip route get` says are one.
-# ROUTES_NODES (25) nodes from ROUTES_SEED (another one each time).
+# ROUTES_NODES (25) nodes from ROUTES_SEED (TEST_SEED, or another one each time).
 set -euo pipefail
 . "$(dirname "$0")/../lib/tap.sh"
 . "$(dirname "$0")/../lib/lab.sh"
 
 NODES=${ROUTES_NODES:-25}
-SEED=${ROUTES_SEED:-$RANDOM}
+SEED=${ROUTES_SEED:-${TEST_SEED:-$RANDOM}}
 export LAB_IPV6=true
 
 lab_begin

@@ -675,7 +675,7 @@ older_binary() {
 
 # --- killed, refused, at once -----------------------------------------------
 
-SEED=${UPGRADE_SEED:-$RANDOM}
+SEED=${UPGRADE_SEED:-${TEST_SEED:-$RANDOM}}
 POINTS=${UPGRADE_POINTS:-2}
 SECONDS_MAX=${UPGRADE_SECONDS:-86400}
 

@@ -5,7 +5,7 @@
  * and ports, so that packets meet each other's flows; every field may lie.
  *
  *	MASQ_FUZZ_CASES=N	how many packets (default 30000)
- *	MASQ_FUZZ_SEED=N	which; a failure prints it
+ *	MASQ_FUZZ_SEED=N	which (TEST_SEED, or the time); a failure prints it
  */
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -215,7 +215,9 @@ static void restart(void **state)
 static void programs_and_reference_agree(void **state)
 {
 	const char *text = getenv("MASQ_FUZZ_CASES");
-	const char *seed_text = getenv("MASQ_FUZZ_SEED");
+	const char *seed_text = getenv("MASQ_FUZZ_SEED")
+					? getenv("MASQ_FUZZ_SEED")
+					: getenv("TEST_SEED");
 	unsigned long cases = text ? strtoul(text, NULL, 10) : 30000;
 	uint64_t seed = seed_text ? strtoull(seed_text, NULL, 10)
 				  : (uint64_t)time(NULL);
