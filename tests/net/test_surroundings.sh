@@ -486,6 +486,72 @@ flooded() {
 	end_agent
 }
 
+HOLD='
+import os, select, socket, sys, time
+end = time.time() + float(sys.argv[1])
+kind = sys.argv[2]
+whole = b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n"
+words = {"is silent": b"", "dribbles": b"G", "reads nothing": whole,
+         "asks again": whole * 3}[kind]
+poll = select.epoll()
+held = {}
+def one(i):
+    s = socket.socket()
+    s.setblocking(False)
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2304)
+    try:
+        s.bind((f"127.0.0.{2 + i % 4}", 0))
+        s.connect_ex(("127.0.0.1", 9842))
+        poll.register(s, select.EPOLLOUT | select.EPOLLONESHOT)
+    except OSError:
+        pass
+    held[s.fileno()] = (s, i)
+for i in range(900):
+    one(i)
+while time.time() < end:
+    for fd, what in poll.poll(0.02):
+        s, i = held.pop(fd)
+        again = what & (select.EPOLLHUP | select.EPOLLERR | select.EPOLLRDHUP)
+        try:
+            if what & select.EPOLLOUT and words:
+                s.send(words)
+        except OSError:
+            again = True
+        if again:
+            s.close() # and at once another
+            one(i)
+        else:
+            held[fd] = (s, i)
+            poll.modify(fd, select.EPOLLRDHUP | select.EPOLLONESHOT)
+'
+
+# More connections than are held at once, renewed as soon as they end.
+held() {
+	local kind i holder
+	config 10.0.0.0/8
+	agent -- --config "$CONFIG"
+	for kind in "is silent" dribbles "reads nothing" "asks again"; do
+		nobody "$PYTHON" -c "$HOLD" $((20 * TEST_SLOW)) "$kind" &
+		holder=$!
+		lab_wait 10 crowded
+		for i in {1..10}; do
+			lab_in node curl -sf --max-time $((5 * TEST_SLOW)) \
+				$URL/healthz >/dev/null || fail "$kind, probe $i"
+		done
+		lab_in node curl -sf --max-time $((5 * TEST_SLOW)) \
+			$URL/metrics | grep -c '^masqbpf_flows' >/dev/null ||
+			fail "$kind, metrics"
+		kill -0 $holder || fail "$kind: it did not last"
+		kill $holder
+		wait $holder || true
+	done
+	end_agent
+}
+
+crowded() {
+	[ "$(lab_in node ss -Htn state established 'dport = :9842' | wc -l)" -ge 300 ]
+}
+
 crowded_a_little() {
 	[ "$(lab_in node ss -Htn state established 'sport = :9842' | wc -l)" -ge 4 ]
 }
@@ -528,4 +594,5 @@ tidy_row "more local routes than fit: said once" full_once
 tidy_row "the agent's user is nobody else's" own_user
 tidy_row "HTTP under another's name" hosts
 tidy_row "HTTP asked for a large page without end" flooded
+tidy_row "HTTP held by a neighbour" held
 tap_done

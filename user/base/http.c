@@ -1,9 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * http.c - GET and HEAD over libmicrohttpd, in the caller's thread. Whoever
- * connects can hold at most this much of us: HTTP_CONNECTIONS (of one address
- * HTTP_PER_ADDRESS) of HTTP_MEMORY each, HTTP_IDLE_S long when idle and
- * HTTP_LIFE_MS in any case: a request that dribbles in is never idle.
+ * connects can hold at most this much of us: HTTP_CONNECTIONS of HTTP_MEMORY
+ * each, HTTP_IDLE_S long when idle and HTTP_LIFE_MS in any case: a request that
+ * dribbles in is never idle.
+ *
+ * Where all are held the oldest make room, after HTTP_PATIENCE_MS: others wait
+ * in the kernel's queue, which is long and in order, and who has asked by the
+ * time that it is let in is answered at once. There is no limit for each
+ * address: at the loopback address all are one, and each has millions.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -22,15 +27,17 @@
 #include "base/log.h"
 #include "base/reject.h"
 
-#define HTTP_CONNECTIONS 32
+#define HTTP_CONNECTIONS 128
+#define HTTP_QUEUE	 4096 /* net.core.somaxconn limits it, too */
 #define HTTP_MEMORY	 16384
-#define HTTP_PER_ADDRESS 16
+#define HTTP_PATIENCE_MS 100
 #define HTTP_LIFE_MS	 10000
 #define HTTP_IDLE_S	 5
 
 struct peer {
 	int fd; /* 0: no connection here */
-	uint64_t end_ms;
+	bool ended; /* by us: MHD has yet to see it */
+	uint64_t since_ms;
 };
 
 struct http {
@@ -40,6 +47,7 @@ struct http {
 	struct MHD_Daemon *daemon; /* NULL: it does not listen yet */
 	int fd; /* epoll */
 	struct peer peers[HTTP_CONNECTIONS];
+	bool was_full; /* MHD listens no more, until it runs once more */
 	http_answer answer;
 	void *data;
 };
@@ -136,7 +144,7 @@ static int listen_on(struct http *http)
 				  address->length)))
 		return -errno;
 	http->bound = true;
-	if (listen(http->listen_fd, HTTP_CONNECTIONS) ||
+	if (listen(http->listen_fd, HTTP_QUEUE) ||
 	    getsockname(http->listen_fd, (void *)&bound, &length))
 		return -errno;
 	address_text(&bound, text, sizeof(text));
@@ -310,8 +318,8 @@ static void note_connection(void *data, struct MHD_Connection *connection,
 		peer = &http->peers[i];
 		if (peer->fd)
 			continue;
-		*peer = (struct peer){ info->connect_fd,
-				       now_ms() + HTTP_LIFE_MS };
+		*peer = (struct peer){ .fd = info->connect_fd,
+				       .since_ms = now_ms() };
 		*context = peer;
 		return;
 	}
@@ -364,9 +372,8 @@ int http_listen(struct http *http)
 		MHD_OPTION_CONNECTION_LIMIT, (unsigned int)HTTP_CONNECTIONS,
 		MHD_OPTION_CONNECTION_TIMEOUT, (unsigned int)HTTP_IDLE_S,
 		MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HTTP_MEMORY,
-		MHD_OPTION_PER_IP_CONNECTION_LIMIT,
-		(unsigned int)HTTP_PER_ADDRESS, MHD_OPTION_NOTIFY_CONNECTION,
-		note_connection, http, MHD_OPTION_END);
+		MHD_OPTION_NOTIFY_CONNECTION, note_connection, http,
+		MHD_OPTION_END);
 	if (!http->daemon)
 		return errno ? -errno : -EIO;
 	info = MHD_get_daemon_info(http->daemon, MHD_DAEMON_INFO_EPOLL_FD);
@@ -397,20 +404,38 @@ int http_fd(const struct http *http)
 	return http ? http->fd : -1;
 }
 
+static bool is_full(const struct http *http)
+{
+	for (int i = 0; i < HTTP_CONNECTIONS; i++)
+		if (!http->peers[i].fd)
+			return false;
+	return true;
+}
+
+/* How long a connection may last as things are. */
+static uint64_t life_ms(const struct http *http)
+{
+	return is_full(http) ? HTTP_PATIENCE_MS : HTTP_LIFE_MS;
+}
+
 int http_timeout(const struct http *http)
 {
 	MHD_UNSIGNED_LONG_LONG ms;
-	uint64_t now = now_ms();
 	int64_t least = INT_MAX;
+	uint64_t now = now_ms(), life;
 
 	if (!http || !http->daemon)
 		return -1;
+	if (http->was_full && !is_full(http))
+		return 0;
 	if (MHD_get_timeout(http->daemon, &ms) == MHD_YES && ms < INT_MAX)
 		least = ms;
+	life = life_ms(http);
 	for (int i = 0; i < HTTP_CONNECTIONS; i++) {
-		int64_t left = http->peers[i].end_ms - now;
+		const struct peer *peer = &http->peers[i];
+		int64_t left = peer->since_ms + life - now;
 
-		if (http->peers[i].fd && left < least)
+		if (peer->fd && !peer->ended && left < least)
 			least = left < 0 ? 0 : left;
 	}
 	return least == INT_MAX ? -1 : least;
@@ -418,19 +443,21 @@ int http_timeout(const struct http *http)
 
 void http_run(struct http *http)
 {
-	uint64_t now = now_ms();
+	uint64_t now = now_ms(), life;
 
 	if (!http || !http->daemon)
 		return;
+	life = life_ms(http);
 	/* the connection is MHD's to close: it sees the end of the stream */
 	for (int i = 0; i < HTTP_CONNECTIONS; i++) {
 		struct peer *peer = &http->peers[i];
 
-		if (peer->fd && now >= peer->end_ms) {
+		if (peer->fd && !peer->ended && now - peer->since_ms >= life) {
 			shutdown(peer->fd, SHUT_RDWR);
-			peer->end_ms = now + HTTP_LIFE_MS;
+			peer->ended = true;
 		}
 	}
+	http->was_full = is_full(http);
 	MHD_run(http->daemon);
 }
 
