@@ -22,7 +22,7 @@
 #include "plane/ctl.h"
 #include "plane/seed.h"
 
-#define STOP_EACH  256
+#define STOP_EACH  8
 
 #define LOOPBACK   1 /* ifindex of lo, which all local addresses route to */
 
