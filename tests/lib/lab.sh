@@ -165,6 +165,15 @@ lab_pods() {
 	done
 }
 
+# lab_cni_file FILE NAME ADDR ADDR6 POD: what a runtime keeps of that pod, as
+# shop/NAME or kube-system/NAME, in $MASQBPF_CNI_RESULTS
+lab_cni_file() {
+	sed -e "s,/var/run/netns/cni-pod[12],$(lab_netns "$5"),g" \
+		-e "s,10\.44\.14\.2/,$3/,; s,fd00:44::2/,$4/," \
+		-e "s,\"cart-0\"\|\"dns-5d78c9869d-x2x7q\",\"$2\"," \
+		"$LAB_LIB/cni/$1" >"$MASQBPF_CNI_RESULTS/$2"
+}
+
 # lab_agent POD: what tests of the agent begin with: one pod, a far server on
 # $PORT, and a directory that the agent may read as nobody.
 lab_agent() {

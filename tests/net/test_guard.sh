@@ -21,6 +21,11 @@ LOG=$LAB_DIR/log
 CONF=$LAB_DIR/conf
 CONFIG=$CONF/config.yaml
 mkdir "$CONF"
+# what a runtime notes of pod1 is root's alone
+export MASQBPF_CNI_RESULTS=$LAB_DIR/results
+mkdir -m 700 "$MASQBPF_CNI_RESULTS"
+lab_cni_file bridge cart-0 $POD fd00:44::15 pod1
+chmod 600 "$MASQBPF_CNI_RESULTS/cart-0"
 echo 0 >"$LAB_DIR/agent"
 
 # --- helpers ----------------------------------------------------------------
@@ -195,12 +200,19 @@ seed_alarms() {
 	says "$(get /readyz)" "172.30.12.0/24 .*masqbpf rollback 1"
 	says "$(get /metrics)" \
 		'masqbpf_guard_broken\{prefix="172.16.0.0/12"\} 1'
-	says "$(get /)" "172.30.12.0/24"
+	# a pod by name as well, from files that only root may read
+	says "$(get /)" "172.30.12.0/24.*10.44.14.15 shop/cart-0, 10.44.14.16 hang"
+	says "$(get /readyz)" "10.44.14.15 shop/cart-0, 10.44.14.16 hang"
+	says "$(cat "$LOG")" "broke .*10.44.14.15 shop/cart-0"
+	says "$(masq doctor)" "guard .*10.44.14.15 shop/cart-0"
 	says "$(masq doctor)" "guard .*172.30.12.0/24"
 	says "$(masq metrics)" \
 		'masqbpf_guard_broken\{prefix="172.16.0.0/12"\} 1'
 	says "$(masq status)" "172.30.12.0/24"
-	says "$(masq history 2)" "172.30.12.0/24 .*10.44.14.15"
+	says "$(masq history 2)" "172.30.12.0/24 .*10.44.14.15 shop/cart-0"
+	is "as JSON" "$(masq history 2 --json | jq -rc '[.. | .unanswered? //
+		empty | .[] | [.pod, .pod_name.name]] | unique | sort')" \
+		'[["10.44.14.15","cart-0"],["10.44.14.16",null]]'
 }
 
 told() {

@@ -9,14 +9,6 @@ PORT=443
 POD=10.44.14.15
 POD6=fd00:44::15
 
-# cni_file FILE NAME ADDR ADDR6 POD: what a runtime keeps of that pod
-cni_file() {
-	sed -e "s,/var/run/netns/cni-pod[12],$(lab_netns "$5"),g" \
-		-e "s,10\.44\.14\.2/,$3/,; s,fd00:44::2/,$4/," \
-		-e "s,\"cart-0\"\|\"dns-5d78c9869d-x2x7q\",\"$2\"," \
-		"$LAB_LIB/cni/$1" >"$MASQBPF_CNI_RESULTS/$2"
-}
-
 # named COMMAND JQ WANT
 named() {
 	is "$2" "$(jq -rc "$2" <<<"$1")" "$3"
@@ -151,15 +143,15 @@ without() {
 	cat half >"$MASQBPF_CNI_RESULTS/cart-0"
 	: >"$MASQBPF_CNI_RESULTS/empty"
 	named "$(masq flows --json)" '[.[].pod] | unique' '[null]'
-	cni_file bridge cart-0 $POD $POD6 gone
+	lab_cni_file bridge cart-0 $POD $POD6 gone
 	named "$(masq flows --json)" '[.[].pod] | unique' '[null]'
 	named "$(MASQBPF_CNI_RESULTS=/nowhere masq flows --json)" \
 		'[.[].pod] | unique' '[null]'
-	cni_file bridge cart-0 $POD $POD6 pod1
+	lab_cni_file bridge cart-0 $POD $POD6 pod1
 	named "$(masq flows --json)" '[.[].pod.name] | unique | sort' \
 		'[null,"cart-0"]'
 	# who gets the address afterwards has it
-	cni_file ptp cart-1 $POD $POD6 pod1
+	lab_cni_file ptp cart-1 $POD $POD6 pod1
 	touch -d '+1 minute' "$MASQBPF_CNI_RESULTS/cart-1"
 	named "$(masq flows --json --pod $POD)" '[.[].pod.name] | unique' \
 		'["cart-1"]'
@@ -175,7 +167,7 @@ LAB_IPV6=true lab_nat masqbpf 2>/dev/null
 # pods of a bridge and of ptp: one is kept a file of, in its time
 export MASQBPF_CNI_RESULTS=$LAB_DIR/results
 mkdir results
-cni_file bridge cart-0 $POD $POD6 pod1
+lab_cni_file bridge cart-0 $POD $POD6 pod1
 lab_in far ip route add $POD_NET via $NODE_ADDR
 lab_in far ip route add fd00:44::/64 via $NODE_ADDR6
 for pod in pod1 pod2; do

@@ -126,7 +126,7 @@ static void left_over(void **state)
 	begin();
 	put_text(
 		"gone", 1,
-		"{\"kind\":\"cniCacheV1\",\"netns\":\"/nowhere/cni-1\"," ARGS(
+		"{\"kind\":\"cniCacheV1\",\"netns\":\"/proc/self/ns/cni-1\"," ARGS(
 			"a",
 			"b") ",\"result\":{\"ips\":[{\"address\":\"10.0.0.1/8\"}]}}");
 	put_text(
@@ -134,16 +134,28 @@ static void left_over(void **state)
 		"{" ARGS(
 			"a",
 			"b") ",\"result\":{\"interfaces\":[{\"name\":\"cni0\"},"
-			     "{\"sandbox\":\"/nowhere/x\"}],"
+			     "{\"sandbox\":\"/proc/self/ns/x\"}],"
 			     "\"ips\":[{\"address\":\"10.0.0.2/8\"}]}}");
 	put_text(
 		"before-boot", 20 * 365 * 86400,
 		"{" ARGS(
 			"a",
 			"b") ",\"result\":{\"ips\":[{\"address\":\"10.0.0.3/8\"}]}}");
+	/* in a container namespaces are not to be seen: then time tells */
+	put_text(
+		"unseen-before-boot", 20 * 365 * 86400,
+		"{\"netns\":\"/nowhere/cni-1\"," ARGS(
+			"a",
+			"b") ",\"result\":{\"ips\":[{\"address\":\"10.0.0.4/8\"}]}}");
+	put_text(
+		"unseen", 1,
+		"{\"netns\":\"/nowhere/cni-1\"," ARGS(
+			"a",
+			"c") ",\"result\":{\"ips\":[{\"address\":\"10.0.0.5/8\"}]}}");
 	cni = end();
-	assert_int_equal(cni->count, 0);
-	assert_int_equal(cni->stale, 3);
+	assert_int_equal(cni->count, 1);
+	has(cni, "10.0.0.5", "a/c");
+	assert_int_equal(cni->stale, 4);
 	cni_free(cni);
 }
 

@@ -23,6 +23,7 @@
 #include "agent/notify.h"
 #include "agent/policy.h"
 #include "base/log.h"
+#include "kernel/podname.h"
 #include "plane/fastpath.h"
 #include "plane/fit.h"
 #include "plane/guard.h"
@@ -471,6 +472,7 @@ int agent_run(const struct agent_options *options)
 	int err;
 
 	leave_alone(options);
+	podname_take(NULL); /* the helper opens them, later */
 	for (int i = 0; i < options->iface_count; i++)
 		a.auto_ifaces |= !strcmp(options->ifaces[i], "auto");
 	err = set_up(&a);

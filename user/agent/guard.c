@@ -13,6 +13,7 @@
 #include "agent/policy.h"
 #include "agent/ward.h"
 #include "base/log.h"
+#include "kernel/podname.h"
 #include "policy/apply.h"
 
 /* Has somebody else changed the policy? */
@@ -82,11 +83,36 @@ static void go_back(struct agent *a)
 	a->foreign_due_ms = 0;
 }
 
+/* --- names --------------------------------------------------------------- */
+
+/* Between two readings, which only an alarm that names pods makes. */
+#define NAMES_MS 30000
+
+static void read_names(struct agent *a)
+{
+	struct vigil_net **nets;
+	size_t count = ward_broken(a->ward, &nets);
+	struct cni *cni;
+	int err;
+
+	free(nets);
+	if (!count || follow_now_ms() < a->names_due_ms)
+		return;
+	err = helper_names(&a->helper, &cni);
+	if (!err)
+		podname_take(cni);
+	else if (err == -EPIPE)
+		a->failed = err;
+	else
+		log_debug("guard: names of pods: %s", strerror(-err));
+	a->names_due_ms = follow_now_ms() + NAMES_MS;
+}
+
 /* --- looks ------------------------------------------------------------- */
 
 static void tell(struct agent *a)
 {
-	char text[sizeof(a->guard_problem)] = "", line[512], todo[128];
+	char text[sizeof(a->guard_problem)] = "", line[640], todo[128];
 	struct vigil_net **nets;
 	size_t count = ward_broken(a->ward, &nets);
 
@@ -141,6 +167,7 @@ static void look(struct agent *a)
 		go_back(a);
 		return;
 	}
+	read_names(a);
 	tell(a);
 	if (!tended && ward_save(a->ward))
 		log_debug("guard: the evidence could not be noted down");

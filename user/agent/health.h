@@ -9,7 +9,7 @@
 /* Is pod traffic masqueraded as it should be? Why not: one line each. */
 struct agent_health {
 	bool ready;
-	char text[2048]; /* "": all is well */
+	char text[4096]; /* "": all is well */
 };
 void agent_health(struct agent *agent, struct agent_health *out);
 /* The part of it that the maps tell, as fresh as its cost allows. */

@@ -34,6 +34,7 @@ enum verb {
 	VERB_FIT,
 	VERB_RENEW,
 	VERB_DETACH,
+	VERB_NAMES,
 };
 
 struct request {
@@ -41,6 +42,7 @@ struct request {
 	uint32_t kind; /* enum hook_kind */
 	uint32_t seed; /* enum seed_keep */
 	uint32_t locked; /* RENEW: the agent has the lock */
+	uint32_t begin; /* NAMES: from the first file on */
 	uint64_t lease_ns; /* FAST */
 	struct netdev_link link;
 	struct instance_options want; /* FIT */
@@ -49,6 +51,7 @@ struct request {
 struct answer {
 	int32_t error;
 	uint32_t renewed; /* what is open of the instance comes next */
+	uint32_t files; /* NAMES: so many come next, opened */
 	uint32_t kind;
 	uint32_t whole;
 	uint32_t seeded;
@@ -156,6 +159,87 @@ static int find_foreign(struct answer *answer)
 	return err;
 }
 
+/* --- files of pods' names ------------------------------------------------ */
+
+#define FILES_AT_ONCE 64
+
+union files_control {
+	char bytes[CMSG_SPACE(FILES_AT_ONCE * sizeof(int))];
+	struct cmsghdr align;
+};
+
+/* The next ones, unread: what is in them others may have a say in. */
+static void open_names(const struct request *request, struct answer *answer,
+		       int *files)
+{
+	static DIR *names;
+	static size_t seen;
+	size_t passed = 0;
+	int fd = -1;
+
+	if (request->begin) {
+		if (names)
+			closedir(names);
+		names = opendir(cni_dir());
+		seen = 0;
+	}
+	while (names && answer->files < FILES_AT_ONCE && seen < CNI_FILES &&
+	       (fd = cni_open_next(names, &passed)) >= 0) {
+		files[answer->files++] = fd;
+		seen++;
+	}
+	if (names && answer->files < FILES_AT_ONCE) {
+		closedir(names);
+		names = NULL;
+	}
+}
+
+static int send_files(int fd, const int *files, size_t count)
+{
+	uint8_t byte = 0;
+	struct iovec part = { &byte, 1 };
+	union files_control control = {};
+	struct msghdr message = { .msg_iov = &part,
+				  .msg_iovlen = 1,
+				  .msg_control = control.bytes,
+				  .msg_controllen =
+					  CMSG_SPACE(count * sizeof(int)) };
+	struct cmsghdr *head = CMSG_FIRSTHDR(&message);
+
+	head->cmsg_level = SOL_SOCKET;
+	head->cmsg_type = SCM_RIGHTS;
+	head->cmsg_len = CMSG_LEN(count * sizeof(int));
+	memcpy(CMSG_DATA(head), files, count * sizeof(int));
+	return sendmsg(fd, &message, MSG_NOSIGNAL) < 0 ? -errno : 0;
+}
+
+/* They are read and closed. 0, -ENOMEM, -EPIPE. */
+static int receive_files(int fd, size_t count, struct cni *cni)
+{
+	uint8_t byte;
+	struct iovec part = { &byte, 1 };
+	union files_control control;
+	struct msghdr message = { .msg_iov = &part,
+				  .msg_iovlen = 1,
+				  .msg_control = control.bytes,
+				  .msg_controllen = sizeof(control.bytes) };
+	const struct cmsghdr *head;
+	int files[FILES_AT_ONCE], err = 0;
+
+	if (count > FILES_AT_ONCE ||
+	    recvmsg(fd, &message, MSG_CMSG_CLOEXEC) != 1)
+		return -EPIPE;
+	head = CMSG_FIRSTHDR(&message);
+	if (!head || head->cmsg_len != CMSG_LEN(count * sizeof(int)))
+		return -EPIPE;
+	memcpy(files, CMSG_DATA(head), count * sizeof(int));
+	for (size_t i = 0; i < count; i++) {
+		err = err ?: cni_add(cni, files[i]);
+		close(files[i]);
+	}
+	return err;
+}
+
 /* --- descriptors of an instance ------------------------------------------ */
 
 #define FDS (MASQ_MAP_COUNT + MASQ_PROG_COUNT)
@@ -236,6 +320,7 @@ static void serve(struct instance *instance, int fd)
 
 	while (recv(fd, &request, sizeof(request), 0) == sizeof(request)) {
 		struct answer answer = {};
+		int files[FILES_AT_ONCE], err;
 
 		request.link.name[sizeof(request.link.name) - 1] = '\0';
 		if (request.kind > HOOK_AUTO || request.seed > SEED_KEEP_ALL)
@@ -257,10 +342,18 @@ static void serve(struct instance *instance, int fd)
 			answer.error = find_foreign(&answer);
 		else if (request.verb == VERB_FIT || request.verb == VERB_RENEW)
 			answer.error = fit(instance, &request, &answer);
+		else if (request.verb == VERB_NAMES)
+			open_names(&request, &answer, files);
 		else
 			answer.error = -EINVAL;
-		if (send(fd, &answer, answer_size(&answer), 0) < 0 ||
-		    (answer.renewed && send_instance(fd, instance)))
+		err = send(fd, &answer, answer_size(&answer), 0) < 0;
+		if (!err && answer.renewed)
+			err = send_instance(fd, instance);
+		if (!err && answer.files)
+			err = send_files(fd, files, answer.files);
+		for (uint32_t i = 0; i < answer.files; i++)
+			close(files[i]);
+		if (err)
 			break;
 	}
 }
@@ -408,6 +501,31 @@ int helper_renew(const struct helper *helper, struct instance *instance,
 	const struct request request = { .verb = VERB_RENEW, .locked = locked };
 
 	return ask_fit(helper, instance, &request);
+}
+
+int helper_names(const struct helper *helper, struct cni **out)
+{
+	struct request request = { .verb = VERB_NAMES, .begin = 1 };
+	struct cni *cni = cni_new();
+	struct answer answer;
+	int err;
+
+	if (!cni)
+		return -ENOMEM;
+	do {
+		answer = (struct answer){};
+		err = ask(helper, &request, &answer);
+		if (!err && answer.files)
+			err = receive_files(helper->fd, answer.files, cni);
+		request.begin = 0;
+	} while (!err && answer.files == FILES_AT_ONCE);
+	if (err) {
+		cni_free(cni);
+		return err;
+	}
+	cni_settle(cni);
+	*out = cni;
+	return 0;
 }
 
 int helper_foreign(const struct helper *helper, struct foreign_nat *out)

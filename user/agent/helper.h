@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
+#include "kernel/cni.h"
 #include "kernel/foreign.h"
 #include "kernel/netdev.h"
 #include "plane/fastpath.h"
@@ -66,6 +67,11 @@ int helper_renew(const struct helper *helper, struct instance *instance,
  */
 int helper_fast(const struct helper *helper, uint64_t lease_ns, uint32_t *pods,
 		char why[FASTPATH_WHY]);
+/*
+ * Who has which address, as cni_read: the helper opens the files, which are
+ * root's, and does not look into them. 0, and cni_free it; or -errno.
+ */
+int helper_names(const struct helper *helper, struct cni **out);
 /* hook_attach_other. */
 int helper_attach_other(void *helper, const struct netdev_link *link);
 int helper_prune(const struct helper *helper);

@@ -109,7 +109,8 @@ struct agent {
 	uint64_t guard_due_ms, guard_look_ms;
 	uint64_t guard_cost_ms; /* of the last look */
 	uint64_t refused_hash; /* of the file that the guard took back; or 0 */
-	char guard_problem[1024]; /* lines; "": nothing is broken */
+	char guard_problem[2048]; /* lines; "": nothing is broken */
+	uint64_t names_due_ms; /* of pods, for them */
 
 	/* interfaces */
 	struct agent_link *links;

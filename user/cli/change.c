@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "base/prefix.h"
 #include "cli/change.h"
+#include "kernel/podname.h"
 #include "plane/flows.h"
 #include "policy/apply.h"
 #include "policy/compare.h"
@@ -72,12 +73,13 @@ static void append(char *text, size_t size, const char *fmt, ...)
 /* A range that is in use, and by whom: a line of its own. */
 static void say_used(const struct plan_flip *flip, const char *whose)
 {
-	char from[CIDR_STRLEN + 16], to[CIDR_STRLEN + 16], pods[256] = "";
-	char range[CIDR_STRLEN], pod[CIDR_STRLEN];
+	char from[CIDR_STRLEN + 16], to[CIDR_STRLEN + 16];
+	char range[CIDR_STRLEN], pod[PODNAME_STRLEN];
+	char pods[3 * PODNAME_STRLEN + 32] = "";
 
 	for (size_t k = 0; k < flip->pod_count && k < 3; k++)
 		append(pods, sizeof(pods), "%s%s", k ? ", " : " of ",
-		       addr_format(&flip->pods[k].pod, pod, sizeof(pod)));
+		       podname_beside(&flip->pods[k].pod, pod, sizeof(pod)));
 	if (flip->pod_count > 3)
 		append(pods, sizeof(pods), " and %zu more pods",
 		       flip->pod_count - 3);

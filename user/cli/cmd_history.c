@@ -15,6 +15,7 @@
 #include "cli/change.h"
 #include "cli/cmd.h"
 #include "cli/diff.h"
+#include "cli/podname.h"
 #include "cli/show.h"
 #include "plane/flow.h"
 #include "policy/compare.h"
@@ -221,13 +222,13 @@ static const char *guard_verdict(const struct ward_state *s)
 
 static void print_tries(const struct vigil_net *net)
 {
-	char pod[CIDR_STRLEN], dest[END_STRLEN], proto[16];
+	char pod[PODNAME_STRLEN], dest[END_STRLEN], proto[16];
 
 	for (uint16_t i = 0; i < net->try_count; i++) {
 		const struct vigil_try *t = &net->tries[i];
 
 		printf("    %s > %s %s: no answer for %.1f s\n",
-		       addr_format(&t->pod, pod, sizeof(pod)),
+		       podname_beside(&t->pod, pod, sizeof(pod)),
 		       end_text(&t->dest, t->port, dest, sizeof(dest)),
 		       proto_name(t->proto, proto, sizeof(proto)),
 		       t->hung_ms / 1000.0);
@@ -247,7 +248,7 @@ static void print_evidence(const struct ward *w)
 	printf("\n");
 	for (size_t i = 0; nets && i < count; i++) {
 		const struct vigil_net *net = nets[i];
-		char text[CIDR_STRLEN];
+		char text[PODNAME_STRLEN];
 
 		if (shown_count++ == EVIDENCE_MAX) {
 			printf("  and %zu more networks\n", count - i);
@@ -258,7 +259,8 @@ static void print_evidence(const struct ward *w)
 		       net->before == 1 ? "" : "s");
 		for (uint8_t k = 0; k < net->pod_count; k++)
 			printf("%s%s", k ? ", " : " of ",
-			       addr_format(&net->pods[k], text, sizeof(text)));
+			       podname_beside(&net->pods[k], text,
+					      sizeof(text)));
 		printf("; since: %s%s\n",
 		       net->answered_ms ? "answered"
 		       : net->try_count ? "unanswered"
@@ -309,6 +311,7 @@ static void json_evidence(struct json *j, const struct ward *w)
 			json_object(j, NULL);
 			json_string(j, "pod",
 				    addr_format(&t->pod, text, sizeof(text)));
+			podname_json(j, "pod_name", &t->pod);
 			json_string(j, "destination",
 				    addr_format(&t->dest, text, sizeof(text)));
 			json_u64(j, "port", t->port);

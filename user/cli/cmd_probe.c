@@ -209,7 +209,7 @@ static bool pod_is_there(const struct probe *p, const struct addr *pod,
 static int find_pod(struct probe *p)
 {
 	uint32_t *uplinks = NULL, device = 0;
-	char text[CIDR_STRLEN];
+	char text[PODNAME_STRLEN];
 	struct addr pod = {};
 	size_t count = 0;
 	int err = node_uplinks(p->instance, &uplinks, &count);
@@ -220,7 +220,7 @@ static int find_pod(struct probe *p)
 		if (!pod_is_there(p, &p->pod, uplinks, count, &p->device)) {
 			log_error(
 				"probe: --source %s: no pod of this node has this address%s",
-				addr_format(&p->pod, text, sizeof(text)),
+				podname_beside(&p->pod, text, sizeof(text)),
 				p->device ? ": nobody answers for it" : "");
 			err = CMD_FAILED;
 		}
@@ -339,7 +339,7 @@ static int try_both(struct probe *p)
 	pod->device = p->device;
 	if (p->device)
 		log_info("probe: as %s: past the policy in force, %s",
-			 addr_format(&p->pod, text, sizeof(text)),
+			 podname_beside(&p->pod, text, sizeof(text)),
 			 p->proto == IPPROTO_TCP ? "a SYN and its reset"
 						 : "one packet, or two");
 	if (trials_run(p->instance, p->trials, p->device ? 2 : 1, p->timeout_ms,

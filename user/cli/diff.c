@@ -4,6 +4,7 @@
 #include "base/prefix.h"
 #include "base/safe.h"
 #include "cli/diff.h"
+#include "kernel/podname.h"
 
 static const char *action_text(const struct policy_entry *entry,
 			       const struct plan_treatment *treatment,
@@ -44,6 +45,7 @@ static void print_flips(FILE *file, const struct plan_flips *flips,
 			const char *what, size_t max)
 {
 	char cidr[CIDR_STRLEN], from[CIDR_STRLEN + 16], to[CIDR_STRLEN + 16];
+	char pod[PODNAME_STRLEN];
 
 	for (size_t i = 0; i < flips->count && (!max || i < max); i++) {
 		const struct plan_flip *flip = &flips->items[i];
@@ -58,8 +60,8 @@ static void print_flips(FILE *file, const struct plan_flips *flips,
 				flip->live_flows == 1 ? "" : "s");
 		for (size_t k = 0; k < flip->pod_count && k < 3; k++)
 			fprintf(file, "%s%s", k ? ", " : " of ",
-				addr_format(&flip->pods[k].pod, cidr,
-					    sizeof(cidr)));
+				podname_beside(&flip->pods[k].pod, pod,
+					       sizeof(pod)));
 		if (flip->pod_count > 3)
 			fprintf(file, " and %zu more", flip->pod_count - 3);
 		fprintf(file, "\n");

@@ -9,6 +9,7 @@
 #include "base/progress.h"
 #include "base/table.h"
 #include "cli/plan_probe.h"
+#include "cli/podname.h"
 #include "cli/show.h"
 #include "plane/inside.h"
 #include "plane/node.h"
@@ -281,6 +282,7 @@ void plan_probe_json(const struct plan_probe *probe, struct json *j)
 			    proto_name(place->proto, text, sizeof(text)));
 		json_string(j, "pod",
 			    addr_format(&place->pod, text, sizeof(text)));
+		podname_json(j, "pod_name", &place->pod);
 		json_string(j, "to", plan_action_name(place->to.action));
 		json_u64(j, "live_flows", place->flows);
 		json_bool(j, "answered_today", place->replied);

@@ -5,7 +5,6 @@
  * address: what does not parse is nothing, whose namespace is gone is stale, and
  * the newest one is right.
  */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -65,6 +64,19 @@ static uint64_t realtime_ns(clockid_t clock)
 	return t.tv_sec * NS_PER_SEC + t.tv_nsec;
 }
 
+/* Are namespaces to be seen there at all? In a container they may not be. */
+static bool knows_netns(const char *netns)
+{
+	const char *slash = strrchr(netns, '/');
+	char *dir = slash && slash > netns ? strndup(netns, slash - netns)
+					   : NULL;
+	struct stat st;
+	bool known = dir && !stat(dir, &st);
+
+	free(dir);
+	return known;
+}
+
 /*
  * Is the pod still there? Its namespace says so, which libcni names since 1.2,
  * and plugins beside the interface. Else: was it written before the start?
@@ -76,13 +88,14 @@ static bool is_stale(const json_t *root, uint64_t written_ns)
 	const char *netns = text_of(root, "netns");
 	uint64_t up = realtime_ns(CLOCK_BOOTTIME);
 	uint64_t now = realtime_ns(CLOCK_REALTIME);
+	struct stat st;
 
 	for (size_t i = 0; (!netns || !*netns) && i < POD_ADDRS &&
 			   i < json_array_size(interfaces);
 	     i++)
 		netns = text_of(json_array_get(interfaces, i), "sandbox");
-	if (netns && *netns)
-		return access(netns, F_OK) != 0;
+	if (netns && *netns && knows_netns(netns))
+		return stat(netns, &st) != 0;
 	return up < now && written_ns < now - up;
 }
 
@@ -158,11 +171,8 @@ static int read_root(struct cni *cni, const json_t *root, uint64_t written_ns)
 }
 
 /* The same for a file; -EINVAL too where it cannot be read. */
-static int read_file(struct cni *cni, int dir, const char *name)
+static int read_file(struct cni *cni, int fd)
 {
-	/* a fifo would wait for who writes, a link would lead elsewhere */
-	int fd = openat(dir, name,
-			O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 	char *text = NULL;
 	size_t length = 0;
 	json_t *root;
@@ -170,16 +180,12 @@ static int read_file(struct cni *cni, int dir, const char *name)
 	ssize_t got;
 	int err = -EINVAL;
 
-	if (fd < 0)
-		return -EINVAL;
 	if (fstat(fd, &st) || !S_ISREG(st.st_mode) || st.st_size <= 0 ||
 	    st.st_size > CNI_FILE_MAX)
-		goto out;
+		return -EINVAL;
 	text = malloc(st.st_size);
-	if (!text) {
-		err = -ENOMEM;
-		goto out;
-	}
+	if (!text)
+		return -ENOMEM;
 	while (length < (size_t)st.st_size &&
 	       (got = read(fd, text + length, st.st_size - length)) > 0)
 		length += got;
@@ -189,10 +195,18 @@ static int read_file(struct cni *cni, int dir, const char *name)
 				st.st_mtim.tv_sec * NS_PER_SEC +
 					st.st_mtim.tv_nsec);
 	json_decref(root);
-out:
 	free(text);
-	close(fd);
 	return err;
+}
+
+int cni_add(struct cni *cni, int fd)
+{
+	int err = read_file(cni, fd);
+
+	if (err != -EINVAL)
+		return err;
+	cni->ignored++;
+	return 0;
 }
 
 /* --- all of them ------------------------------------------------------------- */
@@ -208,7 +222,7 @@ static int newest_first(const void *a, const void *b)
 					     : x->written_ns < y->written_ns;
 }
 
-static void settle(struct cni *cni)
+void cni_settle(struct cni *cni)
 {
 	size_t kept = 0;
 
@@ -221,29 +235,48 @@ static void settle(struct cni *cni)
 	cni->count = kept;
 }
 
+int cni_open_next(DIR *files, size_t *passed)
+{
+	const struct dirent *entry;
+
+	while ((entry = readdir(files))) {
+		int fd;
+
+		if (entry->d_name[0] == '.')
+			continue;
+		/* a fifo would wait for who writes, a link lead elsewhere */
+		fd = openat(dirfd(files), entry->d_name,
+			    O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+		if (fd >= 0)
+			return fd;
+		++*passed;
+	}
+	return -ENOENT;
+}
+
+struct cni *cni_new(void)
+{
+	return calloc(1, sizeof(struct cni));
+}
+
 int cni_read(const char *dir, struct cni **out)
 {
-	struct cni *cni = calloc(1, sizeof(*cni));
-	const struct dirent *entry;
+	struct cni *cni = cni_new();
 	DIR *files = NULL;
 	size_t seen = 0;
-	int err = 0;
+	int err = 0, fd;
 
 	if (!cni)
 		return -ENOMEM;
 	files = opendir(dir);
-	while (files && !err && (entry = readdir(files))) {
-		if (entry->d_name[0] == '.')
-			continue;
-		if (seen++ == CNI_FILES) {
-			cni->truncated = true;
+	while (files && !err &&
+	       (fd = cni_open_next(files, &cni->ignored)) >= 0) {
+		cni->truncated = seen++ == CNI_FILES;
+		if (!cni->truncated)
+			err = cni_add(cni, fd);
+		close(fd);
+		if (cni->truncated)
 			break;
-		}
-		err = read_file(cni, dirfd(files), entry->d_name);
-		if (err == -EINVAL) {
-			cni->ignored++;
-			err = 0;
-		}
 	}
 	if (files)
 		closedir(files);
@@ -251,7 +284,7 @@ int cni_read(const char *dir, struct cni **out)
 		cni_free(cni);
 		return err;
 	}
-	settle(cni);
+	cni_settle(cni);
 	*out = cni;
 	return 0;
 }

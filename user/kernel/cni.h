@@ -7,6 +7,7 @@
 #ifndef MASQ_KERNEL_CNI_H
 #define MASQ_KERNEL_CNI_H
 
+#include <dirent.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -41,6 +42,19 @@ struct cni {
 #define CNI_FILE_MAX (256 << 10)
 int cni_read(const char *dir, struct cni **out);
 void cni_free(struct cni *cni);
+
+/*
+ * The same in parts, for who may open the files and who reads them to be two:
+ * the next file of the directory, to be closed, or -ENOENT: there is none; what
+ * cannot be opened is passed over, and counted.
+ */
+int cni_open_next(DIR *files, size_t *passed);
+/* Empty; NULL: out of memory. */
+struct cni *cni_new(void);
+/* What this file says: 0, or -ENOMEM. Then, once, cni_settle. */
+int cni_add(struct cni *cni, int fd);
+void cni_settle(struct cni *cni);
+
 /* The directory that the environment names, else CNI_RESULTS. */
 const char *cni_dir(void);
 

@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/prefix.h"
 #include "kernel/netdev.h"
+#include "kernel/podname.h"
 #include "plane/flows.h"
 #include "policy/apply.h"
 #include "policy/author.h"
@@ -760,7 +761,8 @@ const char *ward_text(const struct ward *w, const struct vigil_net *net,
 		      char *buf, size_t len)
 {
 	const struct policy_entry *match = policy_match(w->to, &net->net);
-	char cidr[CIDR_STRLEN], by[CIDR_STRLEN], pods[4 * CIDR_STRLEN] = "";
+	char cidr[CIDR_STRLEN], by[CIDR_STRLEN], pods[400] = "";
+	char pod[PODNAME_STRLEN];
 	struct addr found[VIGIL_TRIES];
 	size_t count = 0;
 
@@ -777,8 +779,11 @@ const char *ward_text(const struct ward *w, const struct vigil_net *net,
 	for (size_t i = 0; i < count && i < 3; i++) {
 		size_t used = strlen(pods);
 
+		/* a very long name does not push out what is said */
+		if (strlen(podname_beside(&found[i], pod, sizeof(pod))) > 120)
+			addr_format(&found[i], pod, sizeof(pod));
 		snprintf(pods + used, sizeof(pods) - used, "%s%s",
-			 i ? ", " : "", addr_format(&found[i], by, sizeof(by)));
+			 i ? ", " : "", pod);
 	}
 	if (count > 3)
 		snprintf(pods + strlen(pods), sizeof(pods) - strlen(pods),

@@ -200,7 +200,7 @@ static double wall_clock_of(const struct ward *w)
 
 int verdict_guard(struct verdict *v, const struct ward *w)
 {
-	char text[512], todo[128];
+	char text[640], todo[128];
 	struct vigil_net **nets;
 	size_t count;
 	int err = 0;
