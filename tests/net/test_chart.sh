@@ -195,15 +195,16 @@ pod_arrives() {
 		--set-json 'extraVolumeMounts=[{"name":"a","mountPath":"/a"}]'
 	is_field DaemonSet "$container.image" '"example.org:5000/masqbpf:v9"'
 	is_field DaemonSet "$container.args" '["agent","--config=/etc/config/ip-masq-agent","--listen=127.0.0.1:9842","--fast-path","--verbose","eth0","eth1"]'
-	is_field DaemonSet "$container.env" '[{"name":"NO_COLOR","value":"1"}]'
-	is_field DaemonSet "$container.volumeMounts[2].name" '"a"'
+	is_field DaemonSet "$container.env[1:]" \
+		'[{"name":"NO_COLOR","value":"1"}]'
+	is_field DaemonSet "$container.volumeMounts[3].name" '"a"'
 	is_field DaemonSet "$container.resources.limits.memory" '"1Gi"'
 	is_field DaemonSet '.spec.updateStrategy' '{"type":"OnDelete"}'
 	is_field DaemonSet '.spec.template | [.metadata.labels.team,
 		.metadata.annotations.seen, .spec.priorityClassName,
 		.spec.nodeSelector.pool, .spec.tolerations,
 		.spec.imagePullSecrets[0].name, .spec.affinity.nodeAffinity.x,
-		.spec.volumes[2].name]' \
+		.spec.volumes[3].name]' \
 		'["net","yes","high","a",null,"key",1,"a"]'
 	rendered --set image.tag=v9,image.digest="$digest"
 	is_field DaemonSet "$container.image" "\"masqbpf@$digest\""

@@ -89,7 +89,9 @@ container() {
 	is "escalation" "$(manifest "$context.allowPrivilegeEscalation")" false
 	is "seccomp" "$(manifest "$context.seccompProfile.type")" Unconfined
 	is "mount" "$(manifest '.containers[0].volumeMounts |
-		map(.mountPath) | join(" ")')" "/sys/fs/bpf /etc/config"
+		map(.mountPath) | join(" ")')" \
+		"/sys/fs/bpf /etc/config /var/lib/cni/results"
+	mkdir -p "$LAB_DIR/cni"
 	caps=$(manifest "$context.capabilities.add | join(\",\")")
 	mapfile -t args < <(manifest '.containers[0].args[]')
 	podman --runtime runc run -d --name "$LAB_ID" --pull=never \
@@ -102,6 +104,7 @@ container() {
 			tr -d i)" \
 		-v "$LAB_DIR/bpf:/sys/fs/bpf" \
 		-v "$LAB_DIR/conf:/etc/config:ro" \
+		-v "$LAB_DIR/cni:/var/lib/cni/results:ro" \
 		"localhost/masqbpf:$1" "${args[@]}"
 	lab_wait 60 ready || fail "$(podman logs "$LAB_ID" 2>&1)"
 }
@@ -129,6 +132,17 @@ runs() {
 	is NoNewPrivs "$(status_of NoNewPrivs)" 1
 	is Seccomp "$(status_of Seccomp)" 2
 	is "uid" "$(status_of Uid | cut -f1)" 60842
+}
+
+# As `kubectl exec` does it: a process beside the agent, which has none of its
+# capabilities any more; of a pod that the container's files name.
+probes() {
+	MASQBPF_CNI_RESULTS=$LAB_DIR/cni \
+		lab_cni_file bridge cart-0 $POD fd00:44::15 pod1
+	podman exec "$LAB_ID" masqbpf probe -q $FAR_ADDR:$PORT \
+		--source shop/cart-0 --json >"$LAB_DIR/probe" || true
+	is "both are tried" "$(jq -c '[.as_node.answered, .as_pod.source,
+		.as_pod.pod.name]' "$LAB_DIR/probe")" "[true,\"$POD\",\"cart-0\"]"
 }
 
 health_is() {
@@ -207,6 +221,7 @@ update() {
 row "images of two versions" images
 row_ok || { tap_done; exit; }
 row "in a container, as the DaemonSet says" runs
+row_ok && row "probe in it, as kubectl exec does it" probes
 row_ok && row "status outside sees the config inside" status_outside
 row "rolling update: 100 connections, counters go on" update
 tap_done

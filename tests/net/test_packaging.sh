@@ -295,7 +295,7 @@ image_runs() {
 		caps+=("--cap-add=CAP_$cap")
 	done < <(sed -n '/add: # set-up/,/drop:/s/^ *- \([A-Z_]*\).*$/\1/p' \
 		"$DEPLOY/kubernetes/daemonset.yaml")
-	[ ${#caps[@]} -eq 6 ] || fail "capabilities: ${caps[*]}"
+	[ ${#caps[@]} -eq 7 ] || fail "capabilities: ${caps[*]}"
 	lab_spawn node buildah run --isolation chroot --network host \
 		"${caps[@]}" -v "$LAB_DIR/bpf:/bpf" \
 		-v "$LAB_DIR/conf:/etc/config:ro" \
