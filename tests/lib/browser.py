@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 """Looks at a page with a headless Chromium and prints what it found as JSON.
 
-    browser.py URL WIDTH HEIGHT [--mobile] [--dark] [--png FILE]
+    browser.py URL WIDTH HEIGHT [--mobile] [--dark] [--png FILE] [--again]
+
+With --again it waits until the page has come anew by itself.
 
 title, text (as a person sees it), requests (every URL that was asked for),
 messages (of the console), width (of the window), content (how wide the page
@@ -107,6 +109,7 @@ def main():
     parser.add_argument("--mobile", action="store_true")
     parser.add_argument("--dark", action="store_true")
     parser.add_argument("--png")
+    parser.add_argument("--again", action="store_true")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         browser = Browser(profile)
@@ -125,6 +128,10 @@ def main():
         browser.events.clear()
         browser.call("Page.navigate", url=args.url)
         browser.wait("Page.loadEventFired")
+        if args.again:
+            browser.events = [e for e in browser.events
+                              if e.get("method") != "Page.loadEventFired"]
+            browser.wait("Page.loadEventFired")
         found = browser.call("Runtime.evaluate", expression=LOOK,
                              returnByValue=True)["result"]["value"]
         found["requests"] = [p["request"]["url"] for p in

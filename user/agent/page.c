@@ -3,8 +3,10 @@
  * page.c - the page for people: is it well, what is the policy, what
  * does it do. No script, nothing from elsewhere; every value is escaped.
  */
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 #include "agent/health.h"
 #include "agent/page.h"
 #include "agent/scrape.h"
@@ -18,11 +20,13 @@
 
 /* Rows beyond it help nobody on a phone; /metrics has them. */
 #define ROWS_MAX 200
+/* It is asked for again by itself, which needs no script. */
+#define REFRESH_SECONDS 10
 
 static const char style[] =
 	"body{margin:0 auto;max-width:60rem;padding:1rem;"
 	"font:16px/1.45 system-ui,sans-serif;color:#1b1f24;background:#fff}"
-	"h1{font-size:1.4rem;margin:.2rem 0}"
+	"h1{font-size:1.4rem;margin:.2rem 0;overflow-wrap:anywhere}"
 	"h2{font-size:1.1rem;margin:1.6rem 0 .4rem}"
 	"p{margin:.3rem 0}"
 	".state{display:inline-block;padding:.1rem .6rem;border-radius:1rem;"
@@ -41,6 +45,7 @@ static const char style[] =
 	"vertical-align:bottom}td{vertical-align:top}"
 	".n{text-align:right;font-variant-numeric:tabular-nums}"
 	".masquerade{color:#0550ae}.keep{color:#6e4a00}"
+	".hot{color:#cf222e;font-weight:600}"
 	"small{color:#57606a}"
 	"td.wide{white-space:normal;overflow-wrap:anywhere;min-width:8rem}"
 	/* on a phone the prefix has a line of its own above its numbers */
@@ -54,7 +59,7 @@ static const char style[] =
 	"color:#e6edf3}dt,th,small{color:#9198a1}"
 	"th,td,.policy tr{border-color:#30363d!important}"
 	"ul.problems{background:#2d1c10}.masquerade{color:#79c0ff}"
-	".keep{color:#e3b341}a{color:#79c0ff}}";
+	".keep{color:#e3b341}a{color:#79c0ff}.hot{color:#ff7b72}}";
 
 static void put(FILE *f, const char *text)
 {
@@ -87,11 +92,12 @@ static void item(FILE *f, const char *name, const char *value)
 	put(f, value);
 }
 
-static void number(FILE *f, uint64_t value)
+static void number(FILE *f, uint64_t value, bool hot)
 {
 	char text[32];
 
-	fprintf(f, "<td class=n>%s", human_count(value, text, sizeof(text)));
+	fprintf(f, "<td class=%s>%s", hot ? "\"n hot\"" : "n",
+		human_count(value, text, sizeof(text)));
 }
 
 static void traffic(FILE *f, const struct masq_count *count)
@@ -119,14 +125,33 @@ static void write_problems(FILE *f, char *lines)
 	fputs("</ul>", f);
 }
 
+/* As Kubernetes calls it, else as it calls itself. */
+static const char *node_name(char *buf, size_t len)
+{
+	const char *name = getenv("NODE_NAME");
+
+	if (name && *name)
+		snprintf(buf, len, "%s", name);
+	else if (gethostname(buf, len))
+		snprintf(buf, len, "unknown");
+	buf[len - 1] = '\0';
+	return buf;
+}
+
 static void write_facts(FILE *f, const struct agent *a,
 			const struct policy *policy)
 {
 	char text[384];
-	time_t seconds = policy ? policy->head.applied_ns / 1000000000ULL : 0;
+	time_t seconds = time(NULL);
 	struct tm tm;
 
 	fputs("<dl>", f);
+	item(f, "node", node_name(text, sizeof(text)));
+	if (gmtime_r(&seconds, &tm)) {
+		strftime(text, sizeof(text), "%Y-%m-%d %H:%M:%S UTC", &tm);
+		item(f, "looked at", text);
+	}
+	seconds = policy ? policy->head.applied_ns / 1000000000ULL : 0;
 	snprintf(text, sizeof(text), "%u",
 		 policy ? policy->head.generation : 0);
 	if (policy && gmtime_r(&seconds, &tm))
@@ -190,8 +215,8 @@ static void write_entry(FILE *f, const struct metrics *metrics,
 	else
 		put(f, policy_origin(policy, entry, text, sizeof(text)));
 	fputs("</small>", f);
-	number(f, p->count.flows);
-	number(f, p->unreplied);
+	number(f, p->count.flows, false);
+	number(f, p->unreplied, p->unreplied);
 	traffic(f, &p->count.egress);
 	traffic(f, &p->count.ingress);
 }
@@ -239,7 +264,7 @@ static void write_drops(FILE *f, const struct metrics *metrics)
 		any = true;
 		fputs("<tr><td>", f);
 		put(f, reasons[i].name);
-		number(f, metrics->stats[i]);
+		number(f, metrics->stats[i], false);
 		fputs("<td class=wide>", f);
 		put(f, reasons[i].what);
 		if (*reasons[i].todo) {
@@ -254,28 +279,29 @@ int agent_page(struct agent *a, FILE *f)
 {
 	struct policy *policy = NULL;
 	struct agent_health health;
+	const char *state, *class;
 	int err = agent_metrics(a);
+	char node[256];
 
 	if (!err && a->has_policy)
 		err = policy_read(a->instance, &policy);
 	if (err)
 		return err;
 	agent_health(a, &health);
+	state = !health.ready ? "not ready" : *health.text ? "degraded" : "ok";
+	class = !health.ready ? "bad" : *health.text ? "warn" : "ok";
 	fprintf(f,
 		"<!DOCTYPE html><html lang=en><meta charset=utf-8>"
+		"<meta http-equiv=refresh content=%d>"
 		"<meta name=viewport content=\"width=device-width,"
-		"initial-scale=1\"><title>masqbpf: %s</title><style>%s"
-		"</style><h1>masqbpf <span class=\"state %s\">%s</span></h1>",
-		!health.ready  ? "not ready"
-		: *health.text ? "degraded"
-			       : "ok",
-		style,
-		!health.ready  ? "bad"
-		: *health.text ? "warn"
-			       : "ok",
-		!health.ready  ? "not ready"
-		: *health.text ? "degraded"
-			       : "ok");
+		"initial-scale=1\"><title>",
+		REFRESH_SECONDS);
+	/* of several tabs each says first which one it is */
+	put(f, node_name(node, sizeof(node)));
+	fprintf(f,
+		": %s - masqbpf</title><style>%s</style><h1>masqbpf "
+		"<span class=\"state %s\">%s</span></h1>",
+		state, style, class, state);
 	write_problems(f, health.text);
 	write_facts(f, a, policy);
 	if (policy)
