@@ -20,6 +20,19 @@ static void one_line(const char *text)
 		require((unsigned char)*text >= ' ' && *text != 0x7f);
 }
 
+/* Errors: no more than are promised, each with the file's name. */
+static void each_line(char *lines)
+{
+	size_t count = 0;
+	char *line;
+
+	while ((line = strsep(&lines, "\n"))) {
+		one_line(line);
+		count++;
+	}
+	require(count >= 1 && count <= CONFIG_ERRORS + 1);
+}
+
 static void check_list(const struct config_cidrs *list)
 {
 	for (size_t i = 0; i < list->count; i++) {
@@ -129,7 +142,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	for (int strict = 0; strict < 2; strict++) {
 		const struct config_options options = { .strict = strict };
 		struct config *config = NULL;
-		char err[512] = "";
+		char err[CONFIG_ERRLEN] = "";
 		int ret = config_parse((const char *)data, size, "fuzz",
 				       &options, &config, err, sizeof(err));
 
@@ -138,7 +151,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			config_free(config);
 		} else {
 			require(ret == -EINVAL && !config);
-			one_line(err);
+			each_line(err);
 		}
 	}
 	check_json((const char *)data, size);

@@ -35,7 +35,12 @@ exchange() {
 events() {
 	reserved >reserved.yaml
 	sed '/172.16/d; /192.168/d' reserved.yaml >narrower.yaml
-	{ cat reserved.yaml && echo '- 10.0.0.300/8'; } >bad.yaml
+	{
+		cat reserved.yaml
+		echo '- 10.0.0.300/8'
+		echo 'masqueradeCIDRs: ["2001:db8::1/48", 192.0.2.0/24]'
+		echo 'timeouts: {udp: 5}'
+	} >bad.yaml
 	# this kind of hook every kernel has
 	masq attach eth0 --hook tc --config reserved.yaml
 	masq cidr add 172.30.0.0/16 --masquerade

@@ -104,7 +104,7 @@ crowded() {
 	} >"$CONFIG"
 	# another size: programs are loaded anew for it
 	lab_wait 40 page_has "fd01:1234" || fail "$(cat "$LAB_DIR/log")"
-	echo 'nonMasqueradeCIDRs: [10.0.0.1/8]' >"$CONFIG"
+	echo 'nonMasqueradeCIDRs: [10.0.0.1/8, 10.0.0.300/8]' >"$CONFIG"
 	lab_in node nft -f - <<-NFT
 		table ip other {
 			chain out {
@@ -116,8 +116,11 @@ crowded() {
 	kill -HUP "$AGENT"
 	lab_wait 10 page_has 'foreign NAT'
 	look crowded 360 740 --mobile --dark
-	shows crowded '^masqbpf degraded$' 'did you mean 10\.0\.0\.0/8' \
+	shows crowded '^masqbpf degraded$' \
+		'did you mean 10\.0\.0\.0/8\?; and 1 more error; the policy' \
 		'foreign NAT: nft' 'fd01:1234:5678:9abc:def0:1234:5678:9a01/128'
+	# the log has them all
+	grep -c 'config.yaml:1:34: .*300 is above 255' "$LAB_DIR/log" >/dev/null
 	alone crowded
 	no_sideways crowded 360
 }

@@ -752,10 +752,101 @@ static void rejects(void **state)
 
 		row_true(row, ret == -EINVAL && config == (void *)1);
 		row_says(row, err, bad[i].says);
-		row_true(row, !strncmp(err, "f:", 2) && !strchr(err, '\n'));
+		for (const char *line = err; line; line = strchr(line, '\n'))
+			row_true(row, !strncmp(line += *line == '\n', "f:", 2));
 		row_true(row, config_parse(row, strlen(row), "f", NULL, &config,
 					   cut, sizeof(cut)) == -EINVAL);
 		row_true(row, strlen(cut) == sizeof(cut) - 1);
+	}
+}
+
+/* All that is wrong, in the order of the file, and nothing that is not. */
+static void all_errors(void **state)
+{
+	static const struct {
+		const char *text, *says, *brief;
+	} rows[] = {
+		{ "masqLinkLocal: 5\ncidrLimit: x\n"
+		  "nonMasqueradeCIDRs: [10.0.0.1/8, 10.0.0.0/8, ~]\n"
+		  "masqueradeCIDRs:\n- 169.254.0.0/16\n- 10.0.0.0/8\n- a\n",
+		  /* not that 169.254.0.0/16 is kept: nobody knows */
+		  "f:1:16|f:2:12|f:3:22|f:3:46|f:6:3|f:7:3",
+		  "and 5 more errors" },
+		{ "timeouts: {udp: 1, icmp: 2s, other: 0s}\n"
+		  "snat: {portRange: x, addresses: [127.0.0.1, {address: [1, 2]}]}\n",
+		  "f:1:17|f:1:37|f:2:19|f:2:34|f:2:56|f:2:59",
+		  "and 5 more errors" },
+		{ "masqueradeCIDRs: [169.254.0.0/16, fe80::/10]\n"
+		  "cidrLimit: 1\nnonMasqueradeCIDRs: [1.0.0.0/8, 2.0.0.0/8]\n",
+		  "f:1:19|f:1:35|f:3:33", "and 2 more errors" },
+		{ "masqLinkLocal: 1\nmasqLinkLocalIPv6: 1\n", "f:1:16|f:2:20",
+		  "; and 1 more error" },
+		{ "masqLinkLocal: 1\n", "f:1:16", "" },
+		/* what cannot be read as a whole is one error */
+		{ "masqLinkLocal: 1\ncidrLimit: \"\n", "f:3:1", "" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ROWS(rows); i++) {
+		char err[CONFIG_ERRLEN] = "", brief[512], got[512] = "";
+		const char *row = rows[i].text, *line = err;
+		struct config *config;
+
+		row_true(row, config_parse(row, strlen(row), "f", NULL, &config,
+					   err, sizeof(err)) == -EINVAL);
+		config_brief(err, brief, sizeof(brief));
+		row_true(row, strstr(brief, rows[i].brief) &&
+				      !strchr(brief, '\n') &&
+				      !strncmp(brief, err, strcspn(err, "\n")));
+		for (; line; line = strchr(line, '\n')) {
+			int place = 0;
+
+			line += *line == '\n';
+			sscanf(line, "f:%*d:%*d%n", &place);
+			snprintf(got + strlen(got), sizeof(got) - strlen(got),
+				 "%s%.*s", *got ? "|" : "", place, line);
+		}
+		row_text(row, got, rows[i].says);
+	}
+}
+
+/* The first ones of many, and how many more, whatever room there is. */
+static void many_errors(void **state)
+{
+	char text[4096] = "masqueradeCIDRs:\n", err[CONFIG_ERRLEN], few[300];
+	char brief[512];
+	struct config *config;
+	size_t lines = 1;
+
+	(void)state;
+	for (int i = 0; i < 100; i++)
+		sprintf(text + strlen(text), "- %d.0.0.1/8\n", i);
+	/* later in the table of keys, last in the file, first of all */
+	memmove(text + 15, text, strlen(text) + 1);
+	memcpy(text, "cidrLimit: xyz\n", 15);
+	assert_int_equal(config_parse(text, strlen(text), "f", NULL, &config,
+				      err, sizeof(err)),
+			 -EINVAL);
+	for (const char *c = err; *c; c++)
+		lines += *c == '\n';
+	assert_int_equal(lines, CONFIG_ERRORS + 1);
+	assert_int_equal(strncmp(err, "f:1:12: cidrLimit", 17), 0);
+	assert_non_null(strstr(err, "\nf:21:3: masqueradeCIDRs"));
+	assert_string_equal(strrchr(err, '\n'), "\nf: and 81 more errors");
+	config_brief(err, brief, sizeof(brief));
+	assert_non_null(strstr(brief, "; and 100 more errors"));
+	for (size_t room = 60; room <= sizeof(few); room++) {
+		size_t named = 0;
+		unsigned int more = 0;
+
+		assert_int_equal(config_parse(text, strlen(text), "f", NULL,
+					      &config, few, room),
+				 -EINVAL);
+		assert_true(strlen(few) < room);
+		for (const char *c = few; *c; c++)
+			named += *c == '\n';
+		if (named && sscanf(strrchr(few, '\n'), "\nf: and %u", &more))
+			assert_int_equal(named + more, 101);
 	}
 }
 
@@ -1330,6 +1421,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(accepts),
 		cmocka_unit_test(rejects),
+		cmocka_unit_test(all_errors),
+		cmocka_unit_test(many_errors),
 		cmocka_unit_test(sets_nothing),
 		cmocka_unit_test(strictness),
 		cmocka_unit_test(duration_table),

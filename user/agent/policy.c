@@ -46,6 +46,20 @@ problem(struct agent *a, const char *fmt, ...)
 	memcpy(a->config_problem, text, sizeof(text));
 }
 
+/* Every error of a file in the log, the first one wherever else it is said. */
+static void broken(struct agent *a, const char *lines)
+{
+	char text[sizeof(a->config_problem)];
+	const char *more = strchr(lines, '\n');
+	bool news;
+
+	config_brief(lines, text, sizeof(text));
+	news = strcmp(text, a->config_problem);
+	problem(a, "%s", text);
+	if (news && more)
+		log_errors(more + 1);
+}
+
 void agent_policy_refuse(struct agent *a)
 {
 	struct ward_state state;
@@ -306,7 +320,7 @@ static void take_text(struct agent *a, const char *text, size_t length,
 	const char *path = a->options.config;
 	uint64_t hash = config_hash(text, length);
 	struct config *config;
-	char err[512];
+	char err[CONFIG_ERRLEN];
 	int applied;
 	bool refused;
 
@@ -324,7 +338,7 @@ static void take_text(struct agent *a, const char *text, size_t length,
 	}
 	if (config_parse(text, length, path, &options, &config, err,
 			 sizeof(err))) {
-		problem(a, "%s", err);
+		broken(a, err);
 		return;
 	}
 	if (hash == a->config_hash && !force) {

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 #include "base/log.h"
 #include "base/safe.h"
@@ -66,3 +67,12 @@ LOG(log_error, "", -1)
 LOG(log_warn, "warning: ", 0)
 LOG(log_info, "", 0)
 LOG(log_debug, "", 1)
+
+void log_errors(const char *lines)
+{
+	size_t length = strcspn(lines, "\n");
+
+	log_error("%.*s", (int)length, lines);
+	if (lines[length])
+		log_errors(lines + length + 1);
+}

@@ -7,6 +7,8 @@
 
 extern int log_level; /* -1 with -q, 0, 1 with -v */
 void log_error(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+/* The same of each line of a text. */
+void log_errors(const char *lines);
 void log_warn(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void log_info(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void log_debug(const char *fmt, ...) __attribute__((format(printf, 1, 2)));

@@ -101,14 +101,14 @@ static int load_config(struct attach *a)
 {
 	const char *file = cmd_value(a->line, "config");
 	const char *preset = cmd_value(a->line, "preset");
-	char err[512];
+	char err[CONFIG_ERRLEN];
 
 	if (file && preset)
 		return cmd_usage(a->line,
 				 "--config and --preset exclude each other");
 	if ((file && config_load(file, NULL, &a->config, err, sizeof(err))) ||
 	    (preset && config_preset(preset, &a->config, err, sizeof(err)))) {
-		log_error("%s", err);
+		log_errors(err);
 		return CMD_USAGE;
 	}
 	for (size_t i = 0; a->config && i < a->config->warning_count; i++)

@@ -213,12 +213,12 @@ static int run(const struct cmd_line *line)
 		.strict = cmd_flag(line, "strict"),
 	};
 	struct config *config;
-	char err[1024];
+	char err[CONFIG_ERRLEN];
 	int ret;
 
 	ret = config_load(line->argv[0], &options, &config, err, sizeof(err));
 	if (ret) {
-		log_error("%s", err);
+		log_errors(err);
 		return ret == -ENOMEM ? CMD_FAILED : CMD_USAGE;
 	}
 	if (line->json) {

@@ -42,12 +42,12 @@ struct comparison {
 static int load_config(const char *file, struct config **out)
 {
 	const struct config_options options = {};
-	char text[1024];
+	char text[CONFIG_ERRLEN];
 	int err = config_load(file, &options, out, text, sizeof(text));
 
 	if (!err)
 		return CMD_OK;
-	log_error("%s", text);
+	log_errors(text);
 	return err == -ENOMEM ? CMD_FAILED : CMD_USAGE;
 }
 

@@ -21,7 +21,7 @@ static int load(const struct cmd_line *line, struct instance *instance,
 {
 	const char *file = cmd_value(line, "config");
 	struct policy *policy = NULL;
-	char err[512];
+	char err[CONFIG_ERRLEN];
 	int result = CMD_OK, failed;
 
 	if (!file) {
@@ -43,7 +43,7 @@ static int load(const struct cmd_line *line, struct instance *instance,
 		       : config_preset(policy->source.preset, config, err,
 				       sizeof(err));
 	if (failed) {
-		log_error("%s", err);
+		log_errors(err);
 		result = CMD_USAGE;
 		goto out;
 	}

@@ -80,12 +80,6 @@ static const char *entry_from(const struct loader *l, const struct entry *entry,
 	return buf;
 }
 
-/* Of several errors the first in the file is the one to report. */
-static bool is_first(struct place place, const struct entry *worst)
-{
-	return !worst || place_cmp(place, worst->place) < 0;
-}
-
 static int fail_both(struct loader *l, const struct entry *entry,
 		     const struct entry *other)
 {
@@ -134,15 +128,15 @@ static void drop_joined(struct config *config)
 /* Neighbours in the view: duplicates and contradictions. */
 static int check_neighbours(struct loader *l, const struct view *view)
 {
-	const struct entry *worst = NULL, *other = NULL;
 	const struct entry *first = view->entries[0];
 	char text[CIDR_STRLEN], from[128];
+	int ret = 0;
 
 	for (size_t i = 1; i < view->count; i++) {
 		const struct entry *a = view->entries[i - 1];
 		const struct entry *b = view->entries[i];
 		bool same = a->list == b->list;
-		int ret;
+		int part = 0;
 
 		if (cidr_cmp(&a->cidr, &b->cidr)) {
 			first = b;
@@ -151,28 +145,22 @@ static int check_neighbours(struct loader *l, const struct view *view)
 		if (!same)
 			first = b;
 		if (same && a->list == LIST_SNAT) {
-			ret = join_choices(l, first, b);
-			if (ret)
-				return ret;
+			part = join_choices(l, first, b);
 		} else if (a->list == LIST_KEEP && b->list == LIST_MASQUERADE) {
-			const struct entry *later =
-				place_cmp(a->place, b->place) > 0 ? a : b;
+			bool later = place_cmp(a->place, b->place) > 0;
 
-			if (is_first(later->place, worst)) {
-				worst = later;
-				other = later == a ? b : a;
-			}
+			part = fail_both(l, later ? a : b, later ? b : a);
 		} else if (same) {
-			ret = config_warn(
+			part = config_warn(
 				l, b->place, "%s: \"%s\" is there already, %s",
 				config_list_name(b->list),
 				cidr_format(&b->cidr, text, sizeof(text)),
 				entry_from(l, a, from, sizeof(from)));
-			if (ret)
-				return ret;
 		}
+		if (!config_go_on(&ret, part))
+			break;
 	}
-	return worst ? fail_both(l, worst, other) : 0;
+	return ret;
 }
 
 /* The prefix that decides about packets to this network, or NULL. */
@@ -235,6 +223,8 @@ static int check_link_local(struct loader *l)
 		{ "fe80::/10", "masqLinkLocalIPv6" },
 	};
 
+	int ret = 0;
+
 	for (size_t i = 0; i < l->entry_count; i++) {
 		const struct entry *entry = &l->entries[i];
 		bool six = entry->cidr.addr.family == 6;
@@ -245,13 +235,15 @@ static int check_link_local(struct loader *l)
 			 : l->config->masq_link_local))
 			continue;
 		cidr_format(&entry->cidr, text, sizeof(text));
-		if (!strcmp(text, known[six].text))
-			return config_fail(l, entry->place,
-					   "masqueradeCIDRs: \"%s\" is kept as"
-					   " long as %s is false",
-					   text, known[six].key);
+		if (!strcmp(text, known[six].text) &&
+		    !config_go_on(&ret,
+				  config_fail(l, entry->place,
+					      "masqueradeCIDRs: \"%s\" is kept"
+					      " as long as %s is false",
+					      text, known[six].key)))
+			break;
 	}
-	return 0;
+	return ret;
 }
 
 static int check_limit(struct loader *l)
@@ -356,25 +348,28 @@ static int check_settings(struct loader *l)
 int config_check(struct loader *l)
 {
 	struct view view;
-	int ret;
+	int ret = 0;
 
-	ret = check_limit(l);
-	if (!ret)
-		ret = check_link_local(l);
-	if (!ret)
-		ret = check_family(l);
-	if (!ret)
-		ret = check_settings(l);
-	if (ret || !l->entry_count)
+	/* what a setting that was not understood would decide is not said */
+	if (!l->error_count) {
+		bool more = config_go_on(&ret, check_limit(l)) &&
+			    config_go_on(&ret, check_link_local(l)) &&
+			    config_go_on(&ret, check_family(l)) &&
+			    config_go_on(&ret, check_settings(l));
+
+		if (!more)
+			return ret;
+	}
+	if (!l->entry_count)
 		return ret;
 
 	if (!make_view(l, &view))
 		return config_nomem(l);
-	ret = check_neighbours(l, &view);
+	config_go_on(&ret, check_neighbours(l, &view));
 	drop_joined(l->config);
-	if (!ret)
+	if (!ret && !l->error_count)
 		ret = check_snat_slots(l);
-	if (!ret)
+	if (!ret && !l->error_count)
 		ret = check_pods(l, &view);
 	free(view.entries);
 	return ret;

@@ -211,6 +211,9 @@ static int load(struct loader *l, const char *text, size_t length)
 	}
 	if (!ret)
 		ret = read_text(l, text, length);
+	/* two errors of the file in one go, where the second is one anyway */
+	if (ret == -EINVAL)
+		return config_check(l) == -ENOMEM ? -ENOMEM : ret;
 	if (!ret && !l->config->keep_given) {
 		ret = use_preset(l, preset);
 		/* that this went unsaid is how networks were lost */
@@ -241,6 +244,26 @@ int config_may_replace(const struct config *config, char *err, size_t errlen)
 		      " set, which is not what a policy in force is replaced"
 		      " by",
 		      message_name(config->path));
+}
+
+const char *config_brief(const char *lines, char *buf, size_t len)
+{
+	size_t first = strcspn(lines, "\n"), more = 0;
+	const char *line, *last = strrchr(lines, '\n'), *and;
+	unsigned int left_out;
+
+	for (line = lines + first; *line; line += 1 + strcspn(line + 1, "\n"))
+		more++;
+	/* the last one may stand for several */
+	and = last ? strstr(last, ": and ") : NULL;
+	if (and&&sscanf(and, ": and %u more error", &left_out) == 1)
+		more += left_out - 1;
+	if (!more)
+		snprintf(buf, len, "%s", lines);
+	else
+		snprintf(buf, len, "%.*s; and %zu more error%s", (int)first,
+			 lines, more, more == 1 ? "" : "s");
+	return buf;
 }
 
 /* FNV-1a */
@@ -281,6 +304,11 @@ int config_parse(const char *text, size_t length, const char *name,
 	else
 		ret = config_nomem(&l);
 out:
+	if (ret == -EINVAL)
+		config_export_errors(&l);
+	for (size_t i = 0; i < l.error_count; i++)
+		free(l.errors[i].text);
+	free(l.errors);
 	for (size_t i = 0; i < l.warning_count; i++)
 		free(l.warnings[i].text);
 	free(l.warnings);

@@ -10,10 +10,16 @@
 #include <stdint.h>
 #include "config/settings.h"
 
+/* Errors that are named; a line more says how many others there are. */
+#define CONFIG_ERRORS 20
+/* Room for them all. */
+#define CONFIG_ERRLEN 8192
 /*
  * Reads FILE ("-": standard input). 0 and *out (owned by the caller, freed by
- * config_free), or -errno and one complete line of text in err, without a
- * newline: "FILE:LINE:COL: what: why". *out is left alone on failure.
+ * config_free), or -errno and in err a line for each thing that is wrong, in
+ * the order of the file: "FILE:LINE:COL: what: why", with newlines between
+ * them; lines without room in it are counted in the last one. *out is left alone
+ * on failure.
  */
 int config_load(const char *path, const struct config_options *options,
 		struct config **out, char *err, size_t errlen);
@@ -23,6 +29,8 @@ int config_parse(const char *text, size_t length, const char *name,
 		 char *err, size_t errlen);
 int config_preset(const char *name, struct config **out, char *err,
 		  size_t errlen);
+/* The first of these lines, and how many more there are; returns buf. */
+const char *config_brief(const char *lines, char *buf, size_t len);
 /*
  * May it take the place of a policy that runs? Not where no known key is set:
  * a misspelt one would give the preset, which nobody has asked for. 0, or

@@ -4,7 +4,9 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include "base/reject.h"
+#include "config/config.h"
 #include "config/loader.h"
 
 #define WARNINGS_MAX 100
@@ -49,19 +51,93 @@ int config_nomem(struct loader *l)
 	return -ENOMEM;
 }
 
+static int warning_cmp(const void *a, const void *b)
+{
+	const struct warning *x = a, *y = b;
+
+	if (x->place.line != y->place.line)
+		return x->place.line < y->place.line ? -1 : 1;
+	if (x->place.column != y->place.column)
+		return x->place.column < y->place.column ? -1 : 1;
+	return (x->seq > y->seq) - (x->seq < y->seq);
+}
+
+/* Where the next error goes; NULL: others come before it in the file. */
+static struct warning *room_for(struct loader *l, struct place place)
+{
+	struct warning *last = &l->errors[0];
+
+	if (l->error_count < CONFIG_ERRORS)
+		return &l->errors[l->error_count++];
+	l->errors_left_out++;
+	for (size_t i = 1; i < l->error_count; i++)
+		if (warning_cmp(&l->errors[i], last) > 0)
+			last = &l->errors[i];
+	if (last->place.line < place.line ||
+	    (last->place.line == place.line &&
+	     last->place.column <= place.column))
+		return NULL;
+	free(last->text);
+	return last;
+}
+
 int config_fail(struct loader *l, struct place place, const char *fmt, ...)
 {
-	char *text;
+	size_t seq = l->error_count + l->errors_left_out;
+	struct warning *error;
 	va_list ap;
 
-	va_start(ap, fmt);
-	text = message(l, place, fmt, ap);
-	va_end(ap);
-	if (!text)
+	if (!l->errors)
+		l->errors = calloc(CONFIG_ERRORS, sizeof(*l->errors));
+	if (!l->errors)
 		return config_nomem(l);
-	reject(l->err, l->errlen, "%s", text);
-	free(text);
-	return -EINVAL;
+	error = room_for(l, place);
+	if (!error)
+		return -EINVAL;
+	va_start(ap, fmt);
+	error->text = message(l, place, fmt, ap);
+	va_end(ap);
+	error->place = place;
+	error->seq = seq;
+	return error->text ? -EINVAL : config_nomem(l);
+}
+
+bool config_go_on(int *ret, int part)
+{
+	if (part)
+		*ret = part;
+	return part != -ENOMEM;
+}
+
+/* One by one as far as they fit, and at the end how many did not. */
+void config_export_errors(struct loader *l)
+{
+	size_t all = l->error_count + l->errors_left_out, used = 0, i;
+	char more[64];
+
+	if (!l->error_count || !l->errlen)
+		return;
+	qsort(l->errors, l->error_count, sizeof(*l->errors), warning_cmp);
+	/* one line in any case */
+	reject(l->err, l->errlen, "%s", l->errors[0].text);
+	for (i = 1; i < all; i++) {
+		size_t rest = 0, length;
+
+		used = strlen(l->err);
+		snprintf(more, sizeof(more), ": and %zu more error%s", all - i,
+			 all - i == 1 ? "" : "s");
+		/* this one, and still the last line if others come after it */
+		if (i + 1 < all)
+			rest = 1 + strlen(l->name) + sizeof(more);
+		length = i < l->error_count ? strlen(l->errors[i].text) : 0;
+		if (!length || used + 1 + length + rest >= l->errlen)
+			break;
+		snprintf(l->err + used, l->errlen - used, "\n%s",
+			 l->errors[i].text);
+	}
+	if (i < all && used + 1 + strlen(l->name) + strlen(more) < l->errlen)
+		snprintf(l->err + used, l->errlen - used, "\n%s%s", l->name,
+			 more);
 }
 
 int config_warn(struct loader *l, struct place place, const char *fmt, ...)
@@ -88,17 +164,6 @@ int config_warn(struct loader *l, struct place place, const char *fmt, ...)
 	warning->place = place;
 	warning->seq = l->warning_count++;
 	return 0;
-}
-
-static int warning_cmp(const void *a, const void *b)
-{
-	const struct warning *x = a, *y = b;
-
-	if (x->place.line != y->place.line)
-		return x->place.line < y->place.line ? -1 : 1;
-	if (x->place.column != y->place.column)
-		return x->place.column < y->place.column ? -1 : 1;
-	return (x->seq > y->seq) - (x->seq < y->seq);
 }
 
 /* Hands the warnings over to the config, in the order of the file. */

@@ -56,17 +56,30 @@ struct loader {
 	const struct key *const *groups; /* mapping.h; ended by NULL */
 	size_t values_read; /* of known keys */
 	struct place cidr_limit_place;
+	/* what is wrong: the first ones of the file, in no order */
+	struct warning *errors;
+	size_t error_count, errors_left_out;
 	char *err;
 	size_t errlen;
 };
 
-/* place: in the text; the message says where that is in the file. */
+/*
+ * Notes what is wrong; -EINVAL, or -ENOMEM. place: in the text; the message says
+ * where that is in the file.
+ */
 int config_fail(struct loader *l, struct place place, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 /* 0 or -ENOMEM */
 int config_warn(struct loader *l, struct place place, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 int config_nomem(struct loader *l);
+/*
+ * After a part was read with this result: *ret is that of the whole, and true:
+ * what comes next is read too, for its errors.
+ */
+bool config_go_on(int *ret, int part);
+/* Writes what was noted to l->err. */
+void config_export_errors(struct loader *l);
 /* Hands the warnings over to l->config, in the order of the file. */
 int config_export_warnings(struct loader *l);
 struct place config_place(const struct loader *l, struct place place);

@@ -3,6 +3,7 @@
  * mapping.c - the pairs of a mapping, sorted by its keys; the name that was
  * meant by one that nobody knows.
  */
+#include <errno.h>
 #include <limits.h>
 #include <string.h>
 #include "base/meant.h"
@@ -70,11 +71,12 @@ static int merge(struct loader *l, const struct key *keys,
 
 	if (node->type == NODE_MAP)
 		return collect(l, keys, node, pairs, true);
-	for (size_t i = 0; i < node->count && !ret; i++) {
+	for (size_t i = 0; i < node->count; i++) {
 		if (node->items[i]->type != NODE_MAP)
 			break;
-		ret = collect(l, keys, node->items[i], pairs, true);
-		if (ret || i + 1 == node->count)
+		if (!config_go_on(&ret, collect(l, keys, node->items[i], pairs,
+						true)) ||
+		    i + 1 == node->count)
 			return ret;
 	}
 	return config_fail(l, node->place, "<<: only mappings can be merged");
@@ -84,9 +86,9 @@ static int merge(struct loader *l, const struct key *keys,
 static int collect(struct loader *l, const struct key *keys,
 		   const struct node *node, struct pair *pairs, bool merged)
 {
-	int ret = 0;
+	int ret = 0, part;
 
-	for (size_t i = 0; i < node->count && !ret; i += 2) {
+	for (size_t i = 0; i < node->count; i += 2) {
 		const struct node *name = node->items[i];
 		struct pair *pair;
 		int found;
@@ -95,26 +97,32 @@ static int collect(struct loader *l, const struct key *keys,
 			continue;
 		found = find_key(keys, name->text);
 		if (found < 0) {
-			if (!merged)
-				ret = unknown_key(l, keys, name);
+			part = merged ? 0 : unknown_key(l, keys, name);
+			if (!config_go_on(&ret, part))
+				return ret;
 			continue;
 		}
 		pair = &pairs[found];
 		if (merged && pair->name)
 			continue;
+		part = 0;
 		if (pair->name)
-			ret = config_warn(
+			part = config_warn(
 				l, name->place,
 				"%s is given again: the one in line"
 				" %u is ignored",
 				keys[found].name,
 				config_place(l, pair->name->place).line);
+		if (!config_go_on(&ret, part))
+			return ret;
 		*pair = (struct pair){ name, node->items[i + 1] };
 	}
-	for (size_t i = 0; i < node->count && !ret; i += 2)
+	for (size_t i = 0; i < node->count; i += 2)
 		if (node->items[i]->plain &&
-		    !strcmp(node->items[i]->text, "<<"))
-			ret = merge(l, keys, node->items[i + 1], pairs);
+		    !strcmp(node->items[i]->text, "<<") &&
+		    !config_go_on(&ret,
+				  merge(l, keys, node->items[i + 1], pairs)))
+			break;
 	return ret;
 }
 
@@ -123,7 +131,7 @@ int config_read_mapping(struct loader *l, const struct key *keys,
 {
 	struct pair pairs[MAX_KEYS] = { 0 };
 	char text[QUOTED_LEN];
-	int ret;
+	int ret, part;
 
 	if (node->type == NODE_SCALAR)
 		return config_fail(l, node->place,
@@ -136,19 +144,20 @@ int config_read_mapping(struct loader *l, const struct key *keys,
 				   " expected",
 				   what);
 	ret = collect(l, keys, node, pairs, false);
-	for (int i = 0; keys[i].name && !ret; i++) {
+	for (int i = 0; keys[i].name && ret != -ENOMEM; i++) {
 		if (!pairs[i].name)
 			continue;
 		if (node_is_null(pairs[i].value) && !keys[i].takes_null)
-			ret = config_warn(l, pairs[i].name->place,
-					  "%s has no value: the default stays",
-					  keys[i].name);
+			part = config_warn(l, pairs[i].name->place,
+					   "%s has no value: the default stays",
+					   keys[i].name);
 		else
-			ret = keys[i].read(l, &keys[i], &pairs[i],
-					   (char *)base + keys[i].offset);
+			part = keys[i].read(l, &keys[i], &pairs[i],
+					    (char *)base + keys[i].offset);
+		config_go_on(&ret, part);
 		/* of a group what is in it counts */
 		l->values_read +=
-			!ret && !keys[i].keys &&
+			!part && !keys[i].keys &&
 			(keys[i].takes_null || !node_is_null(pairs[i].value));
 	}
 	return ret;

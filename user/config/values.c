@@ -273,6 +273,7 @@ READER(read_cidrs)
 {
 	struct config_cidrs *list = field;
 	const struct node *value = pair->value;
+	int ret = 0, part;
 
 	if (key->list == LIST_KEEP)
 		l->config->keep_given = true;
@@ -291,18 +292,20 @@ READER(read_cidrs)
 	for (size_t i = 0; i < value->count; i++) {
 		struct entry entry = { .list = key->list,
 				       .place = value->items[i]->place };
-		int ret = read_prefix(l, key, value->items[i], &entry.cidr);
 
-		if (!ret)
-			ret = config_add_entry(l, &entry);
-		if (ret)
+		part = read_prefix(l, key, value->items[i], &entry.cidr);
+		if (!part)
+			part = config_add_entry(l, &entry);
+		if (!config_go_on(&ret, part))
 			return ret;
+		if (part)
+			continue;
 		list->items[list->count++] = (struct config_cidr){
 			.cidr = entry.cidr,
 			.line = config_place(l, entry.place).line,
 		};
 	}
-	return 0;
+	return ret;
 }
 
 static int read_destination(struct loader *l, const struct key *key,
@@ -348,8 +351,10 @@ static int read_sources(struct loader *l, const struct key *key,
 
 	if (value->type != NODE_LIST)
 		return add_source(l, key, value, field);
-	for (size_t i = 0; i < value->count && !ret; i++)
-		ret = add_source(l, key, value->items[i], field);
+	for (size_t i = 0; i < value->count; i++)
+		if (!config_go_on(&ret,
+				  add_source(l, key, value->items[i], field)))
+			break;
 	return ret;
 }
 
@@ -402,6 +407,7 @@ READER(read_snat_addresses)
 {
 	struct config *config = l->config;
 	const struct node *value = pair->value;
+	int ret = 0, part;
 
 	(void)field;
 	if (need_list(l, key, value))
@@ -418,13 +424,15 @@ READER(read_snat_addresses)
 		struct entry entry = { .list = LIST_SNAT,
 				       .place = place,
 				       .choice = config->snat_count };
-		int ret = read_snat_item(l, key, value->items[i], &item);
 
+		part = read_snat_item(l, key, value->items[i], &item);
 		entry.cidr = item.dest;
-		if (!ret)
-			ret = config_add_entry(l, &entry);
-		if (ret)
+		if (!part)
+			part = config_add_entry(l, &entry);
+		if (!config_go_on(&ret, part))
 			return ret;
+		if (part)
+			continue;
 		/* those for one destination are joined once all are read */
 		config->snat[config->snat_count++] = (struct config_snat){
 			.dest = item.dest,
@@ -432,5 +440,5 @@ READER(read_snat_addresses)
 			.line = config_place(l, place).line,
 		};
 	}
-	return 0;
+	return ret;
 }

@@ -27,7 +27,7 @@ static enum config_look look_at(const char *path,
 	const char *name = source->config_path;
 	enum config_look look = CONFIG_CHANGED;
 	struct config *config;
-	char err[256], *text;
+	char err[256], errors[CONFIG_ERRLEN], *text;
 	size_t size;
 	int failed = file_read(path, &text, &size, err, sizeof(err));
 
@@ -39,7 +39,9 @@ static enum config_look look_at(const char *path,
 	}
 	if (config_hash(text, size) == source->config_hash)
 		look = CONFIG_SAME;
-	else if (config_parse(text, size, name, NULL, &config, why, length)) {
+	else if (config_parse(text, size, name, NULL, &config, errors,
+			      sizeof(errors))) {
+		config_brief(errors, why, length);
 		look = CONFIG_BROKEN;
 	} else {
 		if (config_may_replace(config, why, length))

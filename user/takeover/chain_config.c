@@ -436,7 +436,7 @@ int masq_chains_config(const struct masq_chains *chains, char **text,
 	struct import import = {};
 	bool has4 = false;
 	size_t length;
-	char err[512];
+	char err[CONFIG_ERRLEN];
 	FILE *file;
 	int ret = 0;
 
@@ -454,7 +454,7 @@ int masq_chains_config(const struct masq_chains *chains, char **text,
 		ret = config_parse(*text, length, "import", NULL, config, err,
 				   sizeof(err));
 		if (ret)
-			log_error("%s", err);
+			log_errors(err);
 	} else if (!ret) {
 		ret = -ENOMEM;
 	}

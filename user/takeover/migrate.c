@@ -145,7 +145,7 @@ static int load_config(struct migration *m, const char *file,
 		       struct config **config)
 {
 	size_t length;
-	char err[512];
+	char err[CONFIG_ERRLEN];
 	int ret;
 
 	if (strcmp(file, "-")) {
@@ -157,7 +157,7 @@ static int load_config(struct migration *m, const char *file,
 					   err, sizeof(err));
 	}
 	if (ret)
-		log_error("%s", err);
+		log_errors(err);
 	return ret;
 }
 
