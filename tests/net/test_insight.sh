@@ -152,7 +152,7 @@ top_is_a_screen() {
 		'^PREFIXES \([0-9]+\) +ACTION +OUT/s +IN/s +PKT/s +LIVE UNREPLIED$' \
 		'^0.0.0.0/0 +masquerade .* 4 +3$' '^PODS \(2\)' \
 		'^10.44.14.16 .* 3 +3$' "^tcp $POD:[0-9]+ > $FAR_ADDR:$PORT +masq" \
-		'^DROPS' 'q quit .* space pause  arrows scroll$'
+		'^DROPS' '^q quit  \? help  / filter .* space pause$'
 	is "the longest line" "$(screen | awk '{ if (length > n) n = length }
 		END { print n <= 80 }')" 1
 	key 2
@@ -187,6 +187,50 @@ top_is_a_screen() {
 	key q
 	lab_wait 5 no_screen
 	stream_end
+}
+
+# A filter as it is typed, and the keys, in any size.
+top_filters() {
+	back
+	connect pod1 $FAR_ADDR
+	connect pod2 198.51.100.1
+	connect pod2 198.51.100.2
+	SCREEN_TERM=screen
+	screen_start 80 24 env
+	shows '^FLOWS \(3\)' '^PODS \(2\)'
+	key /
+	shows '^filter: _ .*Enter, Esc\)$'
+	# what is a key elsewhere is a letter here
+	key q 1 9 8 BSpace BSpace BSpace BSpace 198.51.100.0/30 Enter
+	shows '^FLOWS \(2\)' '^PODS \(0\)' '^filter: 198.51.100.0/30 \(Esc: none\)  q quit' \
+		'^0.0.0.0/0 ' '^DROPS'
+	key Space
+	shows '^PAUSED, space goes on  filter:'
+	key / C-u 10.44.14.16 Enter
+	shows '^FLOWS \(2\)' '^PODS \(1\)' '^10.44.14.16 '
+	screen_lacks '^tcp 10.44.14.15' || fail "$(screen)"
+	key /
+	shows '^filter: 10.44.14.16_'
+	key C-u nothing/has-it Enter
+	shows '^FLOWS \(0\)' '^PODS \(0\)' '^PREFIXES \(0\)'
+	key Space Escape
+	shows '^FLOWS \(3\)' '^PODS \(2\)' '^q quit'
+	key '?'
+	shows '^KEYS' '^/ +filter' '^any key goes back'
+	tmux_lab resize-window -t top -x 40 -y 10
+	shows '^KEYS' '^q +quit'
+	tmux_lab resize-window -t top -x 12 -y 3
+	tmux_lab resize-window -t top -x 80 -y 24
+	shows '^any key goes back'
+	key h
+	shows '^PREFIXES'
+	key q
+	lab_wait 5 no_screen
+	json_is "--filter" "$(masq top --json --interval 0.1 \
+		--filter 198.51.100.2)" '[(.flows | length), (.pods | length),
+		.live_flows, .prefixes[0].prefix]' '[1,0,3,"0.0.0.0/0"]'
+	json_is "a part" "$(masq top --json --interval 0.1 --filter 14.16)" \
+		'[(.flows | length), (.pods | length)]' '[2,1]'
 }
 
 # An address, a port, the length of a prefix: whole, or a sign that it is not.
@@ -315,6 +359,7 @@ row "plan: without a node, without privileges" plan_without_a_node
 row "plan: a Kubernetes manifest" plan_reads_a_manifest
 row "top: rates" top_shows_rates
 row "top: a screen of 80 x 24, 120 x 40, 40 x 10, and its keys" top_is_a_screen
+row "top: a filter, and its keys" top_filters
 row "top cuts no address, port or prefix" top_cuts_nothing
 row "top: goes on in another size" top_goes_on_in_another_size
 row "top: NO_COLOR" top_has_no_colour_when_told

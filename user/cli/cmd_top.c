@@ -17,6 +17,7 @@
 #include "cli/cmd.h"
 #include "cli/podname.h"
 #include "cli/top.h"
+#include "cli/top_filter.h"
 #include "cli/top_screen.h"
 #include "cli/top_text.h"
 #include "plane/counters.h"
@@ -204,6 +205,7 @@ static int run(const struct cmd_line *line)
 {
 	const char *sort = cmd_value(line, "sort");
 	const char *rows_text = cmd_value(line, "rows");
+	const char *filter = cmd_value(line, "filter");
 	bool once = cmd_flag(line, "once") || line->json;
 	struct instance *instance = NULL;
 	uint64_t rows = ONCE_ROWS;
@@ -222,6 +224,8 @@ static int run(const struct cmd_line *line)
 	if (rows_text &&
 	    number_parse(rows_text, 1, 100000, &rows, err, sizeof(err)))
 		return cmd_usage(line, "--rows %s: %s", rows_text, err);
+	if (filter)
+		top_filter_set(&top, filter);
 	if (!once && !(isatty(STDIN_FILENO) && isatty(STDOUT_FILENO)))
 		return cmd_usage(line, "no terminal; --once needs none");
 
@@ -246,6 +250,8 @@ static const struct cmd_option options[] = {
 	{ "once", NULL, "one picture as text (with --json: as JSON)" },
 	{ "interval", "SECONDS", "between two looks (default: 1)" },
 	{ "sort", "KEY", "rate (default), packets, flows, unreplied or name" },
+	{ "filter", "TEXT",
+	  "an address, a prefix, or a part of a pod's name or of a row" },
 	{ "rows", "N", "--once: of each list (default: 10)" },
 	{},
 };
@@ -256,6 +262,7 @@ const struct cmd cmd_top = {
 	.help = "a live screen: prefixes, pods, flows, drops by rate",
 	.options = options,
 	.examples = "  masqbpf top --sort unreplied\n"
+		    "  masqbpf top --filter shop/cart-0\n"
 		    "  masqbpf top --once --rows 5\n",
 	.run = run,
 };

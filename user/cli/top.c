@@ -12,6 +12,7 @@
 #include "base/prefix.h"
 #include "cli/podname.h"
 #include "cli/top.h"
+#include "cli/top_filter.h"
 #include "policy/read.h"
 #include "plane/counters.h"
 #include "plane/fit.h"
@@ -349,7 +350,10 @@ static int look_at_flow(void *data, const struct flow *flow)
 		top->past->live[flow->prefix]++;
 		top->past->unreplied[flow->prefix] += row.unreplied;
 	}
-	keep_flow(top, &row);
+	if (top_filter_matches(top, TOP_FLOWS, &row)) {
+		top->matched++;
+		keep_flow(top, &row);
+	}
 	if (flow->role != MASQ_ROLE_HOST) {
 		pod = pod_row(top, &flow->in);
 		if (!pod)
@@ -370,6 +374,7 @@ static int look_at_flows(struct top *top)
 
 	top->flows = (struct flow_tally){};
 	top->unreplied = 0;
+	top->matched = 0;
 	top->lists[TOP_FLOWS].count = 0;
 	top->lists[TOP_PODS].count = 0;
 	memset(past->live, 0, slots * sizeof(*past->live));
@@ -554,9 +559,12 @@ int top_look(struct top *top)
 	      look_at_drops(top);
 	judge(top, now);
 	top->cost = clock_seconds() - now;
-	if (!err)
-		top_sort(top);
-	return err;
+	if (err)
+		return err;
+	top_filter_list(top, TOP_PREFIXES);
+	top_filter_list(top, TOP_PODS);
+	top_sort(top);
+	return 0;
 }
 
 int top_open(struct top *top, struct instance *instance)

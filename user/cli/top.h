@@ -56,10 +56,19 @@ struct top_list {
 	size_t count;
 };
 
+/* top_filter.h; text "": everything */
+struct top_filter {
+	char text[64];
+	bool is_range;
+	struct cidr range;
+};
+
 struct top {
 	struct instance *instance;
 	enum top_key key;
 	bool reverse;
+	struct top_filter filter;
+	uint64_t matched; /* flows by it */
 	struct top_list lists[TOP_SECTIONS];
 	uint32_t generation;
 	bool flow_counts; /* per-flow counts are switched on */

@@ -13,6 +13,7 @@
 #include "cli/cmd.h"
 #include "cli/podname.h"
 #include "cli/top.h"
+#include "cli/top_filter.h"
 #include "cli/top_screen.h"
 #include "cli/top_text.h"
 #include "plane/counters.h"
@@ -45,6 +46,10 @@ struct screen {
 	int section; /* or ALL_SECTIONS */
 	size_t scroll; /* of a single section */
 	bool paused;
+	bool helps; /* the keys are shown, until the next one */
+	bool types; /* what is typed is a filter */
+	char typed[sizeof(((struct top_filter *)0)->text)];
+	bool again; /* look at once, paused or not */
 };
 
 static void set_colour(enum colour colour)
@@ -158,9 +163,9 @@ static void draw_title(const struct screen *s, int y, enum top_section section,
 
 	attrset(A_REVERSE);
 	mvhline(y, 0, ' ', COLS);
-	if (section == TOP_FLOWS && s->top->flows.all > list->count)
+	if (section == TOP_FLOWS && s->top->matched > list->count)
 		put(y, 0, COLS, "%s (first %zu of %llu)", top_titles[section],
-		    list->count, (unsigned long long)s->top->flows.all);
+		    list->count, (unsigned long long)s->top->matched);
 	else
 		put(y, 0, COLS, "%s (%zu)", top_titles[section], list->count);
 	if (section == TOP_DROPS) {
@@ -310,13 +315,58 @@ static void draw_head(const struct screen *s)
 
 static void draw_foot(const struct screen *s)
 {
+	const struct top *top = s->top;
+	int y = LINES - 1;
+
 	attrset(A_REVERSE);
-	mvhline(LINES - 1, 0, ' ', COLS);
-	put(LINES - 1, 0, COLS,
-	    "%sq quit  1-4 one list  0 all  s sort:%s%s  r reverse  space pause  arrows scroll",
-	    s->paused ? "PAUSED  " : "", s->top->reverse ? "-" : "",
-	    top_key_name(s->top->key));
+	mvhline(y, 0, ' ', COLS);
+	if (s->types) {
+		put(y, 0, COLS, "filter: %s_", s->typed);
+		put(y, getcurx(stdscr), COLS,
+		    "   (address, prefix, part of a name; Enter, Esc)");
+		attrset(A_NORMAL);
+		return;
+	}
+	if (s->paused)
+		put(y, 0, COLS, "PAUSED, space goes on  ");
+	if (*top->filter.text)
+		put(y, s->paused ? getcurx(stdscr) : 0, COLS,
+		    "filter: %s (Esc: none)  ", top->filter.text);
+	put(y, s->paused || *top->filter.text ? getcurx(stdscr) : 0, COLS,
+	    "q quit  ? help  / filter  0-4 lists  s sort:%s%s  r reverse%s",
+	    top->reverse ? "-" : "", top_key_name(top->key),
+	    s->paused ? "" : "  space pause");
 	attrset(A_NORMAL);
+}
+
+/* In 24 lines. */
+static void draw_help(void)
+{
+	static const char *const lines[] = {
+		"q          quit",
+		"? h        these keys",
+		"/          filter: an address, a prefix (10.44.0.0/16), or a",
+		"           part of a row, of a pod's name (shop/) say; Esc: none",
+		"0          all lists",
+		"1 2 3 4    prefixes, pods, flows, drops alone; Tab: the next",
+		"s          sort by rate, packets, flows, unreplied, name",
+		"r          the other way round",
+		"space      stop and go on",
+		"arrows     scroll a list that is alone; PgUp, PgDn: by pages",
+		"",
+		"red: sent and never answered, or dropped right now",
+		"",
+		"any key goes back",
+	};
+
+	attrset(A_REVERSE);
+	mvhline(HEAD_LINES, 0, ' ', COLS);
+	put(HEAD_LINES, 0, COLS, "KEYS");
+	attrset(A_NORMAL);
+	for (size_t i = 0; i < sizeof(lines) / sizeof(*lines) &&
+			   HEAD_LINES + 1 + (int)i < LINES - FOOT_LINES;
+	     i++)
+		put(HEAD_LINES + 1 + i, 0, COLS, "%s", lines[i]);
 }
 
 /* Rows for each section: a share, and what others leave over. */
@@ -381,12 +431,53 @@ static void draw(struct screen *s)
 {
 	erase();
 	draw_head(s);
-	if (s->section == ALL_SECTIONS)
+	if (s->helps)
+		draw_help();
+	else if (s->section == ALL_SECTIONS)
 		draw_all(s);
 	else
 		draw_one(s);
 	draw_foot(s);
 	refresh();
+}
+
+static void set_filter(struct screen *s, const char *text)
+{
+	if (!strcmp(text, s->top->filter.text))
+		return;
+	top_filter_set(s->top, text);
+	s->scroll = 0;
+	s->again = true;
+}
+
+static void on_typed(struct screen *s, int key)
+{
+	size_t length = strlen(s->typed);
+
+	switch (key) {
+	case '\n':
+	case '\r':
+	case KEY_ENTER:
+		set_filter(s, s->typed);
+		s->types = false;
+		break;
+	case 27: /* Escape: as it was */
+		s->types = false;
+		break;
+	case KEY_BACKSPACE:
+	case '\b':
+	case 127:
+		s->typed[length - !!length] = '\0';
+		break;
+	case 'U' & 31: /* ^U */
+		*s->typed = '\0';
+		break;
+	default:
+		if (key > ' ' && key < 127 && length + 1 < sizeof(s->typed)) {
+			s->typed[length] = key;
+			s->typed[length + 1] = '\0';
+		}
+	}
 }
 
 /* False: quit. */
@@ -395,10 +486,32 @@ static bool on_key(struct screen *s, int key)
 	int lines = LINES - HEAD_LINES - FOOT_LINES - 1;
 	size_t page = lines > 1 ? lines : 1;
 
+	if (key == KEY_RESIZE)
+		return true;
+	if (s->types) {
+		on_typed(s, key);
+		return true;
+	}
+	if (s->helps && key != 'q') {
+		s->helps = false;
+		return true;
+	}
 	switch (key) {
 	case 'q':
-	case 27: /* Escape */
 		return false;
+	case 27: /* Escape */
+		if (!*s->top->filter.text)
+			return false;
+		set_filter(s, "");
+		break;
+	case '?':
+	case 'h':
+		s->helps = true;
+		break;
+	case '/':
+		s->types = true;
+		snprintf(s->typed, sizeof(s->typed), "%s", s->top->filter.text);
+		break;
 	case '0':
 		s->section = ALL_SECTIONS;
 		break;
@@ -457,7 +570,8 @@ static int watch_screen(struct screen *s)
 		double left = next - clock_seconds();
 		int key;
 
-		if (left <= 0 && !s->paused) {
+		if ((left <= 0 && !s->paused) || s->again) {
+			s->again = false;
 			if (instance_is_gone(s->top->instance))
 				return -ENOENT;
 			err = top_look(s->top);
