@@ -3,18 +3,22 @@
 """What the fast path is tried with: a UDP flow that talks, frames that a pod or
 an outsider makes up, and what really came over a wire.
 
-fast.py talk DEST PORT SPORT SECONDS [SIZE]
-    a datagram every 10 ms, each with a number; "answered=N of=N late=N": late
-    are the answers of the last second
+fast.py talk DEST PORT SPORT SECONDS [SIZE [PROGRESS]]
+    a datagram every 10 ms, each with a number, so long or until SIGTERM;
+    "answered=N of=N late=N": late are the answers to those of the last second.
+    An answer counts whenever it comes: what a busy machine delays is not lost.
+    The file PROGRESS says how many were sent and answered so far
 fast.py echo ADDR PORT
     sends back what comes; "ready" when it does
 fast.py send DEV COUNT KEY=VALUE...
     frames with src, dst, sport, dport, text and, if named, size (of the IP
     packet), pad (bytes behind it), vlan, to (MAC), ttl, tos, gap (s)
 fast.py watch DEV SECONDS TEXT
-    IPv4 frames that come in with the text in them: "count=N tags=A,B macs=..
-    longest=N ttls=.."
+    IPv4 frames that come in with the text in them, so long or until SIGTERM:
+    "count=N tags=A,B macs=.. longest=N ttls=.."
 """
+import os
+import signal
 import socket
 import struct
 import sys
@@ -35,29 +39,59 @@ def checksum(data):
     return ~total & 0xffff
 
 
-def talk(dest, port, sport, seconds, size="0"):
+class Stop:
+    """Time is up, or somebody has said so (SIGTERM)."""
+
+    def __init__(self, seconds):
+        self.end = time.monotonic() + float(seconds)
+        signal.signal(signal.SIGTERM, self.now)
+
+    def now(self, *_):
+        self.end = 0
+
+    def __bool__(self):
+        return time.monotonic() >= self.end
+
+
+def talk(dest, port, sport, seconds, size="0", progress=None):
     v6 = ":" in dest
     sock = socket.socket(socket.AF_INET6 if v6 else socket.AF_INET,
                          socket.SOCK_DGRAM)
     sock.bind(("", int(sport)))
     sock.connect((dest, int(port)))
-    sock.settimeout(0.3)
-    begun = time.monotonic()
-    sent = answered = late = 0
-    while time.monotonic() - begun < float(seconds):
-        sent += 1
-        word = b"%d." % sent
-        last = time.monotonic() - begun > float(seconds) - 1
+    stop = Stop(seconds)
+    sent, answered = [], set()
+
+    def hear(until, enough):
+        while not enough() and time.monotonic() < until:
+            sock.settimeout(max(0.001, until - time.monotonic()))
+            try:
+                word = sock.recv(65536).split(b".")[0]
+                if word.isdigit():  # else answers what others made up
+                    answered.add(int(word))
+            except TimeoutError:
+                break
+            except OSError:  # an ICMP error
+                time.sleep(0.01)
+
+    while not stop:
+        number = len(sent)
+        sent.append(time.monotonic())
         try:
-            sock.send(word.ljust(int(size), b"."))
-            while not sock.recv(65536).startswith(word):
-                pass
-            answered += 1
-            late += last
+            sock.send((b"%d." % number).ljust(int(size), b"."))
         except OSError:
             pass
+        hear(sent[-1] + 0.3, lambda n=number: n in answered)
+        if progress:
+            with open(progress + "~", "w", encoding="ascii") as file:
+                print(len(sent), len(answered), file=file)
+            os.replace(progress + "~", progress)
         time.sleep(0.01)
-    print(f"answered={answered} of={sent} late={late}", flush=True)
+    late = [n for n, at in enumerate(sent) if at > sent[-1] - 1]
+    if answered.intersection(late):  # else it has come to nothing
+        hear(time.monotonic() + 3, lambda: len(answered) == len(sent))
+    print(f"answered={len(answered)} of={len(sent)} "
+          f"late={len(answered.intersection(late))}", flush=True)
 
 
 def echo(addr, port):
@@ -104,15 +138,18 @@ def watch(dev, seconds, text):
     sock.setsockopt(SOL_PACKET, PACKET_AUXDATA, 1)
     sock.setsockopt(SOL_PACKET, PACKET_IGNORE_OUTGOING, 1)
     sock.bind((dev, 0))
+    stop = Stop(seconds)
     print("ready", flush=True)
-    end = time.monotonic() + float(seconds)
     count, longest, tags, macs, ttls = 0, 0, set(), set(), set()
-    while time.monotonic() < end:
-        sock.settimeout(max(0.01, end - time.monotonic()))
+    while True:
+        ended = bool(stop)  # what has come by then is still looked at
+        sock.settimeout(0 if ended else 0.02)
         try:
             frame, aux, _, _ = sock.recvmsg(65536, 256)
         except OSError:
-            break
+            if ended:
+                break
+            continue
         if text.encode() not in frame:
             continue
         count += 1

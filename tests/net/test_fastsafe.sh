@@ -53,60 +53,106 @@ tc_filter() { # DEV DIRECTION drop|pass
 	lab_in node tc filter add dev "$1" "$2" bpf da bytecode "1,6 0 0 $verdict"
 }
 
-# talk POD SECONDS [SIZE]: in the background
+# talk POD: in the background, until it is told to end
 talk() {
+	rm -f "$LAB_DIR/progress"
 	(exec nsenter --net="$(lab_netns "$1")" -- "$PYTHON" \
-		"$LAB_LIB/fast.py" talk $FAR $PORT $SPORT "$2" "${3:-0}") \
-		>"$LAB_DIR/talk" 2>&1 &
+		"$LAB_LIB/fast.py" talk $FAR $PORT $SPORT $((120 * TEST_SLOW)) \
+		0 "$LAB_DIR/progress") >"$LAB_DIR/talk" 2>&1 &
 	TALK=$!
 	trap undo EXIT
+	lab_wait 10 test -e "$LAB_DIR/progress" || fail "$(cat "$LAB_DIR/talk")"
 }
 
-# begin SECONDS [SIZE]: pod1 talks in the background, and is on the fast path
+# begin [slow]: pod1 talks in the background, and is on the fast path, or (slow)
+# could be by now: a UDP flow is established after two seconds
 begin() {
-	talk pod1 "$1" "${2:-0}"
-	sleep 2.5 # a UDP flow is established after two seconds
-	[ -n "${SLOW:-}" ] || on_fast_path
+	talk pod1
+	if [ "${1:-}" = slow ]; then
+		lab_wait 5 progress 20 || fail "$(cat "$LAB_DIR/talk")"
+		sleep 2.5
+	else
+		on_fast_path
+	fi
 }
 
-# Nearly nothing of it is seen by the stack.
-on_fast_path() {
-	local before
+# progress COUNT: so many were sent and answered
+progress() {
+	local sent answered
+	read -r sent answered <"$LAB_DIR/progress"
+	[ "$sent" -ge "$1" ] && [ "$answered" -ge "$1" ]
+}
+
+# What the stack sees of it for a moment, in SEEN; fails when nothing was sent.
+look() {
+	local before sent_before sent rest
 	before=$(stack_count)
-	sleep 0.6
-	[ $(($(stack_count) - before)) -lt 20 ] ||
-		fail "not on the fast path: $(($(stack_count) - before))"
+	read -r sent_before rest <"$LAB_DIR/progress"
+	sleep 0.5
+	SEEN=$(($(stack_count) - before))
+	read -r sent rest <"$LAB_DIR/progress"
+	SENT=$((sent - sent_before))
+	[ $SENT -ge 10 ]
+}
+
+# Nearly nothing of it: a packet a second in each direction.
+on_fast_path() {
+	lab_wait 10 is_fast || fail "not on the fast path: $SEEN of 2 * $SENT"
+}
+
+is_fast() {
+	look && [ "$SEEN" -lt $((SENT / 2)) ]
 }
 
 off_fast_path() {
-	local before
-	before=$(stack_count)
-	sleep 0.6
-	[ $(($(stack_count) - before)) -gt 20 ] || fail "still on the fast path"
+	lab_wait 10 is_slow || fail "still on the fast path: $SEEN of 2 * $SENT"
+}
+
+is_slow() {
+	look && [ "$SEEN" -gt "$SENT" ]
+}
+
+hush() {
+	kill -TERM "$TALK"
+	wait "$TALK" || fail "ended with $?: $(cat "$LAB_DIR/talk")"
+	TALK=
 }
 
 # end: all that was asked was answered
 end() {
-	wait "$TALK" || fail "$(cat "$LAB_DIR/talk")"
+	hush
 	note "$(cat "$LAB_DIR/talk")"
 	[ "$(word answered "$(cat "$LAB_DIR/talk")")" -ge \
 		$(($(word of "$(cat "$LAB_DIR/talk")") - 2)) ] ||
 		fail "$(cat "$LAB_DIR/talk")"
 }
 
-# end_cut: it came to nothing in the last second
+# end_cut: it comes to nothing
 end_cut() {
-	wait "$TALK" || fail "$(cat "$LAB_DIR/talk")"
+	lab_wait 10 is_cut || fail "goes on: $(cat "$LAB_DIR/progress")"
+	hush
 	is "answers in the last second" \
 		"$(word late "$(cat "$LAB_DIR/talk")")" 0
 }
 
+is_cut() {
+	local sent answered sent_then answered_then
+	read -r sent_then answered_then <"$LAB_DIR/progress"
+	sleep 1.5
+	read -r sent answered <"$LAB_DIR/progress"
+	[ $((sent - sent_then)) -ge 4 ] && [ "$answered" = "$answered_then" ]
+}
+
 # watched NS DEV TEXT COMMAND...: what came in there meanwhile, in WATCHED
 watched() {
-	fast_py "$1" watch "$2" 1.5 "$3" >"$LAB_DIR/watched" &
+	(exec nsenter --net="$(lab_netns "$1")" -- "$PYTHON" \
+		"$LAB_LIB/fast.py" watch "$2" $((60 * TEST_SLOW)) "$3") \
+		>"$LAB_DIR/watched" &
 	local watcher=$!
 	lab_wait 5 grep -q ready "$LAB_DIR/watched"
 	"${@:4}"
+	sleep 0.2
+	kill -TERM $watcher
 	wait $watcher
 	WATCHED=$(tail -1 "$LAB_DIR/watched")
 }
@@ -129,7 +175,7 @@ stop() {
 # --- rows ---------------------------------------------------------------------
 
 control() {
-	begin 5
+	begin
 	watched far eth0 control frames pod1 20 text=control
 	is "frames of the flow itself" "$(word count "$WATCHED")" 20
 	is "its TTL" "$(word ttls "$WATCHED")" 63
@@ -139,7 +185,7 @@ control() {
 # The stack of the node would have found this pod2's packet out: by rp_filter,
 # or by a rule on the interface.
 forged() {
-	begin 6
+	begin
 	watched far eth0 forged frames pod2 50 text=forged
 	is "forged by another pod" "$(word count "$WATCHED")" 0
 	on_fast_path
@@ -160,7 +206,7 @@ forged_by_rule() {
 }
 
 tagged_by_the_pod() {
-	begin 6
+	begin
 	watched far eth0 tagged frames pod1 50 text=tagged vlan=7
 	is "with a tag of the pod's" "$(word count "$WATCHED")" 0
 	on_fast_path
@@ -168,7 +214,7 @@ tagged_by_the_pod() {
 }
 
 tagged_from_outside() {
-	begin 6
+	begin
 	watched pod1 eth0 tagged fast_py far send eth0 50 src=$FAR \
 		dst=$NODE_ADDR sport=$PORT dport=$SPORT text=tagged vlan=7 \
 		ttl=64 to="$(mac_of node eth0)"
@@ -178,7 +224,7 @@ tagged_from_outside() {
 }
 
 not_meant_for_the_node() {
-	begin 6
+	begin
 	watched far eth0 astray frames pod1 50 text=astray to=02:00:00:00:12:34
 	is "to another's Ethernet address" "$(word count "$WATCHED")" 0
 	end
@@ -186,7 +232,7 @@ not_meant_for_the_node() {
 
 # Bytes behind what IP calls the packet: the stack cuts them off.
 padded() {
-	begin 6
+	begin
 	watched far eth0 padded frames pod1 20 text=padded size=100 pad=900
 	is count "$(word count "$WATCHED")" 20
 	is "longest" "$(word longest "$WATCHED")" 100
@@ -194,25 +240,24 @@ padded() {
 }
 
 tc_policy() { # DEV DIRECTION
-	begin 9
+	begin
 	tc_filter "$1" "$2" drop
 	end_cut
 }
 
 tcx_policy() { # DEV DIRECTION
-	begin 6
+	begin
 	lab_in node "$PYTHON" "$LAB_LIB/foreign.py" load "$LAB_DIR/bpf/p" \
 		"$LAB_DIR/bpf/m"
 	later rm -f "$LAB_DIR/bpf/p" "$LAB_DIR/bpf/m" "$LAB_DIR/bpf/l"
 	lab_in node "$PYTHON" "$LAB_LIB/foreign.py" tcx "$LAB_DIR/bpf/p" "$1" \
 		"$2" "$LAB_DIR/bpf/l" last
-	sleep 1.2
 	off_fast_path
 	end
 }
 
 netdev_policy() { # HOOK DEV
-	begin 9
+	begin
 	later nft delete table netdev early
 	lab_in node nft add table netdev early
 	lab_in node nft add chain netdev early c \
@@ -223,17 +268,21 @@ netdev_policy() { # HOOK DEV
 
 # A bandwidth limit that comes while the flow lives: every packet is its.
 shaped() {
-	local before
-	begin 8
+	begin
 	later tc qdisc del dev pod1 root
 	lab_in node tc qdisc add dev pod1 root tbf rate 8mbit burst 20000 \
 		latency 100ms
-	sleep 2
-	before=$(queued)
-	sleep 1
-	[ $(($(queued) - before)) -gt 40 ] ||
-		fail "the queue has seen $(($(queued) - before)) packets in a second"
+	lab_wait 10 all_queued ||
+		fail "the queue has seen $SEEN of $SENT packets"
 	end
+}
+
+all_queued() {
+	local before
+	before=$(queued)
+	look || return 1
+	SEEN=$(($(queued) - before))
+	[ $SEEN -ge $((SENT / 2)) ]
 }
 
 queued() {
@@ -245,7 +294,7 @@ queued() {
 route_mtu() {
 	later ip route del $FAR
 	lab_in node ip route add $FAR via $FAR_GATEWAY mtu 1000
-	begin 9
+	begin
 	watched far eth0 large frames pod1 50 text=large size=1400
 	is "larger than the route's MTU" "$(word count "$WATCHED")" 0
 	watched far eth0 small. frames pod1 20 text=small. size=1000
@@ -256,7 +305,7 @@ route_mtu() {
 # It allowed more before. Ways of sizes that are 256 apart look for their place
 # from the same one on: that of then must not do for what goes through now.
 route_mtu_falls() {
-	begin 9
+	begin
 	frames pod1 5 text=first size=1400
 	later ip route del $FAR
 	lab_in node ip route add $FAR via $FAR_GATEWAY mtu 1000
@@ -273,10 +322,10 @@ small_then_large() {
 # What comes to the pod's own address, from who knows it, decides nothing.
 outsider() {
 	lab_in far ip route replace 10.44.0.0/16 via $NODE_ADDR
-	begin 8
+	begin
 	fast_py far send eth0 40 src=$FAR dst=10.44.14.15 sport=$PORT \
 		dport=$SPORT text=zzz size=100 to="$(mac_of node eth0)" gap=0.02
-	watched far eth0 . sleep 1
+	watched far eth0 . sleep 0.5
 	is "Ethernet addresses that frames went to" "$(word macs "$WATCHED")" \
 		"$(mac_of far eth0)"
 	on_fast_path
@@ -286,7 +335,7 @@ outsider() {
 
 # The pod's address goes to another pod: packets do, within a second or so.
 address_moves() {
-	begin 4
+	begin
 	end
 	lab_in pod1 ip addr del 10.44.14.15/32 dev eth0
 	lab_in node ip route del 10.44.14.15/32
@@ -324,7 +373,7 @@ marked() {
 			}
 		}
 	X
-	begin 5
+	begin
 	end
 	is "without the mark" "$(lab_in node nft -j list counter netdev seen \
 		plain | jq '.nftables[1].counter.packets')" 0
@@ -340,7 +389,7 @@ refused_by() { # WHY RULE...
 		2>"$LAB_DIR/err"
 	grep -q "fast path: off: netfilter: nft ip stack/extra: $1" \
 		"$LAB_DIR/err" || fail "$(cat "$LAB_DIR/err")"
-	SLOW=1 begin 4
+	begin slow
 	off_fast_path
 	end
 }
@@ -397,7 +446,7 @@ queue_of_the_pod() {
 	later tc qdisc del dev pod1 root
 	off_for "pod1: off: a queue: tbf" tc qdisc add dev pod1 root tbf \
 		rate 8mbit burst 20000 latency 100ms
-	SLOW=1 begin 4
+	begin slow
 	off_fast_path
 	end
 }
@@ -427,9 +476,9 @@ vlan_uplink() { # eth0|eth0.100
 	lab_in node ip route add $FAR via 10.143.0.1
 	stop
 	UPLINK=$1 start
-	SLOW=1 begin 5
+	begin slow
 	[ "$1" = eth0 ] || on_fast_path
-	watched far eth0 . sleep 1
+	watched far eth0 . sleep 0.5
 	is "tags of what comes" "$(word tags "$WATCHED")" 100
 	end
 }
@@ -480,8 +529,7 @@ bridged() {
 		lab_in pod$i ip route add default via 10.44.30.1
 	done
 	off_for "[0-9] pod interfaces" true
-	talk pod5 6
-	sleep 2.5
+	talk pod5
 	on_fast_path
 	lab_in node nft -f - <<-X
 		table bridge guard {
