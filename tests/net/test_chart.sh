@@ -183,7 +183,7 @@ pod_arrives() {
 	local digest container='.spec.template.spec.containers[0]'
 	digest=sha256:$(printf '%064d' 7)
 	rendered --set image.registry=example.org:5000,image.tag=v9 \
-		--set interfaces='{eth0,eth1}',fastPath=true \
+		--set interfaces='{eth0,eth1}',fastPath=on \
 		--set extraArgs='{--verbose}',nodeSelector.pool=a \
 		--set resources.limits.memory=1Gi,podLabels.team=net \
 		--set podAnnotations.seen=yes,imagePullSecrets[0].name=key \
@@ -194,7 +194,7 @@ pod_arrives() {
 		--set-json 'extraVolumes=[{"name":"a","emptyDir":{}}]' \
 		--set-json 'extraVolumeMounts=[{"name":"a","mountPath":"/a"}]'
 	is_field DaemonSet "$container.image" '"example.org:5000/masqbpf:v9"'
-	is_field DaemonSet "$container.args" '["agent","--config=/etc/config/ip-masq-agent","--listen=127.0.0.1:9842","--fast-path","--verbose","eth0","eth1"]'
+	is_field DaemonSet "$container.args" '["agent","--config=/etc/config/ip-masq-agent","--listen=127.0.0.1:9842","--fast-path=on","--verbose","eth0","eth1"]'
 	is_field DaemonSet "$container.env[1:]" \
 		'[{"name":"NO_COLOR","value":"1"}]'
 	is_field DaemonSet "$container.volumeMounts[3].name" '"a"'
@@ -208,6 +208,9 @@ pod_arrives() {
 		'["net","yes","high","a",null,"key",1,"a"]'
 	rendered --set image.tag=v9,image.digest="$digest"
 	is_field DaemonSet "$container.image" "\"masqbpf@$digest\""
+	# as YAML reads off
+	rendered --set fastPath=false
+	is_field DaemonSet "$container.args[3]" '"--fast-path=off"'
 	# nothing that attaches, follows or asks
 	rendered --set standby=true
 	is_field DaemonSet "$container | [.args, .livenessProbe, .readinessProbe]" \

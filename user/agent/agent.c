@@ -220,6 +220,11 @@ static int open_instance(struct agent *a, struct instance_options *sizes)
 		return -EOPNOTSUPP;
 	}
 	sizes->fast_path = !lacks && a->options.fast_path != FASTPATH_OFF;
+	if (!sizes->fast_path)
+		snprintf(a->fast.node, sizeof(a->fast.node), "%s",
+			 lacks ?: "--fast-path off");
+	if (lacks && a->options.fast_path == FASTPATH_AUTO)
+		log_info("fast path: off: %s", lacks);
 	sizes->ipv6 |= a->options.enable_ipv6;
 	sizes->patient = true;
 	err = instance_open(a->options.pin_dir, INSTANCE_MAKE, sizes,

@@ -16,38 +16,44 @@
 #define LOOK_MS	 1000
 #define LEASE_MS 3000
 
-static void say(struct agent *a, uint32_t pods, const char *why)
+/* One line whenever it has become another. */
+static void say(struct agent *a, const struct fastpath_sum *sum)
 {
-	if (a->fast_known && a->fast_pods == pods && !strcmp(a->fast_why, why))
-		return;
-	if (!pods)
-		log_info("fast path: off%s%s", *why ? ": " : "", why);
-	else
-		log_info("fast path: on for %u pod interfaces%s%s", pods,
-			 *why ? "; not for " : "", why);
-	if (!a->fast_known && pods && !fastpath_tcp_allowed())
+	char text[sizeof(a->fast_said)];
+	const struct fastpath_link *off = sum->named ? &sum->off[0] : NULL;
+
+	fastpath_sum_text(sum, text, sizeof(text));
+	if (off && !*sum->node)
+		snprintf(text + strlen(text), sizeof(text) - strlen(text),
+			 "; off for %s: %s", off->name, off->why);
+	if (strcmp(a->fast_said, text) != 0)
+		log_info("fast path: %s", text);
+	snprintf(a->fast_said, sizeof(a->fast_said), "%s", text);
+	if (!a->fast_known && sum->pods_on && !fastpath_tcp_allowed())
 		log_info("fast path: not for TCP, since conntrack would call "
 			 "its packets out of window; with --fast-path on "
 			 "nf_conntrack_tcp_be_liberal is set to 1, and TCP "
 			 "takes it, too");
 	a->fast_known = true;
-	a->fast_pods = pods;
-	snprintf(a->fast_why, sizeof(a->fast_why), "%s", why);
+	a->fast = *sum;
 }
 
 void agent_fast_update(struct agent *a)
 {
 	uint64_t start = follow_now_ms(), cost, rest;
-	char why[FASTPATH_WHY] = "", text[96];
-	uint32_t pods = 0;
+	struct fastpath_sum sum = {};
+	char text[96];
 	int err;
 
 	a->fast_due_ms = start + LOOK_MS;
 	if (!a->has_policy || !fastpath_is_on(a->instance))
 		return;
 	if (a->options.fast_path == FASTPATH_OFF) {
-		if (!a->fast_known)
-			helper_fast(&a->helper, 0, &pods, why);
+		if (!a->fast_known) {
+			helper_fast(&a->helper, 0, &sum);
+			snprintf(a->fast.node, sizeof(a->fast.node),
+				 "--fast-path off");
+		}
 		a->fast_known = true;
 		return;
 	}
@@ -56,15 +62,18 @@ void agent_fast_update(struct agent *a)
 		err = helper_fast(&a->helper,
 				  (LEASE_MS + 10 * a->fast_cost_ms) *
 					  1000000ULL,
-				  &pods, why);
+				  &sum);
 		instance_unlock(a->instance);
 	}
 	if (err == -EPIPE || err == -ECANCELED)
 		a->failed = err == -EPIPE ? err : a->failed;
-	else if (!err)
-		say(a, pods, why);
-	else
-		say(a, 0, agent_why(a, err, text, sizeof(text)));
+	else if (err) {
+		sum = (struct fastpath_sum){};
+		snprintf(sum.node, sizeof(sum.node), "%s",
+			 agent_why(a, err, text, sizeof(text)));
+	}
+	if (!a->failed)
+		say(a, &sum);
 	/* on a node with very many rules, at most a tenth of the time */
 	cost = follow_now_ms() - start;
 	rest = 9 * cost;

@@ -56,8 +56,7 @@ struct answer {
 	uint32_t whole;
 	uint32_t seeded;
 	int32_t unreadable;
-	uint32_t pods; /* with the fast path, and why not all of them */
-	char why[FASTPATH_WHY];
+	struct fastpath_sum fast;
 	uint32_t rule_count; /* only so many are sent */
 	struct foreign_rule rules[RULES_MAX];
 };
@@ -130,15 +129,7 @@ static int fast(struct instance *instance, const struct request *request,
 	err = hook_prune(instance) ?:
 	      netdev_read(&netdev) ?:
 	      fastpath_sync(instance, netdev, request->lease_ns, &view);
-	snprintf(answer->why, sizeof(answer->why), "%s", view.node);
-	for (size_t i = 0; i < view.count && !*view.node; i++) {
-		answer->pods += view.links[i].pod && !*view.links[i].why;
-		if (*view.links[i].why && !*answer->why)
-			snprintf(answer->why, sizeof(answer->why), "%s: %.*s",
-				 view.links[i].name,
-				 FASTPATH_WHY - IFNAMSIZ - 3,
-				 view.links[i].why);
-	}
+	fastpath_sum_up(&view, &answer->fast);
 	free(view.links);
 	netdev_free(netdev);
 	return err;
@@ -456,15 +447,14 @@ int helper_attach_other(void *helper, const struct netdev_link *link)
 	return ask(helper, &request, &answer);
 }
 
-int helper_fast(const struct helper *helper, uint64_t lease_ns, uint32_t *pods,
-		char why[FASTPATH_WHY])
+int helper_fast(const struct helper *helper, uint64_t lease_ns,
+		struct fastpath_sum *out)
 {
 	struct request request = { .verb = VERB_FAST, .lease_ns = lease_ns };
 	struct answer answer = {};
 	int err = ask(helper, &request, &answer);
 
-	*pods = answer.pods;
-	snprintf(why, FASTPATH_WHY, "%s", answer.why);
+	*out = answer.fast;
 	return err;
 }
 

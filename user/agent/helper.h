@@ -61,12 +61,11 @@ int helper_renew(const struct helper *helper, struct instance *instance,
 		 bool locked);
 /*
  * The fast path: looks at the node, hooks the pods' interfaces where nothing
- * stands against it, and lets it be on for `lease_ns`; 0: takes it off. *pods:
- * how many have it; *why: what stands against all, or against some of them,
- * "": nothing. 0 or -errno, printed there.
+ * stands against it, and lets it be on for `lease_ns`; 0: takes it off. *out:
+ * where it is and where not. 0 or -errno, printed there.
  */
-int helper_fast(const struct helper *helper, uint64_t lease_ns, uint32_t *pods,
-		char why[FASTPATH_WHY]);
+int helper_fast(const struct helper *helper, uint64_t lease_ns,
+		struct fastpath_sum *out);
 /*
  * Who has which address, as cni_read: the helper opens the files, which are
  * root's, and does not look into them. 0, and cni_free it; or -errno.

@@ -138,6 +138,43 @@ static const char *node_name(char *buf, size_t len)
 	return buf;
 }
 
+/* Packets of all prefixes; of them those that took the fast path. */
+static void write_share(FILE *f, const struct metrics *m)
+{
+	uint64_t all[MASQ_SKIP_MAX] = {};
+	char text[96];
+
+	for (size_t i = 0; i < m->prefix_count; i++) {
+		all[MASQ_SKIP_OUT] += m->prefixes[i].count.egress.packets;
+		all[MASQ_SKIP_IN] += m->prefixes[i].count.ingress.packets;
+	}
+	if (!all[MASQ_SKIP_OUT] || !all[MASQ_SKIP_IN])
+		return;
+	snprintf(text, sizeof(text), "%.0f %% of the packets out, %.0f %% in",
+		 100.0 * m->skips[MASQ_SKIP_OUT] / all[MASQ_SKIP_OUT],
+		 100.0 * m->skips[MASQ_SKIP_IN] / all[MASQ_SKIP_IN]);
+	item(f, "", text);
+}
+
+static void write_fast(FILE *f, const struct agent *a)
+{
+	char text[FASTPATH_WHY + IFNAMSIZ + 64];
+
+	if (a->fast_known)
+		fastpath_sum_text(&a->fast, text, sizeof(text));
+	else
+		snprintf(text, sizeof(text), "off%s%s",
+			 *a->fast.node ? ": " : "", a->fast.node);
+	item(f, "fast path", text);
+	if (a->fast_known && !*a->fast.node)
+		write_share(f, &a->metrics);
+	for (uint32_t i = 0; i < a->fast.named && !*a->fast.node; i++) {
+		snprintf(text, sizeof(text), "%s: off: %s", a->fast.off[i].name,
+			 a->fast.off[i].why);
+		item(f, "", text);
+	}
+}
+
 static void write_facts(FILE *f, const struct agent *a,
 			const struct policy *policy)
 {
@@ -180,6 +217,7 @@ static void write_facts(FILE *f, const struct agent *a,
 					 : "no such interface");
 		item(f, i ? "" : "interfaces", text);
 	}
+	write_fast(f, a);
 	fputs("</dl>", f);
 }
 

@@ -50,5 +50,7 @@ void agent_metrics_state(struct agent *a, struct metrics_uplink *uplinks,
 				       .verdict = agent_verdict(a),
 				       .foreign_nat = a->foreign_count,
 				       .uplinks = uplinks,
-				       .uplink_count = a->link_count };
+				       .uplink_count = a->link_count,
+				       .fast = a->fast_known ? &a->fast
+							     : NULL };
 }

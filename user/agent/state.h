@@ -122,8 +122,8 @@ struct agent {
 	uint64_t fast_due_ms; /* of the next look */
 	uint64_t fast_cost_ms; /* of the last one */
 	bool fast_known; /* there was one */
-	uint32_t fast_pods; /* that have it, and why not all; see helper.h */
-	char fast_why[FASTPATH_WHY];
+	struct fastpath_sum fast; /* where it is, and why not elsewhere */
+	char fast_said[FASTPATH_WHY + 160]; /* of it in the log */
 
 	/* others that translate before us */
 	int foreign_count; /* -1: nobody knows */

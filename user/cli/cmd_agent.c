@@ -36,7 +36,7 @@ static const struct cmd_option options[] = {
 	  "for /metrics, /healthz, /readyz and / "
 	  "(default: " HTTP_DEFAULT_LISTEN ")" },
 	{ "fast-path", "[auto|on|off]",
-	  "as for attach; pods that come later, too" },
+	  "as for attach; pods that come later, too (default: auto)" },
 	{ "user", "USER",
 	  "to run as after set-up (default: masqbpf or " DEFAULT_UID ")" },
 	{ "nomasq-all-reserved-ranges", "[=BOOL]",
@@ -203,7 +203,7 @@ static int run(const struct cmd_line *line)
 				   .config = cmd_value(line, "config"),
 				   .ifaces = line->argv,
 				   .iface_count = line->argc,
-				   .fast_path = FASTPATH_OFF };
+				   .fast_path = FASTPATH_AUTO };
 	const char *fast = cmd_value(line, "fast-path");
 
 	if (fast && !fastpath_mode_read(fast, &o.fast_path))

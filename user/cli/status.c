@@ -90,6 +90,15 @@ static void verdict_json(struct json *j, const struct health *s)
 		json_object_end(j);
 	}
 	json_array_end(j);
+	if (s->fast_share[MASQ_SKIP_OUT] >= 0 &&
+	    s->fast_share[MASQ_SKIP_IN] >= 0) {
+		json_object(j, "fast_path_share");
+		json_double(j, "egress", s->fast_share[MASQ_SKIP_OUT]);
+		json_double(j, "ingress", s->fast_share[MASQ_SKIP_IN]);
+		json_object_end(j);
+	} else {
+		json_null(j, "fast_path_share");
+	}
 	if (v->guarded) {
 		json_object(j, "guard");
 		json_u64(j, "generation", v->guard_generation);
@@ -281,6 +290,9 @@ static void print_fast(const struct health *s)
 			printf("            %s: %s\n",
 			       shown(s->fast.links[i].name),
 			       shown(s->fast.links[i].why));
+	if (on && !fastpath_tcp_allowed())
+		printf("            not for TCP: conntrack would call its "
+		       "packets out of window\n");
 }
 
 static void print_text(const struct health *s)
@@ -305,6 +317,8 @@ static void print_text(const struct health *s)
 	       s->instance->meta.version);
 	if (fastpath_is_on(s->instance))
 		print_fast(s);
+	else if (s->fast.count)
+		printf("fast path   %s\n", shown(s->fast.links[0].why));
 	for (size_t i = 0; i < s->uplink_count; i++)
 		print_uplink(&s->uplinks[i]);
 }

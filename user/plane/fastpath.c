@@ -289,6 +289,36 @@ int fastpath_look(const struct instance *instance, const struct netdev *netdev,
 	}
 }
 
+void fastpath_sum_up(const struct fastpath_view *view, struct fastpath_sum *out)
+{
+	*out = (struct fastpath_sum){};
+	snprintf(out->node, sizeof(out->node), "%s", view->node);
+	for (size_t i = 0; i < view->count; i++) {
+		const struct fastpath_link *link = &view->links[i];
+		bool on = !*view->node && !*link->why;
+
+		out->pods += link->pod;
+		out->pods_on += link->pod && on;
+		out->uplinks += !link->pod;
+		out->uplinks_on += !link->pod && on;
+		if (*link->why && out->named < FASTPATH_NAMED)
+			out->off[out->named++] = *link;
+	}
+}
+
+const char *fastpath_sum_text(const struct fastpath_sum *sum, char *buf,
+			      size_t len)
+{
+	if (*sum->node)
+		snprintf(buf, len, "off: %s", sum->node);
+	else
+		snprintf(buf, len,
+			 "on for %u of %u pod interfaces, %u of %u uplinks",
+			 sum->pods_on, sum->pods, sum->uplinks_on,
+			 sum->uplinks);
+	return buf;
+}
+
 /* --- what packets read ----------------------------------------------------- */
 
 static int say_unwritten(int err)

@@ -40,6 +40,21 @@ struct fastpath_view {
 	size_t count;
 };
 
+/* The same in short, of a fixed size. */
+#define FASTPATH_NAMED 32
+struct fastpath_sum {
+	char node[FASTPATH_WHY];
+	uint32_t pods, pods_on; /* pods' interfaces */
+	uint32_t uplinks, uplinks_on;
+	uint32_t named; /* of those where it is off */
+	struct fastpath_link off[FASTPATH_NAMED];
+};
+void fastpath_sum_up(const struct fastpath_view *view,
+		     struct fastpath_sum *out);
+/* "on for 2 of 3 pod interfaces, 1 of 1 uplinks", or why not; returns buf. */
+const char *fastpath_sum_text(const struct fastpath_sum *sum, char *buf,
+			      size_t len);
+
 /* Was this instance made with --fast-path? */
 static inline bool fastpath_is_on(const struct instance *instance)
 {

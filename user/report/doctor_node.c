@@ -14,6 +14,7 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include "kernel/netlink.h"
+#include "plane/fastpath.h"
 #include "plane/hook.h"
 #include "plane/node.h"
 #include "plane/other.h"
@@ -376,6 +377,48 @@ static void check_mtu(struct doctor *d)
 			   pods, uplink);
 }
 
+/* --- the fast path ------------------------------------------------------ */
+
+static void check_fast_path(struct doctor *d)
+{
+	const char *lacks = fastpath_lacks();
+	struct fastpath_view view;
+	struct fastpath_sum sum;
+	char text[FASTPATH_WHY + 64];
+
+	if (!d->instance)
+		return;
+	if (lacks || !fastpath_is_on(d->instance)) {
+		doctor_add(d, DOCTOR_NOTE, "fast path",
+			   lacks ? NULL : "run the agent, or --fast-path on",
+			   "off: %s", lacks ?: "nobody has turned it on");
+		return;
+	}
+	if (fastpath_look(d->instance, d->netdev, &view)) {
+		doctor_add(d, DOCTOR_NOTE, "fast path", NULL,
+			   "the node cannot be looked at");
+		free(view.links);
+		return;
+	}
+	fastpath_sum_up(&view, &sum);
+	if (!*sum.node && !fastpath_in_force(d->instance))
+		snprintf(sum.node, sizeof(sum.node),
+			 "no agent has looked after it for three seconds");
+	doctor_add(d, *sum.node ? DOCTOR_NOTE : DOCTOR_OK, "fast path", NULL,
+		   "%s", fastpath_sum_text(&sum, text, sizeof(text)));
+	for (size_t i = 0; i < view.count && !*sum.node; i++)
+		if (*view.links[i].why)
+			doctor_add(d, DOCTOR_NOTE, "fast path", NULL,
+				   "%s: off: %s", view.links[i].name,
+				   view.links[i].why);
+	if (!*sum.node && sum.pods_on && !fastpath_tcp_allowed())
+		doctor_add(d, DOCTOR_NOTE, "fast path",
+			   "--fast-path on sets it (until detach)",
+			   "not for TCP: nf_conntrack_tcp_be_liberal is 0, and "
+			   "conntrack would call its packets out of window");
+	free(view.links);
+}
+
 void doctor_check_node(struct doctor *d)
 {
 	check_forwarding(d);
@@ -385,4 +428,5 @@ void doctor_check_node(struct doctor *d)
 	check_uplinks(d);
 	check_ipsec(d);
 	check_mtu(d);
+	check_fast_path(d);
 }

@@ -253,7 +253,9 @@ static int read_fast(struct health *s, const struct netdev *netdev)
 		if (err)
 			return err;
 	} else {
-		why = "off: --fast-path turns it on";
+		why = fastpath_lacks();
+		why = why ? "off: needs TCX, which came with kernel 6.6"
+			  : "off: --fast-path, or an agent, turns it on";
 		s->fast.links =
 			calloc(s->uplink_count + 1, sizeof(*s->fast.links));
 		if (!s->fast.links)

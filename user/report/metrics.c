@@ -252,6 +252,9 @@ int metrics_read(struct instance *instance, struct metrics *out)
 	if (out->prefixes && r.row)
 		err = read_policy(instance, &r)
 			      ?: counters_stats(instance, out->stats)
+			      ?: (fastpath_is_on(instance)
+					  ? fastpath_skips(instance, out->skips)
+					  : 0)
 			      ?: flows_walk_owners(instance, count_flow, &r);
 	if (r.ports.count)
 		out->port_utilization = (double)r.usage.most / r.ports.count;
@@ -437,6 +440,35 @@ static void write_uplinks(FILE *f, const struct metrics_state *state)
 	}
 }
 
+static void write_fast(FILE *f, const struct metrics *m,
+		       const struct fastpath_sum *fast)
+{
+	help(f, "fast_path_packets_total", "counter",
+	     "Packets that took the fast path.");
+	fprintf(f,
+		"masqbpf_fast_path_packets_total{direction=\"egress\"} %" PRIu64
+		"\nmasqbpf_fast_path_packets_total{direction=\"ingress\"} "
+		"%" PRIu64 "\n",
+		m->skips[MASQ_SKIP_OUT], m->skips[MASQ_SKIP_IN]);
+	if (!fast)
+		return;
+	help(f, "fast_path_interfaces", "gauge",
+	     "Interfaces that have the fast path, and that do not; status says "
+	     "why.");
+	for (int pod = 0; pod < 2; pod++) {
+		uint32_t all = pod ? fast->pods : fast->uplinks;
+		uint32_t on = pod ? fast->pods_on : fast->uplinks_on;
+		const char *kind = pod ? "pod" : "uplink";
+
+		fprintf(f,
+			"masqbpf_fast_path_interfaces{kind=\"%s\","
+			"state=\"on\"} %u\n"
+			"masqbpf_fast_path_interfaces{kind=\"%s\","
+			"state=\"off\"} %u\n",
+			kind, on, kind, all - on);
+	}
+}
+
 static bool is_broken(const struct verdict *v, const struct cidr *prefix)
 {
 	for (size_t i = 0; v && i < v->broken_count; i++)
@@ -510,6 +542,7 @@ void metrics_write(FILE *f, const struct metrics *m,
 		fprintf(f, "masqbpf_agent_due{reason=\"%s\"} %d\n",
 			due_name(kind), state->due >> kind & 1);
 	write_uplinks(f, state);
+	write_fast(f, m, state->fast);
 	help(f, "foreign_nat_detected", "gauge",
 	     "Rules of others that translate pod traffic as well; NaN: they "
 	     "could not be read.");

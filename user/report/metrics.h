@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include "base/cidr.h"
 #include "masqbpf.h"
+#include "plane/fastpath.h"
 #include "plane/tally.h"
 #include "plane/instance.h"
 #include "policy/policy.h"
@@ -40,6 +41,8 @@ struct metrics_state {
 	int foreign_nat; /* other translators found; -1: not known */
 	const struct metrics_uplink *uplinks;
 	size_t uplink_count;
+	const struct fastpath_sum *fast; /* NULL: not known */
+	struct fastpath_sum own_fast; /* metrics_look's */
 };
 
 struct metrics_prefix {
@@ -55,6 +58,7 @@ struct metrics {
 	struct metrics_prefix *prefixes;
 	size_t prefix_count;
 	uint64_t stats[MASQ_S_MAX];
+	uint64_t skips[MASQ_SKIP_MAX]; /* packets on the fast path */
 	struct flow_tally flows;
 	uint32_t flows_limit, budget_limit[FLOW_BUDGETS];
 	double port_utilization;

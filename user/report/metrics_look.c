@@ -4,6 +4,7 @@
  * not been there before. The agent knows it and needs none of this.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include "kernel/netdev.h"
 #include "plane/hook.h"
@@ -111,6 +112,24 @@ static int look_for_due(const struct instance *instance,
 	return 0;
 }
 
+static int look_at_fast(struct instance *instance, struct metrics_state *state)
+{
+	struct fastpath_view view = {};
+	struct netdev *netdev = NULL;
+	int err = 0;
+
+	if (fastpath_is_on(instance))
+		err = netdev_read(&netdev) ?:
+		      fastpath_look(instance, netdev, &view);
+	if (!fastpath_in_force(instance) && !*view.node)
+		snprintf(view.node, sizeof(view.node), "off");
+	fastpath_sum_up(&view, &state->own_fast);
+	state->fast = &state->own_fast;
+	free(view.links);
+	netdev_free(netdev);
+	return err;
+}
+
 void metrics_forget(struct metrics_state *state)
 {
 	verdict_free(&state->own);
@@ -123,5 +142,6 @@ int metrics_look(struct instance *instance, struct metrics_state *state)
 	return look_at_config(instance, state)
 		       ?: look_at_uplinks(instance, state)
 		       ?: look_for_due(instance, state)
+		       ?: look_at_fast(instance, state)
 		       ?: look_for_foreign(instance, state);
 }
