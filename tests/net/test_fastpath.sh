@@ -68,6 +68,19 @@ too_old() {
 	done
 }
 
+too_old_auto() {
+	chmod 755 "$LAB_DIR"
+	lab_spawn node "$MASQBPF" agent --config "$LAB_DIR/config.yaml" eth0 \
+		2>"$LAB_DIR/log"
+	lab_wait 20 ready || fail "$(cat "$LAB_DIR/log")"
+	is "lines about it" "$(grep -c "fast path" "$LAB_DIR/log")" 1
+	grep -q "fast path: off: needs TCX" "$LAB_DIR/log" ||
+		fail "$(cat "$LAB_DIR/log")"
+	says eth0 "^false off: needs TCX" || fail "$(fast_path eth0)"
+	is health "$(masq status --json | jq -r .health)" ok
+	masq detach --all
+}
+
 start() {
 	masq attach eth0 --fast-path --config "$LAB_DIR/config.yaml"
 	is be_liberal "$(be_liberal)" 1
@@ -169,11 +182,15 @@ pins() { # NUMBER: of pods' interfaces, two each
 
 agent() {
 	chmod 755 "$LAB_DIR" # the agent is nobody and reads its config
-	lab_spawn node "$MASQBPF" agent --fast-path "$1" \
+	local option=--fast-path=$1
+	[ "${2:-}" != default ] || option=
+	# shellcheck disable=SC2086 # none when it is empty
+	lab_spawn node "$MASQBPF" agent $option \
 		--config "$LAB_DIR/config.yaml" eth0 2>"$LAB_DIR/log"
 	echo "$LAB_PID" >"$LAB_DIR/agent"
 	lab_wait 20 ready || fail "$(cat "$LAB_DIR/log")"
-	lab_wait 10 pins 4 || fail "$(ls "$MASQBPF_PIN_DIR")"
+	[ "$1" = off ] || lab_wait 10 pins 4 ||
+		fail "$(ls "$MASQBPF_PIN_DIR")"
 }
 
 pod_comes_later() {
@@ -261,6 +278,99 @@ auto() {
 		fail "$(cat "$LAB_DIR/log")"
 }
 
+# What the sysctl says later counts for the policy that is in force, and nobody
+# has to reload it.
+tcp_follows() {
+	local liberal=net.netfilter.nf_conntrack_tcp_be_liberal
+	lab_in node nft -f - <<-X
+		table ip every {
+			counter forwarded { }
+			chain forward {
+				type filter hook forward priority -1
+				counter name forwarded
+			}
+		}
+	X
+	lab_in node sysctl -qw $liberal=1
+	stream_start pod1 $FAR 443
+	lab_wait 10 tcp_is fast || fail "still $SEEN of $ALL by the stack"
+	stream_end
+	lab_in node sysctl -qw $liberal=0
+	stream_start pod1 $FAR 443
+	lab_wait 10 tcp_is slow || fail "only $SEEN of $ALL by the stack"
+	stream_end
+	lab_in node nft delete table ip every
+}
+
+tcp_is() { # fast|slow
+	SEEN=$(counter node every forwarded)
+	ALL=$(flow_packets)
+	stream_more 8
+	SEEN=$(($(counter node every forwarded) - SEEN))
+	ALL=$(($(flow_packets) - ALL))
+	case $1 in
+	fast) [ $SEEN -lt $((ALL / 10)) ] ;;
+	slow) [ $SEEN -gt $((ALL / 2)) ] ;;
+	esac
+}
+
+# Status, doctor, metrics and the page tell the same.
+told() {
+	local metrics
+	talk_udp # established after two seconds
+	sleep 2
+	talk_udp
+	talk_udp
+	masq status >"$LAB_DIR/status"
+	grep -q "^fast path   on for 3 of 3 interfaces; [0-9]* % of" \
+		"$LAB_DIR/status" || fail "$(cat "$LAB_DIR/status")"
+	grep -q "not for TCP" "$LAB_DIR/status" ||
+		fail "$(cat "$LAB_DIR/status")"
+	masq status --json | jq -e '.fast_path_share.egress > 0' >/dev/null ||
+		fail "$(masq status --json | jq -c .fast_path_share)"
+	masq doctor >"$LAB_DIR/doctor" || true
+	grep -Eq "fast-path +on for 2 of 2 pod interfaces, 1 of 1 uplinks" \
+		"$LAB_DIR/doctor" || fail "$(cat "$LAB_DIR/doctor")"
+	lab_wait 5 page_says metrics "^masqbpf_fast_path_pods 2$" ||
+		fail "no metric"
+	masq metrics >"$LAB_DIR/metrics"
+	for metric in 'fast_path{interface="eth0"} 1' "fast_path_pods_off 0" \
+		"fast_path_pods 2"; do
+		page_says metrics "^masqbpf_$metric$" || fail "agent: $metric"
+		grep -q "^masqbpf_$metric$" "$LAB_DIR/metrics" ||
+			fail "no $metric"
+	done
+	lab_wait 5 page_says "" "on for 2 of 2 pod interfaces, 1 of 1 uplinks" ||
+		fail "$(page)"
+}
+
+page() { # PATH
+	lab_in node curl -sf --max-time 5 "http://127.0.0.1:9842/${1:-}"
+}
+
+page_says() { # PATH PATTERN
+	page "$1" | grep -c -- "$2" >/dev/null
+}
+
+# Without the option it is auto. Flows of before lose nothing by it, and the
+# instance that had none of it becomes one that has.
+auto_after_off() {
+	agent off
+	lab_wait 5 page_says "" "off: --fast-path off" || fail "$(page)"
+	stream_start pod1 $FAR 443
+	end_agent
+	agent auto default
+	on_by_status
+	stream_more 8
+	stream_end
+	is "nodes that far saw" "$(word source "$STREAM_LINE")" $NODE_ADDR
+}
+
+end_agent() {
+	kill "$(cat "$LAB_DIR/agent")"
+	lab_wait 10 lab_gone "$(cat "$LAB_DIR/agent")"
+}
+
 auto_without_agent() {
 	masq attach -q eth0 --fast-path auto --config "$LAB_DIR/config.yaml"
 	says eth0 "^false" || fail "$(fast_path eth0)"
@@ -270,6 +380,7 @@ auto_without_agent() {
 printf 'nonMasqueradeCIDRs: [10.0.0.0/8]\n' >"$LAB_DIR/config.yaml"
 if [ "$(lab_hook)" != tcx ]; then
 	row "a kernel without TCX: refused, and nothing changes" too_old
+	row "a kernel without TCX: an agent says so, and does the rest" too_old_auto
 	row_skip "the fast path" "this kernel has no TCX"
 	tap_done
 	exit
@@ -301,5 +412,10 @@ row "agent: what comes to stand against it" agent_looks
 row "agent: killed" agent_killed
 row "detach" gone
 row "agent --fast-path auto" auto
+row "it is told everywhere" told
+row "nf_conntrack_tcp_be_liberal is changed by somebody" tcp_follows
+lab_in node "$MASQBPF" detach --all -q
+end_agent
+row "agent: off, then auto by default, under a flow" auto_after_off
 row "detach under the agent" gone
 tap_done

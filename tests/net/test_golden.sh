@@ -64,7 +64,8 @@ steady() {
 		s/(masqbpf) [0-9]+\.[0-9.]+\)/\1 VERSION)/
 		s/\b$(cat user)(:|  +) *masqbpf/USER\1 masqbpf/
 		s/(WHO|USER)  +/\1  /
-		s/^not_ip +[0-9]+/not_ip N/"
+		s/^not_ip +[0-9]+/not_ip N/
+		s/^(fast path +off:) .*/\1 .../"
 }
 
 # printed NAME COMMAND...: as a user sees it, with the exit status

@@ -125,6 +125,10 @@ names() {
 		config_stale gauge -
 		attached gauge hook,interface
 		foreign_nat_detected gauge -
+		fast_path_packets_total counter direction
+		fast_path_pods gauge -
+		fast_path_pods_off gauge -
+		fast_path gauge interface
 		build_info gauge version
 	LIST
 	is "labels" "$(grep -o '[a-z]*="' "$LAB_DIR/metrics" | sort -u |

@@ -72,6 +72,25 @@ bool fastpath_tcp_allowed(void)
 	return value != '0';
 }
 
+/*
+ * The policy in force was made when the sysctl said something else, perhaps;
+ * one bit of it follows. Nothing is done where there is no policy.
+ */
+static int follow_tcp(const struct instance *instance)
+{
+	struct masq_policy policy;
+	uint32_t half;
+	bool allowed = fastpath_tcp_allowed();
+	int err = map_read(instance, MAP_masq_active, 0, &half) ?:
+		  map_read(instance, MAP_masq_policy, half, &policy);
+
+	if (err || !policy.generation ||
+	    !(policy.flags & MASQ_P_FAST_TCP) == !allowed)
+		return err;
+	policy.flags ^= MASQ_P_FAST_TCP;
+	return map_write(instance, MAP_masq_policy, half, &policy);
+}
+
 static int write_liberal(const char *value)
 {
 	int fd = open(BE_LIBERAL, O_WRONLY | O_CLOEXEC), err = 0;
@@ -293,9 +312,14 @@ void fastpath_sum_up(const struct fastpath_view *view, struct fastpath_sum *out)
 {
 	*out = (struct fastpath_sum){};
 	snprintf(out->node, sizeof(out->node), "%s", view->node);
-	for (size_t i = 0; i < view->count; i++) {
-		const struct fastpath_link *link = &view->links[i];
+	/* uplinks first: they have a name in any case */
+	for (size_t k = 0; k < 2 * view->count; k++) {
+		const struct fastpath_link *link =
+			&view->links[k % view->count];
 		bool on = !*view->node && !*link->why;
+
+		if (link->pod != (k >= view->count))
+			continue;
 
 		out->pods += link->pod;
 		out->pods_on += link->pod && on;
@@ -417,7 +441,7 @@ int fastpath_sync(struct instance *instance, const struct netdev *netdev,
 	*out = (struct fastpath_view){};
 	if (!fastpath_is_on(instance))
 		return 0;
-	err = fastpath_look(instance, netdev, out);
+	err = follow_tcp(instance) ?: fastpath_look(instance, netdev, out);
 	/* what could not be looked at is off */
 	if (err || *out->node) {
 		int gone = drop_node(instance);

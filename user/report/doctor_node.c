@@ -389,13 +389,13 @@ static void check_fast_path(struct doctor *d)
 	if (!d->instance)
 		return;
 	if (lacks || !fastpath_is_on(d->instance)) {
-		doctor_add(d, DOCTOR_NOTE, "fast path",
+		doctor_add(d, DOCTOR_NOTE, "fast-path",
 			   lacks ? NULL : "run the agent, or --fast-path on",
 			   "off: %s", lacks ?: "nobody has turned it on");
 		return;
 	}
 	if (fastpath_look(d->instance, d->netdev, &view)) {
-		doctor_add(d, DOCTOR_NOTE, "fast path", NULL,
+		doctor_add(d, DOCTOR_NOTE, "fast-path", NULL,
 			   "the node cannot be looked at");
 		free(view.links);
 		return;
@@ -404,15 +404,15 @@ static void check_fast_path(struct doctor *d)
 	if (!*sum.node && !fastpath_in_force(d->instance))
 		snprintf(sum.node, sizeof(sum.node),
 			 "no agent has looked after it for three seconds");
-	doctor_add(d, *sum.node ? DOCTOR_NOTE : DOCTOR_OK, "fast path", NULL,
+	doctor_add(d, *sum.node ? DOCTOR_NOTE : DOCTOR_OK, "fast-path", NULL,
 		   "%s", fastpath_sum_text(&sum, text, sizeof(text)));
 	for (size_t i = 0; i < view.count && !*sum.node; i++)
 		if (*view.links[i].why)
-			doctor_add(d, DOCTOR_NOTE, "fast path", NULL,
+			doctor_add(d, DOCTOR_NOTE, "fast-path", NULL,
 				   "%s: off: %s", view.links[i].name,
 				   view.links[i].why);
 	if (!*sum.node && sum.pods_on && !fastpath_tcp_allowed())
-		doctor_add(d, DOCTOR_NOTE, "fast path",
+		doctor_add(d, DOCTOR_NOTE, "fast-path",
 			   "--fast-path on sets it (until detach)",
 			   "not for TCP: nf_conntrack_tcp_be_liberal is 0, and "
 			   "conntrack would call its packets out of window");

@@ -441,8 +441,10 @@ static void write_uplinks(FILE *f, const struct metrics_state *state)
 }
 
 static void write_fast(FILE *f, const struct metrics *m,
-		       const struct fastpath_sum *fast)
+		       const struct metrics_state *state)
 {
+	const struct fastpath_sum *fast = state->fast;
+
 	help(f, "fast_path_packets_total", "counter",
 	     "Packets that took the fast path.");
 	fprintf(f,
@@ -452,20 +454,21 @@ static void write_fast(FILE *f, const struct metrics *m,
 		m->skips[MASQ_SKIP_OUT], m->skips[MASQ_SKIP_IN]);
 	if (!fast)
 		return;
-	help(f, "fast_path_interfaces", "gauge",
-	     "Interfaces that have the fast path, and that do not; status says "
-	     "why.");
-	for (int pod = 0; pod < 2; pod++) {
-		uint32_t all = pod ? fast->pods : fast->uplinks;
-		uint32_t on = pod ? fast->pods_on : fast->uplinks_on;
-		const char *kind = pod ? "pod" : "uplink";
+	write_gauge(f, "fast_path_pods",
+		    "Pods' interfaces with the fast path.", fast->pods_on);
+	write_gauge(f, "fast_path_pods_off",
+		    "Pods' interfaces without it; status says why.",
+		    fast->pods - fast->pods_on);
+	help(f, "fast_path", "gauge", "Has this uplink the fast path?");
+	for (size_t i = 0; i < state->uplink_count; i++) {
+		bool on = fast->uplinks_on;
 
-		fprintf(f,
-			"masqbpf_fast_path_interfaces{kind=\"%s\","
-			"state=\"on\"} %u\n"
-			"masqbpf_fast_path_interfaces{kind=\"%s\","
-			"state=\"off\"} %u\n",
-			kind, on, kind, all - on);
+		for (uint32_t k = 0; k < fast->named; k++)
+			on &= strcmp(fast->off[k].name,
+				     state->uplinks[i].name) != 0;
+		fputs("masqbpf_fast_path{interface=\"", f);
+		put_label(f, state->uplinks[i].name);
+		fprintf(f, "\"} %d\n", on);
 	}
 }
 
@@ -542,7 +545,7 @@ void metrics_write(FILE *f, const struct metrics *m,
 		fprintf(f, "masqbpf_agent_due{reason=\"%s\"} %d\n",
 			due_name(kind), state->due >> kind & 1);
 	write_uplinks(f, state);
-	write_fast(f, m, state->fast);
+	write_fast(f, m, state);
 	help(f, "foreign_nat_detected", "gauge",
 	     "Rules of others that translate pod traffic as well; NaN: they "
 	     "could not be read.");
