@@ -89,6 +89,17 @@ judge() {
 	fi
 }
 
+# printed_table NAME COMMAND...: in the order in which it is printed, without
+# what was passed besides (IPv6 has a life of its own)
+printed_table() {
+	masq "${@:2}" >out
+	{
+		echo "\$ masqbpf ${*:2}"
+		sed '/^PASSED/,$d' out
+	} | steady >"$1.txt"
+	judge "$1"
+}
+
 # Flows come in no order.
 printed_flows() {
 	masq "${@:2}" >out
@@ -98,6 +109,30 @@ printed_flows() {
 		tail -n +2 out | sort
 	} | steady >"$1.txt"
 	judge "$1"
+}
+
+# IPv6 in words as long as they get, at two widths.
+six() {
+	lab_ipv6
+	lab_serve far 8443 $FAR_ADDR6
+	{
+		reserved
+		echo '- 2001:db8:1234:5678:9abc:def0::/96'
+	} >six.yaml
+	masq attach eth0 --hook tc --config six.yaml
+	is "IPv6" "$(exchange pod $FAR_ADDR6 8443 40011)" "$NODE_ADDR6 40011"
+	is "unanswered" "$(exchange pod \
+		2001:db8:1234:5678:9abc:def0:1234:5678 65432 40012 \
+		--timeout 0.1)" none
+	is "IPv4" "$(exchange pod $FAR_ADDR 443 40013)" "$POD 40013"
+}
+
+# at COLUMNS NAME COMMAND...: and no line is longer
+at() {
+	COLUMNS=$1 "$2" "${@:3}"
+	if [ "$1" = 80 ]; then
+		is "the longest line" "$(awk 'NR > 1 && length > 80' out)" ""
+	fi
 }
 
 # Of what this machine is only that it was looked at; the lab's in full.
@@ -133,5 +168,15 @@ if row_ok; then
 	row "detach" printed detach detach --all
 	row "status afterwards" printed status_none status
 	row "explain afterwards" printed explain_none explain $FAR_ADDR
+fi
+row "IPv6" six
+if row_ok; then
+	row "flows, 80 columns" at 80 printed_table flows_80 flows --sort dest
+	row "flows -o wide, 80 columns" at 80 printed_table flows_80_wide \
+		flows -o wide --sort dest
+	row "flows, 200 columns" at 200 printed_table flows_200 flows --sort dest
+	row "counters, 80 columns" at 80 printed_table counters_80 counters
+	row "counters, 200 columns" at 200 printed_table counters_200 counters
+	row "cidr list, 80 columns" at 80 printed cidr_list_80 cidr list
 fi
 tap_done

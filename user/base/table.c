@@ -3,29 +3,23 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include "base/color.h"
 #include "base/log.h"
 #include "base/safe.h"
 #include "base/table.h"
+#include "base/term.h"
 
 #define TABLE_COLUMNS 24
+#define INDENT	      4 /* of what goes on in another line */
 
 struct table {
 	int columns;
 	bool right[TABLE_COLUMNS];
 	int width[TABLE_COLUMNS];
 	char **cells; /* rows * columns, the header first */
+	const char **colors; /* of each; NULL: none */
 	size_t count, room;
 };
-
-/* Columns of a UTF-8 text on the screen: all but continuation bytes. */
-static int text_width(const char *s)
-{
-	int width = 0;
-
-	for (; *s; s++)
-		width += (*s & 0xc0) != 0x80;
-	return width;
-}
 
 static void table_add(struct table *t, char *text)
 {
@@ -34,15 +28,22 @@ static void table_add(struct table *t, char *text)
 	if (t->count == t->room) {
 		t->room = t->room ? 2 * t->room : 256;
 		t->cells = reallocarray(t->cells, t->room, sizeof(char *));
+		t->colors = reallocarray(t->colors, t->room, sizeof(char *));
 	}
-	if (!text || !t->cells) {
+	if (!text || !t->cells || !t->colors) {
 		/* a printer has nobody to hand -ENOMEM to */
 		log_error("table: out of memory");
 		exit(1);
 	}
-	if (text_width(text) > t->width[column])
-		t->width[column] = text_width(text);
+	if (term_text_width(text) > t->width[column])
+		t->width[column] = term_text_width(text);
+	t->colors[t->count] = NULL;
 	t->cells[t->count++] = text;
+}
+
+void table_color(struct table *t, const char *color)
+{
+	t->colors[t->count - 1] = color;
 }
 
 struct table *table_new(const char *const *headers)
@@ -84,21 +85,61 @@ void table_row_end(struct table *t)
 		table_add(t, strdup(""));
 }
 
+/* Without the blanks behind the last text. */
+static int row_width(const struct table *t, char *const *cells)
+{
+	int width = 0, all = 0;
+
+	for (int i = 0; i < t->columns; i++) {
+		int own = term_text_width(cells[i]);
+
+		if (own)
+			all = width + (t->right[i] ? t->width[i] : own);
+		width += t->width[i] + 2;
+	}
+	return all;
+}
+
+/* Where a cell has no room it begins a line, and columns end there. */
+static void print_row(const struct table *t, size_t row, int room, FILE *file)
+{
+	char *const *cells = &t->cells[row * t->columns];
+	const char *const *colors = &t->colors[row * t->columns];
+	bool whole = !room || row_width(t, cells) <= room, columns = true;
+	int at = 0, blanks = 0;
+
+	for (int i = 0; i < t->columns; i++) {
+		int own = term_text_width(cells[i]);
+		int pad = columns ? t->width[i] - own : 0;
+		int before = t->right[i] ? pad : 0;
+
+		if (!whole && at && own && at + blanks + before + own > room) {
+			fputc('\n', file);
+			columns = false;
+			blanks = INDENT;
+			at = pad = before = 0;
+		}
+		if (own || whole) {
+			fprintf(file, "%*s", blanks + before, "");
+			fprintf(file, "%s%s%s", colors[i] ?: "", cells[i],
+				colors[i] ? color_off(file) : "");
+			at += blanks + before + own;
+			blanks = 0;
+		}
+		blanks += t->right[i] ? 2 : 2 + pad;
+	}
+	fputc('\n', file);
+}
+
 void table_print(struct table *t, FILE *file)
 {
-	for (size_t i = 0; i < t->count; i++) {
-		int column = i % t->columns;
-		int pad = t->width[column] - text_width(t->cells[i]);
-		bool last = column == t->columns - 1;
+	int room = term_width(file);
 
-		if (t->right[column])
-			fprintf(file, "%*s", pad, "");
-		fputs(t->cells[i], file);
-		if (!t->right[column] && !last)
-			fprintf(file, "%*s", pad, "");
-		fputs(last ? "\n" : "  ", file);
+	for (size_t row = 0; row < t->count / t->columns; row++)
+		print_row(t, row, room, file);
+	for (size_t i = 0; i < t->count; i++)
 		free(t->cells[i]);
-	}
+	free(t->colors);
 	free(t->cells);
 	free(t);
 }

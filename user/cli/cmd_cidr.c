@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include "base/color.h"
 #include "base/file.h"
 #include "base/json.h"
 #include "base/log.h"
@@ -103,6 +104,8 @@ static void list_table(const struct policy *policy)
 					       sizeof(text)));
 			table_cell(t, "%s",
 				   lists[i].what ?: action_name(entry->action));
+			if (entry->action == MASQ_KEEP)
+				table_color(t, color_yellow(stdout));
 			table_cell(t, "%u", entry->since);
 			table_cell(t, "%s%s",
 				   policy_origin(policy, entry, text,

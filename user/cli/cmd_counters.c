@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include "base/color.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "base/prefix.h"
@@ -165,6 +166,8 @@ static void print_prefixes(const struct report *r)
 			   cidr_format(&row->entry.cidr, text, sizeof(text)));
 		table_cell(t, "%s%s", action_name(row->entry.action),
 			   row->entry.list == MASQ_L_DST ? "" : " source");
+		if (row->entry.action == MASQ_KEEP)
+			table_color(t, color_yellow(stdout));
 		table_cell(t, "%s",
 			   human_count(count->egress.packets, text,
 				       sizeof(text)));

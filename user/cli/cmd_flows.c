@@ -6,9 +6,11 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include "base/color.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "base/prefix.h"
+#include "base/term.h"
 #include "base/units.h"
 #include "cli/filter.h"
 #include "cli/podname.h"
@@ -31,6 +33,9 @@ struct printer {
 	struct json json;
 	bool counted; /* per-flow counts are switched on */
 	bool named; /* names of pods are known */
+	bool wide; /* all columns */
+	int room; /* columns of the screen; 0: no end of them */
+	const char *red, *color; /* "": none; of this row's state */
 	uint64_t rows;
 	uint64_t limit; /* rows at most; 0: all */
 	bool count_only;
@@ -109,36 +114,100 @@ static const char *age_text(const struct printer *printer, uint32_t ticks,
 struct column {
 	const char *name;
 	int width; /* below 0: right-aligned; 0: the last */
+	bool always; /* not only where there is room for all */
 };
 
-static const struct column columns[] = {
-	{ "PROTO", 5 }, { "SOURCE", 21 }, { "DESTINATION", 21 },
-	{ "AS", 21 },	{ "ACTION", 10 }, { "STATE", 11 },
-	{ "AGE", -8 },	{ "IDLE", -8 },	  { "LEFT", -8 },
-	{ "OUT", -9 },	{ "IN", -9 },	  { "PREFIX", 18 },
-	{ "POD", 0 },
+enum {
+	PROTO,
+	SOURCE,
+	DESTINATION,
+	AS,
+	ACTION,
+	STATE,
+	AGE,
+	IDLE,
+	LEFT,
+	OUT,
+	IN,
+	PREFIX,
+	POD,
+	COLUMN_COUNT
 };
-#define COLUMNS (sizeof(columns) / sizeof(*columns))
 
-/* The last column has no width: it is the prefix where no names are known. */
-static void print_cells(const char *const cells[COLUMNS], size_t count)
+static const struct column columns[COLUMN_COUNT] = {
+	[PROTO] = { "PROTO", 5, true },
+	[SOURCE] = { "SOURCE", 21, true },
+	[DESTINATION] = { "DESTINATION", 21, true },
+	[AS] = { "AS", 21, false },
+	[ACTION] = { "ACTION", 10, true },
+	[STATE] = { "STATE", 11, true },
+	[AGE] = { "AGE", -8, false },
+	[IDLE] = { "IDLE", -8, true },
+	[LEFT] = { "LEFT", -8, false },
+	[OUT] = { "OUT", -9, false },
+	[IN] = { "IN", -9, false },
+	[PREFIX] = { "PREFIX", 18, false },
+	[POD] = { "POD", 0, true },
+};
+/* What the widest of them take, and what a row goes on in the next line with. */
+#define ROOM_FOR_ALL 160
+#define INDENT	     6
+
+/*
+ * In columns as long as the cells fit them; what has no room at all begins a
+ * line. The last one has no width: the prefix where no names are known.
+ */
+static void print_cells(const struct printer *printer,
+			const char *const cells[COLUMN_COUNT])
 {
-	char line[COLUMNS * 64 + PODNAME_STRLEN], *c = line;
+	char line[COLUMN_COUNT * (64 + INDENT) + PODNAME_STRLEN], *c = line;
+	int last = printer->named ? POD : printer->wide ? PREFIX : IDLE;
+	int at = 0;
 
-	for (size_t i = 0; i < count; i++) {
-		bool last = i + 1 == count;
-		int length = strnlen(cells[i], last ? PODNAME_STRLEN : 63);
-		int width = last ? 0 : columns[i].width;
+	for (int i = 0; i <= last; i++) {
+		int length = strnlen(cells[i], i == POD ? PODNAME_STRLEN : 63);
+		/* seven are enough where there is little room */
+		int width = i == IDLE && !printer->wide ? -7
+			    : i == last && columns[i].width > 0
+				    ? 0
+				    : columns[i].width;
 		int pad = abs(width) > length ? abs(width) - length : 0;
+		const char *color = i == STATE ? printer->color : "";
 
+		if (!printer->wide && !columns[i].always)
+			continue;
+		if (printer->room && at > INDENT &&
+		    at + length + (width < 0 ? pad : 0) > printer->room) {
+			/* no blanks at the end of the one before */
+			while (c > line && c[-1] == ' ')
+				c--;
+			*c++ = '\n';
+			c = (char *)memset(c, ' ', INDENT) + INDENT;
+			at = INDENT;
+			pad = width < 0 ? 0 : pad;
+		}
+		at += length + pad + 1;
 		if (width < 0)
 			c = (char *)memset(c, ' ', pad) + pad;
+		c = stpcpy(c, color);
 		c = mempcpy(c, cells[i], length);
+		if (*color)
+			c = stpcpy(c, color_off(stdout));
 		if (width > 0)
 			c = (char *)memset(c, ' ', pad) + pad;
-		*c++ = last ? '\n' : ' ';
+		*c++ = i == last ? '\n' : ' ';
 	}
 	fwrite_unlocked(line, 1, c - line, stdout);
+}
+
+/* "answered": by so little that the flow may still be one packet each way. */
+static const char *state_text(const struct flow *flow)
+{
+	const char *state = flow_state(flow);
+
+	return !flow->replied	       ? "unreplied"
+	       : !strcmp(state, "new") ? "answered"
+				       : state;
 }
 
 static int print_row(void *data, const struct flow *flow)
@@ -148,16 +217,16 @@ static int print_row(void *data, const struct flow *flow)
 	char src[END_STRLEN], dst[END_STRLEN],
 		as[END_STRLEN] = "-", proto[8], age[16], idle[16], left[16],
 		prefix[CIDR_STRLEN], out[16] = "-", in[16] = "-";
-	size_t shown_columns = COLUMNS - !printer->named;
 	char pod[PODNAME_STRLEN] = "";
-	const char *cells[COLUMNS];
+	const char *cells[COLUMN_COUNT];
 
 	if (printer->limit && printer->rows >= printer->limit)
 		return -ECANCELED;
 	if (!printer->rows++) {
-		for (size_t i = 0; i < COLUMNS; i++)
+		for (size_t i = 0; i < COLUMN_COUNT; i++)
 			cells[i] = columns[i].name;
-		print_cells(cells, shown_columns);
+		printer->color = "";
+		print_cells(printer, cells);
 	}
 	if (flow->kind == MASQ_K_FWD)
 		end_text(&flow->xlat, flow->xlat_port, as, sizeof(as));
@@ -167,21 +236,20 @@ static int print_row(void *data, const struct flow *flow)
 	}
 	if (printer->named)
 		podname_only(&flow->in, pod, sizeof(pod));
-	print_cells(
-		(const char *const[COLUMNS]){
-			proto_name(flow->proto, proto, sizeof(proto)),
-			end_text(orig.src, orig.sport, src, sizeof(src)),
-			end_text(orig.dst, orig.dport, dst, sizeof(dst)), as,
-			flow_action(flow),
-			flow->replied ? flow_state(flow) : "unreplied",
-			age_text(printer, flow->age, age, sizeof(age)),
-			age_text(printer, flow->idle, idle, sizeof(idle)),
-			age_text(printer, flow->left, left, sizeof(left)), out,
-			in,
-			prefix_text(printer, flow, prefix, sizeof(prefix))
-				?: "-",
-			pod },
-		shown_columns);
+	printer->color = flow->replied ? "" : printer->red;
+	print_cells(printer,
+		    (const char *const[COLUMN_COUNT]){
+			    proto_name(flow->proto, proto, sizeof(proto)),
+			    end_text(orig.src, orig.sport, src, sizeof(src)),
+			    end_text(orig.dst, orig.dport, dst, sizeof(dst)),
+			    as, flow_action(flow), state_text(flow),
+			    age_text(printer, flow->age, age, sizeof(age)),
+			    age_text(printer, flow->idle, idle, sizeof(idle)),
+			    age_text(printer, flow->left, left, sizeof(left)),
+			    out, in,
+			    prefix_text(printer, flow, prefix, sizeof(prefix))
+				    ?: "-",
+			    pod });
 	return ferror(stdout) ? -EPIPE : 0;
 }
 
@@ -263,7 +331,15 @@ static int read_shape(const struct cmd_line *line, struct printer *printer)
 	};
 	const char *sort = cmd_value(line, "sort");
 	const char *limit = cmd_value(line, "limit");
+	const char *output = cmd_value(line, "output");
 	char err[256];
+
+	if (output && strcmp(output, "wide"))
+		return cmd_usage(line, "--output %s: not wide", output);
+	printer->room = term_width(stdout);
+	printer->wide = output || !printer->room ||
+			printer->room >= ROOM_FOR_ALL;
+	printer->red = color_red(stdout);
 
 	printer->count_only = cmd_flag(line, "count");
 	if (limit && number_parse(limit, 1, UINT32_MAX, &printer->limit, err,
@@ -350,6 +426,8 @@ static const struct cmd_option options[] = {
 	FLOW_FILTER_OPTIONS,
 	{ "sort", "ORDER", "age, idle, bytes, pod or dest; default: as met" },
 	{ "limit", "N", "so many rows at most" },
+	{ "output", "wide",
+	  "-o wide: all columns, in several lines where they have no room" },
 	{ "count", NULL, "print how many there are, and no rows" },
 	{},
 };

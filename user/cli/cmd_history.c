@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include "base/color.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "base/prefix.h"
@@ -133,6 +134,8 @@ static int list(struct instance *instance, const struct cmd_line *line,
 			json_object_end(&j);
 		} else {
 			table_cell(t, "%s%u", g == running ? "* " : "", g);
+			if (g == running)
+				table_color(t, color_green(stdout));
 			table_cell(t, "%s",
 				   when(policy->head.applied_ns, text,
 					sizeof(text)));

@@ -223,6 +223,9 @@ int cmd_parse(struct cmd_line *line, int argc, char **argv, bool *help,
 				   NULL, help, version);
 			continue;
 		}
+		if (!strcmp(arg, "-o") && line->cmd &&
+		    find_option(line->cmd->options, "output", 6) >= 0)
+			arg = (char *)"--output";
 		if (arg[1] != '-')
 			return cmd_usage(line, "%s: no such option", arg);
 
