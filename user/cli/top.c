@@ -12,7 +12,6 @@
 #include "base/prefix.h"
 #include "cli/podname.h"
 #include "cli/top.h"
-#include "cli/top_filter.h"
 #include "policy/read.h"
 #include "plane/counters.h"
 #include "plane/fit.h"
@@ -161,6 +160,79 @@ const char *top_label(const struct top *top, enum top_section section,
 {
 	return section == TOP_PODS ? podname_beside(&row->pod, buf, len)
 				   : top_name(top, section, row, buf, len);
+}
+
+/* --- the filter -------------------------------------------------------- */
+
+void top_filter_set(struct top *top, const char *text)
+{
+	struct top_filter *filter = &top->filter;
+
+	snprintf(filter->text, sizeof(filter->text), "%s", text);
+	filter->is_range =
+		!cidr_or_addr_parse(filter->text, &filter->range, NULL, 0);
+}
+
+static bool has_addr(const struct top_filter *filter, const struct addr *addr)
+{
+	struct cidr host = cidr_of(addr, addr->family == 4 ? 32 : 128);
+
+	return cidr_covers(&filter->range, &host);
+}
+
+static bool has_text(const struct top *top, enum top_section section,
+		     const struct top_row *row)
+{
+	char text[PODNAME_STRLEN];
+
+	if (strstr(top_label(top, section, row, text, sizeof(text)),
+		   top->filter.text))
+		return true;
+	/* a flow is its pod's */
+	return section == TOP_FLOWS &&
+	       strstr(podname_only(&row->flow.in, text, sizeof(text)),
+		      top->filter.text);
+}
+
+/* Drops are the node's, and always are. */
+static bool is_wanted(const struct top *top, enum top_section section,
+		      const struct top_row *row)
+{
+	const struct top_filter *filter = &top->filter;
+	struct flow_tuple orig;
+	struct cidr cidr;
+
+	if (!*filter->text || section == TOP_DROPS)
+		return true;
+	if (!filter->is_range)
+		return has_text(top, section, row);
+	switch (section) {
+	case TOP_PREFIXES: /* those that have a say about it */
+		cidr = prefix_cidr(&top->instance->prefixes[row->slot]);
+		return cidr_covers(&filter->range, &cidr) ||
+		       cidr_covers(&cidr, &filter->range);
+	case TOP_PODS:
+		return has_addr(filter, &row->pod);
+	default:
+		orig = flow_orig(&row->flow);
+		return has_addr(filter, orig.src) ||
+		       has_addr(filter, orig.dst) ||
+		       (row->flow.kind == MASQ_K_FWD &&
+			has_addr(filter, &row->flow.xlat));
+	}
+}
+
+/* Takes the other rows out of a list. */
+static void filter_list(struct top *top, enum top_section section)
+{
+	struct top_list *list = &top->lists[section];
+	size_t kept = 0;
+
+	for (size_t i = 0; i < list->count && *top->filter.text; i++)
+		if (is_wanted(top, section, &list->rows[i]))
+			list->rows[kept++] = list->rows[i];
+	if (*top->filter.text)
+		list->count = kept;
 }
 
 /* --- flows ------------------------------------------------------------- */
@@ -350,7 +422,7 @@ static int look_at_flow(void *data, const struct flow *flow)
 		top->past->live[flow->prefix]++;
 		top->past->unreplied[flow->prefix] += row.unreplied;
 	}
-	if (top_filter_matches(top, TOP_FLOWS, &row)) {
+	if (is_wanted(top, TOP_FLOWS, &row)) {
 		top->matched++;
 		keep_flow(top, &row);
 	}
@@ -561,8 +633,8 @@ int top_look(struct top *top)
 	top->cost = clock_seconds() - now;
 	if (err)
 		return err;
-	top_filter_list(top, TOP_PREFIXES);
-	top_filter_list(top, TOP_PODS);
+	filter_list(top, TOP_PREFIXES);
+	filter_list(top, TOP_PODS);
 	top_sort(top);
 	return 0;
 }

@@ -56,7 +56,10 @@ struct top_list {
 	size_t count;
 };
 
-/* top_filter.h; text "": everything */
+/*
+ * Which rows are looked for: by an address or a prefix, else by a part of what is
+ * shown (a pod's name, say). "": all of them.
+ */
 struct top_filter {
 	char text[64];
 	bool is_range;
@@ -87,6 +90,8 @@ int top_open(struct top *top, struct instance *instance);
 void top_close(struct top *top);
 /* A look; rates are those since the one before. 0 or -errno. */
 int top_look(struct top *top);
+/* From the next look on; cut where it has no room. */
+void top_filter_set(struct top *top, const char *text);
 void top_sort(struct top *top);
 /* What a row is called; returns buf. */
 const char *top_name(const struct top *top, enum top_section section,

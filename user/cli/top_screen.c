@@ -13,7 +13,6 @@
 #include "cli/cmd.h"
 #include "cli/podname.h"
 #include "cli/top.h"
-#include "cli/top_filter.h"
 #include "cli/top_screen.h"
 #include "cli/top_text.h"
 #include "plane/counters.h"

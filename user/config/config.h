@@ -10,10 +10,6 @@
 #include <stdint.h>
 #include "config/settings.h"
 
-/* Errors that are named; a line more says how many others there are. */
-#define CONFIG_ERRORS 20
-/* Room for them all. */
-#define CONFIG_ERRLEN 8192
 /*
  * Reads FILE ("-": standard input). 0 and *out (owned by the caller, freed by
  * config_free), or -errno and in err a line for each thing that is wrong, in

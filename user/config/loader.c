@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include "base/reject.h"
-#include "config/config.h"
 #include "config/loader.h"
 
 #define WARNINGS_MAX 100

@@ -89,4 +89,9 @@ void config_free(struct config *config);
 /* The quota that follows from maxFlows where none is given. */
 void config_default_quota(struct config *config);
 
+/* Errors that are named; a line more says how many others there are. */
+#define CONFIG_ERRORS 20
+/* Room for them all. */
+#define CONFIG_ERRLEN 8192
+
 #endif
