@@ -157,6 +157,122 @@ without() {
 		'["cart-1"]'
 }
 
+# --- what Tab offers ----------------------------------------------------------
+
+# tab_bash WORD...: what bash offers behind these, as readline cuts the line
+tab_bash() {
+	# shellcheck disable=SC2016 # the inner shell expands it
+	lab_in node env PATH="$LAB_DIR/bin:$PATH" bash -c '
+		source /dev/stdin <<<"$(masqbpf completion bash)"
+		COMP_LINE="masqbpf $*" COMP_POINT=${#COMP_LINE}
+		COMP_WORDBREAKS=$'"' \\t\\n:='"'
+		COMP_WORDS=(masqbpf ${COMP_LINE#* })
+		last=${COMP_WORDS[-1]##*:}
+		[[ $COMP_LINE == *" " ]] && COMP_WORDS+=("")
+		[[ ${COMP_WORDS[-1]} != *:* ]] ||
+			COMP_WORDS[-1]=${COMP_WORDS[-1]%:*} &&
+			[[ $COMP_LINE != *:* ]] || COMP_WORDS+=(: "$last")
+		COMP_CWORD=$((${#COMP_WORDS[@]} - 1))
+		_masqbpf
+		echo "${COMPREPLY[*]}"' bash "$@"
+}
+
+tab_fish() {
+	# shellcheck disable=SC2016 # fish expands it
+	lab_in node env PATH="$LAB_DIR/bin:$PATH" HOME="$LAB_DIR" \
+		fish --no-config -c 'masqbpf completion fish | source
+			complete -C $argv[1]' "masqbpf $*" | cut -f1 | xargs
+}
+
+# tab_zsh TYPED REST: has to be what a Tab adds
+tab_zsh() {
+	# shellcheck disable=SC2016 # zsh expands it
+	lab_in node env PATH="$LAB_DIR/bin:$PATH" HOME="$LAB_DIR" \
+		timeout $((20 * TEST_SLOW)) zsh -f -c '
+		zmodload zsh/zpty
+		zpty z zsh -f -i
+		zpty -w z "autoload -U compinit; compinit -u -D; source <(masqbpf completion zsh); echo re\$((1))ady"
+		zpty -r z out "*re1ady*"
+		zpty -w -n z "masqbpf $1"$'"'\\t'"'
+		zpty -r z out "*$2*"
+		zpty -d z' zsh "$1" "$2" >/dev/null ||
+		fail "zsh: 'masqbpf $1' is not completed by '$2'"
+}
+
+bin() {
+	mkdir -p bin
+	ln -sf "$MASQBPF" bin/masqbpf
+}
+
+tab_begin() {
+	command -v "$1" >/dev/null || skip "no $1"
+	bin
+	rm -f "$MASQBPF_CNI_RESULTS/cart-1"
+	masq cidr list --json | jq -e '.prefixes[] |
+		select(.prefix == "2001:db8:99::/48")' >/dev/null ||
+		masq cidr add -q 2001:db8:99::/48 --masquerade
+}
+
+bash_offers() {
+	tab_begin bash
+	# behind the last colon, where readline begins a word
+	is "prefix" "$(tab_bash cidr del 2001:db8:9)" 99::/48
+	is "not what is built in" "$(tab_bash cidr del 0)" ""
+	is "of a filter" "$(tab_bash flows --prefix 0)" 0.0.0.0/0
+	is "generation" "$(tab_bash rollback "$(generation)")" "$(generation)"
+	is "of history" "$(tab_bash history "$(generation)")" "$(generation)"
+	is "pod" "$(tab_bash flows --pod sh)" shop/cart-0
+	is "a pod without name" "$(tab_bash explain 8.8.8.8 --source 10.)" \
+		10.44.14.16
+	is "an instance" "$(tab_bash --pin-dir /nowhere cidr del 2)" ""
+	is "protocol" "$(tab_bash flows --proto s)" sctp
+	# what it is about comes before options
+	is "interface" "$(tab_bash attach l)" lo
+	! tab_bash detach '' | grep -e -- >/dev/null || fail "options come first"
+	tab_bash detach -- | grep -c -- --all >/dev/null
+}
+
+fish_offers() {
+	tab_begin fish
+	is "prefix" "$(tab_fish cidr del 2001)" 2001:db8:99::/48
+	is "generation" "$(tab_fish rollback "$(generation)")" "$(generation)"
+	is "pod" "$(tab_fish flows --pod sh)" shop/cart-0
+}
+
+zsh_offers() {
+	tab_begin zsh
+	tab_zsh "cidr del 2001" :db8:99::/48
+	tab_zsh "flows --pod sh" op/cart-0
+	tab_zsh "explain 8.8.8.8 --source sh" op/cart-0
+}
+
+generation() {
+	masq status --json | jq .generation
+}
+
+# Whatever a program of that name prints: no word of it is run or offered.
+hostile_values() {
+	local shell
+	rm -rf bin
+	mkdir bin
+	cat >bin/masqbpf <<-'SH'
+		#!/bin/sh
+		[ "$2" = values ] || exec "$REAL" "$@"
+		printf '%s\n' '$(id>TAB)' '`id>TAB`' 'a b' 'x;id>TAB' '*' '~' "'" \
+			'!id' '-e' 'good/pod' "$(printf '\033[31m')" 'q\x' '${PATH}'
+	SH
+	chmod +x bin/masqbpf
+	export REAL=$MASQBPF
+	is "bash" "$(tab_bash flows --pod '')" good/pod
+	for shell in fish zsh; do
+		command -v $shell >/dev/null || continue
+		[ $shell = zsh ] || is $shell "$(tab_fish 'flows --pod ')" good/pod
+		[ $shell = fish ] || tab_zsh 'flows --pod g' ood/pod
+	done
+	[ ! -e TAB ] || fail "something was run"
+	rm -rf bin
+}
+
 lab_begin
 cd "$LAB_DIR"
 lab_node_far
@@ -181,5 +297,9 @@ row "explain: flows that are asked for, alike ones in a line" explains_those
 row "watch" of_watch
 row "a name that nobody has" no_such_name
 row "files that are none, or left over" without
+row "bash offers what there is" bash_offers
+row "fish offers what there is" fish_offers
+row "zsh offers what there is" zsh_offers
+row "hostile values are neither run nor offered" hostile_values
 masq detach -q --all
 tap_done

@@ -4,11 +4,17 @@
  * from the table of commands that --help is made from.
  */
 #include <ctype.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 #include "cli/cmd.h"
 #include "cli/parse.h"
 #include "config/preset.h"
+#include "kernel/podname.h"
+#include "plane/inside.h"
+#include "policy/history.h"
+#include "policy/policy.h"
 
 /* What can stand for a word of a usage text; words in small letters are
  * themselves, and all else only the user knows. */
@@ -16,13 +22,14 @@ enum kind {
 	WORDS,
 	FILES,
 	DIRS,
-	LINKS
+	LINKS,
+	LIVE
 };
 
 static const struct {
 	const char *name;
 	enum kind kind;
-	const char *words;
+	const char *words; /* LIVE: of `completion values` */
 } places[] = {
 	{ "FILE", FILES, NULL },
 	{ "DIR", DIRS, NULL },
@@ -34,6 +41,8 @@ static const struct {
 	{ "LIST", WORDS, "new end drop policy" },
 	{ "PROTO", WORDS, "tcp udp icmp" },
 	{ "ORDER", WORDS, "age idle bytes pod dest" },
+	{ "GENERATION", LIVE, "generations" },
+	{ "POD", LIVE, "pods" },
 	{ "KEY", WORDS, "rate packets flows unreplied name" },
 };
 #define PLACES (sizeof(places) / sizeof(places[0]))
@@ -41,6 +50,7 @@ static const struct {
 /* What may come at one place of a command line. */
 struct choice {
 	bool files, dirs, links;
+	const char *live; /* a list of `completion values`; NULL: none */
 	char words[512]; /* separated by blanks */
 };
 
@@ -61,7 +71,9 @@ static void add_word(struct choice *choice, const char *word, size_t length)
 		choice->files |= places[i].kind == FILES;
 		choice->dirs |= places[i].kind == DIRS;
 		choice->links |= places[i].kind == LINKS;
-		if (places[i].words)
+		if (places[i].kind == LIVE)
+			choice->live = places[i].words;
+		else if (places[i].words)
 			add_words(choice, places[i].words,
 				  strlen(places[i].words));
 		return;
@@ -89,6 +101,12 @@ static struct choice choose_value(const struct cmd_option *option)
 {
 	struct choice choice = choose(option->arg);
 
+	if (!strcmp(option->name, "prefix"))
+		choice.live = "prefixes";
+	if (!strcmp(option->name, "pod"))
+		choice.live = "pods";
+	if (!strcmp(option->name, "proto") && !*choice.words)
+		add_words(&choice, "tcp udp icmp sctp", 17);
 	if (!strcmp(option->name, "preset"))
 		for (const char *p = config_preset_names(); *p;) {
 			size_t length = strcspn(p, ", ");
@@ -150,6 +168,21 @@ static const char bash_helpers[] =
 	"\t\tCOMPREPLY=(\"${COMPREPLY[@]/%//}\")\n"
 	"\t\tcompopt -o nospace 2>/dev/null\n"
 	"\tfi\n"
+	"}\n"
+	/* readline begins a word at each colon: of an IPv6 prefix it wants the
+	 * rest. What has other characters than these words have is none. */
+	"_masqbpf_live() {\n"
+	"\tlocal done= whole=$cur word words=()\n"
+	"\t[[ ${COMP_LINE-} ]] && whole=${COMP_LINE:0:COMP_POINT} &&\n"
+	"\t\twhole=${whole##*[[:blank:]]}\n"
+	"\t[[ $COMP_WORDBREAKS == *:* ]] && done=${whole%\"${whole##*:}\"}\n"
+	"\tmapfile -t words < <(command masqbpf \"${dir[@]}\" completion \\\n"
+	"\t\tvalues \"$1\" 2>/dev/null </dev/null)\n"
+	"\tfor word in \"${words[@]}\"; do\n"
+	"\t\t[[ $word == \"$whole\"* && $word != -* &&\n"
+	"\t\t\t$word != *[!0-9a-z./:-]* ]] &&\n"
+	"\t\t\tCOMPREPLY+=(\"${word#\"$done\"}\")\n"
+	"\tdone\n"
 	"}\n";
 
 static void bash_choice(const struct choice *choice, const char *more)
@@ -165,6 +198,8 @@ static void bash_choice(const struct choice *choice, const char *more)
 		printf("; _masqbpf_names -d");
 	if (choice->links)
 		printf("; _masqbpf_names links");
+	if (choice->live)
+		printf("; _masqbpf_live %s", choice->live);
 }
 
 static void bash_values(const char *command, const struct cmd_option *options)
@@ -201,8 +236,17 @@ static void print_bash(const struct cmd *const *commands)
 	fputs(bash_helpers, stdout);
 	printf("_masqbpf() {\n"
 	       "\tlocal cur=${COMP_WORDS[COMP_CWORD]} cmd= i\n"
-	       "\tlocal prev=${COMP_WORDS[COMP_CWORD-1]}\n"
+	       "\tlocal prev=${COMP_WORDS[COMP_CWORD-1]} dir=() typed=()\n"
 	       "\tCOMPREPLY=()\n"
+	       /* without what readline splits at colons; read expands nothing */
+	       "\tif [[ ${COMP_LINE-} ]]; then\n"
+	       "\t\tread -ra typed <<<\"${COMP_LINE:0:COMP_POINT}x\"\n"
+	       "\t\t((${#typed[@]} > 1)) && prev=${typed[${#typed[@]}-2]}\n"
+	       "\tfi\n"
+	       "\tfor ((i = 1; i < COMP_CWORD; i++)); do\n"
+	       "\t\t[[ ${COMP_WORDS[i]} == --pin-dir ]] &&\n"
+	       "\t\t\tdir=(--pin-dir \"${COMP_WORDS[i+1]}\")\n"
+	       "\tdone\n"
 	       "\tfor ((i = 1; i < COMP_CWORD; i++)); do\n"
 	       "\t\tcase ${COMP_WORDS[i]} in\n"
 	       "\t\t--pin-dir) ((i++)) ;;\n"
@@ -214,7 +258,8 @@ static void print_bash(const struct cmd *const *commands)
 	bash_values("*", common_options);
 	for (int i = 0; commands[i]; i++)
 		bash_values(commands[i]->name, commands[i]->options);
-	printf("\tesac\n"
+	printf("\tcidr:del) _masqbpf_live removable; return ;;\n"
+	       "\tesac\n"
 	       "\tcase $cmd in\n"
 	       "\t'') _masqbpf_add %s%s ;;\n",
 	       names, common);
@@ -224,9 +269,11 @@ static void print_bash(const struct cmd *const *commands)
 		*options = '\0';
 		add_options(options, sizeof(options), commands[i]->options);
 		add_options(options, sizeof(options), common_options);
-		printf("\t%s) ", commands[i]->name);
-		bash_choice(&choice, options);
-		printf(" ;;\n");
+		/* what it is about comes first; options for who asks */
+		printf("\t%s) [[ $cur == -* ]] || { ", commands[i]->name);
+		bash_choice(&choice, "");
+		printf("; }; ((${#COMPREPLY[@]})) || _masqbpf_add %s ;;\n",
+		       options);
 	}
 	printf("\tesac\n"
 	       "}\n"
@@ -253,6 +300,11 @@ static void zsh_choice(const struct choice *choice)
 {
 	if (choice->links)
 		printf("_masqbpf_links");
+	else if (choice->live && *choice->words)
+		printf("{_masqbpf_live %s; compadd %s}", choice->live,
+		       choice->words);
+	else if (choice->live)
+		printf(" _masqbpf_live %s", choice->live);
 	else if (choice->files && *choice->words)
 		/* both: zsh wants one action; a file may be named like them */
 		printf("{_alternative \"w\\:word\\:(%s)\" \"f\\:file\\:_files\"}",
@@ -290,6 +342,22 @@ static void print_zsh(const struct cmd *const *commands)
 	       "\tlocal -a links=(/sys/class/net/*(N@:t))\n"
 	       "\tcompadd -a links\n"
 	       "}\n"
+	       "_masqbpf_live() {\n"
+	       "\tsetopt localoptions extendedglob\n"
+	       "\tlocal -a dir values\n"
+	       "\tlocal i=${words[(i)--pin-dir]}\n"
+	       "\t((i < CURRENT - 1)) && dir=(--pin-dir \"$words[i+1]\")\n"
+	       "\tvalues=(${(f)\"$(command masqbpf $dir completion values $1 \\\n"
+	       "\t\t2>/dev/null </dev/null)\"})\n"
+	       "\tcompadd -- ${(M)values:#[0-9a-z:][0-9a-z.\\/:-]#}\n"
+	       "}\n"
+	       "_masqbpf_cidr() {\n"
+	       "\tcase $words[CURRENT-1] in\n"
+	       "\tdel) _masqbpf_live removable ;;\n"
+	       "\tset) _files ;;\n"
+	       "\tcidr) compadd list add del set ;;\n"
+	       "\tesac\n"
+	       "}\n"
 	       "_masqbpf() {\n"
 	       "\tlocal -a commands=(\n");
 	for (int i = 0; commands[i]; i++) {
@@ -321,7 +389,10 @@ static void print_zsh(const struct cmd *const *commands)
 		print_quoted(*commands[i]->args ? commands[i]->args : "none",
 			     "[]:\\");
 		printf(":");
-		zsh_choice(&choice);
+		if (!strcmp(commands[i]->name, "cidr"))
+			printf(" _masqbpf_cidr");
+		else
+			zsh_choice(&choice);
 		printf("' ;;\n");
 	}
 	printf("\tesac\n"
@@ -354,6 +425,8 @@ static void fish_choice(const struct choice *choice)
 		printf(" -a '%s'", choice->words);
 	if (choice->links)
 		printf(" -a '(__masqbpf_links)'");
+	if (choice->live)
+		printf(" -a '(__masqbpf_live %s)'", choice->live);
 }
 
 static void fish_options(const char *condition,
@@ -365,7 +438,7 @@ static void fish_options(const char *condition,
 		if (takes_word(options)) {
 			struct choice choice = choose_value(options);
 
-			printf(" -r");
+			printf(choice.files ? " -r" : " -x");
 			fish_choice(&choice);
 		}
 		printf(" -d ");
@@ -382,7 +455,22 @@ static void print_fish(const struct cmd *const *commands)
 	       "\tset -l links /sys/class/net/*\n"
 	       "\tstring replace -r '^.*/' '' -- $links\n"
 	       "end\n"
-	       "complete -c masqbpf -f\n");
+	       "function __masqbpf_live\n"
+	       "\tset -l words (commandline -opc)\n"
+	       "\tset -l dir\n"
+	       "\tif set -l at (contains -i -- --pin-dir $words)\n"
+	       "\t\tset dir --pin-dir $words[(math $at + 1)]\n"
+	       "\tend\n"
+	       "\tcommand masqbpf $dir completion values $argv[1] 2>/dev/null "
+	       "</dev/null | string match -r '^[0-9a-z:][0-9a-z./:-]*$'\n"
+	       "end\n"
+	       "function __masqbpf_behind\n"
+	       "\tset -l words (commandline -opc)\n"
+	       "\ttest \"$words[-1]\" = $argv[1]\n"
+	       "end\n"
+	       "complete -c masqbpf -f\n"
+	       "complete -c masqbpf -n '__fish_seen_subcommand_from cidr; and "
+	       "__masqbpf_behind del' -a '(__masqbpf_live removable)'\n");
 	fish_options("", common_options);
 	for (int i = 0; commands[i]; i++) {
 		const struct cmd *cmd = commands[i];
@@ -396,7 +484,8 @@ static void print_fish(const struct cmd *const *commands)
 		snprintf(condition, sizeof(condition),
 			 "-n '__fish_seen_subcommand_from %s'", cmd->name);
 		fish_options(condition, cmd->options);
-		if (choice.files || choice.links || *choice.words) {
+		if (choice.files || choice.links || choice.live ||
+		    *choice.words) {
 			printf("complete -c masqbpf %s", condition);
 			fish_choice(&choice);
 			putchar('\n');
@@ -404,10 +493,118 @@ static void print_fish(const struct cmd *const *commands)
 	}
 }
 
+/* --- what there is right now ----------------------------------------------- */
+
+#define VALUES_MAX 1000
+#define PODS_MAX   200
+
+static void print_prefixes(const struct policy *policy, bool built_in)
+{
+	char text[CIDR_STRLEN];
+	size_t count = 0;
+
+	for (size_t i = 0; i < policy->count && count < VALUES_MAX; i++) {
+		const struct policy_entry *entry = &policy->entries[i];
+
+		if (entry->list != MASQ_L_DST ||
+		    (!built_in && entry->origin == MASQ_O_BUILTIN))
+			continue;
+		printf("%s\n", cidr_format(&entry->cidr, text, sizeof(text)));
+		count++;
+	}
+}
+
+static void print_generations(const struct instance *instance, uint32_t g)
+{
+	for (; (g = history_newest(instance, g)); g--)
+		printf("%u\n", g);
+}
+
+/* Each name once, whatever addresses it has. */
+static void print_names(void)
+{
+	const struct cni *cni = podname_all();
+
+	for (size_t i = 0; cni && i < cni->count && i < VALUES_MAX; i++) {
+		const struct cni_pod *pod = &cni->pods[i];
+		size_t k = 0;
+
+		while (k < i && (strcmp(cni->pods[k].name, pod->name) ||
+				 strcmp(cni->pods[k].space, pod->space)))
+			k++;
+		if (k == i)
+			printf("%s/%s\n", pod->space, pod->name);
+	}
+}
+
+/* Those that have flows, and no name. */
+static void print_pods(struct instance *instance)
+{
+	char text[CIDR_STRLEN];
+
+	for (uint8_t family = 4; family <= 6; family += 2) {
+		struct addr pod = {};
+
+		for (int i = 0;
+		     i < PODS_MAX && inside_next_pod(instance, family, &pod);
+		     i++)
+			if (!podname_of(&pod))
+				printf("%s\n",
+				       addr_format(&pod, text, sizeof(text)));
+	}
+}
+
+/* Who presses Tab does not wait for who has the lock. */
+static void end_soon(void)
+{
+	const struct itimerspec soon = { .it_value.tv_sec = 2 };
+	struct sigevent event = { .sigev_notify = SIGEV_SIGNAL,
+				  .sigev_signo = SIGTERM };
+	timer_t timer;
+
+	if (!timer_create(CLOCK_MONOTONIC, &event, &timer))
+		timer_settime(timer, 0, &soon, NULL);
+}
+
+static int print_values(const struct cmd_line *line)
+{
+	const char *what = line->argc > 1 ? line->argv[1] : "";
+	bool prefixes = !strcmp(what, "prefixes");
+	bool removable = !strcmp(what, "removable");
+	bool generations = !strcmp(what, "generations");
+	struct instance *instance = NULL;
+	struct policy *policy = NULL;
+	int result;
+
+	if (!prefixes && !removable && !generations && strcmp(what, "pods"))
+		return cmd_usage(
+			line,
+			"values %s: not prefixes, removable, generations or pods",
+			what);
+	end_soon();
+	if (!strcmp(what, "pods"))
+		print_names();
+	fflush(stdout);
+	result = cmd_open_policy(line, INSTANCE_READ, &instance, &policy);
+	if (!result && (prefixes || removable))
+		print_prefixes(policy, prefixes);
+	else if (!result && generations)
+		print_generations(instance, policy->head.generation);
+	else if (!result)
+		print_pods(instance);
+	policy_free(policy);
+	instance_close(instance);
+	return result;
+}
+
 static int run(const struct cmd_line *line)
 {
 	const char *shell = line->argv[0];
 
+	if (!strcmp(shell, "values"))
+		return print_values(line);
+	if (line->argc > 1)
+		return cmd_usage(line, "%s: one word is enough", line->argv[1]);
 	if (!strcmp(shell, "bash"))
 		print_bash(line->commands);
 	else if (!strcmp(shell, "zsh"))
@@ -421,9 +618,9 @@ static int run(const struct cmd_line *line)
 
 const struct cmd cmd_completion = {
 	.name = "completion",
-	.args = "bash|zsh|fish",
+	.args = "bash|zsh|fish | values WHAT",
 	.help = "a completion script for that shell, on stdout",
 	.min = 1,
-	.max = 1,
+	.max = 2,
 	.run = run,
 };

@@ -42,6 +42,11 @@ const struct cni_pod *podname_of(const struct addr *addr)
 	return addr->family ? cni_pod(names(), addr) : NULL;
 }
 
+const struct cni *podname_all(void)
+{
+	return names();
+}
+
 bool podname_known(void)
 {
 	const struct cni *cni = names();

@@ -15,6 +15,8 @@
  */
 void podname_take(struct cni *cni);
 
+/* All of them; NULL: none. Good until the next question. */
+const struct cni *podname_all(void);
 /* Are any names known? */
 bool podname_known(void);
 /* Who has this address (family 0: nobody); NULL: not known. */
