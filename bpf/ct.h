@@ -21,6 +21,20 @@ enum masq_ct {
 struct nf_conn {
 	unsigned long status;
 } __attribute__((preserve_access_index));
+struct nf_hook_entries;
+struct net {
+	struct {
+		struct nf_hook_entries *hooks_ipv4[1], *hooks_ipv6[1];
+	} nf;
+} __attribute__((preserve_access_index));
+struct net_device {
+	struct {
+		struct net *net;
+	} nd_net;
+} __attribute__((preserve_access_index));
+struct sk_buff {
+	struct net_device *dev;
+} __attribute__((preserve_access_index));
 struct masq_ct_opts {
 	__s32 netns_id;
 	__s32 error;
@@ -34,6 +48,31 @@ extern struct nf_conn *bpf_skb_ct_lookup(struct __sk_buff *skb,
 					 struct masq_ct_opts *opts,
 					 __u32 opts_size) __ksym __weak;
 extern void bpf_ct_release(struct nf_conn *ct) __ksym __weak;
+
+#define MASQ_READ(var, at) bpf_probe_read_kernel(&(var), sizeof(var), at)
+/* bpf_core_field_exists */
+#define MASQ_HAS(field) __builtin_preserve_field_info(field, 2)
+
+/*
+ * Is conntrack not used in this network, so that there is nobody to ask? What
+ * looks up packets for it hangs at NF_INET_PRE_ROUTING, the first place. A look
+ * at the hash, whose memory nothing else uses then, is what a new flow would
+ * wait for most. False also: not known.
+ */
+MASQ_NOINLINE bool masq_ct_idle(struct __sk_buff *skb, bool ipv6)
+{
+	const struct sk_buff *inside = (const void *)skb;
+	struct nf_hook_entries *hooks;
+	struct net_device *dev;
+	struct net *net;
+
+	if (MASQ_READ(dev, &inside->dev) || MASQ_READ(net, &dev->nd_net.net))
+		return false;
+	if (!ipv6)
+		return !MASQ_READ(hooks, &net->nf.hooks_ipv4[0]) && !hooks;
+	return MASQ_HAS(net->nf.hooks_ipv6) &&
+	       !MASQ_READ(hooks, &net->nf.hooks_ipv6[0]) && !hooks;
+}
 #endif
 #endif
 
@@ -48,7 +87,8 @@ MASQ_NOINLINE int FN(ct_of)(struct __sk_buff *skb, const KEY *key)
 	int dir;
 
 	if (!(masq_features & MASQ_FEAT_CT) ||
-	    (key->proto != IPPROTO_TCP && key->proto != IPPROTO_UDP))
+	    (key->proto != IPPROTO_TCP && key->proto != IPPROTO_UDP) ||
+	    masq_ct_idle(skb, FAM == 6))
 		return MASQ_CT_NONE;
 #if FAM == 4
 	t.ipv4.saddr = key->rem_addr[0];
