@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""conntrack.py COUNT DEST - connections into this namespace's conntrack table
+"""conntrack.py COUNT DEST [PORT] - connections into this namespace's conntrack
 
 Makes COUNT entries as of answered UDP flows from 172.30.0.0/16 to DEST, each
 from an address and a port of its own, as far as there are addresses, without
@@ -38,13 +38,13 @@ def tuple_of(kind, src, dst, sport, dport):
     )
 
 
-def entry(number, dest):
+def entry(number, dest, dport):
     far = socket.inet_aton(f"172.30.{number >> 8 & 0xff}.{number & 0xff}")
     port = 1024 + (number >> 16)
     body = (
         struct.pack(">BBH", socket.AF_INET, 0, 0)
-        + tuple_of(ORIG, far, dest, port, 9)
-        + tuple_of(REPLY, dest, far, 9, port)
+        + tuple_of(ORIG, far, dest, port, dport)
+        + tuple_of(REPLY, dest, far, dport, port)
         + attr(STATUS, struct.pack(">I", SEEN_REPLY_CONFIRMED))
         + attr(TIMEOUT, struct.pack(">I", 3600))
     )
@@ -57,10 +57,11 @@ def entry(number, dest):
 
 def main():
     count, dest = int(sys.argv[1]), socket.inet_aton(sys.argv[2])
+    dport = int(sys.argv[3]) if len(sys.argv) > 3 else 9
     sock = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 12)
     sock.bind((0, 0))
     for number in range(count):
-        sock.send(entry(number, dest))
+        sock.send(entry(number, dest, dport))
         answer = sock.recv(4096)
         error = struct.unpack_from("=i", answer, 16)[0]
         if error:

@@ -220,7 +220,7 @@ no_privileges() {
 	pid=$(agent_pid)
 	# CAP_BPF 39, CAP_NET_ADMIN 12
 	! lab_kernel_before 5.19 || caps=0000008000000000
-	helper=$(pgrep -P "$pid")
+	helper=$(pgrep -x -P "$pid" masqbpf-helper)
 	is "uids of the agent" "$(proc "$pid" Uid)" "$(printf "$OWN\t%.0s" {1..3})$OWN"
 	is "gids of the agent" "$(proc "$pid" Gid)" "$(printf "$OWN\t%.0s" {1..3})$OWN"
 	is "groups of the agent" "$(proc "$pid" Groups | tr -d ' ')" ""
@@ -255,7 +255,7 @@ system_calls() {
 	kill "$LAB_PID"
 	is "refused to the agent" "$(not_permitted "$pid")" "$(calls_but \
 		getuid read-open lookup connect)"
-	is "refused to the helper" "$(not_permitted "$(pgrep -P "$pid")")" "$(calls_but \
+	is "refused to the helper" "$(not_permitted "$(pgrep -x -P "$pid" masqbpf-helper)")" "$(calls_but \
 		getuid read-open pin lookup)"
 	note "$(wc -l <"$LAB_DIR/calls") calls"
 	ready
@@ -962,7 +962,7 @@ killed_early() {
 # The helper of a killed agent may live on for a moment.
 helper_lingers() {
 	local helper
-	helper=$(pgrep -P "$(agent_pid)")
+	helper=$(pgrep -x -P "$(agent_pid)" masqbpf-helper)
 	kill -STOP "$helper"
 	stop KILL
 	start eth0
@@ -974,7 +974,7 @@ helper_lingers() {
 helper_dies() {
 	local pid
 	pid=$(agent_pid)
-	kill -KILL "$(pgrep -P "$pid")"
+	kill -KILL "$(pgrep -x -P "$pid" masqbpf-helper)"
 	lab_wait 5 gone "$pid"
 	is "said" "$(lines 'its helper is gone')" 1
 	is "source" "$(source_now)" $NODE_ADDR

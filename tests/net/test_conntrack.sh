@@ -7,6 +7,7 @@ set -euo pipefail
 
 PORT=443
 lab_begin
+chmod 755 "$LAB_DIR"
 lab_node_far
 lab_pod pod1 10.44.14.15
 lab_serve far $PORT
@@ -74,7 +75,138 @@ first_without_the_right() {
 		is now "$(asked)" "ok: asked at a flow's first packet"
 }
 
+# What cannot be looked at is not gone: no program is put in for that.
+nothing_is_gone() {
+	local before path
+	masq attach -q eth0
+	before=$(programs)
+	for path in /sys/kernel/btf/vmlinux /sys/kernel/btf/nf_conntrack; do
+		[ -e $path ] || continue
+		lab_in node strace -f -qq -o "$LAB_DIR/calls" -P $path \
+			-e inject=openat,newfstatat,access,faccessat,faccessat2:error=ENOENT \
+			"$MASQBPF" attach -q eth0
+		grep -c INJECTED "$LAB_DIR/calls" >/dev/null ||
+			fail "$path is not looked at"
+		is "programs without $path" "$(programs)" "$before"
+	done
+	# nor what takes rights to find out
+	lab_in node setpriv --bounding-set -all,+net_admin \
+		--inh-caps -all,+net_admin "$MASQBPF" attach -q eth0
+	is "programs without rights" "$(programs)" "$before"
+}
+
+# another one when they are put in anew
+programs() {
+	stat -c %i "$MASQBPF_PIN_DIR/masq_egress"
+}
+
+hooked() {
+	lab_in node "$PYTHON" "$LAB_LIB/foreign.py" tcx-list eth0 egress
+}
+
+is_asked() {
+	[[ $(asked) = "ok: asked at a flow's first packet" ]]
+}
+
+has_size() {
+	[ "$(masq status --json | jq .flows_max)" = "$1" ]
+}
+
+is_ready() {
+	lab_in node curl -sf --max-time 5 http://127.0.0.1:9842/readyz \
+		>/dev/null
+}
+
+until_asked() {
+	lab_wait 30 is_asked
+}
+
+module_comes() {
+	modprobe nf_conntrack
+	until_asked
+}
+
+other_size() {
+	echo 'maxFlows: 100000' >>"$LAB_DIR/agent.yaml"
+	lab_wait 30 has_size 100000
+	until_asked
+}
+
+hook_is_back() {
+	[ "$(hooked)" = "$1" ]
+}
+
+# The helper hooks what has been put in, not what it began with.
+hook_removed() {
+	local was
+	[ "$(lab_hook)" = tcx ] || return 0
+	was=$(hooked)
+	rm "$MASQBPF_PIN_DIR"/tcx_egress_*
+	lab_wait 30 hook_is_back "$was"
+}
+
+module_goes() {
+	masq detach -q --all
+	# programs that are gone let go of it a moment later
+	lab_wait 20 modprobe -r nf_conntrack
+}
+
+by_itself() {
+	local agent
+	lab_kernel_before 5.18 && skip "no functions for programs"
+	[[ $(asked) = "ok: not there"* ]] ||
+		skip "nf_conntrack is in this kernel: $(asked)"
+	cp "$LAB_DIR/config.yaml" "$LAB_DIR/agent.yaml"
+	lab_spawn node "$MASQBPF" agent --config "$LAB_DIR/agent.yaml" eth0
+	agent=$LAB_PID
+	lab_wait 20 is_ready
+	over module_comes
+	over hook_removed
+	over other_size
+	kill "$agent"
+	wait "$agent" || true
+}
+
+port_got() { # SPORT: which one a datagram from there leaves by
+	masq flush -q >/dev/null
+	lab_in pod1 "$PYTHON" -c '
+import socket, sys
+sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+sock.bind(("", int(sys.argv[1])))
+sock.sendto(b"x", ("172.30.0.1", 1024))' "$1"
+	lab_wait 5 has_flow "$1"
+	masq flows --json | jq ".[] | select(.orig.sport == $1) | .xlat.sport"
+}
+
+has_flow() {
+	masq flows --json | jq -e "any(.[]; .orig.sport == $1)" >/dev/null
+}
+
+# An entry counts from when on this network's packets are looked up.
+used_later() {
+	is_asked || skip "conntrack is not asked: $(asked)"
+	lab_in node "$PYTHON" "$LAB_LIB/conntrack.py" 2 $NODE_ADDR 40009 \
+		>/dev/null
+	is "the port, nothing is tracked" "$(port_got 40009)" 40009
+	lab_in node nft -f - <<-EOF
+		table ip tracked {
+			chain forward {
+				type filter hook forward priority filter
+				ct state new accept
+			}
+		}
+	EOF
+	[ "$(port_got 40009)" != 40009 ] || fail "has netfilter's port"
+}
+
+row "a look that fails" nothing_is_gone
+row "nf_conntrack comes while the agent runs" by_itself
+if [ -e /sys/kernel/btf/nf_conntrack ]; then
+	module_goes
+	lab_nat masqbpf
+fi
 row "nf_conntrack comes after the attach" it_comes_later
 row "another size without CAP_SYS_ADMIN" without_the_right
 row "a first attach without CAP_SYS_ADMIN" first_without_the_right
+row "conntrack is used later" used_later
 tap_done

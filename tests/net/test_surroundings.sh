@@ -260,7 +260,7 @@ inherited() {
 	exec 9<secret 77<secret
 	agent -- --config "$CONFIG"
 	exec 9<&- 77<&-
-	for pid in "$AGENT" "$(pgrep -P "$AGENT")"; do
+	for pid in "$AGENT" $(pgrep -P "$AGENT"); do
 		fds=$(ls -l "/proc/$pid/fd")
 		case $fds in *secret*) fail "$fds" ;; esac
 		is "directory of $(cat "/proc/$pid/comm")" \
@@ -398,7 +398,7 @@ own_user() {
 	agent -- --config "$CONFIG"
 	user=$(awk '/^Uid/ { print $2 }' "/proc/$AGENT/status")
 	is user "$user" "$(id -u masqbpf 2>/dev/null || echo 60842)"
-	for pid in "$AGENT" "$(pgrep -P "$AGENT")"; do
+	for pid in "$AGENT" $(pgrep -P "$AGENT"); do
 		not nobody kill -0 "$pid" 2>/dev/null || fail "kill"
 		not nobody prlimit --pid "$pid" --nofile=3:3 2>/dev/null ||
 			fail "prlimit"

@@ -119,7 +119,7 @@ agent_kill() {
 }
 
 helper_of() {
-	pgrep -P "$1" | head -1
+	pgrep -x -P "$1" masqbpf-helper
 }
 
 rss_kb() { # PID

@@ -22,6 +22,7 @@
 #include "agent/links.h"
 #include "agent/notify.h"
 #include "agent/policy.h"
+#include "agent/renewer.h"
 #include "base/log.h"
 #include "kernel/podname.h"
 #include "plane/fastpath.h"
@@ -166,15 +167,14 @@ static void feed_watchdog(struct agent *a)
  * Taking over very many flows on a busy node takes minutes. Whoever wants to
  * know how things are is answered meanwhile; what changes has to wait.
  */
-static int await_helper(void *data)
+static int await(struct agent *a, int fd)
 {
-	struct agent *a = data;
 	uint64_t patience_at = follow_now_ms() + PATIENCE_MS;
 
 	a->awaiting = true;
 	while (!ending) {
 		struct pollfd fds[] = {
-			{ .fd = a->helper.fd, .events = POLLIN },
+			{ .fd = fd, .events = POLLIN },
 			{ .fd = http_fd(a->http), .events = POLLIN },
 		};
 
@@ -194,6 +194,20 @@ static int await_helper(void *data)
 	return -ECANCELED;
 }
 
+static int await_helper(void *data)
+{
+	struct agent *a = data;
+
+	return await(a, a->helper.fd);
+}
+
+static int await_renewer(void *data)
+{
+	struct agent *a = data;
+
+	return await(a, a->renewer.fd);
+}
+
 /* Nothing can be attached without it. */
 static int start_helper(struct agent *a)
 {
@@ -204,6 +218,10 @@ static int start_helper(struct agent *a)
 		sleep(HELPER_S);
 	a->helper.wait = await_helper;
 	a->helper.data = a;
+	if (!err)
+		renewer_start(a);
+	a->renewer.wait = await_renewer;
+	a->renewer.data = a;
 	return err;
 }
 
@@ -390,6 +408,7 @@ static uint64_t least_wait_ms(const struct agent *a)
 		wait = sooner(wait, a->guard_due_ms);
 	if (fastpath_is_on(a->instance))
 		wait = sooner(wait, a->fast_due_ms);
+	wait = sooner(wait, renewer_due_ms(a));
 	return wait;
 }
 
@@ -413,6 +432,8 @@ static void do_what_is_due(struct agent *a)
 	}
 	if (follow_now_ms() >= a->fast_due_ms && !a->stop && !a->failed)
 		agent_fast_update(a);
+	if (!a->stop && !a->failed)
+		renewer_update(a);
 }
 
 static void loop(struct agent *a)
@@ -467,6 +488,7 @@ int agent_run(const struct agent_options *options)
 {
 	struct agent a = { .options = *options,
 			   .helper = { .fd = -1 },
+			   .renewer = { .fd = -1 },
 			   .netlink_fd = -1,
 			   .notify_fd = -1,
 			   .guard_fd = -1,
@@ -496,6 +518,7 @@ int agent_run(const struct agent_options *options)
 	}
 	http_stop(a.http);
 	close_fd(a.helper.fd);
+	close_fd(a.renewer.fd);
 	close_fd(a.netlink_fd);
 	close_fd(a.notify_fd);
 	close_fd(a.guard_fd);

@@ -218,8 +218,15 @@ static int allow_bounded(scmp_filter_ctx filter)
 	return err;
 }
 
-static int load_filter(bool helper)
+enum who {
+	AGENT,
+	HELPER,
+	RENEWER, /* as the helper, but for what only that one does */
+};
+
+static int load_filter(enum who who)
 {
+	bool helper = who != AGENT;
 	/* an error, not death: traffic and metrics outlive a missing call */
 	scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ERRNO(EPERM));
 	int err;
@@ -234,7 +241,7 @@ static int load_filter(bool helper)
 	if (!err && helper)
 		err = ALLOW(filter, helper_calls);
 	/* to ask the kernel for legacy iptables' rules; there is no connect */
-	for (int ipv6 = 0; ipv6 < 2 && !err && helper; ipv6++)
+	for (int ipv6 = 0; ipv6 < 2 && !err && who == HELPER; ipv6++)
 		err = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(socket),
 				       2, EQUAL(0, ipv6 ? AF_INET6 : AF_INET),
 				       EQUAL(1, SOCK_DGRAM | SOCK_CLOEXEC));
@@ -351,10 +358,31 @@ int sandbox_agent(const struct instance *instance,
 	}
 	if (!err) {
 		what = "filter system calls";
-		err = load_filter(false);
+		err = load_filter(AGENT);
 	}
 	if (err)
 		log_error("agent: cannot %s: %s", what, strerror(-err));
+	return err;
+}
+
+static int be_privileged(enum who who, const unsigned int *caps, size_t count)
+{
+	const char *what = "read its capabilities";
+	int err = capng_get_caps_process() ? -EPERM : 0;
+
+	if (!err) {
+		clear_bounding();
+		what = "drop capabilities";
+		err = keep_caps(caps, count);
+	}
+	if (!err) {
+		what = "filter system calls";
+		err = load_filter(who);
+	}
+	if (err)
+		log_error("agent: %s: cannot %s: %s",
+			  who == HELPER ? "helper" : "renewer", what,
+			  strerror(-err));
 	return err;
 }
 
@@ -362,19 +390,14 @@ int sandbox_helper(void)
 {
 	static const unsigned int caps[] = { CAP_BPF, CAP_NET_ADMIN,
 					     CAP_PERFMON };
-	const char *what = "read its capabilities";
-	int err = capng_get_caps_process() ? -EPERM : 0;
 
-	if (!err) {
-		clear_bounding();
-		what = "drop capabilities";
-		err = keep_caps(caps, sizeof(caps) / sizeof(caps[0]));
-	}
-	if (!err) {
-		what = "filter system calls";
-		err = load_filter(true);
-	}
-	if (err)
-		log_error("agent: helper: cannot %s: %s", what, strerror(-err));
-	return err;
+	return be_privileged(HELPER, caps, sizeof(caps) / sizeof(caps[0]));
+}
+
+int sandbox_renewer(void)
+{
+	static const unsigned int caps[] = { CAP_BPF, CAP_NET_ADMIN,
+					     CAP_PERFMON, CAP_SYS_ADMIN };
+
+	return be_privileged(RENEWER, caps, sizeof(caps) / sizeof(caps[0]));
 }

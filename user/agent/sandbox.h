@@ -27,5 +27,7 @@ int sandbox_agent(const struct instance *instance,
  * another size, CAP_PERFMON; no_new_privs, a filter. 0 or -errno, printed.
  */
 int sandbox_helper(void);
+/* The renewer: CAP_SYS_ADMIN, too, and a filter that is narrower. */
+int sandbox_renewer(void);
 
 #endif

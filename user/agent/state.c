@@ -31,6 +31,11 @@ void agent_renew(struct agent *a)
 	renew(a, false);
 }
 
+void agent_renew_now(struct agent *a)
+{
+	renew(a, true);
+}
+
 int agent_lock(struct agent *a)
 {
 	int err = lock_take(a->instance->lock_fd, LOCK_MS);

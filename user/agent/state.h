@@ -11,6 +11,7 @@
  *	due.c		what has failed and is tried again
  *	health.c	is pod traffic masqueraded as it should be?
  *	helper.c	the process that keeps privileges
+ *	renewer.c	and the one for when nf_conntrack comes
  *	sandbox.c	giving them up
  *	notify.c	the service manager
  *	http.c		/metrics, /healthz, /readyz
@@ -76,6 +77,9 @@ struct agent {
 	struct timespec pins_changed; /* as it was when they were looked at */
 	struct helper helper;
 	bool awaiting; /* the helper's answer: it takes one question a time */
+	struct helper renewer; /* fd -1: none */
+	uint64_t renew_due_ms; /* it may be asked then */
+	unsigned int renew_failures;
 	struct http *http;
 	int netlink_fd, notify_fd, guard_fd; /* -1: none */
 	bool auto_ifaces;
@@ -152,6 +156,8 @@ struct agent {
  * descriptors are opened. Not while the helper is at work: who asks meanwhile
  * sees what there was. */
 void agent_renew(struct agent *agent);
+/* The same for who has the lock and knows that it is so. */
+void agent_renew_now(struct agent *agent);
 /* Holds the instance's lock for a change. 0; -EBUSY ..., for the caller to
  * note as due. */
 int agent_lock(struct agent *agent);

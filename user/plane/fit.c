@@ -30,17 +30,23 @@ static int map_id(int fd, uint32_t *id)
 	return err;
 }
 
+/* Is it what is pinned, and are its programs those that are? */
 static int is_pinned(const struct instance *instance, bool *same)
 {
 	int fd = pin_open(instance, map_names[MAP_masq_meta]), err;
-	uint32_t ours, pinned;
+	uint32_t ours, pinned, zero = 0;
+	struct masq_meta meta = {};
 
 	if (fd < 0)
 		return fd;
 	err = map_id(fd, &pinned)
 		      ?: map_id(instance->map[MAP_masq_meta], &ours);
-	close(fd);
 	*same = !err && ours == pinned;
+	if (*same)
+		err = bpf_map_lookup_elem(fd, &zero, &meta);
+	*same = *same && !err && meta.programs == instance->meta.programs &&
+		meta.features == instance->meta.features;
+	close(fd);
 	return err;
 }
 
@@ -134,9 +140,6 @@ static int put_in_programs(struct instance *instance, uint32_t features)
 
 /* --- what is wanted ----------------------------------------------------- */
 
-/* Features that somebody asks for. */
-#define OPTIONAL (MASQ_FEAT_NO_FLOW_COUNT | MASQ_FEAT_FAST)
-
 static bool is_smaller(struct masq_shape a, struct masq_shape b)
 {
 	return (uint64_t)a.stripes * a.ways < (uint64_t)b.stripes * b.ways;
@@ -170,12 +173,9 @@ int instance_fit(struct instance *instance, const struct instance_options *want)
 	err = instance_plan(&plan, &options);
 	if (err)
 		return err;
-	/* who made it could let programs ask conntrack, and they do */
-	if (has->features & ~plan.meta.features & MASQ_FEAT_CT &&
-	    probe_conntrack() == PROBE_CT_FORBIDDEN) {
-		plan.meta.features |= MASQ_FEAT_CT;
-		plan.meta.programs = dataplane_programs(plan.meta.features);
-	}
+	/* see probe.h (where they cannot be loaded so: dataplane_load) */
+	plan.meta.features |= has->features & PROBED;
+	plan.meta.programs = dataplane_programs(plan.meta.features);
 	if (plan.meta.max_flows != has->max_flows ||
 	    plan.meta.max_prefixes > has->max_prefixes ||
 	    (options.ipv6 && is_smaller(has->shape[1], plan.meta.shape[1]))) {
@@ -184,11 +184,6 @@ int instance_fit(struct instance *instance, const struct instance_options *want)
 			err = instance_renew(instance, true);
 		return err;
 	}
-	/* what the kernel can is what it was, as long as they are the same: to
-	 * find out takes rights that who asks may not have any more */
-	if (plan.meta.programs == has->programs)
-		plan.meta.features = (has->features & ~OPTIONAL) |
-				     (plan.meta.features & OPTIONAL);
 	if (plan.meta.features != has->features ||
 	    plan.meta.programs != has->programs || instance->unsettled)
 		return put_in_programs(instance, plan.meta.features);

@@ -6,6 +6,7 @@
 #include <bpf/btf.h>
 #include <bpf/libbpf.h>
 #include <linux/bpf.h>
+#include <sys/stat.h>
 #include "masqbpf.h"
 #include "plane/probe.h"
 
@@ -48,6 +49,13 @@ static bool probe_fib(int flag)
 	err = bpf_prog_test_run_opts(fd, &run);
 	close(fd);
 	return !err && (int)run.retval == -EAFNOSUPPORT;
+}
+
+bool probe_conntrack_module(void)
+{
+	struct stat st;
+
+	return !stat("/sys/kernel/btf/nf_conntrack", &st);
 }
 
 enum probe_ct probe_conntrack(void)

@@ -3,10 +3,20 @@
 #ifndef MASQ_PLANE_PROBE_H
 #define MASQ_PLANE_PROBE_H
 
+#include <stdbool.h>
 #include <stdint.h>
+#include "masqbpf.h"
 
 /* MASQ_FEAT_*: those that follow from the kernel alone. */
 uint32_t probe_features(void);
+/*
+ * All of them. An instance ends with the kernel that it runs on, and what that
+ * could do it can: a look that failed, or that takes rights which who asks has
+ * not, is no reason for programs that do without. nf_conntrack is not gone
+ * either: programs that ask it hold it.
+ */
+#define PROBED \
+	(MASQ_FEAT_LOOP | MASQ_FEAT_FIB_SRC | MASQ_FEAT_FIB_MARK | MASQ_FEAT_CT)
 
 /*
  * May a program ask conntrack? Its functions are in the kernel's BTF, or in
@@ -19,5 +29,7 @@ enum probe_ct {
 	PROBE_CT_USABLE,
 };
 enum probe_ct probe_conntrack(void);
+/* Is that module there? */
+bool probe_conntrack_module(void);
 
 #endif

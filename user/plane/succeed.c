@@ -21,6 +21,7 @@
 #include "plane/make.h"
 #include "plane/node.h"
 #include "plane/pins.h"
+#include "plane/probe.h"
 #include "plane/succeed.h"
 #include "plane/swap.h"
 
@@ -133,6 +134,10 @@ static int plan_meta(const struct before *old,
 	err = instance_plan(next, &want);
 	if (err)
 		return err;
+	if (old->layout == MASQ_ABI) {
+		next->meta.features |= old->meta.features & PROBED;
+		next->meta.programs = dataplane_programs(next->meta.features);
+	}
 	/* slots are what counters and tries are numbered by: none goes */
 	if (next->meta.max_prefixes < old->meta.max_prefixes)
 		next->meta.max_prefixes = old->meta.max_prefixes;
