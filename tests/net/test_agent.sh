@@ -668,7 +668,8 @@ scraped_while_it_grows() {
 	soon keeps 10.0.0.0/8 172.30.0.0/16
 	[ "$(wc -l <"$LAB_DIR/slow")" -gt 50 ] || fail "nothing was slowed down"
 	config 10.0.0.0/8 >"$CONFIG"
-	soon metric_is config_generation $((generation + 2))
+	lab_wait 60 metric_is config_generation $((generation + 2)) ||
+		fail "$(cat "$LOG")"
 }
 
 traced() { # PROCESS
