@@ -145,10 +145,15 @@ hook_removed() {
 	lab_wait 30 hook_is_back "$was"
 }
 
+unload() {
+	modprobe -q -r nf_conntrack_netlink || true
+	modprobe -r nf_conntrack
+}
+
 module_goes() {
 	masq detach -q --all
 	# programs that are gone let go of it a moment later
-	lab_wait 20 modprobe -r nf_conntrack
+	lab_wait 20 unload
 }
 
 by_itself() {
