@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Uplinks without an Ethernet header, and with a tag in front of it: tun (also
 # with checksums left to the device, as a virtual machine's network card does),
-# a VLAN, wireguard. The last two need a kernel that has them:
+# a VLAN, wireguard, VXLAN, GRE, IPIP; a bond whose card fails; a VRF. Most need a
+# kernel that has them:
 #	scripts/vm.sh -k 6.12 bash tests/net/test_devices.sh
 set -euo pipefail
 . "$(dirname "$0")/../lib/tap.sh"
@@ -170,8 +171,145 @@ peer_rows() { # DEV ADDR
 		row "$1: UDP, offloads $offload" udp_sizes "$2"
 	done
 	row "$1: ping" ping_through $FAR_ADDR 1000
-	row "$1: ping over IPv6" ping_through $FAR_ADDR6 1000
+	[ "$1" = ipip4 ] ||
+		row "$1: ping over IPv6" ping_through $FAR_ADDR6 1000
+	case $1 in
+	bond5) row "$1: another card takes over" bond_fails_over ;;
+	esac
+	row "$1: doctor is content" doctor_content "$1"
 	row "$1: masqbpf leaves" masq detach "$1"
+}
+
+# Nothing is found about this uplink, or the ways out; but that pods have a larger
+# MTU than a tunnel is so here.
+doctor_content() {
+	local said
+	masq doctor --json >"$LAB_DIR/doctor" || true
+	said=$(jq -r --arg dev "$1" '.findings[] |
+		select(.level != "ok" and .check != "mtu") |
+		select((.check | IN("routing", "chain", "rp_filter",
+			"forwarding", "foreign-nat")) or
+			(.what | contains($dev))) |
+		"\(.level) \(.check): \(.what)"' "$LAB_DIR/doctor")
+	is "findings" "$said" ""
+}
+
+# both_ends DEV ADDR ADDR6: DEV is there in node and far; the far end is up, and
+# the node's is the uplink. ADDR and ADDR6 are networks without the last part.
+both_ends() {
+	lab_in node ip link set "$1" up
+	lab_in far ip link set "$1" up
+	lab_in far ip addr add "$2.1/24" dev "$1"
+	lab_in far ip addr add "$3::1/64" dev "$1" nodad
+	uplink "$1" "$2.6/24" "$3::6/64" "via $2.1"
+	lab_in node ip route replace ::/0 via "$3::1" dev "$1"
+}
+
+# on_both COMMAND...: @ is the other end's address
+on_both() {
+	lab_in node "${@//@/$FAR_GATEWAY}" 2>/dev/null || return 1
+	lab_in far "${@//@/$NODE_ADDR}"
+}
+
+vxlan_up() {
+	on_both ip link add vxlan4 type vxlan id 44 remote @ dstport 4789 ||
+		skip "this kernel has no VXLAN"
+	both_ends vxlan4 10.147.0 fd00:147
+}
+
+gre_up() {
+	on_both ip link add gre4 type gre remote @ ||
+		skip "this kernel has no GRE"
+	both_ends gre4 10.148.0 fd00:148
+}
+
+# carries IPv4 alone
+ipip_up() {
+	on_both ip link add ipip4 type ipip remote @ ||
+		skip "this kernel has no IPIP"
+	both_ends ipip4 10.149.0 fd00:149
+}
+
+# two cards to the same network; the second one is spare
+cards() { # NODE-DEV FAR-DEV
+	lab_in far ip link add "$2" type bridge
+	lab_in far ip link set "$2" up
+	for number in 1 2; do
+		lab_link node "$1p$number" far "$2p$number"
+		lab_in far ip link set "$2p$number" master "$2"
+		# a port has no addresses
+		lab_in node ip link set "$1p$number" down
+		lab_in node ip link set "$1p$number" master "$1"
+		lab_in node ip link set "$1p$number" up
+	done
+	lab_in far ip addr add "$3.1/24" dev "$2"
+	lab_in far ip addr add "$4::1/64" dev "$2" nodad
+	lab_in node ip link set "$1" up
+	uplink "$1" "$3.6/24" "$4::6/64" "via $3.1"
+	lab_in node ip route replace ::/0 via "$4::1" dev "$1"
+}
+
+bond_up() {
+	lab_in node ip link add bond5 type bond mode active-backup miimon 50 \
+		2>/dev/null || skip "this kernel has no bonds"
+	cards bond5 far5 10.150.0 fd00:150
+}
+
+active_port() {
+	lab_in node ip -d -j link show bond5 |
+		jq -r '.[0].linkinfo.info_data.active_slave'
+}
+
+port_is_active() {
+	[ "$(active_port)" = "$1" ]
+}
+
+# Hooks are on the bond: which card it uses is nobody's business.
+bond_fails_over() {
+	local before after other=bond5p1
+	[ "$(active_port)" = bond5p2 ] || other=bond5p2
+	coproc FLOW { traffic pod1 talk $FAR_ADDR 443 --sport 41050 \
+		--timeout 20; }
+	echo >&"${FLOW[1]}"
+	read -r before <&"${FLOW[0]}"
+	lab_in node ip link set "$(active_port)" down
+	lab_wait 10 port_is_active "$other"
+	echo >&"${FLOW[1]}"
+	read -r after <&"${FLOW[0]}"
+	is "the connection" "$after" "$before"
+	is "its source" "${before% *}" 10.150.0.6
+	eval "exec ${FLOW[1]}>&-"
+	wait "$FLOW_PID" || true
+}
+
+# A pod and an uplink in a VRF, with its own table, beside the main one.
+vrf_up() {
+	lab_in node ip link add blue type vrf table 77 2>/dev/null ||
+		skip "this kernel has no VRF"
+	lab_in node ip link set blue up
+	lab_pod pod2 10.44.14.16
+	lab_link node vrf6 far vrf6
+	lab_in node ip link set vrf6 master blue
+	lab_in node ip link set pod2 master blue
+	lab_in node ip route add 10.44.14.16/32 dev pod2 table 77
+	lab_in far ip addr add 10.151.0.1/24 dev vrf6
+	printf '%s\n' 'nonMasqueradeCIDRs: [10.0.0.0/8]' \
+		>"$LAB_DIR/config.yaml"
+	lab_in node ip addr add 10.151.0.6/24 dev vrf6
+	lab_in node ip addr add 10.151.0.7/32 dev vrf6
+	lab_in node ip route add default via 10.151.0.1 table 77
+	lab_in node ip route add $FAR_ADDR/32 via 10.151.0.1 src 10.151.0.7 \
+		table 77
+	masq attach -q vrf6 --config "$LAB_DIR/config.yaml"
+}
+
+vrf_by_its_table() {
+	local hinted=10.151.0.7
+	is "another route of the VRF's" "$(word source \
+		"$(traffic pod2 who 172.30.0.5 443)")" 10.151.0.6
+	lab_kernel_before 6.7 && hinted=10.151.0.6
+	is "the route with a source" "$(word source \
+		"$(traffic pod2 who $FAR_ADDR 443)")" $hinted
 }
 
 # Both lead out: with hooks on the parent alone a flow still has the address of
@@ -198,4 +336,14 @@ tun_rows tun1 10.146.0.6 fd00:146::6 partial VNET
 peer_rows vlan7 10.143.0.6
 ! row_ok || row "vlan7: through the hooks of its parent" through_parent
 peer_rows wg0 10.144.0.6
+peer_rows vxlan4 10.147.0.6
+peer_rows gre4 10.148.0.6
+peer_rows ipip4 10.149.0.6
+peer_rows bond5 10.150.0.6
+row "vrf6: comes up as uplink" vrf_up
+if row_ok && [ -e "$(lab_netns pod2)" ]; then
+	row "vrf6: by the VRF's table" vrf_by_its_table
+	row "vrf6: doctor is content" doctor_content vrf6
+	row "vrf6: masqbpf leaves" masq detach vrf6
+fi
 tap_done

@@ -129,6 +129,22 @@ static void check_hints(struct doctor *d)
 
 /* --- attached, and nothing leaves by it --------------------------------- */
 
+/* Is there an interface in the VRF that is no uplink? Then it has pods of its
+ * own, and is what it is for. */
+static bool has_pods_in(const struct doctor *d, const struct netdev_link *vrf)
+{
+	struct masq_iface iface;
+
+	for (size_t i = 0; i < d->netdev->link_count; i++) {
+		const struct netdev_link *link = &d->netdev->links[i];
+
+		if (link->master == vrf->ifindex && link->up &&
+		    node_uplink(d->instance, link->ifindex, &iface) <= 0)
+			return true;
+	}
+	return false;
+}
+
 static void check_attached(struct doctor *d)
 {
 	for (size_t i = 0; i < d->netdev->link_count; i++) {
@@ -156,7 +172,8 @@ static void check_attached(struct doctor *d)
 				"ip route; masqbpf detach it, if it is another one that was meant",
 				"%s: attached, and no route to a masqueraded destination leads by it",
 				link->name);
-		if (master && !strcmp(master->kind, "vrf"))
+		if (master && !strcmp(master->kind, "vrf") &&
+		    !has_pods_in(d, master))
 			doctor_add(
 				d, DOCTOR_NOTE, "uplinks", NULL,
 				"%s: in VRF %s: pods outside it leave by it where a rule or a route leads them there alone",
