@@ -6,9 +6,9 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-STAGES=(soak stress faults upgrade memory model routes mutants rebuild bare)
+STAGES=(soak stress faults upgrade memory model routes fast mutants rebuild bare)
 declare -A TITLES=([soak]="Soak" [stress]="Stress" [faults]="Every system call"
-	[upgrade]="Take-over" [memory]="Memory" [model]="Model" [routes]="Routes"
+	[upgrade]="Take-over" [memory]="Memory" [model]="Model" [routes]="Routes" [fast]="The fast path"
 	[mutants]="Mutants"
 	[rebuild]="Two builds" [bare]="Bare machines")
 OUT=${OUT:-build/torture}
@@ -38,6 +38,8 @@ usage() {
 		  model    every order of the flow table's steps (tests/model), in full
 		  routes   ROUTES_NODES=${ROUTES_NODES:-1000} nodes with random rules, tables and
 		           ways out: explain, the far side and the kernel's own answer
+		  fast     FAST_SEEDS=${FAST_SEEDS:-1000} nodes with random rules and traffic: does
+		           the fast path what the stack does? From FAST_SEED (random) on
 		  mutants  one decision taken out or turned round at a time: does a test
 		           notice? MUTANTS (all): those whose name or file matches
 		  rebuild  two clones in different folders: is it the same binary?
@@ -237,6 +239,28 @@ routes() {
 	return $status
 }
 
+fast() {
+	local i first=${FAST_SEED:-$RANDOM$RANDOM} status=0
+	local each=$(((${FAST_SEEDS:-1000} + 3) / 4))
+	# they mostly wait
+	for i in 0 1 2 3; do
+		FASTDIFF_SEEDS="$((first + i * each)) $((first + (i + 1) * each - 1))" \
+			tests/net/test_fastdiff.sh >"$WORK/fast.$i" 2>&1 &
+		pids+=($!)
+	done
+	wait_all || status=1
+	{
+		section fast
+		echo "$((4 * each)) seeds from $first on."
+		echo
+		for i in 0 1 2 3; do
+			grep -v "^ok .*the same" "$WORK/fast.$i"
+		done | sed 's/^/    /'
+	} >"$OUT/fast.md"
+	cat "$OUT/fast.md"
+	return $status
+}
+
 rebuild() {
 	local clone sums status=0
 	# both first: the branch may move while they are built
@@ -311,6 +335,7 @@ for stage; do
 	memory) memory || failed=1 ;;
 	model) model || failed=1 ;;
 	routes) routes || failed=1 ;;
+	fast) fast || failed=1 ;;
 	mutants) mutants || failed=1 ;;
 	rebuild) rebuild || failed=1 ;;
 	bare) bare || failed=1 ;;
