@@ -77,7 +77,7 @@ side() {
 }
 
 same() { # SEED
-	[ -e "$OUT/on/$1.done" ] && [ -e "$OUT/off/$1.done" ] ||
+	[ "$(find "$OUT" -name "$1.done" | wc -l)" = 2 ] ||
 		fail "$(tail -n 5 "$OUT/on.log" "$OUT/off.log" "$OUT"/*/"$1.out" 2>&1)"
 	grep -q "^status" "$OUT/on/$1.out" && fail "$(tail "$OUT/on/$1.out")"
 	diff -U 4 --label "seed $1: the stack" --label "the fast path" \

@@ -316,7 +316,7 @@ tcp_is() { # fast|slow
 
 # Status, doctor, metrics and the page tell the same.
 told() {
-	local metrics
+	local metric
 	talk_udp # established after two seconds
 	sleep 2
 	talk_udp

@@ -59,10 +59,9 @@ void agent_fast_update(struct agent *a)
 	}
 	err = agent_lock(a);
 	if (!err) {
-		err = helper_fast(&a->helper,
-				  (LEASE_MS + 10 * a->fast_cost_ms) *
-					  1000000ULL,
-				  &sum);
+		err = helper_fast(
+			&a->helper,
+			(LEASE_MS + 10 * a->fast_cost_ms) * 1000000ULL, &sum);
 		instance_unlock(a->instance);
 	}
 	if (err == -EPIPE || err == -ECANCELED)

@@ -81,8 +81,8 @@ static int follow_tcp(const struct instance *instance)
 	struct masq_policy policy;
 	uint32_t half;
 	bool allowed = fastpath_tcp_allowed();
-	int err = map_read(instance, MAP_masq_active, 0, &half) ?:
-		  map_read(instance, MAP_masq_policy, half, &policy);
+	int err = map_read(instance, MAP_masq_active, 0, &half)
+			  ?: map_read(instance, MAP_masq_policy, half, &policy);
 
 	if (err || !policy.generation ||
 	    !(policy.flags & MASQ_P_FAST_TCP) == !allowed)

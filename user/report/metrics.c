@@ -454,8 +454,8 @@ static void write_fast(FILE *f, const struct metrics *m,
 		m->skips[MASQ_SKIP_OUT], m->skips[MASQ_SKIP_IN]);
 	if (!fast)
 		return;
-	write_gauge(f, "fast_path_pods",
-		    "Pods' interfaces with the fast path.", fast->pods_on);
+	write_gauge(f, "fast_path_pods", "Pods' interfaces with the fast path.",
+		    fast->pods_on);
 	write_gauge(f, "fast_path_pods_off",
 		    "Pods' interfaces without it; status says why.",
 		    fast->pods - fast->pods_on);

@@ -119,8 +119,8 @@ static int look_at_fast(struct instance *instance, struct metrics_state *state)
 	int err = 0;
 
 	if (fastpath_is_on(instance))
-		err = netdev_read(&netdev) ?:
-		      fastpath_look(instance, netdev, &view);
+		err = netdev_read(&netdev)
+			      ?: fastpath_look(instance, netdev, &view);
 	if (!fastpath_in_force(instance) && !*view.node)
 		snprintf(view.node, sizeof(view.node), "off");
 	fastpath_sum_up(&view, &state->own_fast);
