@@ -161,7 +161,7 @@ kube_router() {
 		-A KUBE-POD-FW-X -m conntrack --ctstate INVALID -j DROP
 		-A KUBE-POD-FW-X -d $POD1 -m addrtype --src-type LOCAL -j ACCEPT
 		-A KUBE-POD-FW-X -j KUBE-NWPLCY-Y
-		-A KUBE-POD-FW-X -m mark ! --mark 0x10000/0x10000 -m conntrack --ctstate NEW -m limit --limit 10/min --limit-burst 10 -j LOG
+		-A KUBE-POD-FW-X -m mark ! --mark 0x10000/0x10000 -m limit --limit 10/min --limit-burst 10 -j NFLOG --nflog-group 100
 		-A KUBE-POD-FW-X -m mark ! --mark 0x10000/0x10000 -j REJECT --reject-with icmp-port-unreachable
 		-A KUBE-POD-FW-X -j MARK --set-xmark 0x0/0x10000
 		-A KUBE-POD-FW-X -j MARK --set-xmark 0x20000/0x20000

@@ -407,6 +407,52 @@ allowed_with() { # RULE...
 	fi
 }
 
+# behind_accept STATES HOOK PRIORITY allowed_by|refused_limit
+behind_accept() {
+	later nft delete table ip np
+	lab_in node nft -f - <<-X
+		table ip np {
+			chain pod {
+				ct state $1 accept
+				jump logged
+				limit rate 1/second log prefix "x"
+			}
+			chain logged { limit rate 1/second drop; }
+			chain c {
+				type filter hook $2 priority $3;
+				ip saddr 10.44.0.0/16 jump pod
+			}
+		}
+	X
+	attach_says
+	"$4"
+}
+
+attach_says() {
+	masq attach eth0 --fast-path --config "$LAB_DIR/config.yaml" \
+		2>"$LAB_DIR/err"
+}
+
+allowed_by() {
+	if grep "fast path: off" "$LAB_DIR/err"; then
+		fail "off"
+	fi
+}
+
+refused_limit() {
+	grep -q "fast path: off: netfilter: nft ip np/.*limit" \
+		"$LAB_DIR/err" || fail "$(cat "$LAB_DIR/err")"
+}
+
+untracked_accept() {
+	later nft delete table ip off
+	lab_in node nft add table ip off
+	lab_in node nft add chain ip off c \
+		'{ type filter hook prerouting priority raw; }'
+	lab_in node nft add rule ip off c udp dport 9999 notrack
+	behind_accept established forward 10 refused_limit
+}
+
 iptables_rules() { # COMMAND
 	local i=$1
 	type -p "$i" >/dev/null || skip "no $i"
@@ -433,6 +479,16 @@ iptables_rules() { # COMMAND
 	masq attach eth0 --fast-path 2>"$LAB_DIR/err"
 	grep -q "fast path: off: netfilter: .*hashlimit" "$LAB_DIR/err" ||
 		fail "$(cat "$LAB_DIR/err")"
+	lab_in node "$i" -I deep -m comment --comment first -m conntrack \
+		--ctstate RELATED,ESTABLISHED -j ACCEPT
+	masq attach eth0 --fast-path 2>"$LAB_DIR/err"
+	allowed_by
+	lab_in node "$i" -I deep -p tcp -m conntrack --ctstate ESTABLISHED \
+		-j RETURN
+	lab_in node "$i" -D deep 2
+	masq attach eth0 --fast-path 2>"$LAB_DIR/err"
+	grep -q "fast path: off: netfilter: .*hashlimit" "$LAB_DIR/err" ||
+		fail "an accept of TCP alone: $(cat "$LAB_DIR/err")"
 }
 
 # What is there when it is attached: off for that interface, with the reason.
@@ -609,6 +665,13 @@ row "a limit for new connections only" \
 	allowed_with ct state new limit rate 10/second accept
 row "counters, marks, sets, connection marks" allowed_with ip daddr \
 	'{ 1.2.3.4, 5.6.7.8 }' ct mark set 1 meta mark set 2 counter accept
+row "a limit behind an accept of what is established" \
+	behind_accept established,related forward 10 allowed_by
+row "a limit behind an accept of something else" \
+	behind_accept related forward 10 refused_limit
+row "a limit behind such an accept, conntrack kept off" untracked_accept
+row "a limit behind such an accept, before conntrack" \
+	behind_accept established prerouting -300 refused_limit
 row "rules of iptables" iptables_rules iptables
 row "rules of iptables-legacy" iptables_rules iptables-legacy
 row "a VLAN uplink, hooks on its parent" vlan_uplink eth0

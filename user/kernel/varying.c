@@ -6,6 +6,12 @@
  * RST, or for a conntrack state that is not ESTABLISHED) is none of them, nor is
  * one in a chain that only the node's own packets meet, or of type nat, which
  * is asked about first packets alone.
+ *
+ * Nor is one that stands behind "established: accept" (or drop, return) of its
+ * chain, the first rule of every NetworkPolicy: no packet of an established flow
+ * gets past that, where conntrack has seen it. So this counts for chains that
+ * are met behind conntrack alone (FORWARD and POSTROUTING), and only where no
+ * rule keeps conntrack off a packet.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -50,16 +56,21 @@ enum effect {
 /* A chain, a jump from one to another, a rule that varies. */
 struct chain {
 	char name[WHERE_SIZE]; /* with its family and table */
-	bool reached;
+	uint8_t reached; /* REACHED_* */
+	uint8_t followed;
 };
+#define REACHED_EARLY 0x1 /* from where conntrack may not have been */
+#define REACHED_LATE  0x2
 
 struct jump {
 	char from[WHERE_SIZE];
 	char to[WHERE_SIZE]; /* ends with '/': any chain of the table */
+	bool behind; /* an accept of what is established */
 };
 
 struct vary {
 	char chain[WHERE_SIZE];
+	bool behind;
 	char what[NAME_SIZE];
 };
 
@@ -70,6 +81,8 @@ struct rules {
 	size_t jump_count;
 	struct vary *vary;
 	size_t vary_count;
+	char closed[WHERE_SIZE]; /* chain that has had such an accept */
+	bool untracked; /* conntrack is kept off packets */
 };
 
 static void *grow(void *array, size_t *count, size_t size)
@@ -158,6 +171,29 @@ static enum effect xt_conntrack(const void *data, size_t size, unsigned int rev)
 	return SAME;
 }
 
+/* Does every packet of an established flow get past it? */
+static bool xt_lets_all(const char *name, const void *data, size_t size,
+			unsigned int rev)
+{
+	const struct xt_conntrack_mtinfo3 *ct = data;
+
+	if (!strcmp(name, "comment"))
+		return true;
+	if (!strcmp(name, "state"))
+		return size >= sizeof(struct xt_state_info) &&
+		       ((const struct xt_state_info *)data)->statemask &
+			       ESTABLISHED;
+	return !strcmp(name, "conntrack") && rev >= 2 &&
+	       size >= sizeof(struct xt_conntrack_mtinfo2) &&
+	       ct->match_flags == XT_CONNTRACK_STATE && !ct->invert_flags &&
+	       ct->state_mask & ESTABLISHED;
+}
+
+static bool keeps_off(const char *target)
+{
+	return !strcmp(target, "CT") || !strcmp(target, "NOTRACK");
+}
+
 static enum effect xt_match(const char *name, const void *data, size_t size,
 			    unsigned int rev)
 {
@@ -234,6 +270,8 @@ struct nft_rule {
 	enum held held;
 	uint32_t mask; /* that it has been through */
 	bool never;
+	bool partly; /* not every established packet gets to its end */
+	bool ends; /* what does goes no further in the chain */
 	char what[NAME_SIZE]; /* that varies */
 	struct jump jump;
 };
@@ -311,7 +349,9 @@ static void read_compare(struct nft_rule *r, const struct nlattr **attrs)
 {
 	uint32_t op = netlink_be32(attrs[NFTA_CMP_OP]);
 	uint32_t value = get_value(attrs[NFTA_CMP_DATA]);
+	bool partly = r->partly;
 
+	r->partly = true;
 	if (r->held == HELD_FLAGS) {
 		if ((op == NFT_CMP_EQ && value & FLAGS_NEVER) ||
 		    (op == NFT_CMP_NEQ && !value && !(r->mask & ~FLAGS_NEVER)))
@@ -321,6 +361,8 @@ static void read_compare(struct nft_rule *r, const struct nlattr **attrs)
 	} else if (r->held == HELD_STATE) {
 		bool has = r->mask & ESTABLISHED;
 
+		if (op == NFT_CMP_NEQ && !value && has)
+			r->partly = partly;
 		if ((op == NFT_CMP_NEQ && !value && !has) ||
 		    (op == NFT_CMP_EQ && value && !(value & ESTABLISHED)) ||
 		    (op == NFT_CMP_EQ && !value && has) ||
@@ -342,8 +384,16 @@ static void read_jump(struct nft_rule *r, const struct nlattr *data)
 		return;
 	mnl_attr_parse_nested(value[NFTA_DATA_VERDICT], netlink_collect,
 			      verdict);
-	if ((int32_t)netlink_be32(verdict[NFTA_VERDICT_CODE]) == NF_QUEUE)
+	switch ((int32_t)netlink_be32(verdict[NFTA_VERDICT_CODE])) {
+	case NF_QUEUE:
 		varies(r, "queue");
+		break;
+	case NF_ACCEPT:
+	case NF_DROP:
+	case NFT_RETURN:
+	case NFT_GOTO:
+		r->ends = true;
+	}
 	if (verdict[NFTA_VERDICT_CHAIN])
 		chain_name(r->jump.to, r->family, r->table,
 			   netlink_str(verdict[NFTA_VERDICT_CHAIN]));
@@ -365,6 +415,11 @@ static int read_expression(const struct nlattr *element, void *data)
 	if (!expr[NFTA_EXPR_NAME])
 		return MNL_CB_OK;
 	name = netlink_str(expr[NFTA_EXPR_NAME]);
+	/* what has no say in whether the next expression is met */
+	if (strcmp(name, "ct") && strcmp(name, "bitwise") &&
+	    strcmp(name, "cmp") && strcmp(name, "counter") &&
+	    strcmp(name, "immediate") && strcmp(name, "match"))
+		r->partly = true;
 	if (expr[NFTA_EXPR_DATA])
 		mnl_attr_parse_nested(expr[NFTA_EXPR_DATA], netlink_collect,
 				      attrs);
@@ -397,6 +452,10 @@ static int read_expression(const struct nlattr *element, void *data)
 		   attrs[NFTA_MATCH_INFO]) {
 		const char *match = netlink_str(attrs[NFTA_MATCH_NAME]);
 
+		r->partly |= !xt_lets_all(
+			match, mnl_attr_get_payload(attrs[NFTA_MATCH_INFO]),
+			mnl_attr_get_payload_len(attrs[NFTA_MATCH_INFO]),
+			netlink_be32(attrs[NFTA_MATCH_REV]));
 		switch (xt_match(
 			match, mnl_attr_get_payload(attrs[NFTA_MATCH_INFO]),
 			mnl_attr_get_payload_len(attrs[NFTA_MATCH_INFO]),
@@ -414,9 +473,11 @@ static int read_expression(const struct nlattr *element, void *data)
 
 		if (!is_in(target, same_targets))
 			varies(r, target);
+		r->rules->untracked |= keeps_off(target);
 	} else if (!is_in(name, same)) {
 		varies(r, name);
 	}
+	r->rules->untracked |= !strcmp(name, "notrack");
 	return MNL_CB_OK;
 }
 
@@ -427,6 +488,7 @@ static int read_rule(const struct nlmsghdr *message, void *data)
 	const struct nlattr *attrs[NETLINK_ATTRS] = {};
 	struct vary *vary;
 	struct jump *jump;
+	bool behind;
 
 	mnl_attr_parse(message, sizeof(*head), netlink_collect, attrs);
 	if (!attrs[NFTA_RULE_TABLE] || !attrs[NFTA_RULE_CHAIN] ||
@@ -437,11 +499,16 @@ static int read_rule(const struct nlmsghdr *message, void *data)
 		   netlink_str(attrs[NFTA_RULE_CHAIN]));
 	mnl_attr_parse_nested(attrs[NFTA_RULE_EXPRESSIONS], read_expression,
 			      &r);
+	/* the rules of a chain come one after the other */
+	behind = !strcmp(r.rules->closed, r.chain);
+	if (r.ends && !r.partly && !r.never)
+		set(r.rules->closed, sizeof(r.rules->closed), r.chain);
 	if (*r.what) {
 		vary = grow(&r.rules->vary, &r.rules->vary_count,
 			    sizeof(*vary));
 		if (!vary)
 			return MNL_CB_ERROR;
+		vary->behind = behind;
 		set(vary->chain, sizeof(vary->chain), r.chain);
 		set(vary->what, sizeof(vary->what), r.what);
 	}
@@ -451,23 +518,30 @@ static int read_rule(const struct nlmsghdr *message, void *data)
 	if (!jump)
 		return MNL_CB_ERROR;
 	*jump = r.jump;
+	jump->behind = behind;
 	set(jump->from, sizeof(jump->from), r.chain);
 	return MNL_CB_OK;
 }
 
 /* Does a forwarded packet of an established flow meet this base chain? */
-static bool meets(uint8_t family, const struct nlattr *hook, const char *type)
+static uint8_t meets(uint8_t family, const struct nlattr *hook,
+		     const char *type)
 {
 	const struct nlattr *attrs[NETLINK_ATTRS] = {};
 	uint32_t number;
 
 	if (!hook || !strcmp(type, "nat"))
-		return false;
+		return 0;
 	mnl_attr_parse_nested(hook, netlink_collect, attrs);
 	number = netlink_be32(attrs[NFTA_HOOK_HOOKNUM]);
 	/* the bridge's own: to the stack above it and back is its in and out */
-	return family == NFPROTO_BRIDGE || family == NFPROTO_NETDEV ||
-	       (number != NF_INET_LOCAL_IN && number != NF_INET_LOCAL_OUT);
+	if (family == NFPROTO_BRIDGE || family == NFPROTO_NETDEV)
+		return REACHED_EARLY;
+	if (number == NF_INET_LOCAL_IN || number == NF_INET_LOCAL_OUT)
+		return 0;
+	return number == NF_INET_FORWARD || number == NF_INET_POST_ROUTING
+		       ? REACHED_LATE
+		       : REACHED_EARLY;
 }
 
 static int read_chain(const struct nlmsghdr *message, void *data)
@@ -567,13 +641,28 @@ static struct chain *find_chain(const struct rules *rules, const char *name)
 		       by_name);
 }
 
+static bool reach(struct chain *to, uint8_t bits)
+{
+	bool new = bits & ~to->reached;
+
+	to->reached |= bits;
+	return new;
+}
+
+/* Are there packets for what stands there, of those that get to the chain? */
+static uint8_t passing(const struct rules *rules, uint8_t bits, bool behind)
+{
+	return behind && !rules->untracked ? bits & REACHED_EARLY : bits;
+}
+
 /* Marks what the jumps from this chain lead to; true: something is new. */
-static bool follow(struct rules *rules, const char *from)
+static bool follow(struct rules *rules, const char *from, uint8_t reached)
 {
 	bool new = false;
 
 	for (size_t i = 0; i < rules->jump_count; i++) {
 		const struct jump *jump = &rules->jumps[i];
+		uint8_t bits = passing(rules, reached, jump->behind);
 		size_t length = strlen(jump->to);
 		struct chain *to;
 
@@ -581,17 +670,14 @@ static bool follow(struct rules *rules, const char *from)
 			continue;
 		if (length && jump->to[length - 1] != '/') {
 			to = find_chain(rules, jump->to);
-			new |= to && !to->reached;
-			if (to)
-				to->reached = true;
+			new |= to &&reach(to, bits);
 			continue;
 		}
 		for (size_t k = 0; k < rules->chain_count; k++) {
 			to = &rules->chains[k];
 			if (strncmp(to->name, jump->to, length) != 0)
 				continue;
-			new |= !to->reached;
-			to->reached = true;
+			new |= reach(to, bits);
 		}
 	}
 	return new;
@@ -599,7 +685,6 @@ static bool follow(struct rules *rules, const char *from)
 
 static void follow_all(struct rules *rules)
 {
-	bool *done = calloc(rules->chain_count + 1, sizeof(*done));
 	bool more = true;
 
 	qsort(rules->chains, rules->chain_count, sizeof(*rules->chains),
@@ -608,17 +693,17 @@ static void follow_all(struct rules *rules)
 	while (more) {
 		more = false;
 		for (size_t i = 0; i < rules->chain_count; i++) {
-			if (!rules->chains[i].reached || (done && done[i]))
+			struct chain *chain = &rules->chains[i];
+
+			if (chain->followed == chain->reached)
 				continue;
-			if (done)
-				done[i] = true;
-			more |= follow(rules, rules->chains[i].name);
+			chain->followed = chain->reached;
+			more |= follow(rules, chain->name, chain->reached);
 		}
 	}
-	free(done);
 }
 
-static int find_nft(char *text, size_t len)
+static int find_nft(bool untracked, char *text, size_t len, bool *keeps)
 {
 	const struct nfgenmsg head = { .nfgen_family = NFPROTO_UNSPEC };
 	struct rules rules = {};
@@ -639,13 +724,17 @@ static int find_nft(char *text, size_t len)
 	/* the kernel has no nf_tables, so there is no rule of it */
 	if (err == -EINVAL || err == -EPROTONOSUPPORT)
 		err = 0;
+	*keeps = rules.untracked;
+	rules.untracked |= untracked;
 	if (!err && rules.vary_count)
 		follow_all(&rules);
 	for (size_t i = 0; i < rules.vary_count && !err && !found; i++) {
 		const struct vary *vary = &rules.vary[i];
 		const struct chain *chain = find_chain(&rules, vary->chain);
 
-		found = !*vary->chain || (chain && chain->reached);
+		found = !*vary->chain ||
+			(chain &&
+			 passing(&rules, chain->reached, vary->behind));
 		if (found)
 			snprintf(text, len, "netfilter: %s%s%s",
 				 *vary->chain ? vary->chain : "nft",
@@ -670,7 +759,17 @@ struct legacy {
 	uint32_t (*next)(const void *entry);
 	uint32_t (*target)(const void *entry);
 	size_t matches;
+	size_t head; /* what it asks of addresses and interfaces */
+	bool late; /* conntrack has seen what comes here */
 };
+
+static bool is_zero(const char *data, size_t size)
+{
+	for (size_t i = 0; i < size; i++)
+		if (data[i])
+			return false;
+	return true;
+}
 
 static uint32_t next4(const void *e)
 {
@@ -698,7 +797,7 @@ static int walk_legacy(struct legacy *l, uint32_t at, char *text, size_t len)
 		const struct xt_entry_target *t =
 			(const void *)(entry + target);
 		const char *varies = NULL;
-		bool never = false;
+		bool never = false, all = is_zero(entry, l->head);
 		int verdict;
 
 		if (!next || next > l->size - at || target >= next)
@@ -723,6 +822,9 @@ static int walk_legacy(struct legacy *l, uint32_t at, char *text, size_t len)
 			case SAME:
 				break;
 			}
+			all &= xt_lets_all(match->u.user.name, match->data,
+					   match->u.match_size - sizeof(*match),
+					   match->u.user.revision);
 			m += match->u.match_size;
 		}
 		if (!never && !varies && !is_in(t->u.user.name, same_targets))
@@ -741,6 +843,9 @@ static int walk_legacy(struct legacy *l, uint32_t at, char *text, size_t len)
 					    ->verdict;
 		if (verdict >= 0 && !never)
 			l->todo[l->todo_count++] = verdict;
+		/* nothing that is established gets past it */
+		if (l->late && all && !never && !*t->u.user.name && verdict < 0)
+			return 0;
 		/* behind a policy another built-in chain begins */
 		for (int hook = 0; hook < NF_INET_NUMHOOKS; hook++)
 			if (at == l->ends[hook])
@@ -750,8 +855,12 @@ static int walk_legacy(struct legacy *l, uint32_t at, char *text, size_t len)
 	return 0;
 }
 
+static const uint8_t walks[] = { NF_INET_PRE_ROUTING, NF_INET_FORWARD,
+				 NF_INET_POST_ROUTING };
+
 #define FIND_LEGACY(FAM, AF, LEVEL, PREFIX, GET_INFO, GET_ENTRIES, PROGRAM)    \
-	static int find_legacy##FAM(const char *table, char *text, size_t len) \
+	static int find_legacy##FAM(const char *table, bool tracked,           \
+				    char *text, size_t len)                    \
 	{                                                                      \
 		struct PREFIX##_getinfo info = {};                             \
 		struct PREFIX##_get_entries *all = NULL;                       \
@@ -760,8 +869,9 @@ static int walk_legacy(struct legacy *l, uint32_t at, char *text, size_t len)
 				    .table = table,                            \
 				    .next = next##FAM,                         \
 				    .target = target##FAM,                     \
-				    .matches =                                 \
-					    sizeof(struct PREFIX##_entry) };   \
+				    .matches = sizeof(struct PREFIX##_entry),  \
+				    .head = offsetof(struct PREFIX##_entry,    \
+						     nfcache) };               \
 		socklen_t length = sizeof(info);                               \
 		int fd = socket(AF, SOCK_DGRAM | SOCK_CLOEXEC, 0), err = 0;    \
                                                                                \
@@ -787,15 +897,16 @@ static int walk_legacy(struct legacy *l, uint32_t at, char *text, size_t len)
 		}                                                              \
 		l.entries = (const char *)all->entrytable;                     \
 		l.size = all->size;                                            \
-		for (int hook = 0; hook < NF_INET_NUMHOOKS; hook++)            \
-			if (info.valid_hooks & 1U << hook &&                   \
-			    hook != NF_INET_LOCAL_IN &&                        \
-			    hook != NF_INET_LOCAL_OUT)                         \
-				l.todo[l.todo_count++] =                       \
-					info.hook_entry[hook];                 \
-		while (l.todo_count && !err)                                   \
-			err = walk_legacy(&l, l.todo[--l.todo_count], text,    \
-					  len);                                \
+		/* what is met early first: it goes further */                 \
+		for (size_t i = 0; i < sizeof(walks) / sizeof(*walks); i++) {  \
+			if (!(info.valid_hooks & 1U << walks[i]))              \
+				continue;                                      \
+			l.late = tracked && walks[i] != NF_INET_PRE_ROUTING;   \
+			l.todo[l.todo_count++] = info.hook_entry[walks[i]];    \
+			while (l.todo_count && !err)                           \
+				err = walk_legacy(&l, l.todo[--l.todo_count],  \
+						  text, len);                  \
+		}                                                              \
 out:                                                                           \
 		free(l.reached);                                               \
 		free(l.todo);                                                  \
@@ -811,8 +922,9 @@ FIND_LEGACY(6, AF_INET6, IPPROTO_IPV6, ip6t, IP6T_SO_GET_INFO,
 
 /* Only tables that are there: asking for another would load it. */
 static int find_legacy(const char *list,
-		       int (*find)(const char *table, char *text, size_t len),
-		       char *text, size_t len)
+		       int (*find)(const char *table, bool tracked, char *text,
+				   size_t len),
+		       bool tracked, char *text, size_t len)
 {
 	FILE *file = fopen(list, "re");
 	char table[NAME_SIZE];
@@ -826,7 +938,7 @@ static int find_legacy(const char *list,
 			continue;
 		err = -EAGAIN;
 		for (int i = 0; i < DUMP_TRIES && err == -EAGAIN; i++)
-			err = find(table, text, len);
+			err = find(table, tracked, text, len);
 	}
 	if (!err && ferror(file))
 		err = -EIO;
@@ -836,12 +948,36 @@ static int find_legacy(const char *list,
 
 /* --- both -------------------------------------------------------------- */
 
+/*
+ * May a table of legacy iptables keep conntrack off packets? Only `raw` can,
+ * and whether it does is not looked at.
+ */
+static bool has_raw(const char *list)
+{
+	FILE *file = fopen(list, "re");
+	char table[NAME_SIZE];
+	bool has = false;
+
+	while (file && !has && fgets(table, sizeof(table), file))
+		has = !strcmp(table, "raw\n");
+	if (file)
+		fclose(file);
+	return has;
+}
+
+#define TABLES4 "/proc/net/ip_tables_names"
+#define TABLES6 "/proc/net/ip6_tables_names"
+
 int varying_find(char *text, size_t len)
 {
+	bool untracked = has_raw(TABLES4) || has_raw(TABLES6), keeps = false;
+	int err;
+
 	*text = '\0';
-	return find_nft(text, len) ?:
-	       find_legacy("/proc/net/ip_tables_names", find_legacy4, text,
+	err = find_nft(untracked, text, len, &keeps);
+	return err ?:
+	       find_legacy(TABLES4, find_legacy4, !untracked && !keeps, text,
 			   len) ?:
-	       find_legacy("/proc/net/ip6_tables_names", find_legacy6, text,
+	       find_legacy(TABLES6, find_legacy6, !untracked && !keeps, text,
 			   len);
 }
