@@ -44,12 +44,11 @@ static __always_inline bool masq_listened(void)
 #endif
 
 /*
- * The flow's record may be NULL; `ingress`: the tally of its other direction
- * where that is in another record; what: MASQ_EVENT().
+ * The flow's record may be NULL; `back`: that of its other direction where there
+ * is another one; what: MASQ_EVENT().
  */
-MASQ_NOINLINE int FN(event)(const KEY *key, const FLOW *flow,
-			    const struct masq_tally *ingress, __u32 created,
-			    __u64 what)
+MASQ_NOINLINE int FN(event)(const KEY *key, const FLOW *flow, const FLOW *back,
+			    __u32 created, __u64 what)
 {
 	struct masq_event_draft *draft;
 	struct masq_watch *watch;
@@ -89,12 +88,15 @@ MASQ_NOINLINE int FN(event)(const KEY *key, const FLOW *flow,
 					   flow->in_seen);
 		e->prefix = flow->prefix;
 		e->age = masq_now() - created;
+		e->idle = masq_now() - flow->last_seen;
+		if (back && masq_now() - back->last_seen < e->idle)
+			e->idle = masq_now() - back->last_seen;
 		e->egress = masq_tally_read(&flow->tally);
 		if (e->kind == MASQ_K_FWD) {
 			e->xlat_port = flow->xlat_port;
 			FN(addr_copy)(e->xlat_addr, flow->xlat_addr);
-			if (ingress)
-				e->ingress = masq_tally_read(ingress);
+			if (back)
+				e->ingress = masq_tally_read(&back->tally);
 		} else if (e->kind == MASQ_K_KEEP ||
 			   e->kind == MASQ_K_INBOUND) {
 			e->ingress = masq_tally_read(&flow->back);

@@ -334,8 +334,7 @@ MASQ_GLOBAL int FN(flow_end)(__u32 slot, __u32 seq)
 	if (kind != MASQ_K_EIM && masq_listened()) {
 		rev = kind == MASQ_K_FWD ? FN(slot)(peer) : NULL;
 		MASQ_DO(FN(event)(&key, f,
-				  rev && rev->seq == peer_seq ? &rev->tally
-							      : NULL,
+				  rev && rev->seq == peer_seq ? rev : NULL,
 				  a->created, MASQ_EVENT(MASQ_EV_END, 0, 0)));
 	}
 	last = FN(remove)(slot, seq);

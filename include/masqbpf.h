@@ -811,7 +811,9 @@ struct masq_event {
 	struct masq_count egress; /* MASQ_EV_END */
 	struct masq_count ingress;
 	__u32 age; /* ticks */
-	__u32 pad;
+	/* ticks since its last packet: it ends when it is found to have expired;
+	 * 0 as well of programs that do not tell */
+	__u32 idle;
 };
 
 /*

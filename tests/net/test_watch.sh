@@ -71,6 +71,52 @@ counts_both_directions() {
 	jq -e '.ingress.packets > 0' watched
 }
 
+# That of the last packet, not of when its record went.
+has_rested() {
+	masq flows --port $PORT --json |
+		jq -e '.[0] | .idle_s >= 2 and .age_s >= .idle_s' >/dev/null
+}
+
+says_when_it_ended() {
+	local flow
+	back
+	watch_start watched --json --events end
+	traffic pod1 who $FAR_ADDR $PORT --sport 40012
+	lab_wait 20 has_rested
+	flow=$(masq flows --port $PORT --json | jq -c '.[0]')
+	masq flush
+	lab_wait 5 events watched 1
+	watch_end
+	jq -e --argjson flow "$flow" '.idle_s >= $flow.idle_s and
+		.age_s >= .idle_s and
+		.age_s - .idle_s < $flow.age_s - $flow.idle_s + 0.5' watched
+}
+
+# Asleep it has all three to tell: in the order in which they were.
+in_order() {
+	local start try slow=1
+	for try in 1 2 3 4 5; do
+		back
+		watch_start watched --json --events new,policy
+		start=$(date +%s%N)
+		kill -STOP "$WATCH"
+		connect pod1 $FAR_ADDR 81
+		masq reload -q --config new.yaml --yes
+		connect pod1 $FAR_ADDR 82
+		kill -CONT "$WATCH"
+		# later it has lost its place, and some of them
+		slow=$(($(date +%s%N) - start > 2000000000))
+		[ $slow -eq 1 ] || break
+		watch_end
+		note "$try: too slow"
+	done
+	[ $slow -eq 0 ] || skip "this machine needs over two seconds for it"
+	lab_wait 5 events watched 3
+	watch_end
+	is order "$(jq -rs '[.[] | .orig.dport // .event | tostring] |
+		.[:3] | join(" ")' watched)" "81 policy 82"
+}
+
 shows_text() {
 	back
 	watch_start watched
@@ -335,6 +381,8 @@ renewed() { # SECOND: its place lasts five seconds more than then
 
 row "new, end, policy" shows_events
 row "packets and bytes of both directions" counts_both_directions
+row "when it ended: with its last packet" says_when_it_ended
+row "in the order of time" in_order
 row "as text" shows_text
 row "filters, --events, --count" filters
 row "drops" shows_drops

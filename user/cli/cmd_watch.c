@@ -44,6 +44,8 @@ static void stop(int signal)
 /* --- a place among the listeners --------------------------------------- */
 
 static int on_event(void *data, void *record, size_t size);
+static int follow_policy(struct watch *w);
+static void show_policy(struct watch *w);
 
 static bool is_taken(const struct masq_listener *listener, uint32_t now)
 {
@@ -143,13 +145,39 @@ static void leave_place(struct watch *w)
  */
 static int on_event(void *data, void *record, size_t size)
 {
+	const struct masq_event *e = record;
 	struct watch *w = data;
+	int err;
 
-	if (size >= sizeof(struct masq_event))
-		show_event(w, record);
+	if (size < sizeof(*e))
+		return 0;
+	/* was there a change just before it? */
+	err = e->time_ns > w->asked_ns ? follow_policy(w) : 0;
+	if (err)
+		return err;
+	if (w->next && event_realtime(w, record) >= w->next->head.applied_ns)
+		show_policy(w);
+	show_event(w, record);
 	if (stopped || (w->limit && w->shown == w->limit))
 		return -ECANCELED;
 	return ++w->read % AT_ONCE ? 0 : -EAGAIN;
+}
+
+/* In the order of time: after the events that were before it. */
+static void show_policy(struct watch *w)
+{
+	if (w->policy && w->events >> WATCH_POLICY & 1) {
+		w->shown++;
+		if (w->format == JSON)
+			json_change(w->next, w->plan);
+		else if (w->format == TEXT)
+			text_change(w->next, w->plan);
+	}
+	plan_free(w->plan);
+	policy_free(w->policy);
+	w->policy = w->next;
+	w->next = NULL;
+	w->plan = NULL;
 }
 
 static uint32_t generation(const struct instance *instance)
@@ -170,7 +198,9 @@ static int follow_policy(struct watch *w)
 	struct plan *plan = NULL;
 	int err;
 
-	if (w->policy && w->policy->head.generation == generation(w->instance))
+	w->asked_ns = instance_now_ns(w->instance);
+	if (w->next || (w->policy &&
+			w->policy->head.generation == generation(w->instance)))
 		return 0;
 	err = policy_read(w->instance, &policy);
 	if (err)
@@ -180,16 +210,10 @@ static int follow_policy(struct watch *w)
 		policy_free(policy);
 		return err;
 	}
-	if (w->policy && w->events >> WATCH_POLICY & 1) {
-		w->shown++;
-		if (w->format == JSON)
-			json_change(policy, plan);
-		else if (w->format == TEXT)
-			text_change(policy, plan);
-	}
-	plan_free(plan);
-	policy_free(w->policy);
-	w->policy = policy;
+	w->next = policy;
+	w->plan = plan;
+	if (!w->policy) /* what was there is no event */
+		show_policy(w);
 	return 0;
 }
 
@@ -266,8 +290,11 @@ static int loop(struct watch *w, uint64_t until_ns)
 		}
 		err = err ?: follow_policy(w);
 		/* negative: there is more */
-		if (!err && !ring_buffer__consume(w->ring))
+		if (!err && !ring_buffer__consume(w->ring)) {
+			if (w->next)
+				show_policy(w);
 			nanosleep(&pause, NULL);
+		}
 		/* line by line for a pipe's reader, but not a call each */
 		fflush(stdout);
 	}
@@ -366,6 +393,8 @@ static int run(const struct cmd_line *line)
 		result = CMD_OK;
 out:
 	leave_place(&w);
+	plan_free(w.plan);
+	policy_free(w.next);
 	policy_free(w.policy);
 	instance_close(w.instance);
 	return result;

@@ -34,6 +34,11 @@ struct watch {
 	struct masq_listener *me;
 	struct ring_buffer *ring;
 	struct policy *policy; /* as last seen; NULL: none yet */
+	/* the one after it, and how they differ: to be shown behind what was
+	 * before it; NULL: there is none */
+	struct policy *next;
+	struct plan *plan;
+	uint64_t asked_ns; /* the last time for a new one: CLOCK_MONOTONIC */
 	struct flow_filter filter;
 	enum format format;
 	uint32_t events; /* bits of what is shown */

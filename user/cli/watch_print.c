@@ -47,6 +47,8 @@ static struct flow event_flow(const struct masq_event *e)
 		.rem_port = ntohs(e->rem_port),
 		.prefix = e->type == MASQ_EV_DROP ? MASQ_NO_PREFIX : e->prefix,
 		.age = e->age,
+		.idle = e->type == MASQ_EV_END && e->idle < e->age ? e->idle
+								   : 0,
 		.egress = e->egress,
 		.ingress = e->ingress,
 		.replied = e->kind == MASQ_K_INBOUND ? e->egress.packets
@@ -65,8 +67,7 @@ static struct flow event_flow(const struct masq_event *e)
 	return flow;
 }
 
-static uint64_t event_realtime(const struct watch *w,
-			       const struct masq_event *e)
+uint64_t event_realtime(const struct watch *w, const struct masq_event *e)
 {
 	return clock_ns(CLOCK_REALTIME) - instance_now_ns(w->instance) +
 	       e->time_ns;
@@ -129,8 +130,9 @@ static void text_event(const struct watch *w, const struct masq_event *e,
 		printf(" by %s", text);
 	if (e->type == MASQ_EV_END)
 		printf(" after %s, out %s, in %s%s",
-		       human_age(ticks_to_seconds(w->instance, flow->age), src,
-				 sizeof(src)),
+		       human_age(ticks_to_seconds(w->instance,
+						  flow->age - flow->idle),
+				 src, sizeof(src)),
 		       human_bytes(flow->egress.bytes, dst, sizeof(dst)),
 		       human_bytes(flow->ingress.bytes, in, sizeof(in)),
 		       flow->replied ? "" : ", never answered");
@@ -191,6 +193,8 @@ static void json_event(const struct watch *w, const struct masq_event *e,
 		json_bool(&j, "replied", flow->replied);
 		json_double(&j, "age_s",
 			    ticks_to_seconds(w->instance, flow->age));
+		json_double(&j, "idle_s",
+			    ticks_to_seconds(w->instance, flow->idle));
 		json_count(&j, "egress", &flow->egress);
 		json_count(&j, "ingress", &flow->ingress);
 	}
@@ -230,9 +234,12 @@ static void vpc_line(const struct flow *flow, bool egress, uint64_t packets,
 static void vpc_event(const struct watch *w, const struct masq_event *e,
 		      const struct flow *flow)
 {
-	uint64_t end = event_realtime(w, e) / NS_PER_SEC;
+	uint64_t now = event_realtime(w, e) / NS_PER_SEC;
 	uint64_t start =
-		end - (uint64_t)ticks_to_seconds(w->instance, flow->age);
+		now - (uint64_t)ticks_to_seconds(w->instance, flow->age);
+	/* that of the last packet, not of when its record went */
+	uint64_t end =
+		now - (uint64_t)ticks_to_seconds(w->instance, flow->idle);
 	char bytes[24];
 
 	if (e->type == MASQ_EV_DROP) {
