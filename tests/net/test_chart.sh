@@ -175,8 +175,8 @@ print(json.dumps(yaml.safe_load(sys.stdin)))' <"$DEPLOY/masqbpf.yaml"
 		jq -e '.nonMasqueradeCIDRs | length == 3' >/dev/null
 	rendered --set ipMasqAgent.create=false,ipMasqAgent.configMap=mine
 	is_field ConfigMap . ""
-	is_field DaemonSet '.spec.template.spec.volumes[1].configMap.name' \
-		'"mine"'
+	is_field DaemonSet '.spec.template.spec.volumes[1].configMap |
+		[.name, .optional]' '["mine",false]'
 }
 
 pod_arrives() {
@@ -197,14 +197,14 @@ pod_arrives() {
 	is_field DaemonSet "$container.args" '["agent","--config=/etc/config/ip-masq-agent","--listen=127.0.0.1:9842","--fast-path=on","--verbose","eth0","eth1"]'
 	is_field DaemonSet "$container.env[1:]" \
 		'[{"name":"NO_COLOR","value":"1"}]'
-	is_field DaemonSet "$container.volumeMounts[3].name" '"a"'
+	is_field DaemonSet "$container.volumeMounts[4].name" '"a"'
 	is_field DaemonSet "$container.resources.limits.memory" '"1Gi"'
 	is_field DaemonSet '.spec.updateStrategy' '{"type":"OnDelete"}'
 	is_field DaemonSet '.spec.template | [.metadata.labels.team,
 		.metadata.annotations.seen, .spec.priorityClassName,
 		.spec.nodeSelector.pool, .spec.tolerations,
 		.spec.imagePullSecrets[0].name, .spec.affinity.nodeAffinity.x,
-		.spec.volumes[3].name]' \
+		.spec.volumes[4].name]' \
 		'["net","yes","high","a",null,"key",1,"a"]'
 	rendered --set image.tag=v9,image.digest="$digest"
 	is_field DaemonSet "$container.image" "\"masqbpf@$digest\""

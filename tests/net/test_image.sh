@@ -90,7 +90,7 @@ container() {
 	is "seccomp" "$(manifest "$context.seccompProfile.type")" Unconfined
 	is "mount" "$(manifest '.containers[0].volumeMounts |
 		map(.mountPath) | join(" ")')" \
-		"/sys/fs/bpf /etc/config /var/lib/cni/results"
+		"/sys/fs/bpf /etc/config /var/lib/cni/results /var/lib/masqbpf"
 	mkdir -p "$LAB_DIR/cni"
 	caps=$(manifest "$context.capabilities.add | join(\",\")")
 	mapfile -t args < <(manifest '.containers[0].args[]')
@@ -105,6 +105,7 @@ container() {
 		-v "$LAB_DIR/bpf:/sys/fs/bpf" \
 		-v "$LAB_DIR/conf:/etc/config:ro" \
 		-v "$LAB_DIR/cni:/var/lib/cni/results:ro" \
+		-v "$MASQBPF_STATE_DIR:/var/lib/masqbpf" \
 		"localhost/masqbpf:$1" "${args[@]}"
 	lab_wait 60 ready || fail "$(podman logs "$LAB_ID" 2>&1)"
 }
