@@ -85,7 +85,7 @@ anew() {
 talk() {
 	rm -f "$LAB_DIR/stop" "$LAB_DIR/$1.on"
 	lab_spawn "$2" "$PYTHON" "$LAB_LIB/traffic.py" stream "$3" "${4:-443}" \
-		--stop "$LAB_DIR/stop" --progress "$LAB_DIR/$1.on" \
+		--chunk 4000 --interval 0.2 --stop "$LAB_DIR/stop" --progress "$LAB_DIR/$1.on" \
 		>/dev/null 2>&1
 	echo "$LAB_PID" >>"$LAB_DIR/talks"
 	lab_wait 10 test -s "$LAB_DIR/$1.on"
@@ -254,7 +254,7 @@ told_first() {
 
 # settled: the judge has had its time, with everything there is to see
 settled() {
-	sleep $((10 * TEST_SLOW))
+	sleep $((6 * TEST_SLOW))
 	is generation "$(generation)" "${1:-2}"
 }
 
