@@ -734,6 +734,9 @@ struct masq_source {
 	__u64 options; /* what an agent's command line added; 0: nothing */
 };
 
+/* In `options`: there was no file, and the preset stands in for it. */
+#define MASQ_SOURCE_NO_FILE 8
+
 /*
  * What the pins are (masq_meta[0]). The first part is written once, before
  * anything else; the second by whoever changes the policy.

@@ -43,12 +43,14 @@ lab_begin() {
 	trap 'exit 130' INT
 	trap 'exit 143' TERM HUP
 	trap 'exit 141' PIPE
-	mkdir "$LAB_DIR/bpf"
+	mkdir "$LAB_DIR/bpf" "$LAB_DIR/state"
 	mount -t bpf "$LAB_ID" "$LAB_DIR/bpf"
+	mount -t tmpfs -o mode=700 "$LAB_ID" "$LAB_DIR/state"
 	: >"$LAB_DIR/namespaces"
 	: >"$LAB_DIR/links"
 	: >"$LAB_DIR/pids"
 	export MASQBPF_PIN_DIR=$LAB_DIR/bpf/masqbpf
+	export MASQBPF_STATE_DIR=$LAB_DIR/state
 }
 
 # lab_end: the trap of every exit.
@@ -78,7 +80,7 @@ lab_clean() {
 	while read -r pid; do
 		lab_wait 5 lab_gone "$pid"
 	done <"$LAB_DIR/pids"
-	umount "$LAB_DIR/bpf"
+	umount "$LAB_DIR/bpf" "$LAB_DIR/state"
 	while read -r ns; do
 		ip netns del "$LAB_ID-$ns"
 	done <"$LAB_DIR/namespaces"

@@ -175,6 +175,8 @@ under() { # CAPS: the agent with these and no others
 each_cap() {
 	local cap count=0
 	while read -r cap; do
+		# what is for `kubectl exec ... masqbpf probe` the agent never has
+		[ "$cap" != +net_raw ] || continue
 		under "$(manifest_caps | grep -vx -- "$cap" | paste -sd,)"
 		count=$((count + 1))
 		if [ "$cap" = +setpcap ]; then
@@ -1014,7 +1016,8 @@ notifies() {
 	lab_wait 5 test -S "$socket"
 	spawn env NOTIFY_SOCKET="$socket" WATCHDOG_USEC=400000 \
 		"$MASQBPF" agent --config "$CONFIG" eth0
-	lab_wait 20 grep -q 'READY=1 STATUS=all is well' "$LAB_DIR/notified"
+	lab_wait 20 grep -q 'READY=1 STATUS=all is well' "$LAB_DIR/notified" ||
+		fail "$(cat "$LAB_DIR/notified")"
 	kill -HUP "$(agent_pid)"
 	lab_wait 5 grep -q 'RELOADING=1 MONOTONIC_USEC=[0-9]' "$LAB_DIR/notified"
 	lab_wait 1 watched || fail "$(cat "$LAB_DIR/notified")"

@@ -124,6 +124,9 @@ migrate() {
 	before=$(rules)
 	steady during pod2 --pace 0.02
 	masq migrate eth0 --no-wait >"$LAB_DIR/migrate"
+	# the line that people typed, not the one that did it
+	masq history | grep -c "masqbpf migrate eth0 --no-wait" >/dev/null ||
+		fail "$(masq history)"
 	is "jumps" "$(jumps)" 0
 	is "other rules" "$(rules)" \
 		"$(grep -v -- "-j $CHAIN" <<<"$before")"

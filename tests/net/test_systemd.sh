@@ -214,6 +214,9 @@ attached_at_boot() {
 	property_is ActiveState active masqbpf-attach.service ||
 		fail "$(there systemctl --no-pager status masqbpf-attach)"
 	source_is $NODE_ADDR
+	is "what a reboot needs" "$(there find /var/lib/masqbpf -name \
+		'masqbpf-*' -size +1k -perm 0600 | wc -l)" 1
+	is mode "$(there stat -c %a /var/lib/masqbpf)" 700
 	# its reload reads the file
 	there sh -c 'echo "nonMasqueradeCIDRs: [10.0.0.0/8, 172.30.0.0/16]" \
 		>/etc/masqbpf/masqbpf.yaml'

@@ -23,11 +23,14 @@
 #include "agent/notify.h"
 #include "agent/policy.h"
 #include "agent/renewer.h"
+#include "agent/save.h"
 #include "base/log.h"
 #include "kernel/podname.h"
 #include "plane/fastpath.h"
 #include "plane/fit.h"
 #include "plane/guard.h"
+#include "policy/read.h"
+#include "policy/saved.h"
 #include "report/due.h"
 
 /* A start waits this long for a config that is being written. */
@@ -227,11 +230,26 @@ static int start_helper(struct agent *a)
 
 /* --- set-up ------------------------------------------------------------ */
 
-static int open_instance(struct agent *a, struct instance_options *sizes)
+/* What was in force before a reboot, where nothing is yet. */
+static void restore(struct agent *a, struct saved **saved, bool looked)
 {
-	int err;
+	struct policy *policy;
+	int err = policy_read(a->instance, &policy);
 
+	if (!err)
+		policy_free(policy);
+	if (err != -ENODATA)
+		return;
+	if (!looked) /* pins of one that was killed before it had a policy */
+		*saved = saved_read(a->options.pin_dir);
+	if (*saved)
+		saved_restore(a->instance, *saved);
+}
+
+static int open_pins(struct agent *a, struct instance_options *sizes)
+{
 	const char *lacks = fastpath_lacks();
+	int err;
 
 	if (lacks && a->options.fast_path == FASTPATH_ON) {
 		log_error("--fast-path %s", lacks);
@@ -262,6 +280,21 @@ static int open_instance(struct agent *a, struct instance_options *sizes)
 		       : 0;
 }
 
+static int open_instance(struct agent *a, struct instance_options *sizes)
+{
+	bool looked = !instance_is_pinned(a->options.pin_dir);
+	struct saved *saved = looked ? saved_read(a->options.pin_dir) : NULL;
+	int err;
+
+	if (saved)
+		saved_sizes(saved, sizes);
+	err = open_pins(a, sizes);
+	if (!err)
+		restore(a, &saved, looked);
+	saved_free(saved);
+	return err;
+}
+
 /*
  * All that needs privileges, and then none are left. Only what the agent
  * cannot be without ends it.
@@ -290,6 +323,7 @@ static int set_up(struct agent *a)
 		return err;
 	a->instance->fit = helper_fit;
 	a->instance->fit_data = &a->helper;
+	a->instance->save = helper_save;
 	a->guard_fd = guard_take(a->instance);
 	if (a->guard_fd == -EBUSY)
 		return a->guard_fd;
@@ -404,8 +438,11 @@ static uint64_t least_wait_ms(const struct agent *a)
 		wait = http_timeout(a->http);
 	if (a->watchdog_ms)
 		wait = sooner(wait, a->watchdog_at);
-	if (a->has_policy)
+	if (a->has_policy) {
 		wait = sooner(wait, a->guard_due_ms);
+		if (a->save_due_ms)
+			wait = sooner(wait, a->save_due_ms);
+	}
 	if (fastpath_is_on(a->instance))
 		wait = sooner(wait, a->fast_due_ms);
 	wait = sooner(wait, renewer_due_ms(a));
@@ -424,6 +461,7 @@ static void do_what_is_due(struct agent *a)
 		look_at_config(a);
 	agent_policy_again(a);
 	agent_guard_update(a);
+	agent_save_update(a);
 	if (follow_now_ms() >= a->foreign_due_ms)
 		agent_foreign_update(a);
 	if (follow_now_ms() >= a->links_due_ms && !a->stop) {
@@ -512,6 +550,7 @@ int agent_run(const struct agent_options *options)
 		loop(&a);
 		err = a.failed;
 		notify(a.notify_fd, "STOPPING=1");
+		agent_save_last(&a);
 		if (!err)
 			log_info("agent: ending; the dataplane stays in "
 				 "force (masqbpf detach --all removes it)");

@@ -11,6 +11,7 @@
 #include "agent/due.h"
 #include "agent/guard.h"
 #include "agent/policy.h"
+#include "agent/save.h"
 #include "agent/ward.h"
 #include "base/log.h"
 #include "kernel/podname.h"
@@ -64,8 +65,8 @@ static void go_back(struct agent *a)
 		return; /* at the next look, if it is still so */
 	}
 	err = ward_go_back(a->ward, &back);
-	instance_unlock(a->instance);
 	if (err) {
+		instance_unlock(a->instance);
 		if (err != -ESTALE)
 			log_error("guard: generation %u cannot be taken back: "
 				  "%s",
@@ -75,6 +76,8 @@ static void go_back(struct agent *a)
 	log_error("guard: generation %u broke traffic and is taken back: "
 		  "generation %u is generation %u again (masqbpf history %u)",
 		  refused, back, a->ward->state.from, refused);
+	agent_save(a);
+	instance_unlock(a->instance);
 	agent_ward(a, back);
 	if (a->has_config && a->refused_hash &&
 	    a->refused_hash == a->config_hash)
@@ -155,7 +158,8 @@ static bool is_tended(const struct agent *a)
 static void look(struct agent *a)
 {
 	uint64_t start = follow_now_ms();
-	bool tended = is_tended(a);
+	bool tended = is_tended(a), judged;
+	uint32_t broken;
 	int err = ward_look(a->ward, !tended);
 
 	if (err) {
@@ -169,8 +173,15 @@ static void look(struct agent *a)
 	}
 	read_names(a);
 	tell(a);
+	judged = a->ward->state.flags & WARD_JUDGED;
+	broken = a->ward->state.broken;
 	if (!tended && ward_save(a->ward))
 		log_debug("guard: the evidence could not be noted down");
+	/* a reboot is to know the alarm, and that its time is over */
+	if (a->save_due_ms &&
+	    (broken != a->ward->state.broken ||
+	     judged != !!(a->ward->state.flags & WARD_JUDGED)))
+		a->save_due_ms = 1;
 }
 
 void agent_guard_update(struct agent *a)
@@ -185,6 +196,9 @@ void agent_guard_update(struct agent *a)
 		bool refused = a->refused_hash;
 
 		agent_ward(a, generation);
+		/* whoever it was may not have come to it */
+		if (a->save_due_ms)
+			a->save_due_ms = 1;
 		/* somebody has decided otherwise since */
 		if (refused && !a->refused_hash && a->stale) {
 			a->stale = false;

@@ -41,7 +41,8 @@ static int read_verdict(struct agent *a, struct verdict *v)
 		err = verdict_guard(v, a->ward);
 	err = err ?: verdict_traffic(v, a->instance);
 	if (!err && !policy_read(a->instance, &policy)) {
-		err = verdict_drift(v, a->instance, policy);
+		err = verdict_policy(v, a->instance, policy)
+			      ?: verdict_drift(v, a->instance, policy);
 		policy_free(policy);
 	}
 	err = err ?: counters_stats(a->instance, a->drops);

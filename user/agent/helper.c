@@ -19,6 +19,7 @@
 #include "agent/sandbox.h"
 #include "base/log.h"
 #include "plane/fit.h"
+#include "policy/saved.h"
 #include "takeover/takeover.h"
 
 /* Of others that translate; one is enough for the alarm. */
@@ -35,6 +36,7 @@ enum verb {
 	VERB_RENEW,
 	VERB_DETACH,
 	VERB_NAMES,
+	VERB_SAVE,
 };
 
 struct request {
@@ -305,7 +307,8 @@ static int fit(struct instance *instance, const struct request *request,
 	return err < 0 ? err : 0;
 }
 
-static void serve(struct instance *instance, int fd)
+static void serve(struct instance *instance, int fd,
+		  const struct saved_place *place)
 {
 	struct request request;
 
@@ -329,6 +332,8 @@ static void serve(struct instance *instance, int fd)
 				hook_attach_other(instance, &request.link);
 		else if (request.verb == VERB_PRUNE)
 			answer.error = hook_prune(instance);
+		else if (request.verb == VERB_SAVE)
+			answer.error = saved_write(instance, place);
 		else if (request.verb == VERB_FOREIGN)
 			answer.error = find_foreign(&answer);
 		else if (request.verb == VERB_FIT || request.verb == VERB_RENEW)
@@ -351,6 +356,7 @@ static void serve(struct instance *instance, int fd)
 
 int helper_start(struct instance *instance, struct helper *out)
 {
+	struct saved_place place;
 	int fds[2], err;
 	pid_t pid;
 
@@ -358,9 +364,12 @@ int helper_start(struct instance *instance, struct helper *out)
 		err = -errno;
 		goto fail;
 	}
+	/* now, while it may be made */
+	saved_open(instance->pin_dir, true, &place);
 	pid = fork();
 	if (pid < 0) {
 		err = -errno;
+		saved_close(&place);
 		close(fds[0]);
 		close(fds[1]);
 		goto fail;
@@ -372,10 +381,11 @@ int helper_start(struct instance *instance, struct helper *out)
 		signal(SIGHUP, SIG_IGN);
 		prctl(PR_SET_NAME, "masqbpf-helper");
 		close(fds[0]);
-		if (!sandbox_helper())
-			serve(instance, fds[1]);
+		if (!sandbox_helper(place.dir))
+			serve(instance, fds[1], &place);
 		_exit(0);
 	}
+	saved_close(&place);
 	close(fds[1]);
 	*out = (struct helper){ .fd = fds[0], .pid = pid };
 	return 0;
@@ -456,6 +466,15 @@ int helper_fast(const struct helper *helper, uint64_t lease_ns,
 
 	*out = answer.fast;
 	return err;
+}
+
+int helper_save(struct instance *instance, void *helper)
+{
+	struct request request = { .verb = VERB_SAVE };
+	struct answer answer = {};
+
+	(void)instance;
+	return ask(helper, &request, &answer);
 }
 
 int helper_prune(const struct helper *helper)

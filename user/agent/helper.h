@@ -54,6 +54,8 @@ int helper_foreign(const struct helper *helper, struct foreign_nat *out);
  */
 int helper_fit(struct instance *instance, const struct instance_options *want,
 	       void *helper);
+/* As saved_keep has it done: instance->save. `helper`: a struct helper. */
+int helper_save(struct instance *instance, void *helper);
 /* Takes away what is hooked on a link; 0 or -errno. */
 int helper_detach(const struct helper *helper, const struct netdev_link *link);
 /* As instance_renew: has another process put another one in its place? */

@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include "agent/due.h"
 #include "agent/policy.h"
+#include "agent/save.h"
 #include "agent/ward.h"
 #include "base/file.h"
 #include "base/log.h"
@@ -239,7 +240,9 @@ static void add_options(const struct agent *a, struct config *config)
 	}
 }
 
-static int apply(struct agent *a, const struct config *config, const char *from)
+/* no_file: the preset stands in for one. */
+static int apply(struct agent *a, const struct config *config, const char *from,
+		 bool no_file)
 {
 	struct policy *old = NULL, *new = NULL;
 	struct policy_change change;
@@ -261,21 +264,23 @@ static int apply(struct agent *a, const struct config *config, const char *from)
 		err = policy_from_config(a->instance, config,
 					 fastpath_tcp_allowed(), &new);
 	if (!err) {
-		new->source.options = options_word(a);
+		new->source.options = options_word(a) |
+				      (no_file ? MASQ_SOURCE_NO_FILE : 0);
 		err = policy_apply(a->instance, new, &change);
 	}
 	if (!err && a->guard_action != GUARD_OFF)
 		ward_begin(a->instance, old, new, a->guard_window_ns, 0);
-	if (!err)
-		policy_settle(a->instance, new, &change);
-	instance_unlock(a->instance);
 	if (!err) {
+		policy_settle(a->instance, new, &change);
 		a->has_policy = true;
 		a->guard_due_ms = 0;
 		report(a, from, old, new, &change);
 		follow_interval(&a->follower,
 				config->resync_interval_ns / NS_PER_MS);
+		/* last, for who asks meanwhile is answered */
+		agent_save(a);
 	}
+	instance_unlock(a->instance);
 	policy_free(old);
 	policy_free(new);
 	return err;
@@ -298,7 +303,7 @@ static void apply_preset(struct agent *a)
 		return;
 	}
 	add_options(a, config);
-	applied = apply(a, config, "preset");
+	applied = apply(a, config, "preset", a->has_config);
 	if (applied) {
 		snprintf(err, sizeof(err), "preset %s", name);
 		try_again(a, AGAIN_PRESET, false, err, applied);
@@ -359,7 +364,7 @@ static void take_text(struct agent *a, const char *text, size_t length,
 		if (!refused || strcmp(err, a->config_problem))
 			log_warn("%s", config->warnings[i]);
 	add_options(a, config);
-	applied = refused ? 0 : apply(a, config, path);
+	applied = refused ? 0 : apply(a, config, path, false);
 	if (refused) {
 		problem(a, "%s", err);
 	} else if (applied) {
@@ -413,7 +418,8 @@ static int adopt(struct agent *a, bool *from_file, bool *anew)
 	a->reload_time = policy->head.applied_ns / 1e9;
 	agent_ward(a, policy->head.generation);
 	*from_file = *policy->source.config_path;
-	*anew = policy->source.options != options_word(a);
+	*anew = (policy->source.options & ~(uint64_t)MASQ_SOURCE_NO_FILE) !=
+		options_word(a);
 	if (*anew)
 		a->config_hash = 0;
 	log_info("generation %u is in force: taken over%s",

@@ -224,7 +224,23 @@ enum who {
 	RENEWER, /* as the helper, but for what only that one does */
 };
 
-static int load_filter(enum who who)
+/* What is saved is written: a new file, by way of this directory. */
+static int allow_saving(scmp_filter_ctx filter, int dir)
+{
+	int err = seccomp_rule_add(
+		filter, SCMP_ACT_ALLOW, SCMP_SYS(openat), 2,
+		EQUAL(0, (uint32_t)dir),
+		SCMP_A2_32(SCMP_CMP_MASKED_EQ,
+			   O_ACCMODE | O_CREAT | O_EXCL | O_TRUNC | O_NOFOLLOW,
+			   O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW));
+
+	return err
+		       ?: seccomp_rule_add(filter, SCMP_ACT_ALLOW,
+					   SCMP_SYS(fsync), 0);
+}
+
+/* saved: the helper's, or -1. */
+static int load_filter(enum who who, int saved)
 {
 	bool helper = who != AGENT;
 	/* an error, not death: traffic and metrics outlive a missing call */
@@ -240,6 +256,8 @@ static int load_filter(enum who who)
 		err = ALLOW_BPF(filter, helper_bpf);
 	if (!err && helper)
 		err = ALLOW(filter, helper_calls);
+	if (!err && saved >= 0)
+		err = allow_saving(filter, saved);
 	/* to ask the kernel for legacy iptables' rules; there is no connect */
 	for (int ipv6 = 0; ipv6 < 2 && !err && who == HELPER; ipv6++)
 		err = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(socket),
@@ -358,14 +376,15 @@ int sandbox_agent(const struct instance *instance,
 	}
 	if (!err) {
 		what = "filter system calls";
-		err = load_filter(AGENT);
+		err = load_filter(AGENT, -1);
 	}
 	if (err)
 		log_error("agent: cannot %s: %s", what, strerror(-err));
 	return err;
 }
 
-static int be_privileged(enum who who, const unsigned int *caps, size_t count)
+static int be_privileged(enum who who, const unsigned int *caps, size_t count,
+			 int saved)
 {
 	const char *what = "read its capabilities";
 	int err = capng_get_caps_process() ? -EPERM : 0;
@@ -377,7 +396,7 @@ static int be_privileged(enum who who, const unsigned int *caps, size_t count)
 	}
 	if (!err) {
 		what = "filter system calls";
-		err = load_filter(who);
+		err = load_filter(who, saved);
 	}
 	if (err)
 		log_error("agent: %s: cannot %s: %s",
@@ -386,12 +405,13 @@ static int be_privileged(enum who who, const unsigned int *caps, size_t count)
 	return err;
 }
 
-int sandbox_helper(void)
+int sandbox_helper(int saved)
 {
 	static const unsigned int caps[] = { CAP_BPF, CAP_NET_ADMIN,
 					     CAP_PERFMON };
 
-	return be_privileged(HELPER, caps, sizeof(caps) / sizeof(caps[0]));
+	return be_privileged(HELPER, caps, sizeof(caps) / sizeof(caps[0]),
+			     saved);
 }
 
 int sandbox_renewer(void)
@@ -399,5 +419,5 @@ int sandbox_renewer(void)
 	static const unsigned int caps[] = { CAP_BPF, CAP_NET_ADMIN,
 					     CAP_PERFMON, CAP_SYS_ADMIN };
 
-	return be_privileged(RENEWER, caps, sizeof(caps) / sizeof(caps[0]));
+	return be_privileged(RENEWER, caps, sizeof(caps) / sizeof(caps[0]), -1);
 }

@@ -24,9 +24,10 @@ int sandbox_agent(const struct instance *instance,
 		  const struct sandbox_user *user);
 /*
  * The helper: CAP_BPF, CAP_NET_ADMIN and, since it may have to load programs of
- * another size, CAP_PERFMON; no_new_privs, a filter. 0 or -errno, printed.
+ * another size, CAP_PERFMON; no_new_privs, a filter. saved: the directory in
+ * which it may write what is saved; -1: none. 0 or -errno, printed.
  */
-int sandbox_helper(void);
+int sandbox_helper(int saved);
 /* The renewer: CAP_SYS_ADMIN, too, and a filter that is narrower. */
 int sandbox_renewer(void);
 

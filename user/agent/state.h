@@ -6,6 +6,7 @@
  *	policy.c	from a file that has changed to a policy in force
  *	follow.c	when has a file changed?
  *	guard.c, ward.c	a change that breaks traffic
+ *	save.c		what a reboot must not lose
  *	links.c		interfaces, addresses: attach, heal, refresh
  *	foreign.c	others that translate
  *	due.c		what has failed and is tried again
@@ -115,6 +116,9 @@ struct agent {
 	uint64_t refused_hash; /* of the file that the guard took back; or 0 */
 	char guard_problem[2048]; /* lines; "": nothing is broken */
 	uint64_t names_due_ms; /* of pods, for them */
+
+	uint64_t save_due_ms; /* of what is answered; 0: not known yet */
+	uint64_t save_cost_ms;
 
 	/* interfaces */
 	struct agent_link *links;

@@ -15,10 +15,12 @@
 #include "cli/change.h"
 #include "kernel/podname.h"
 #include "plane/flows.h"
+#include "plane/guard.h"
 #include "policy/apply.h"
 #include "policy/compare.h"
 #include "policy/judge.h"
 #include "policy/live.h"
+#include "policy/saved.h"
 #include "policy/ward.h"
 
 #define SECOND_NS    1000000000ULL
@@ -178,12 +180,11 @@ static int ask(const struct cmd_line *line, struct instance *instance,
 	return CMD_OK;
 }
 
-int change_check(const struct cmd_line *line, struct instance *instance,
-		 struct policy *from, struct policy *to)
+static int judge(const struct cmd_line *line, struct instance *instance,
+		 struct policy *from, struct policy *to, struct plan **out)
 {
 	struct plan *plan = NULL;
-	char wider[256];
-	int err = plan_make(instance, from, to, &plan), result = CMD_OK;
+	int err = plan_make(instance, from, to, &plan);
 
 	if (!err && (plan->dests.count || plan->sources.count))
 		err = flows_walk_owners(instance, add_flow, plan);
@@ -203,13 +204,33 @@ int change_check(const struct cmd_line *line, struct instance *instance,
 	say_flips(&plan->sources, "pods in ");
 	for (size_t i = 0; i < plan->warning_count; i++)
 		log_warn("%s", plan->warnings[i]);
-	if (cmd_flag(line, "dry-run")) {
-		log_info("dry run: nothing was changed");
-		result = CHANGE_STOP;
-	} else if (plan_wider(plan, wider, sizeof(wider)) &&
-		   !cmd_flag(line, "yes")) {
+	*out = plan;
+	if (!cmd_flag(line, "dry-run"))
+		return CMD_OK;
+	log_info("dry run: nothing was changed");
+	return CHANGE_STOP;
+}
+
+int change_say(const struct cmd_line *line, struct instance *instance,
+	       struct policy *from, struct policy *to)
+{
+	struct plan *plan = NULL;
+	int result = judge(line, instance, from, to, &plan);
+
+	plan_free(plan);
+	return result;
+}
+
+int change_check(const struct cmd_line *line, struct instance *instance,
+		 struct policy *from, struct policy *to)
+{
+	struct plan *plan = NULL;
+	char wider[256];
+	int result = judge(line, instance, from, to, &plan);
+
+	if (!result && plan_wider(plan, wider, sizeof(wider)) &&
+	    !cmd_flag(line, "yes"))
 		result = ask(line, instance, from, wider);
-	}
 	plan_free(plan);
 	return result;
 }
@@ -239,6 +260,8 @@ static int take_back(const struct cmd_line *line, struct ward *ward)
 		return -EAGAIN;
 	}
 	err = err ?: ward_go_back(ward, &back);
+	if (!err)
+		change_save(ward->instance);
 	instance_unlock(ward->instance);
 	if (!err)
 		log_error("%s: guard: generation %u broke traffic and is taken "
@@ -324,6 +347,11 @@ static int watch(const struct cmd_line *line, struct instance *instance)
 	}
 	ward->news = true;
 	ward_save(ward);
+	/* a reboot is to know how it has ended; an agent saves that, too */
+	if (!lock_take(instance->lock_fd, LOCK_MS)) {
+		change_save(instance);
+		instance_unlock(instance);
+	}
 	if (err)
 		log_error("%s: guard: %s", line->cmd->name, strerror(-err));
 	else if (ending)
@@ -339,6 +367,11 @@ out:
 	return result;
 }
 
+void change_save(struct instance *instance)
+{
+	saved_keep(instance, guard_owner(instance) < 0);
+}
+
 int change_apply(const struct cmd_line *line, struct instance *instance,
 		 struct policy *from, struct policy *to)
 {
@@ -350,6 +383,7 @@ int change_apply(const struct cmd_line *line, struct instance *instance,
 	policy_report(&change, line->json);
 	ward_begin(instance, from, to, window_ns(line), guard ? WARD_CLI : 0);
 	policy_settle(instance, to, &change);
+	change_save(instance);
 	if (!guard)
 		return CMD_OK;
 	fflush(stdout);

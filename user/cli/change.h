@@ -31,6 +31,11 @@ int change_parse(const struct cmd_line *line);
  */
 int change_check(const struct cmd_line *line, struct instance *instance,
 		 struct policy *from, struct policy *to);
+/* The same, but asks nobody: CMD_OK, CHANGE_STOP or CMD_FAILED. */
+int change_say(const struct cmd_line *line, struct instance *instance,
+	       struct policy *from, struct policy *to);
+/* What is in force is saved, with what is answered where no agent does that. */
+void change_save(struct instance *instance);
 /* Applies, reports, and watches. enum cmd_exit */
 int change_apply(const struct cmd_line *line, struct instance *instance,
 		 struct policy *from, struct policy *to);

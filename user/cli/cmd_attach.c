@@ -11,6 +11,7 @@
 #include <unistd.h>
 #include <net/if_arp.h>
 #include "base/log.h"
+#include "cli/change.h"
 #include "cli/cmd.h"
 #include "cli/status.h"
 #include "config/config.h"
@@ -26,8 +27,9 @@
 #include "policy/apply.h"
 #include "policy/policy.h"
 #include "policy/read.h"
-#include "policy/ward.h"
+#include "policy/saved.h"
 #include "policy/uplinks.h"
+#include "policy/ward.h"
 #include "takeover/takeover.h"
 
 #define DEFAULT_PRESET "ip-masq-agent"
@@ -52,7 +54,11 @@ struct attach {
 	struct policy *from; /* that it took the place of; NULL: none */
 	struct policy_change change;
 	bool has_policy; /* one runs already */
+	bool restored; /* and it is that of before a reboot */
+	bool unusable; /* the file is; but a policy of before is known */
 	bool applied;
+	struct saved *saved; /* NULL: nothing, or nothing that is needed */
+	bool looked; /* for it */
 	enum fastpath_mode fast_path;
 	bool asked_fast_path; /* the option is there */
 	struct fastpath_view fast; /* where it is, and why not elsewhere */
@@ -84,8 +90,20 @@ static int parse_fast_path(struct attach *a)
 	return CMD_OK;
 }
 
+/*
+ * After a reboot pods need a policy, and the last one is known: that is put back
+ * where the file is of no use.
+ */
+static int do_without_config(struct attach *a)
+{
+	config_free(a->config);
+	a->config = NULL;
+	a->unusable = a->saved;
+	return a->saved ? CMD_OK : CMD_USAGE;
+}
+
 /* A file that would replace a policy has to set something. */
-static int check_config(const struct attach *a)
+static int check_config(struct attach *a)
 {
 	char err[512];
 
@@ -93,7 +111,7 @@ static int check_config(const struct attach *a)
 	    !config_may_replace(a->config, err, sizeof(err)))
 		return CMD_OK;
 	log_error("%s", err);
-	return CMD_USAGE;
+	return a->restored ? do_without_config(a) : CMD_USAGE;
 }
 
 /* The policy that the command line asks for, if it does. */
@@ -106,9 +124,12 @@ static int load_config(struct attach *a)
 	if (file && preset)
 		return cmd_usage(a->line,
 				 "--config and --preset exclude each other");
-	if ((file && config_load(file, NULL, &a->config, err, sizeof(err))) ||
-	    (preset && config_preset(preset, &a->config, err, sizeof(err)))) {
+	if (file && config_load(file, NULL, &a->config, err, sizeof(err))) {
 		log_errors(err);
+		return do_without_config(a);
+	}
+	if (preset && config_preset(preset, &a->config, err, sizeof(err))) {
+		log_error("%s", err);
 		return CMD_USAGE;
 	}
 	for (size_t i = 0; a->config && i < a->config->warning_count; i++)
@@ -225,6 +246,23 @@ static int let_ports_go(struct attach *a)
 	return err;
 }
 
+/* What becomes of a policy in force, before anything is changed. */
+static int say_flips(struct attach *a)
+{
+	struct policy *to = NULL;
+	int result;
+
+	if (!a->has_policy || !a->config)
+		return CMD_OK;
+	if (policy_read(a->instance, &a->from) ||
+	    policy_from_config(a->instance, a->config, fastpath_tcp_allowed(),
+			       &to))
+		return CMD_FAILED;
+	result = change_say(a->line, a->instance, a->from, to);
+	policy_free(to);
+	return result;
+}
+
 static int apply(struct attach *a)
 {
 	int err = policy_from_config(a->instance, a->config,
@@ -232,8 +270,6 @@ static int apply(struct attach *a)
 
 	if (err)
 		return err;
-	if (a->has_policy && policy_read(a->instance, &a->from))
-		return -EIO;
 	err = policy_apply(a->instance, a->policy, &a->change);
 	a->applied = !err;
 	if (!err)
@@ -298,14 +334,14 @@ static int change(struct attach *a, const struct instance_options *options)
 	if (!err)
 		err = node_sync(a->instance, a->netdev);
 	/* packets never meet a dataplane without a policy ... */
-	if (!err && !a->has_policy)
+	if (!err && (!a->has_policy || (a->restored && a->config)))
 		err = apply(a);
 	if (!err)
 		err = note_uplinks(a);
 	for (size_t i = 0; i < a->count && !err; i++)
 		err = attach_uplink(a, &a->uplinks[i]);
 	/* ... and one that runs is not replaced before all else is done */
-	if (!err && a->has_policy && a->config)
+	if (!err && a->has_policy && !a->restored && a->config)
 		err = apply(a);
 	/* as it was */
 	if (!err && !a->asked_fast_path && fastpath_lasts(a->instance))
@@ -357,8 +393,14 @@ static int find_policy(struct attach *a)
 	struct policy *policy;
 	int err = policy_read(a->instance, &policy);
 
-	if (err == -ENODATA) /* new, or a killed attach made it */
-		return 0;
+	if (err == -ENODATA) { /* new, or a killed attach made it */
+		if (!a->looked)
+			a->saved = saved_read(a->line->pin_dir);
+		if (a->saved && !saved_restore(a->instance, a->saved))
+			a->has_policy = a->restored = true;
+		/* no preset in the place of a file that was named */
+		return a->unusable && !a->restored ? -EINVAL : 0;
+	}
 	if (err)
 		return err;
 	policy_free(policy);
@@ -430,6 +472,31 @@ static void summary(const struct attach *a)
 	say_fast_path(a);
 }
 
+static int dry_run(struct attach *a)
+{
+	struct policy *policy;
+	int err = instance_open(a->line->pin_dir, INSTANCE_READ, NULL,
+				&a->instance);
+	int result = CHANGE_STOP;
+
+	if (err && err != -ENOENT)
+		return CMD_FAILED;
+	err = err ?: policy_read(a->instance, &policy);
+	if (!err) {
+		policy_free(policy);
+		a->has_policy = true;
+		result = check_config(a) ?: say_flips(a);
+	}
+	if (err && err != -ENODATA && err != -ENOENT)
+		return CMD_FAILED;
+	if (err)
+		log_info("attach: no policy runs here: the first one flips "
+			 "nothing; masqbpf plan FILE shows it");
+	if (err || !a->config)
+		log_info("dry run: nothing was changed");
+	return result == CHANGE_STOP ? CMD_OK : result;
+}
+
 static int run(const struct cmd_line *line)
 {
 	struct instance_options options = {};
@@ -442,6 +509,10 @@ static int run(const struct cmd_line *line)
 	result = parse_hook(line, &a.kind);
 	if (!result)
 		result = parse_fast_path(&a);
+	/* what pins tell is newer than what was saved of them */
+	a.looked = !result && !instance_is_pinned(line->pin_dir);
+	if (a.looked)
+		a.saved = saved_read(line->pin_dir);
 	if (!result)
 		result = load_config(&a);
 	if (result)
@@ -449,6 +520,10 @@ static int run(const struct cmd_line *line)
 	result = CMD_FAILED;
 	if (find_uplinks(&a))
 		goto out;
+	if (cmd_flag(line, "dry-run")) {
+		result = dry_run(&a);
+		goto out;
+	}
 	if (a.config) {
 		options.configured = true;
 		options.max_flows = a.config->max_flows;
@@ -458,6 +533,8 @@ static int run(const struct cmd_line *line)
 			a.config->keep.count + a.config->masquerade.count +
 			a.config->pods.count + a.config->keep_sources.count;
 	}
+	if (a.saved)
+		saved_sizes(a.saved, &options);
 	/* on a lease: nothing without an agent that renews it */
 	options.fast_path = a.fast_path == FASTPATH_ON;
 	if (options.fast_path && fastpath_lacks()) {
@@ -478,9 +555,12 @@ static int run(const struct cmd_line *line)
 		undo(&a);
 		goto out;
 	}
-	result = check_config(&a);
-	if (result)
-		goto out; /* it has a policy, so there is nothing to undo */
+	result = check_config(&a) ?: say_flips(&a);
+	if (result) {
+		if (a.instance->is_new)
+			undo(&a);
+		goto out; /* else it has a policy: there is nothing to undo */
+	}
 	result = CMD_FAILED;
 	if (change(&a, &options))
 		goto out;
@@ -490,11 +570,17 @@ static int run(const struct cmd_line *line)
 	summary(&a);
 	warn_of_odd(&a);
 	result = CMD_OK;
-	if (line->json)
-		result = status_print(
-			&(struct health){ .instance = a.instance }, true);
+	if (a.unusable) {
+		log_error("attach: attached with the policy of before, not "
+			  "with the file");
+		result = CMD_FAILED;
+	}
+	if (line->json &&
+	    status_print(&(struct health){ .instance = a.instance }, true))
+		result = CMD_FAILED;
 	if (a.applied)
 		policy_settle(a.instance, a.policy, &a.change);
+	change_save(a.instance);
 out:
 	if (turn >= 0)
 		close(turn);
@@ -504,6 +590,7 @@ out:
 	free(a.fast.links);
 	netdev_free(a.netdev);
 	config_free(a.config);
+	saved_free(a.saved);
 	free(a.uplinks);
 	return result;
 }
@@ -517,6 +604,8 @@ static const struct cmd_option options[] = {
 	{ "fast-path", "[auto|on|off]",
 	  "established flows skip the node's stack; alone: on; auto: where and "
 	  "while an agent finds nothing against it" },
+	{ "dry-run", NULL,
+	  "say what becomes of the policy that runs, and change nothing" },
 	{},
 };
 

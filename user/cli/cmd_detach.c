@@ -18,6 +18,7 @@
 #include "plane/instance.h"
 #include "plane/node.h"
 #include "plane/seed.h"
+#include "policy/saved.h"
 
 /*
  * Filters of another network namespace cannot be reached from here. Pinned
@@ -84,6 +85,8 @@ static int detach_all(const struct cmd_line *line)
 		forget(instance, uplinks, count);
 	if (!err)
 		fastpath_restore_tcp(instance);
+	if (!err)
+		saved_forget(line->pin_dir);
 	if (!err)
 		err = instance_remove(instance);
 	if (!err)
@@ -274,6 +277,7 @@ static int detach_some(const struct cmd_line *line)
 	if (!err && !left) {
 		forget(instance, before, count);
 		fastpath_restore_tcp(instance);
+		saved_forget(line->pin_dir);
 		err = instance_remove(instance);
 		if (!err)
 			log_info("the instance is removed");

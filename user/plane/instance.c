@@ -188,6 +188,16 @@ out:
 	return err;
 }
 
+bool instance_is_pinned(const char *pin_dir)
+{
+	char path[PATH_MAX];
+	struct stat st;
+
+	snprintf(path, sizeof(path), "%s/%s", pin_dir,
+		 map_names[MAP_masq_meta]);
+	return !lstat(path, &st);
+}
+
 void instance_close(struct instance *instance)
 {
 	if (!instance)

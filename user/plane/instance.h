@@ -35,6 +35,8 @@ int instance_open(const char *pin_dir, enum instance_mode mode,
 		  const struct instance_options *options,
 		  struct instance **out);
 void instance_close(struct instance *instance);
+/* Is there one, as far as its first pin tells? Without a look at it. */
+bool instance_is_pinned(const char *pin_dir);
 /* The descriptors of prefixes, in memory; for fit.h. 0 or -errno, printed. */
 int instance_map_prefixes(struct instance *instance, bool writable);
 void instance_unmap_prefixes(struct instance *instance);

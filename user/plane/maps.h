@@ -115,6 +115,8 @@ struct instance {
 	int (*fit)(struct instance *instance,
 		   const struct instance_options *want, void *data);
 	void *fit_data;
+	/* who writes what is saved of it, see policy/saved.h; NULL: we do */
+	int (*save)(struct instance *instance, void *fit_data);
 };
 
 /* One value of an open map. 0 or -errno. */

@@ -75,7 +75,8 @@ static void compare_entry(struct work *w, struct policy_entry *entry,
 		other = slot_find(w, &entry->cidr, entry->list, !entry->action);
 	if (other != NO_SLOT)
 		w->want[other] |= W_PLACE;
-	entry->since = stays ? own->since : 0;
+	if (!w->restores)
+		entry->since = stays ? own->since : 0;
 	if (!stays && slot_in_force(w, other))
 		change->changed++;
 	else if (!stays)
@@ -184,10 +185,13 @@ static void finish(struct work *w)
 	free(w->snat_slot);
 }
 
+/* `restores`: with the generation that it has, which the history knows. */
 static int apply(struct instance *instance, struct policy *policy,
-		 struct policy_change *change, size_t *missing)
+		 struct policy_change *change, size_t *missing, bool restores)
 {
-	struct work w = { .instance = instance, .policy = policy };
+	struct work w = { .instance = instance,
+			  .policy = policy,
+			  .restores = restores };
 	enum difference differs = SAME;
 	int err = begin(&w);
 
@@ -197,9 +201,11 @@ static int apply(struct instance *instance, struct policy *policy,
 	err = err ?: compare(&w, &differs, change);
 	if (err)
 		goto out;
-	policy->head.generation = w.head.generation;
-	policy->head.applied_ns = w.head.applied_ns;
-	if (differs == DIFFERENT) {
+	if (!restores) {
+		policy->head.generation = w.head.generation;
+		policy->head.applied_ns = w.head.applied_ns;
+	}
+	if (!restores && differs == DIFFERENT) {
 		/* 0 means that there is no policy */
 		policy->head.generation = w.head.generation + 1 ?: 1;
 		policy->head.applied_ns = wall_clock_ns();
@@ -208,10 +214,10 @@ static int apply(struct instance *instance, struct policy *policy,
 	for (size_t i = 0; i < policy->count; i++)
 		if (!policy->entries[i].since)
 			policy->entries[i].since = policy->head.generation;
-	if (differs != SAME)
+	if (differs != SAME || restores)
 		err = switch_halves(&w);
 	/* it is in force: whatever fails from here on changes nothing of that */
-	if (!err && differs == DIFFERENT)
+	if (!err && !restores && differs == DIFFERENT)
 		history_save(instance, policy, change);
 out:
 	*missing = w.missing;
@@ -219,11 +225,11 @@ out:
 	return err;
 }
 
-int policy_apply(struct instance *instance, struct policy *policy,
-		 struct policy_change *change)
+static int apply_or_grow(struct instance *instance, struct policy *policy,
+			 struct policy_change *change, bool restores)
 {
 	size_t missing;
-	int err = apply(instance, policy, change, &missing);
+	int err = apply(instance, policy, change, &missing, restores);
 
 	if (err == -ENOSPC && missing) {
 		/* a new instance has twice as many slots as are asked for */
@@ -233,9 +239,24 @@ int policy_apply(struct instance *instance, struct policy *policy,
 		};
 
 		err = instance_want(instance, &want);
-		err = err ?: apply(instance, policy, change, &missing);
+		err = err
+			      ?: apply(instance, policy, change, &missing,
+				       restores);
 	}
 	return err;
+}
+
+int policy_apply(struct instance *instance, struct policy *policy,
+		 struct policy_change *change)
+{
+	return apply_or_grow(instance, policy, change, false);
+}
+
+int policy_restore(struct instance *instance, struct policy *policy)
+{
+	struct policy_change change;
+
+	return apply_or_grow(instance, policy, &change, true);
 }
 
 void policy_settle(struct instance *instance, struct policy *policy,

@@ -19,6 +19,11 @@
 int policy_apply(struct instance *instance, struct policy *policy,
 		 struct policy_change *change);
 /*
+ * One that was in force before, with its own generation, which is not 0: where
+ * there is no policy yet. The history is left alone. Otherwise as above.
+ */
+int policy_restore(struct instance *instance, struct policy *policy);
+/*
  * To be called after policy_apply, with what that left, once the answer is
  * out: after a large change it brings the other half along, or the next
  * change, however small, would take as long. It need not succeed.

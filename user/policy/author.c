@@ -55,8 +55,8 @@ void author_command(char *buf, size_t len)
 	size_t length = read_proc("/proc/self/cmdline", buf, len);
 	const char *slash;
 
-	if (command_set) {
-		snprintf(buf, len, "%s", command_set);
+	if (command_set || getenv(AUTHOR_ENV)) {
+		snprintf(buf, len, "%s", command_set ?: getenv(AUTHOR_ENV));
 		return;
 	}
 	if (!length) {

@@ -437,6 +437,81 @@ uint32_t history_newest(const struct instance *instance, uint32_t from)
 	return 0;
 }
 
+/* --- for another instance ---------------------------------------------- */
+
+int history_text_read(const struct instance *instance, uint32_t generation,
+		      void **text, size_t *length)
+{
+	struct head head;
+	char *bytes;
+	int err = read_head(instance, generation, &head);
+
+	if (!err && !is_whole(&head))
+		err = -ENOENT;
+	if (!err && !is_sound(&head))
+		err = -EBADMSG;
+	err = err ?: read_text(instance, generation, &head, &bytes);
+	if (err)
+		return err;
+	*text = bytes;
+	*length = head.length;
+	return 0;
+}
+
+/* The same time in ticks of another kernel's. */
+static void rescale(uint32_t *ticks, uint32_t from_hz, uint32_t to_hz)
+{
+	uint64_t now = (uint64_t)*ticks * to_hz / from_hz;
+
+	*ticks = !*ticks ? 0 : !now ? 1 : now < UINT32_MAX ? now : UINT32_MAX;
+}
+
+int history_text_write(const struct instance *instance, uint32_t generation,
+		       const void *text, size_t length, uint32_t hz)
+{
+	struct policy *policy;
+	struct head head;
+	char *copy;
+	int err;
+
+	if (length < sizeof(head) || !hz)
+		return -EBADMSG;
+	memcpy(&head, text, sizeof(head));
+	if (head.length != length || !is_whole(&head) || !is_sound(&head) ||
+	    head.policy.generation != generation)
+		return -EBADMSG;
+	copy = calloc(chunks(length), CHUNK);
+	if (!copy)
+		return -ENOMEM;
+	memcpy(copy, text, length);
+	err = make_policy(&head, copy, &policy);
+	if (err) {
+		free(copy);
+		return err;
+	}
+	policy_free(policy);
+	for (int i = 0; i < MASQ_T_MAX; i++)
+		rescale(&head.policy.timeout[i], hz, instance->meta.hz);
+	rescale(&head.policy.fragment, hz, instance->meta.hz);
+	rescale(&head.policy.fast, hz, instance->meta.hz);
+	head.policy.max_flows = instance->meta.max_flows;
+	forget(instance, generation);
+	for (int whole = 0; whole < 2 && !err; whole++) {
+		uint32_t set = head.whole;
+
+		if (!whole)
+			head.whole = 0;
+		memcpy(copy, &head, sizeof(head));
+		head.whole = set;
+		err = write_chunks(instance, generation, 0, copy,
+				   whole ? 1 : chunks(length));
+	}
+	if (err)
+		forget(instance, generation);
+	free(copy);
+	return err;
+}
+
 /* --- notes beside a generation ----------------------------------------- */
 
 struct beside {

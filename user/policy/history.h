@@ -33,11 +33,24 @@ int history_load(const struct instance *instance, uint32_t generation,
 uint32_t history_newest(const struct instance *instance, uint32_t from);
 
 /*
+ * A generation as it is kept, for another instance; *text is malloc'ed. Written
+ * is only what can be loaded: `hz` is that of the instance which it was read in.
+ * 0 or -errno.
+ */
+int history_text_read(const struct instance *instance, uint32_t generation,
+		      void **text, size_t *length);
+int history_text_write(const struct instance *instance, uint32_t generation,
+		       const void *text, size_t length, uint32_t hz);
+
+/*
  * Bytes that are noted beside a generation, and go with it; ward.h has them.
  * Writing replaces what is there: 0 or -errno. Reading: to be freed; -ENOENT:
  * nothing is noted; -EAGAIN: it is being written just now.
  */
 #define HISTORY_NOTE_MAX (512 << 10)
+/* Numbers that no generation has, for notes about none: see baseline.h, saved.h */
+#define HISTORY_BASELINE 0
+#define HISTORY_SAVED	 UINT32_MAX
 int history_note_write(const struct instance *instance, uint32_t generation,
 		       const void *bytes, size_t length);
 int history_note_read(const struct instance *instance, uint32_t generation,

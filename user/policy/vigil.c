@@ -251,12 +251,12 @@ int vigil_before(struct vigil *v, const struct vigil_flow *flow)
 	net = net_of(v, &flow->dest, true);
 	if (!net)
 		return 0;
-	net->before++;
+	net->before += 1 + flow->more;
 	add_pod(net, &flow->pod);
 	s = vigil_service(net, &flow->dest, flow->proto, flow->port, true);
 	if (!s)
 		return net->more_services ? 0 : -ENOMEM;
-	s->before++;
+	s->before += 1 + flow->more;
 	s->answers += flow->answers;
 	return 0;
 }

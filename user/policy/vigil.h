@@ -49,6 +49,7 @@ struct vigil_flow {
 	uint64_t begun_ms;
 	uint64_t answered_ms; /* its last answer; 0: not known */
 	uint64_t answers; /* packets from the far side */
+	uint32_t more; /* as many again are just like it (vigil_before) */
 };
 
 enum vigil_probe_result {

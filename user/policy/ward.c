@@ -16,6 +16,7 @@
 #include "plane/flows.h"
 #include "policy/apply.h"
 #include "policy/author.h"
+#include "policy/baseline.h"
 #include "policy/compare.h"
 #include "policy/history.h"
 #include "policy/live.h"
@@ -232,6 +233,57 @@ int ward_note(const struct instance *instance, uint32_t generation,
 	return read_note(instance, generation, out, NULL);
 }
 
+/* The same moment on a clock that began later: never 0, which is "never". */
+static void rebase(uint64_t *ms, uint64_t then, uint64_t now)
+{
+	if (!*ms)
+		return;
+	*ms = *ms + now > then ? *ms + now - then : 1;
+}
+
+static void rebase_net(struct vigil_net *net, uint64_t then, uint64_t now)
+{
+	rebase(&net->answered_ms, then, now);
+	/* their flows are gone, and so is what hung */
+	net->try_count = 0;
+	for (uint16_t i = 0; i < net->service_count; i++) {
+		struct vigil_service *s = &net->services[i];
+
+		rebase(&s->lived_ms, then, now);
+		rebase(&s->probed_ms, then, now);
+		rebase(&s->probe_answer_ms, then, now);
+		s->answers = s->answers_now = 0;
+	}
+}
+
+int ward_rebase(struct instance *instance, uint32_t generation,
+		uint64_t then_ms, bool runs)
+{
+	uint64_t now = ward_now_ms(instance);
+	struct ward w = { .instance = instance };
+	int err = read_note(instance, generation, &w.state, &w.vigil);
+
+	if (err)
+		return err == -ENOENT ? 0 : err;
+	if (runs && (w.state.broken || !(w.state.flags & WARD_JUDGED))) {
+		/* not at its end, or to be seen whether it still is so */
+		w.state.until_ms = now + w.state.until_ms - w.state.changed_ms;
+		w.state.changed_ms = now;
+		w.state.flags &= ~WARD_JUDGED;
+	} else {
+		rebase(&w.state.changed_ms, then_ms, now);
+		rebase(&w.state.until_ms, then_ms, now);
+	}
+	rebase(&w.state.tended_ms, then_ms, now);
+	/* of the others the evidence stays as it was, to be looked at */
+	for (uint32_t i = 0; runs && i < 2 * VIGIL_NETS; i++)
+		if (w.vigil->nets[i].net.addr.family)
+			rebase_net(&w.vigil->nets[i], then_ms, now);
+	err = write_note(&w);
+	vigil_free(w.vigil);
+	return err;
+}
+
 /* --- flows ------------------------------------------------------------- */
 
 static bool ports_differ(const struct policy *a, const struct policy *b)
@@ -329,6 +381,41 @@ static int look_at(void *data, const struct flow *flow)
 	return vigil_see(w->vigil, &f);
 }
 
+/* After a reboot: what was answered there, as of flows that are no more. */
+static int look_at_baseline(struct ward *w)
+{
+	struct baseline_item *items;
+	uint32_t count;
+	int err = baseline_before(w->instance, &items, &count);
+
+	if (err)
+		return err == -ENOMEM ? err : 0;
+	for (uint32_t i = 0; i < count && !err; i++) {
+		const struct baseline_item *item = &items[i];
+		const struct flow flow = { .proto = item->proto,
+					   .role = MASQ_ROLE_FLOW,
+					   .kind = item->kind,
+					   .replied = true,
+					   .in = item->pod,
+					   .rem = item->dest,
+					   .rem_port = item->port };
+		uint8_t to;
+		bool node;
+
+		if (!flips(w, &flow, &to, &node))
+			continue;
+		err = vigil_before(w->vigil, &(struct vigil_flow){
+						     .pod = item->pod,
+						     .dest = item->dest,
+						     .port = item->port,
+						     .proto = item->proto,
+						     .replied = true,
+						     .more = item->flows - 1 });
+	}
+	free(items);
+	return err;
+}
+
 static int walk(struct ward *w, bool before)
 {
 	static const struct flow_filter all;
@@ -422,7 +509,7 @@ int ward_begin(struct instance *instance, struct policy *from,
 		}
 	}
 	if (!err && !(w.state.flags & WARD_FIRST))
-		err = walk(&w, true);
+		err = walk(&w, true) ?: look_at_baseline(&w);
 	if (!err)
 		err = write_note(&w);
 	if (err < 0)

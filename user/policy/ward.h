@@ -94,6 +94,13 @@ int ward_note(const struct instance *instance, uint32_t generation,
 	      struct ward_state *out);
 
 /*
+ * What was noted at then_ms of a clock that has begun anew since: on the clock
+ * of now. `runs`: it is the generation in force. 0 or -errno.
+ */
+int ward_rebase(struct instance *instance, uint32_t generation,
+		uint64_t then_ms, bool runs);
+
+/*
  * One look at the flow table. `probe`: questions as the node are asked, and
  * their answers taken. 0 or -errno.
  */

@@ -36,6 +36,7 @@ struct indexed {
 struct work {
 	struct instance *instance;
 	struct policy *policy;
+	bool restores; /* policy_restore */
 	struct masq_meta meta;
 	uint32_t active, idle;
 	struct masq_policy head; /* of the active half */

@@ -183,7 +183,8 @@ static void check_verdict(struct doctor *d)
 	int err = verdict_guard_look(&v, d->instance);
 
 	if (!err && d->policy)
-		err = verdict_drift(&v, d->instance, d->policy);
+		err = verdict_policy(&v, d->instance, d->policy)
+			      ?: verdict_drift(&v, d->instance, d->policy);
 	for (size_t i = 0; i < v.count; i++)
 		doctor_add(d,
 			   v.items[i].level == VERDICT_BAD ? DOCTOR_BAD

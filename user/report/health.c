@@ -399,6 +399,12 @@ static int read_drift(struct health *s)
 /* Dropped while we look, which is this long at least. */
 #define LOOK_NS 100000000
 
+static int read_memory(struct health *s)
+{
+	return s->policy ? verdict_policy(&s->verdict, s->instance, s->policy)
+			 : 0;
+}
+
 static int read_drops(struct health *s)
 {
 	const struct timespec moment = { .tv_nsec = LOOK_NS };
@@ -429,6 +435,7 @@ int health_read(struct health *s)
 	int err = counters_stats(s->instance, s->stats);
 
 	err = err ?: part(s, "policy", read_policy);
+	err = err ?: part(s, "policy", read_memory);
 	err = err ?: part(s, "guard", read_guard);
 	err = err ?: part(s, "flows", read_traffic);
 	err = err ?: part(s, "interfaces", read_uplinks);

@@ -9,6 +9,7 @@
 #include "plane/counters.h"
 #include "plane/flows.h"
 #include "plane/guard.h"
+#include "policy/saved.h"
 #include "report/drift.h"
 #include "report/verdict.h"
 
@@ -271,6 +272,29 @@ int verdict_agent(struct verdict *v, const struct instance *instance)
 			  : "at work, in another container");
 }
 
+int verdict_policy(struct verdict *v, const struct instance *instance,
+		   const struct policy *policy)
+{
+	const struct masq_source *source = &policy->source;
+	char why[640];
+	int err = 0;
+
+	if (*source->preset && !*source->config_path &&
+	    source->options & MASQ_SOURCE_NO_FILE)
+		err = verdict_add(
+			v, "policy", VERDICT_DEGRADED,
+			"put the config file in its place; masqbpf plan FILE says what that changes",
+			"preset %s is in force because no config file was there: destinations in its prefixes see pods' addresses",
+			source->preset);
+	if (!err && saved_problem(instance, why, sizeof(why)))
+		err = verdict_add(
+			v, "saved", VERDICT_DEGRADED,
+			"mount or mend it: it has to be root's, mode 0700",
+			"%s: after a reboot the policy in force will not be known",
+			why);
+	return err;
+}
+
 static void name_entries(const struct policy_entry *entries, size_t count,
 			 const char *what, char *buf, size_t len)
 {
@@ -318,5 +342,7 @@ int verdict_maps(struct verdict *v, struct instance *instance,
 {
 	return verdict_guard_look(v, instance)
 		       ?: verdict_traffic(v, instance)
-		       ?: policy ? verdict_drift(v, instance, policy) : 0;
+		       ?: policy ? verdict_policy(v, instance, policy)
+					   ?: verdict_drift(v, instance, policy)
+				 : 0;
 }

@@ -75,6 +75,9 @@ int verdict_maps(struct verdict *v, struct instance *instance,
 		 struct policy *policy);
 /* Is an agent at work? */
 int verdict_agent(struct verdict *v, const struct instance *instance);
+/* Is it a preset that stands in for a file, and would a reboot know it? */
+int verdict_policy(struct verdict *v, const struct instance *instance,
+		   const struct policy *policy);
 /* Does what runs differ from its file, where that is as it was taken? */
 int verdict_drift(struct verdict *v, struct instance *instance,
 		  struct policy *policy);

@@ -10,6 +10,7 @@
 #include "kernel/names.h"
 #include "kernel/netdev.h"
 #include "plane/seed.h"
+#include "policy/author.h"
 #include "policy/compare.h"
 #include "policy/plan.h"
 #include "policy/policy.h"
@@ -206,6 +207,7 @@ int migrate_attach(struct migration *m)
 {
 	const char *file = m->file;
 	char **argv = calloc(m->count + 8, sizeof(*argv));
+	char typed[192];
 	const char *input;
 	size_t n = 0;
 	int err;
@@ -226,7 +228,11 @@ int migrate_attach(struct migration *m)
 		input = NULL;
 	else
 		input = file ? m->given : m->text;
+	/* for the history: nobody has typed an attach */
+	author_command(typed, sizeof(typed));
+	setenv(AUTHOR_ENV, typed, 1);
 	err = tool_run(argv, input, NULL);
+	unsetenv(AUTHOR_ENV);
 	free(argv);
 	return err > 0 ? -EIO : err;
 }

@@ -1,0 +1,326 @@
+#!/usr/bin/env bash
+# A reboot takes pins, flows and hooks: what was in force is known all the same.
+# Here the bpffs is unmounted, which ends everything that was pinned there.
+set -euo pipefail
+. "$(dirname "$0")/../lib/tap.sh"
+. "$(dirname "$0")/../lib/lab.sh"
+
+POD=10.44.14.15
+PORT=443
+URL=http://127.0.0.1:9842
+WIDE="10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16"
+
+lab_agent $POD
+lab_pod pod2 10.44.14.16
+lab_reject $POD_NET
+LOG=$LAB_DIR/log
+CONF=$LAB_DIR/conf
+CONFIG=$CONF/config.yaml
+mkdir "$CONF"
+echo 0 >"$LAB_DIR/agent"
+
+# --- helpers ----------------------------------------------------------------
+
+nothing_hooked() {
+	[ "$(lab_ours eth0)" = 0 ]
+}
+
+reboots() {
+	stop "${1:-KILL}"
+	umount -l "$LAB_DIR/bpf"
+	mount -t bpf "$LAB_ID" "$LAB_DIR/bpf"
+	# links go with their pins, filters with the interface
+	lab_in node tc qdisc del dev eth0 clsact 2>/dev/null || true
+	lab_wait 20 nothing_hooked
+}
+
+anew() {
+	quiet
+	stop KILL
+	masq detach --all >/dev/null 2>&1 || true
+	is "what is saved" "$(find "$MASQBPF_STATE_DIR" -type f)" ""
+}
+
+says() { # TEXT PATTERN
+	grep -E "$2" <<<"$1" >/dev/null || fail "no word of '$2': $1"
+}
+
+silent() { # TEXT PATTERN
+	! grep -E "$2" <<<"$1" >/dev/null || fail "says '$2': $1"
+}
+
+generation() {
+	masq status --json | jq -r .generation
+}
+
+generation_is() {
+	[ "$(generation)" = "$1" ]
+}
+
+# kept: what is kept, but for link-local
+kept() {
+	masq cidr list --json | jq -r '[.prefixes[] | select(.action == "keep"
+		and .origin != "built-in").prefix] | join(" ")'
+}
+
+# file KEEP [MORE]: as a ConfigMap is changed, by a rename
+file() {
+	printf '%s\n' "nonMasqueradeCIDRs: [$1]" "${2-}" >"$CONFIG.new"
+	mv "$CONFIG.new" "$CONFIG"
+}
+
+agent() {
+	: >"$LOG"
+	lab_spawn node "$MASQBPF" agent eth0 --config "$CONFIG" 2>>"$LOG"
+	echo "$LAB_PID" >"$LAB_DIR/agent"
+	lab_wait 30 ready || fail "$(cat "$LOG")"
+}
+
+ready() {
+	get /readyz >/dev/null
+}
+
+get() {
+	lab_in node curl -sf --max-time $((5 * TEST_SLOW)) "$URL$1"
+}
+
+gone() {
+	! kill -0 "$1" 2>/dev/null
+}
+
+stop() {
+	local pid
+	pid=$(cat "$LAB_DIR/agent")
+	[ "$pid" != 0 ] || return 0
+	kill "-${1:-TERM}" "$pid" 2>/dev/null || true
+	lab_wait 10 gone "$pid"
+	echo 0 >"$LAB_DIR/agent"
+}
+
+talk() { # NAME POD DEST: a connection that is in use until `quiet`
+	rm -f "$LAB_DIR/stop" "$LAB_DIR/$1.on"
+	lab_spawn "$2" "$PYTHON" "$LAB_LIB/traffic.py" stream "$3" $PORT \
+		--chunk 4000 --interval 0.2 --stop "$LAB_DIR/stop" \
+		--progress "$LAB_DIR/$1.on" >/dev/null 2>&1
+	echo "$LAB_PID" >>"$LAB_DIR/talks"
+	lab_wait 10 test -s "$LAB_DIR/$1.on"
+}
+
+knock() { # POD DEST: new connections, one after the other
+	# shellcheck disable=SC2016
+	lab_spawn "$1" bash -c 'while :; do
+		timeout 1 bash -c ": </dev/tcp/$1/$2"
+		sleep 0.2
+	done' - "$2" $PORT >/dev/null 2>&1
+	echo "$LAB_PID" >>"$LAB_DIR/talks"
+}
+
+quiet() {
+	local pid
+	touch "$LAB_DIR/stop"
+	[ -e "$LAB_DIR/talks" ] || return 0
+	while read -r pid; do
+		kill -KILL "$pid" 2>/dev/null || true
+	done <"$LAB_DIR/talks"
+	rm "$LAB_DIR/talks"
+}
+
+# --- commands ---------------------------------------------------------------
+# Each goes on with what the one before has left: an attach takes its time.
+
+# What was typed at runtime is what was in force.
+without_a_file() {
+	local said
+	masq attach eth0 --preset gke-before-1.14
+	masq cidr add 100.64.0.0/10 --yes
+	is mode "$(stat -c %a "$MASQBPF_STATE_DIR" "$MASQBPF_STATE_DIR"/* |
+		tr '\n' ' ')" "700 600 "
+	reboots
+	said=$(masq attach eth0 2>&1)
+	says "$said" "generation 2 is in force again"
+	silent "$said" "neither --config nor --preset"
+	is kept "$(kept)" "10.0.0.0/8 100.64.0.0/10"
+	says "$(masq history)" "cidr add 100.64.0.0/10"
+	says "$(masq cidr list)" "100.64.0.0/10 +keep +2 +runtime"
+	# the numbers go on, and back
+	masq rollback --yes
+	is generation "$(generation)" 3
+	is kept "$(kept)" 10.0.0.0/8
+}
+
+# A file that cannot be used: each kind of it.
+useless_file() { # CONTENT
+	local said status=0
+	reboots
+	rm -f "$CONFIG"
+	[ -z "${1-}" ] || echo "$1" >"$CONFIG"
+	said=$(masq attach eth0 --config "$CONFIG" 2>&1) || status=$?
+	is "exit status" $status 1
+	says "$said" "^masqbpf: $CONFIG:"
+	says "$said" "generation 5 is in force again"
+	says "$said" "not with the file"
+	is kept "$(kept)" 10.0.0.0/8
+	is "room for flows" "$(masq status --json | jq .flows_max)" 65536
+	is hooks "$(lab_ours eth0)" 2
+	# once it runs, the file alone is refused, and nothing changes
+	status=0
+	masq attach eth0 --config "$CONFIG" || status=$?
+	is "exit status" $status 2
+	is generation "$(generation)" 5
+}
+
+other_file() {
+	local said
+	reboots
+	file "10.0.0.0/8, 172.30.0.0/16"
+	said=$(masq attach eth0 --config "$CONFIG" 2>&1)
+	says "$said" "172.30.0.0/16: masquerade becomes keep"
+	is generation "$(generation)" 4
+	# and where it runs, with another size; a dry run stops there
+	file 10.0.0.0/8 "maxFlows: 65536"
+	said=$(masq attach eth0 --config "$CONFIG" --dry-run 2>&1)
+	says "$said" "172.30.0.0/16: keep becomes masquerade"
+	says "$said" "nothing was changed"
+	is generation "$(generation)" 4
+	said=$(masq attach eth0 --config "$CONFIG" 2>&1)
+	says "$said" "172.30.0.0/16: keep becomes masquerade"
+	is generation "$(generation)" 5
+}
+
+same_file() {
+	local said
+	reboots
+	file 10.0.0.0/8 "maxFlows: 65536"
+	said=$(masq attach eth0 --config "$CONFIG" 2>&1)
+	silent "$said" becomes
+	is generation "$(generation)" 5
+	is health "$(masq status --json | jq -r .health)" ok
+}
+
+# It says so once, and is not taken. Nor is there another's.
+damaged() {
+	local said
+	reboots
+	printf x | dd of="$(find "$MASQBPF_STATE_DIR" -type f)" bs=1 seek=300 \
+		conv=notrunc status=none
+	said=$(masq attach eth0 --config "$CONFIG" 2>&1)
+	is "lines about it" "$(grep -c "ignored: damaged" <<<"$said")" 1
+	is generation "$(generation)" 1
+}
+
+# It cannot be written: nothing fails, it is said once, and status tells.
+unwritable() {
+	local said
+	mount -o remount,ro "$MASQBPF_STATE_DIR"
+	trap 'mount -o remount,rw "$MASQBPF_STATE_DIR"' EXIT
+	said=$(masq cidr add 192.0.2.0/24 2>&1)
+	says "$said" "state: cannot be written: Read-only file system"
+	is generation "$(generation)" 2
+	said=$(masq cidr add 198.51.100.0/24 2>&1)
+	silent "$said" "cannot be written"
+	says "$(masq status)" "^saved .*cannot be written"
+	is health "$(masq status --json | jq -r .health)" degraded
+	says "$(masq doctor || true)" "saved .*cannot be written"
+	mount -o remount,rw "$MASQBPF_STATE_DIR"
+	masq reload
+	is health "$(masq status --json | jq -r .health)" ok
+}
+
+# Who detaches means it.
+detach_forgets() {
+	local said
+	masq detach eth0
+	is "what is saved" "$(find "$MASQBPF_STATE_DIR" -type f)" ""
+	said=$(masq attach eth0 2>&1)
+	says "$said" "neither --config nor --preset"
+	is generation "$(generation)" 1
+}
+
+# --- the agent --------------------------------------------------------------
+
+agent_goes_on() {
+	file "10.0.0.0/8, 100.64.0.0/10"
+	agent
+	masq cidr add 192.0.2.0/24
+	reboots
+	# as it was: what was added by hand stays, as without a reboot
+	agent
+	is generation "$(generation)" 2
+	is kept "$(kept)" "10.0.0.0/8 100.64.0.0/10 192.0.2.0/24"
+	reboots
+	echo "nonMasqueradeCIDRs: [10.0.0.0/8" >"$CONFIG"
+	agent
+	is kept "$(kept)" "10.0.0.0/8 100.64.0.0/10 192.0.2.0/24"
+	says "$(cat "$LOG")" "generation 2 is in force again"
+	says "$(get /readyz)" "config.yaml:.*; the policy in force is older"
+}
+
+# A preset that stands in for a file is nothing to rest upon.
+no_file_is_degraded() {
+	rm -f "$CONFIG"
+	agent
+	says "$(get /readyz)" "preset ip-masq-agent is in force because no"
+	says "$(get /metrics)" "^masqbpf_verdict 1$"
+	says "$(get /)" "because no config file was there"
+	is health "$(masq status --json | jq -r .health)" degraded
+	is verdict "$(masq status --json | jq -r \
+		'.verdict[] | select(.what == "policy").level')" degraded
+	says "$(masq doctor || true)" "policy .*because no config file was there"
+	says "$(masq metrics)" "^masqbpf_verdict 1$"
+	# the next agent knows it, too
+	reboots
+	agent
+	says "$(get /readyz)" "because no config file was there"
+	is generation "$(generation)" 1
+	file 10.0.0.0/8
+	lab_wait 10 generation_is 2
+	silent "$(get /readyz)" "because no config file was there"
+}
+
+# No flow is left that the change could be judged by: what was noted is.
+guard_knows_before() {
+	file 10.0.0.0/8 "guard: {action: rollback}"
+	agent
+	talk one pod1 $FAR_ADDR
+	talk two pod2 $FAR_ADDR
+	reboots TERM
+	quiet
+	file "$WIDE" "guard: {action: rollback}"
+	agent
+	lab_wait 10 generation_is 2
+	says "$(masq history 2)" "172.30.12.0/24 .* 2 answered flows before"
+	knock pod1 $FAR_ADDR
+	knock pod2 $FAR_ADDR
+	lab_wait 40 generation_is 3
+	says "$(cat "$LOG")" "generation 2 broke traffic and is taken back"
+	# and the file that was refused stays so
+	reboots
+	quiet
+	agent
+	says "$(get /readyz)" "refused by the guard"
+	is generation "$(generation)" 3
+	is kept "$(kept)" 10.0.0.0/8
+	says "$(masq history 2)" "10.44.14.15 > 172.30.12.110:443 tcp: no answer"
+}
+
+row "without a file the last policy comes back, and history goes on" \
+	without_a_file
+row "another file is a change, and says what flips" other_file
+row "a file that is gone: the last policy" useless_file
+row "a file that is broken: the last policy" \
+	useless_file "nonMasqueradeCIDRs: [10.0.0.0/8"
+row "a file that sets nothing: the last policy" useless_file "# nothing"
+row "the same file: as if nothing had been" same_file
+row "what is damaged is ignored, and said" damaged
+row "what cannot be saved is told" unwritable
+row "a detach is meant" detach_forgets
+anew
+row "the agent: the same" agent_goes_on
+anew
+row "a preset for want of a file is degraded, everywhere" no_file_is_degraded
+anew
+row "the guard knows who was answered before, and what it refused" \
+	guard_knows_before
+quiet
+stop
+tap_done
