@@ -188,7 +188,8 @@ static void test_lost_half(void **state)
 					    &page),
 			0);
 		fwd = page.slot[FWD_SLOT(1) % MASQ_PAGE_SLOTS];
-		aside.created = fwd.last_seen + 20 - 50; /* as put_pair has it */
+		aside.created =
+			fwd.last_seen + 20 - 50; /* as put_pair has it */
 		bare_put(instance, 4, FWD_SLOT(1), &fwd, &aside);
 		n = REV_SLOT(1) >> MASQ_PAGE_SHIFT;
 		assert_int_equal(
