@@ -23,10 +23,10 @@ file() { # ACTION KEPT
 }
 
 ticks() { # of the agent and its helper
-	local pid sum=0
+	local pid stat sum=0
 	for pid in "$AGENT" $(pgrep -P "$AGENT"); do
-		set -- $(sed 's/.*) //' "/proc/$pid/stat")
-		sum=$((sum + ${12} + ${13}))
+		read -ra stat < <(sed 's/.*) //' "/proc/$pid/stat")
+		sum=$((sum + stat[11] + stat[12]))
 	done
 	echo $sum
 }

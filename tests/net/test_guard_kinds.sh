@@ -98,7 +98,7 @@ all_kinds() {
 	before >"$LAB_DIR/config.yaml"
 	masq attach eth0 --config "$LAB_DIR/config.yaml"
 	for dest in $KEPT $ADDRESS $PORTS $FAR_ADDR6; do
-		talk pod1 $dest
+		talk pod1 "$dest"
 	done
 	talk pod2 $ADDRESS
 	after >"$LAB_DIR/config.yaml"
@@ -106,7 +106,7 @@ all_kinds() {
 	command=$!
 	lab_wait 20 grep -q "is watched for 60 s" "$LAB_DIR/said"
 	for dest in $KEPT $PORTS $FAR_ADDR6 $ADDRESS; do
-		knock pod1 $dest
+		knock pod1 "$dest"
 	done
 	# a pod alone turns nothing back: all of it is seen first
 	lab_wait 40 all_broken || fail "$(masq history 2)"
@@ -123,7 +123,7 @@ all_kinds() {
 	done
 	quiet
 	is sources "$(for dest in $KEPT $ADDRESS $FAR_ADDR6; do
-		word source "$(traffic pod1 who $dest $PORT)"
+		word source "$(traffic pod1 who "$dest" $PORT)"
 	done | tr '\n' ' ')" "10.44.14.15 $NODE_ADDR $NODE_ADDR6 "
 }
 

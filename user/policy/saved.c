@@ -649,8 +649,8 @@ void saved_keep(struct instance *instance, bool baseline)
 	if (err && !note.err)
 		return; /* nothing is wrong, nor has been */
 	if (note.err)
-		log_warn("%s: cannot be written: %s: after a reboot the policy "
-			 "in force will not be known",
+		log_warn("%s: cannot be written: %s: a reboot would bring back "
+			 "an older policy, or none",
 			 note.path, why(note.err));
 	history_note_write(instance, HISTORY_SAVED, &note, sizeof(note));
 }

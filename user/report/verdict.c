@@ -290,7 +290,7 @@ int verdict_policy(struct verdict *v, const struct instance *instance,
 		err = verdict_add(
 			v, "saved", VERDICT_DEGRADED,
 			"mount or mend it: it has to be root's, mode 0700",
-			"%s: after a reboot the policy in force will not be known",
+			"%s: a reboot would bring back an older policy, or none",
 			why);
 	return err;
 }
