@@ -160,7 +160,7 @@ static const struct column columns[COLUMN_COUNT] = {
 static void print_cells(const struct printer *printer,
 			const char *const cells[COLUMN_COUNT])
 {
-	char line[COLUMN_COUNT * (64 + INDENT) + PODNAME_STRLEN], *c = line;
+	char line[COLUMN_COUNT * (80 + INDENT) + PODNAME_STRLEN], *c = line;
 	int last = printer->named ? POD : printer->wide ? PREFIX : IDLE;
 	int at = 0;
 

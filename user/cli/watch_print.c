@@ -47,8 +47,8 @@ static struct flow event_flow(const struct masq_event *e)
 		.rem_port = ntohs(e->rem_port),
 		.prefix = e->type == MASQ_EV_DROP ? MASQ_NO_PREFIX : e->prefix,
 		.age = e->age,
-		.idle = e->type == MASQ_EV_END && e->idle < e->age ? e->idle
-								   : 0,
+		.idle = e->type == MASQ_EV_END && e->idle <= e->age ? e->idle
+								    : 0,
 		.egress = e->egress,
 		.ingress = e->ingress,
 		.replied = e->kind == MASQ_K_INBOUND ? e->egress.packets
