@@ -307,7 +307,11 @@ vrf_by_its_table() {
 	local hinted=10.151.0.7
 	is "another route of the VRF's" "$(word source \
 		"$(traffic pod2 who 172.30.0.5 443)")" 10.151.0.6
-	lab_kernel_before 6.7 && hinted=10.151.0.6
+	# asked, for 6.1 has had it from some release on
+	masq doctor --json >"$LAB_DIR/doctor" || true
+	! jq -e 'any(.findings[]; .what |
+		startswith("before 6.7 routes cannot tell"))' \
+		"$LAB_DIR/doctor" >/dev/null || hinted=10.151.0.6
 	is "the route with a source" "$(word source \
 		"$(traffic pod2 who $FAR_ADDR 443)")" $hinted
 }
