@@ -416,7 +416,7 @@ page() {
 	not grep -qF '<b>&"x' "$LAB_DIR/page"
 	grep -qF '10.0.0.0/8' "$LAB_DIR/page"
 	# nothing is loaded from anywhere
-	not grep -qE 'src=|url\(|<script|<link|http' "$LAB_DIR/page"
+	not grep -qE 'src=|url\(|<script|<link|https?:' "$LAB_DIR/page"
 	get /metrics | grep -qF "interface=\"<b>&\\\"x\",hook=\"$(lab_hook)\"} 1"
 	get /metrics | promtool check metrics
 	lab_in node ip link del plain0
