@@ -327,8 +327,9 @@ another() {
 	# only these know the number, and with main.c the version
 	is "files that know the layout's number" "$(cd "$LAB_ROOT" &&
 		grep -lw MASQ_ABI user/*/*.c bpf/* | xargs)" \
-		"user/plane/adopt.c user/plane/make.c user/plane/succeed.c"
-	rm -f "$1/build/user/"{plane/adopt,plane/make,plane/succeed,cli/main}.o "$1/build/masqbpf"
+		"user/plane/adopt.c user/plane/make.c user/plane/succeed.c user/policy/saved.c"
+	rm -f "$1/build/user/"{plane/{adopt,make,succeed},policy/saved,cli/main}.o \
+		"$1/build/masqbpf"
 	make -C "$1" VERSION="$3" >make.log 2>&1 || fail "$(cat make.log)"
 }
 
