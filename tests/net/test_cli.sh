@@ -21,7 +21,7 @@ state() {
 
 # What every refused command has to leave as it is; after each real change.
 remember_state() {
-	state >"$LAB_DIR/state"
+	state >"$LAB_DIR/remembered"
 }
 
 # answers CODE PATTERN COMMAND...: one line on stderr that matches, nothing
@@ -38,7 +38,7 @@ answers() {
 	grep -Eqi -- "$pattern" "$LAB_DIR/err" ||
 		fail "the line does not say '$pattern'"
 	is stdout "$(cat "$LAB_DIR/out")" ""
-	is state "$(state)" "$(cat "$LAB_DIR/state")"
+	is state "$(state)" "$(cat "$LAB_DIR/remembered")"
 }
 
 # refused CODE PATTERN ARG...: a row of masqbpf with these arguments
@@ -232,7 +232,7 @@ refused 2 'typo.yaml:1:1: .*nonMasqueradeCIDRs' check --strict typo.yaml
 
 # --- pins that are not to be trusted ----------------------------------------
 
-cp "$LAB_DIR/state" "$LAB_DIR/state.before"
+cp "$LAB_DIR/remembered" "$LAB_DIR/state.before"
 other_version() {
 	local abi
 	abi=$("$PYTHON" "$LAB_LIB/foreign.py" peek "$MASQBPF_PIN_DIR/masq_meta" 4 4)

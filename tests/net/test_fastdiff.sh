@@ -108,7 +108,7 @@ for mode in on off; do
 	(side $mode "$OUT/$mode") >"$OUT/$mode.log" 2>&1 &
 	sides+=($!)
 done
-trap 'kill "${sides[@]}" 2>/dev/null; wait; rm -rf "$OUT" "$TAP_DIR"' EXIT
+trap 'kill "${sides[@]}" 2>/dev/null || true; wait; rm -rf "$OUT" "$TAP_DIR"' EXIT
 for pid in "${sides[@]}"; do
 	wait "$pid" || true
 done

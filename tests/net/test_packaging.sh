@@ -24,7 +24,8 @@ unit() {
 	sed "s|/usr/local/sbin/masqbpf|$LAB_DIR/masqbpf|" \
 		"$DEPLOY/systemd/$1.service" >"$LAB_DIR/$1.service"
 	systemd-analyze verify --man=no "$LAB_DIR/$1.service"
-	systemd-analyze security --offline=true --threshold=25 \
+	# CAP_SYS_ADMIN, which the renewer alone keeps, is 0.3 of it
+	systemd-analyze security --offline=true --threshold=28 \
 		"$LAB_DIR/$1.service" >"$LAB_DIR/security" ||
 		fail "$(cat "$LAB_DIR/security")"
 	note "exposure $(sed -n 's/.*: \([0-9.]*\) OK.*/\1/p' \

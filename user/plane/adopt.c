@@ -165,16 +165,12 @@ static int open_progs(struct instance *instance, bool all)
 	return 0;
 }
 
-int instance_adopt(struct instance *instance)
+/* All but masq_meta, which is open. */
+static int adopt_rest(struct instance *instance)
 {
-	int fd = pin_open(instance, map_names[MAP_masq_meta]);
 	struct dataplane d;
-	int err;
+	int err = check_meta(instance);
 
-	if (fd < 0)
-		return fd;
-	instance->map[MAP_masq_meta] = fd;
-	err = check_meta(instance);
 	if (err)
 		return err;
 	err = dataplane_open(&d, &instance->meta, NULL);
@@ -202,7 +198,18 @@ int instance_adopt(struct instance *instance)
 							     map_names[i]));
 	}
 	dataplane_close(&d);
-	err = err ?: open_progs(instance, true) ?: clock_read(instance);
+	return err ?: open_progs(instance, true) ?: clock_read(instance);
+}
+
+int instance_adopt(struct instance *instance)
+{
+	int fd = pin_open(instance, map_names[MAP_masq_meta]), err;
+
+	if (fd < 0)
+		return fd;
+	instance->map[MAP_masq_meta] = fd;
+	err = adopt_rest(instance);
+	/* there is an instance, whatever could not be found of it */
 	return err == -ENOENT ? -EIO : err;
 }
 

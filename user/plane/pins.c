@@ -41,6 +41,11 @@ int pin_open(const struct instance *instance, const char *name)
 	if (fstatat(instance->lock_fd, name, &st, AT_SYMLINK_NOFOLLOW)) {
 		int err = -errno;
 
+		/* all that says "no instance" is worth a second look: what
+		 * follows from it is a new one */
+		if (err == -ENOENT &&
+		    !fstatat(instance->lock_fd, name, &st, AT_SYMLINK_NOFOLLOW))
+			err = -EIO;
 		if (err != -ENOENT)
 			log_error("%s: cannot look at the pin: %s", path,
 				  strerror(-err));
