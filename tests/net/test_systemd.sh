@@ -357,11 +357,24 @@ purged() {
 
 lab_in far ip route add $POD_NET via $NODE_ADDR
 [ -z "${DEB-}" ] || row "package: another version" next_deb
+# The guard asks by connections whether a far side lives: they have to leave,
+# and their answers to come, from where the agent is.
+asks_far_sides() {
+	local cgroup
+	cgroup=$(find "$CGROUP/$LAB_ID" -type d -name $UNIT)
+	(
+		echo "$BASHPID" >"$cgroup/cgroup.procs"
+		traffic node who $FAR_ADDR $PORT
+	) >"$LAB_DIR/asked"
+	is source "$(word source "$(cat "$LAB_DIR/asked")")" $NODE_ADDR
+}
+
 row "boots" boots
 row_ok || { tap_done; exit; }
 row "attach unit: at boot, reload, stop" attached_at_boot
 row "it is attached before containers start" before_containers
 row "agent unit: READY, and without privileges" agent_starts
+row "agent unit: what the guard asks goes out" asks_far_sides
 row "agent unit: RELOADING" agent_reloads
 row "agent unit: WATCHDOG" watchdog
 row "agent unit: SIGKILL under a transfer" again 1 kill -KILL
