@@ -20,6 +20,7 @@
 #include "plane/node.h"
 #include "plane/pinname.h"
 #include "plane/pins.h"
+#include "plane/probe.h"
 #include "plane/tcx.h"
 
 #define BE_LIBERAL "/proc/sys/net/netfilter/nf_conntrack_tcp_be_liberal"
@@ -52,9 +53,11 @@ bool fastpath_mode_read(const char *text, enum fastpath_mode *mode)
 
 const char *fastpath_lacks(void)
 {
-	return tcx_exists(LOOPBACK_IFINDEX)
+	if (!tcx_exists(LOOPBACK_IFINDEX))
+		return "needs TCX, which came with kernel 6.6";
+	return probe_kernel_memory()
 		       ? NULL
-		       : "needs TCX, which came with kernel 6.6";
+		       : "needs programs that may read kernel memory: not under lockdown=confidentiality, nor without CAP_PERFMON";
 }
 
 /* --- TCP and conntrack ----------------------------------------------------- */

@@ -51,6 +51,34 @@ static bool probe_fib(int flag)
 	return !err && (int)run.retval == -EAFNOSUPPORT;
 }
 
+bool probe_kernel_memory(void)
+{
+	const struct bpf_insn insns[] = {
+		{ .code = BPF_ALU64 | BPF_MOV | BPF_X,
+		  .dst_reg = BPF_REG_3,
+		  .src_reg = BPF_REG_1 },
+		{ .code = BPF_ALU64 | BPF_MOV | BPF_X,
+		  .dst_reg = BPF_REG_1,
+		  .src_reg = BPF_REG_10 },
+		{ .code = BPF_ALU64 | BPF_ADD | BPF_K,
+		  .dst_reg = BPF_REG_1,
+		  .imm = -8 },
+		{ .code = BPF_ALU64 | BPF_MOV | BPF_K,
+		  .dst_reg = BPF_REG_2,
+		  .imm = 8 },
+		{ .code = BPF_JMP | BPF_CALL,
+		  .imm = BPF_FUNC_probe_read_kernel },
+		{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0 },
+		{ .code = BPF_JMP | BPF_EXIT },
+	};
+	int fd = bpf_prog_load(BPF_PROG_TYPE_SCHED_CLS, "masq_probe", "GPL",
+			       insns, sizeof(insns) / sizeof(*insns), NULL);
+
+	if (fd >= 0)
+		close(fd);
+	return fd != -EINVAL;
+}
+
 bool probe_conntrack_module(void)
 {
 	struct stat st;
@@ -94,7 +122,8 @@ uint32_t probe_features(void)
 		features |= MASQ_FEAT_FIB_SRC;
 	if (probe_fib(FIB_LOOKUP_MARK))
 		features |= MASQ_FEAT_FIB_MARK;
-	if (features & MASQ_FEAT_LOOP && probe_conntrack() == PROBE_CT_USABLE)
+	if (features & MASQ_FEAT_LOOP && probe_kernel_memory() &&
+	    probe_conntrack() == PROBE_CT_USABLE)
 		features |= MASQ_FEAT_CT;
 	return features;
 }

@@ -19,6 +19,12 @@ uint32_t probe_features(void);
 	(MASQ_FEAT_LOOP | MASQ_FEAT_FIB_SRC | MASQ_FEAT_FIB_MARK | MASQ_FEAT_CT)
 
 /*
+ * May a program read the kernel's memory (bpf_probe_read_kernel)? Not under
+ * lockdown=confidentiality, and not loaded without CAP_PERFMON. True also for
+ * who may load no program, and so cannot know.
+ */
+bool probe_kernel_memory(void);
+/*
  * May a program ask conntrack? Its functions are in the kernel's BTF, or in
  * that of nf_conntrack once this module is loaded, which only CAP_SYS_ADMIN
  * can use.
