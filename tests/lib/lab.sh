@@ -271,6 +271,18 @@ lab_wait() {
 	done
 }
 
+# lab_tracks NS: from now on its netfilter tracks connections
+lab_tracks() {
+	lab_in "$1" nft -f - <<-EOF
+		table ip tracked {
+			chain forward {
+				type filter hook forward priority filter
+				ct state new accept
+			}
+		}
+	EOF
+}
+
 # --- what the far side saw ------------------------------------------------
 
 # lab_saw_install NS: counts every IPv4 packet that comes in over its eth0 by

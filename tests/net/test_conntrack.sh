@@ -193,14 +193,7 @@ used_later() {
 	lab_in node "$PYTHON" "$LAB_LIB/conntrack.py" 2 $NODE_ADDR 40009 \
 		>/dev/null
 	is "the port, nothing is tracked" "$(port_got 40009)" 40009
-	lab_in node nft -f - <<-EOF
-		table ip tracked {
-			chain forward {
-				type filter hook forward priority filter
-				ct state new accept
-			}
-		}
-	EOF
+	lab_tracks node
 	[ "$(port_got 40009)" != 40009 ] || fail "has netfilter's port"
 }
 

@@ -22,15 +22,7 @@ LIVE=20 # connections
 lab_agent $POD
 lab_in far ip route add $POD_NET via $NODE_ADDR
 cd "$LAB_DIR"
-# so that this namespace tracks connections
-lab_in node nft -f - <<-EOF
-	table ip tracked {
-		chain forward {
-			type filter hook forward priority filter
-			ct state new accept
-		}
-	}
-EOF
+lab_tracks node
 CONFIG=$LAB_DIR/config.yaml
 LOG=$LAB_DIR/log
 

@@ -7,6 +7,7 @@
 set -euo pipefail
 . "$(dirname "$0")/../lib/tap.sh"
 . "$(dirname "$0")/../lib/lab.sh"
+. "$(dirname "$0")/../lib/stack.sh"
 
 CNI_BIN=${CNI_BIN:-/usr/lib/cni}
 FAR=172.30.12.110
@@ -77,52 +78,13 @@ veth_of() { # POD: the node's end
 	lab_in node ip -j link | jq -r ".[] | select(.ifindex == $index).ifname"
 }
 
-# Forwarded packets that the stack has seen.
-stack_count() {
-	lab_in node nft -j list counter ip stack seen |
-		jq '.nftables[1].counter.packets'
-}
-
 undo() {
 	[ -z "${TALK:-}" ] || kill "$TALK" 2>/dev/null || true
 	lab_in node "${IPTABLES:-iptables-nft}" -F POLICY 2>/dev/null || true
 }
 
 talk() { # POD SPORT
-	rm -f "$LAB_DIR/progress"
-	(exec nsenter --net="$(lab_netns "$1")" -- "$PYTHON" \
-		"$LAB_LIB/fast.py" talk $FAR $PORT "$2" $((90 * TEST_SLOW)) 0 \
-		"$LAB_DIR/progress") >"$LAB_DIR/talk" 2>&1 &
-	TALK=$!
-	trap undo EXIT
-	lab_wait 10 test -e "$LAB_DIR/progress" || fail "$(cat "$LAB_DIR/talk")"
-}
-
-# How many were sent in a moment, and how many of them the stack has seen.
-look() {
-	local before sent rest
-	before=$(stack_count)
-	read -r sent rest <"$LAB_DIR/progress"
-	sleep 0.5
-	SEEN=$(($(stack_count) - before))
-	# shellcheck disable=SC2034 # a word of the line
-	read -r SENT rest <"$LAB_DIR/progress"
-	SENT=$((SENT - sent))
-	[ $SENT -ge 10 ]
-}
-
-is_fast() {
-	look && [ "$SEEN" -lt $((SENT / 2)) ]
-}
-
-is_slow() {
-	look && [ "$SEEN" -gt "$SENT" ]
-}
-
-hush() {
-	kill -TERM "$TALK"
-	wait "$TALK" || fail "ended with $?: $(cat "$LAB_DIR/talk")"
-	TALK=
+	stack_talk "$1" $FAR $PORT "$2" 90
 }
 
 goes() { # POD SPORT is_fast|is_slow

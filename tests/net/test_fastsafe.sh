@@ -6,6 +6,7 @@
 set -euo pipefail
 . "$(dirname "$0")/../lib/tap.sh"
 . "$(dirname "$0")/../lib/lab.sh"
+. "$(dirname "$0")/../lib/stack.sh"
 
 FAR=172.30.12.110
 PORT=443
@@ -17,12 +18,6 @@ fast_py() { # NS ARG...
 
 mac_of() { # NS DEV
 	lab_in "$1" ip -j link show "$2" | jq -r '.[0].address'
-}
-
-# What the stack forwards of the flow, counted.
-stack_count() {
-	lab_in node nft -j list counter ip stack seen |
-		jq '.nftables[1].counter.packets'
 }
 
 # later COMMAND...: on the node, when the row ends, however it does
@@ -55,13 +50,7 @@ tc_filter() { # DEV DIRECTION drop|pass
 
 # talk POD: in the background, until it is told to end
 talk() {
-	rm -f "$LAB_DIR/progress"
-	(exec nsenter --net="$(lab_netns "$1")" -- "$PYTHON" \
-		"$LAB_LIB/fast.py" talk $FAR $PORT $SPORT $((120 * TEST_SLOW)) \
-		0 "$LAB_DIR/progress") >"$LAB_DIR/talk" 2>&1 &
-	TALK=$!
-	trap undo EXIT
-	lab_wait 10 test -e "$LAB_DIR/progress" || fail "$(cat "$LAB_DIR/talk")"
+	stack_talk "$1" $FAR $PORT $SPORT 120
 }
 
 # begin [slow]: pod1 talks in the background, and is on the fast path, or (slow)
@@ -83,39 +72,12 @@ progress() {
 	[ "$sent" -ge "$1" ] && [ "$answered" -ge "$1" ]
 }
 
-# What the stack sees of it for a moment, in SEEN; fails when nothing was sent.
-look() {
-	local before sent_before sent rest
-	before=$(stack_count)
-	read -r sent_before rest <"$LAB_DIR/progress"
-	sleep 0.5
-	SEEN=$(($(stack_count) - before))
-	read -r sent rest <"$LAB_DIR/progress"
-	SENT=$((sent - sent_before))
-	[ $SENT -ge 10 ]
-}
-
-# Nearly nothing of it: a packet a second in each direction.
 on_fast_path() {
 	lab_wait 10 is_fast || fail "not on the fast path: $SEEN of 2 * $SENT"
 }
 
-is_fast() {
-	look && [ "$SEEN" -lt $((SENT / 2)) ]
-}
-
 off_fast_path() {
 	lab_wait 10 is_slow || fail "still on the fast path: $SEEN of 2 * $SENT"
-}
-
-is_slow() {
-	look && [ "$SEEN" -gt "$SENT" ]
-}
-
-hush() {
-	kill -TERM "$TALK"
-	wait "$TALK" || fail "ended with $?: $(cat "$LAB_DIR/talk")"
-	TALK=
 }
 
 # end: all that was asked was answered

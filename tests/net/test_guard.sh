@@ -4,6 +4,7 @@
 set -euo pipefail
 . "$(dirname "$0")/../lib/tap.sh"
 . "$(dirname "$0")/../lib/lab.sh"
+. "$(dirname "$0")/../lib/talks.sh"
 
 POD=10.44.14.15
 PORT=443
@@ -81,38 +82,6 @@ anew() {
 	list "$@"
 }
 
-# talk NAME POD DEST [PORT]: a connection that is in use until `quiet`
-talk() {
-	rm -f "$LAB_DIR/stop" "$LAB_DIR/$1.on"
-	lab_spawn "$2" "$PYTHON" "$LAB_LIB/traffic.py" stream "$3" "${4:-443}" \
-		--chunk 4000 --interval 0.2 --stop "$LAB_DIR/stop" --progress "$LAB_DIR/$1.on" \
-		>/dev/null 2>&1
-	echo "$LAB_PID" >>"$LAB_DIR/talks"
-	lab_wait 10 test -s "$LAB_DIR/$1.on"
-}
-
-# knock POD DEST [PORT]: new connections, one after the other, until `quiet`;
-# LAB_DIR/knock-POD has a line for each that was answered
-knock() {
-	: >"$LAB_DIR/knock-$1"
-	# shellcheck disable=SC2016
-	lab_spawn "$1" bash -c 'while :; do
-		timeout 1 bash -c ": </dev/tcp/$1/$2" && echo answered
-		sleep 0.2
-	done' - "$2" "${3:-443}" >>"$LAB_DIR/knock-$1" 2>/dev/null
-	echo "$LAB_PID" >>"$LAB_DIR/talks"
-}
-
-quiet() {
-	local pid
-	touch "$LAB_DIR/stop"
-	[ -e "$LAB_DIR/talks" ] || return 0
-	while read -r pid; do
-		kill -KILL "$pid" 2>/dev/null || true
-	done <"$LAB_DIR/talks"
-	rm "$LAB_DIR/talks"
-}
-
 generation() {
 	masq status --json | jq -r .generation
 }
@@ -139,8 +108,8 @@ goes_wide() {
 	# shellcheck disable=SC2086 # a list
 	anew "$1" $OLD
 	agent
-	talk one pod1 $FAR_ADDR
-	talk two pod2 $FAR_ADDR
+	talk pod1 $FAR_ADDR
+	talk pod2 $FAR_ADDR
 	# shellcheck disable=SC2086 # a list
 	list "$1" $WIDE
 	lab_wait 10 generation_is 2
@@ -261,8 +230,8 @@ settled() {
 one_pod_with_friends() {
 	anew rollback $OLD
 	agent
-	talk one pod1 $FAR_ADDR
-	talk other pod1 172.30.13.1
+	talk pod1 $FAR_ADDR
+	talk pod1 172.30.13.1
 	# shellcheck disable=SC2086
 	list rollback $WIDE
 	lab_wait 10 generation_is 2
@@ -300,8 +269,8 @@ while True:
 far_side_down() {
 	anew rollback $OLD
 	agent
-	talk one pod1 $FAR_ADDR
-	talk two pod2 $FAR_ADDR
+	talk pod1 $FAR_ADDR
+	talk pod2 $FAR_ADDR
 	lab_in far ip addr del $FAR_ADDR/32 dev lo
 	lab_in far ip route del local 172.30.0.0/16 dev lo
 	# shellcheck disable=SC2086

@@ -5,6 +5,7 @@
 set -euo pipefail
 . "$(dirname "$0")/../lib/tap.sh"
 . "$(dirname "$0")/../lib/lab.sh"
+. "$(dirname "$0")/../lib/talks.sh"
 
 PORT=443
 OTHER=10.142.0.7
@@ -52,35 +53,6 @@ after() {
 		  portRange: 50000-59999
 		  strictPorts: true
 	TEXT
-}
-
-talk() { # POD DEST: a connection that is in use until `quiet`
-	local name=$1-${2//[:.]/-}
-	rm -f "$LAB_DIR/stop"
-	lab_spawn "$1" "$PYTHON" "$LAB_LIB/traffic.py" stream "$2" $PORT \
-		--chunk 1000 --interval 0.2 --stop "$LAB_DIR/stop" \
-		--progress "$LAB_DIR/$name" >/dev/null 2>&1
-	echo "$LAB_PID" >>"$LAB_DIR/talks"
-	lab_wait 20 test -s "$LAB_DIR/$name"
-}
-
-knock() { # POD DEST: new connections, one after the other
-	# shellcheck disable=SC2016
-	lab_spawn "$1" bash -c 'while :; do
-		timeout 1 bash -c ": </dev/tcp/$1/$2"
-		sleep 0.2
-	done' - "$2" $PORT >/dev/null 2>&1
-	echo "$LAB_PID" >>"$LAB_DIR/talks"
-}
-
-quiet() {
-	local pid
-	touch "$LAB_DIR/stop"
-	[ -e "$LAB_DIR/talks" ] || return 0
-	while read -r pid; do
-		kill -KILL "$pid" 2>/dev/null || true
-	done <"$LAB_DIR/talks"
-	rm "$LAB_DIR/talks"
 }
 
 generation() {

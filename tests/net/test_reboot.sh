@@ -4,6 +4,7 @@
 set -euo pipefail
 . "$(dirname "$0")/../lib/tap.sh"
 . "$(dirname "$0")/../lib/lab.sh"
+. "$(dirname "$0")/../lib/talks.sh"
 
 POD=10.44.14.15
 PORT=443
@@ -27,6 +28,9 @@ nothing_hooked() {
 
 reboots() {
 	stop "${1:-KILL}"
+	# some other mount namespace may have a copy of this bpffs: a container's,
+	# or a test's
+	rm -rf "${MASQBPF_PIN_DIR:?}"
 	umount -l "$LAB_DIR/bpf"
 	mount -t bpf "$LAB_ID" "$LAB_DIR/bpf"
 	# links go with their pins, filters with the interface
@@ -95,34 +99,6 @@ stop() {
 	kill "-${1:-TERM}" "$pid" 2>/dev/null || true
 	lab_wait 10 gone "$pid"
 	echo 0 >"$LAB_DIR/agent"
-}
-
-talk() { # NAME POD DEST: a connection that is in use until `quiet`
-	rm -f "$LAB_DIR/stop" "$LAB_DIR/$1.on"
-	lab_spawn "$2" "$PYTHON" "$LAB_LIB/traffic.py" stream "$3" $PORT \
-		--chunk 4000 --interval 0.2 --stop "$LAB_DIR/stop" \
-		--progress "$LAB_DIR/$1.on" >/dev/null 2>&1
-	echo "$LAB_PID" >>"$LAB_DIR/talks"
-	lab_wait 10 test -s "$LAB_DIR/$1.on"
-}
-
-knock() { # POD DEST: new connections, one after the other
-	# shellcheck disable=SC2016
-	lab_spawn "$1" bash -c 'while :; do
-		timeout 1 bash -c ": </dev/tcp/$1/$2"
-		sleep 0.2
-	done' - "$2" $PORT >/dev/null 2>&1
-	echo "$LAB_PID" >>"$LAB_DIR/talks"
-}
-
-quiet() {
-	local pid
-	touch "$LAB_DIR/stop"
-	[ -e "$LAB_DIR/talks" ] || return 0
-	while read -r pid; do
-		kill -KILL "$pid" 2>/dev/null || true
-	done <"$LAB_DIR/talks"
-	rm "$LAB_DIR/talks"
 }
 
 # --- commands ---------------------------------------------------------------
@@ -234,6 +210,17 @@ detach_forgets() {
 	said=$(masq attach eth0 2>&1)
 	says "$said" "neither --config nor --preset"
 	is generation "$(generation)" 1
+	# after a reboot there is nothing to detach, but something to forget
+	masq cidr add 192.0.2.0/24
+	reboots
+	said=$(masq detach --all 2>&1) && fail "detached: $said"
+	says "$said" "not attached"
+	says "$said" "what was saved of before is removed"
+	is "what is saved" "$(find "$MASQBPF_STATE_DIR" -type f)" ""
+	said=$(masq detach --all 2>&1) && fail "detached: $said"
+	silent "$said" "saved"
+	masq attach eth0
+	is generation "$(generation)" 1
 }
 
 # --- the agent --------------------------------------------------------------
@@ -281,8 +268,8 @@ no_file_is_degraded() {
 guard_knows_before() {
 	file 10.0.0.0/8 "guard: {action: rollback}"
 	agent
-	talk one pod1 $FAR_ADDR
-	talk two pod2 $FAR_ADDR
+	talk pod1 $FAR_ADDR
+	talk pod2 $FAR_ADDR
 	reboots TERM
 	quiet
 	file "$WIDE" "guard: {action: rollback}"

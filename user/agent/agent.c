@@ -170,8 +170,9 @@ static void feed_watchdog(struct agent *a)
  * Taking over very many flows on a busy node takes minutes. Whoever wants to
  * know how things are is answered meanwhile; what changes has to wait.
  */
-static int await(struct agent *a, int fd)
+static int await(void *data, int fd)
 {
+	struct agent *a = data;
 	uint64_t patience_at = follow_now_ms() + PATIENCE_MS;
 
 	a->awaiting = true;
@@ -197,20 +198,6 @@ static int await(struct agent *a, int fd)
 	return -ECANCELED;
 }
 
-static int await_helper(void *data)
-{
-	struct agent *a = data;
-
-	return await(a, a->helper.fd);
-}
-
-static int await_renewer(void *data)
-{
-	struct agent *a = data;
-
-	return await(a, a->renewer.fd);
-}
-
 /* Nothing can be attached without it. */
 static int start_helper(struct agent *a)
 {
@@ -219,11 +206,11 @@ static int start_helper(struct agent *a)
 	while ((err = helper_start(a->instance, &a->helper)) == -EAGAIN ||
 	       err == -ENOMEM || err == -EMFILE || err == -ENFILE)
 		sleep(HELPER_S);
-	a->helper.wait = await_helper;
+	a->helper.wait = await;
 	a->helper.data = a;
 	if (!err)
 		renewer_start(a);
-	a->renewer.wait = await_renewer;
+	a->renewer.wait = await;
 	a->renewer.data = a;
 	return err;
 }

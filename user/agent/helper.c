@@ -17,6 +17,7 @@
 #include <unistd.h>
 #include "agent/helper.h"
 #include "agent/sandbox.h"
+#include "base/fds.h"
 #include "base/log.h"
 #include "plane/fit.h"
 #include "policy/saved.h"
@@ -156,11 +157,6 @@ static int find_foreign(struct answer *answer)
 
 #define FILES_AT_ONCE 64
 
-union files_control {
-	char bytes[CMSG_SPACE(FILES_AT_ONCE * sizeof(int))];
-	struct cmsghdr align;
-};
-
 /* The next ones, unread: what is in them others may have a say in. */
 static void open_names(const struct request *request, struct answer *answer,
 		       int *files)
@@ -187,45 +183,17 @@ static void open_names(const struct request *request, struct answer *answer,
 	}
 }
 
-static int send_files(int fd, const int *files, size_t count)
-{
-	uint8_t byte = 0;
-	struct iovec part = { &byte, 1 };
-	union files_control control = {};
-	struct msghdr message = { .msg_iov = &part,
-				  .msg_iovlen = 1,
-				  .msg_control = control.bytes,
-				  .msg_controllen =
-					  CMSG_SPACE(count * sizeof(int)) };
-	struct cmsghdr *head = CMSG_FIRSTHDR(&message);
-
-	head->cmsg_level = SOL_SOCKET;
-	head->cmsg_type = SCM_RIGHTS;
-	head->cmsg_len = CMSG_LEN(count * sizeof(int));
-	memcpy(CMSG_DATA(head), files, count * sizeof(int));
-	return sendmsg(fd, &message, MSG_NOSIGNAL) < 0 ? -errno : 0;
-}
-
 /* They are read and closed. 0, -ENOMEM, -EPIPE. */
 static int receive_files(int fd, size_t count, struct cni *cni)
 {
 	uint8_t byte;
-	struct iovec part = { &byte, 1 };
-	union files_control control;
-	struct msghdr message = { .msg_iov = &part,
-				  .msg_iovlen = 1,
-				  .msg_control = control.bytes,
-				  .msg_controllen = sizeof(control.bytes) };
-	const struct cmsghdr *head;
-	int files[FILES_AT_ONCE], err = 0;
+	int files[FILES_AT_ONCE], err;
 
-	if (count > FILES_AT_ONCE ||
-	    recvmsg(fd, &message, MSG_CMSG_CLOEXEC) != 1)
+	if (count > FILES_AT_ONCE)
 		return -EPIPE;
-	head = CMSG_FIRSTHDR(&message);
-	if (!head || head->cmsg_len != CMSG_LEN(count * sizeof(int)))
-		return -EPIPE;
-	memcpy(files, CMSG_DATA(head), count * sizeof(int));
+	err = fds_receive(fd, &byte, 1, files, count);
+	if (err)
+		return err;
 	for (size_t i = 0; i < count; i++) {
 		err = err ?: cni_add(cni, files[i]);
 		close(files[i]);
@@ -235,55 +203,33 @@ static int receive_files(int fd, size_t count, struct cni *cni)
 
 /* --- descriptors of an instance ------------------------------------------ */
 
-#define FDS (MASQ_MAP_COUNT + MASQ_PROG_COUNT)
-
-union control {
-	char bytes[CMSG_SPACE(FDS * sizeof(int))];
-	struct cmsghdr align;
+struct fds {
+	int map[MASQ_MAP_COUNT], prog[MASQ_PROG_COUNT];
 };
+#define FDS (sizeof(struct fds) / sizeof(int))
 
 static int send_instance(int fd, const struct instance *instance)
 {
-	struct masq_meta meta = instance->meta;
-	struct iovec part = { &meta, sizeof(meta) };
-	union control control = {};
-	struct msghdr message = { .msg_iov = &part,
-				  .msg_iovlen = 1,
-				  .msg_control = control.bytes,
-				  .msg_controllen = sizeof(control.bytes) };
-	struct cmsghdr *head = CMSG_FIRSTHDR(&message);
+	struct fds fds;
 
-	head->cmsg_level = SOL_SOCKET;
-	head->cmsg_type = SCM_RIGHTS;
-	head->cmsg_len = CMSG_LEN(FDS * sizeof(int));
-	memcpy(CMSG_DATA(head), instance->map, sizeof(instance->map));
-	memcpy(CMSG_DATA(head) + sizeof(instance->map), instance->prog,
-	       sizeof(instance->prog));
-	return sendmsg(fd, &message, MSG_NOSIGNAL) < 0 ? -errno : 0;
+	memcpy(fds.map, instance->map, sizeof(fds.map));
+	memcpy(fds.prog, instance->prog, sizeof(fds.prog));
+	return fds_send(fd, &instance->meta, sizeof(instance->meta),
+			(const int *)&fds, FDS);
 }
 
 /* What *instance has open becomes what comes there. */
 static int receive_instance(int fd, struct instance *instance)
 {
 	struct instance fresh = *instance;
-	struct iovec part = { &fresh.meta, sizeof(fresh.meta) };
-	union control control;
-	struct msghdr message = { .msg_iov = &part,
-				  .msg_iovlen = 1,
-				  .msg_control = control.bytes,
-				  .msg_controllen = sizeof(control.bytes) };
-	const struct cmsghdr *head;
-	int err;
+	struct fds fds;
+	int err = fds_receive(fd, &fresh.meta, sizeof(fresh.meta), (int *)&fds,
+			      FDS);
 
-	if (recvmsg(fd, &message, MSG_CMSG_CLOEXEC) !=
-	    (ssize_t)sizeof(fresh.meta))
-		return -EPIPE;
-	head = CMSG_FIRSTHDR(&message);
-	if (!head || head->cmsg_len != CMSG_LEN(FDS * sizeof(int)))
-		return -EPIPE;
-	memcpy(fresh.map, CMSG_DATA(head), sizeof(fresh.map));
-	memcpy(fresh.prog, CMSG_DATA(head) + sizeof(fresh.map),
-	       sizeof(fresh.prog));
+	if (err)
+		return err;
+	memcpy(fresh.map, fds.map, sizeof(fresh.map));
+	memcpy(fresh.prog, fds.prog, sizeof(fresh.prog));
 	fresh.prefixes = NULL;
 	err = instance_map_prefixes(&fresh, instance->writable);
 	if (err) {
@@ -315,6 +261,7 @@ static void serve(struct instance *instance, int fd,
 	while (recv(fd, &request, sizeof(request), 0) == sizeof(request)) {
 		struct answer answer = {};
 		int files[FILES_AT_ONCE], err;
+		const uint8_t byte = 0;
 
 		request.link.name[sizeof(request.link.name) - 1] = '\0';
 		if (request.kind > HOOK_AUTO || request.seed > SEED_KEEP_ALL)
@@ -346,7 +293,7 @@ static void serve(struct instance *instance, int fd,
 		if (!err && answer.renewed)
 			err = send_instance(fd, instance);
 		if (!err && answer.files)
-			err = send_files(fd, files, answer.files);
+			err = fds_send(fd, &byte, 1, files, answer.files);
 		for (uint32_t i = 0; i < answer.files; i++)
 			close(files[i]);
 		if (err)
@@ -404,7 +351,7 @@ static int ask(const struct helper *helper, const struct request *request,
 	if (send(helper->fd, request, sizeof(*request), MSG_NOSIGNAL) !=
 	    sizeof(*request))
 		return -EPIPE;
-	err = helper->wait ? helper->wait(helper->data) : 0;
+	err = helper->wait ? helper->wait(helper->data, helper->fd) : 0;
 	if (err)
 		return err;
 	if (recv(helper->fd, answer, sizeof(*answer), 0) <

@@ -26,7 +26,7 @@ struct helper {
 	 * with 0, or with -errno, which is what the asker gets then and from
 	 * then on. NULL: nobody has anything else to do meanwhile.
 	 */
-	int (*wait)(void *data);
+	int (*wait)(void *data, int fd);
 	void *data;
 };
 

@@ -129,7 +129,7 @@ static int ask(struct agent *a)
 	if (send(renewer->fd, &request, sizeof(request), MSG_NOSIGNAL) !=
 	    sizeof(request))
 		return -EPIPE;
-	err = renewer->wait ? renewer->wait(renewer->data) : 0;
+	err = renewer->wait ? renewer->wait(renewer->data, renewer->fd) : 0;
 	if (err)
 		return err;
 	if (recv(renewer->fd, &answer, sizeof(answer), 0) != sizeof(answer))

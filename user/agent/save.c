@@ -53,12 +53,12 @@ void agent_save_update(struct agent *a)
 	a->save_due_ms = follow_now_ms() + pace;
 }
 
-static int await_briefly(void *data)
+static int await_briefly(void *data, int fd)
 {
-	const struct agent *a = data;
-	struct pollfd fd = { .fd = a->helper.fd, .events = POLLIN };
+	struct pollfd answer = { .fd = fd, .events = POLLIN };
 
-	return poll(&fd, 1, AWAIT_MS) == 1 ? 0 : -ECANCELED;
+	(void)data;
+	return poll(&answer, 1, AWAIT_MS) == 1 ? 0 : -ECANCELED;
 }
 
 void agent_save_last(struct agent *a)

@@ -68,8 +68,15 @@ static int detach_all(const struct cmd_line *line)
 	struct netdev *netdev = NULL;
 	uint32_t *uplinks = NULL;
 	size_t count = 0;
-	int err = cmd_open(line, INSTANCE_REMOVE, &instance);
+	int err =
+		instance_open(line->pin_dir, INSTANCE_REMOVE, NULL, &instance);
 
+	if (err == -ENOENT) {
+		log_error("%s: detach: not attached", line->pin_dir);
+		/* after a reboot, say: it would come back */
+		if (saved_forget(line->pin_dir))
+			log_info("detach: what was saved of before is removed");
+	}
 	if (!err)
 		err = check_namespace(instance);
 	if (!err)

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <time.h>
 #include <bpf/bpf.h>
+#include "base/hash.h"
 #include "base/prefix.h"
 #include "cli/podname.h"
 #include "cli/top.h"
@@ -237,26 +238,16 @@ static void filter_list(struct top *top, enum top_section section)
 
 /* --- flows ------------------------------------------------------------- */
 
-static uint64_t mix(uint64_t h, const void *data, size_t length)
-{
-	const unsigned char *p = data;
-
-	/* FNV-1a */
-	for (size_t i = 0; i < length; i++)
-		h = (h ^ p[i]) * 0x100000001b3;
-	return h;
-}
-
 static uint64_t hash_flow(const struct flow *flow)
 {
-	uint64_t h = 0xcbf29ce484222325;
+	uint64_t h = HASH_BEGIN;
 
-	h = mix(h, flow->in.a, sizeof(flow->in.a));
-	h = mix(h, flow->rem.a, sizeof(flow->rem.a));
-	h = mix(h, &flow->in_port, sizeof(flow->in_port));
-	h = mix(h, &flow->rem_port, sizeof(flow->rem_port));
-	h = mix(h, &flow->proto, sizeof(flow->proto));
-	h = mix(h, &flow->role, sizeof(flow->role));
+	h = hash_more(h, flow->in.a, sizeof(flow->in.a));
+	h = hash_more(h, flow->rem.a, sizeof(flow->rem.a));
+	h = hash_more(h, &flow->in_port, sizeof(flow->in_port));
+	h = hash_more(h, &flow->rem_port, sizeof(flow->rem_port));
+	h = hash_more(h, &flow->proto, sizeof(flow->proto));
+	h = hash_more(h, &flow->role, sizeof(flow->role));
 	return h ?: 1;
 }
 
@@ -359,7 +350,7 @@ static struct top_row *pod_row(struct top *top, const struct addr *pod)
 {
 	struct top_list *list = &top->lists[TOP_PODS];
 	struct top_past *past = top->past;
-	uint64_t hash = mix(0xcbf29ce484222325, pod->a, sizeof(pod->a));
+	uint64_t hash = hash_of(pod->a, sizeof(pod->a));
 
 	if (!past->pod_index || 2 * list->count > past->pod_mask) {
 		size_t mask = past->pod_index ? 2 * past->pod_mask + 1 : 255;
@@ -374,8 +365,9 @@ static struct top_row *pod_row(struct top *top, const struct addr *pod)
 			return NULL;
 		}
 		for (size_t i = 0; i < list->count; i++) {
-			uint64_t at = mix(0xcbf29ce484222325,
-					  list->rows[i].pod.a, sizeof(pod->a));
+			uint64_t at = hash_more(0xcbf29ce484222325,
+						list->rows[i].pod.a,
+						sizeof(pod->a));
 
 			while (index[at & mask])
 				at++;

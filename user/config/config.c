@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 #include "base/file.h"
+#include "base/hash.h"
 #include "base/reject.h"
 #include "config/check.h"
 #include "config/config.h"
@@ -249,14 +250,14 @@ int config_may_replace(const struct config *config, char *err, size_t errlen)
 const char *config_brief(const char *lines, char *buf, size_t len)
 {
 	size_t first = strcspn(lines, "\n"), more = 0;
-	const char *line, *last = strrchr(lines, '\n'), *and;
+	const char *line, *last = strrchr(lines, '\n'), *rest;
 	unsigned int left_out;
 
 	for (line = lines + first; *line; line += 1 + strcspn(line + 1, "\n"))
 		more++;
 	/* the last one may stand for several */
-	and = last ? strstr(last, ": and ") : NULL;
-	if (and&&sscanf(and, ": and %u more error", &left_out) == 1)
+	rest = last ? strstr(last, ": and ") : NULL;
+	if (rest && sscanf(rest, ": and %u more error", &left_out) == 1)
 		more += left_out - 1;
 	if (!more)
 		snprintf(buf, len, "%s", lines);
@@ -266,14 +267,9 @@ const char *config_brief(const char *lines, char *buf, size_t len)
 	return buf;
 }
 
-/* FNV-1a */
 uint64_t config_hash(const char *text, size_t length)
 {
-	uint64_t hash = 0xcbf29ce484222325;
-
-	for (size_t i = 0; i < length; i++)
-		hash = (hash ^ (unsigned char)text[i]) * 0x100000001b3;
-	return hash ?: 1;
+	return hash_of(text, length) ?: 1;
 }
 
 int config_parse(const char *text, size_t length, const char *name,

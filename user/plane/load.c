@@ -9,6 +9,7 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <sys/random.h>
+#include "base/hash.h"
 #include "base/log.h"
 #include "kernel/caps.h"
 #include "plane/load.h"
@@ -210,16 +211,13 @@ int dataplane_open(struct dataplane *d, const struct masq_meta *meta,
 
 uint64_t dataplane_programs(uint32_t features)
 {
-	uint64_t h = 0xcbf29ce484222325ULL; /* FNV-1a */
 	const unsigned char *bytes;
 	size_t size;
 
 	bytes = !(features & MASQ_FEAT_LOOP) ? masq__elf_bytes(&size)
 		: features & MASQ_FEAT_CT    ? masq_modern__elf_bytes(&size)
 					     : masq_noct__elf_bytes(&size);
-	for (size_t i = 0; i < size; i++)
-		h = (h ^ bytes[i]) * 0x100000001b3ULL;
-	return h;
+	return hash_of(bytes, size);
 }
 
 static int keep_fd(int fd)

@@ -34,7 +34,7 @@ struct table {
 	uint32_t count[2];
 };
 
-static uint32_t hash_of(const struct addr *a, uint32_t more)
+static uint32_t slot_of(const struct addr *a, uint32_t more)
 {
 	uint32_t hash = a->family + more;
 
@@ -56,7 +56,7 @@ static bool is_private(const struct addr *addr)
 static struct net *net_of(struct table *t, const struct addr *dest)
 {
 	struct cidr cidr = cidr_of(dest, dest->family == 4 ? 24 : 64);
-	uint32_t at = hash_of(&cidr.addr, 0);
+	uint32_t at = slot_of(&cidr.addr, 0);
 
 	while (t->nets[at & (TABLE - 1)].cidr.addr.family &&
 	       cidr_cmp(&t->nets[at & (TABLE - 1)].cidr, &cidr))
@@ -68,7 +68,7 @@ static struct net *net_of(struct table *t, const struct addr *dest)
 
 static void add_item(struct table *t, const struct baseline_item *like)
 {
-	uint32_t at = hash_of(&like->dest, like->port << 8 | like->proto);
+	uint32_t at = slot_of(&like->dest, like->port << 8 | like->proto);
 	bool public = !is_private(&like->dest);
 	struct baseline_item *item;
 	struct net *net;

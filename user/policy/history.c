@@ -13,6 +13,7 @@
 #include <string.h>
 #include <time.h>
 #include <bpf/bpf.h>
+#include "base/hash.h"
 #include "base/log.h"
 #include "policy/author.h"
 #include "policy/entry_code.h"
@@ -520,15 +521,6 @@ struct beside {
 	uint64_t sum; /* of the bytes: half of it may be of another writer */
 };
 
-static uint64_t sum_of(const char *bytes, size_t length)
-{
-	uint64_t sum = 0xcbf29ce484222325ULL; /* FNV-1a */
-
-	while (length--)
-		sum = (sum ^ (uint8_t)*bytes++) * 0x100000001b3ULL;
-	return sum;
-}
-
 int history_note_write(const struct instance *instance, uint32_t generation,
 		       const void *bytes, size_t length)
 {
@@ -543,7 +535,7 @@ int history_note_write(const struct instance *instance, uint32_t generation,
 	if (!head)
 		return -ENOMEM;
 	head->length = length;
-	head->sum = sum_of(bytes, length);
+	head->sum = hash_of(bytes, length);
 	memcpy(head + 1, bytes, length);
 	err = write_chunks(instance, generation, BESIDE, (char *)head, count);
 	if (!err)
@@ -573,7 +565,7 @@ int history_note_read(const struct instance *instance, uint32_t generation,
 	for (uint32_t n = 0; n < count && !err; n++)
 		err = read_chunk(instance, generation, BESIDE + n,
 				 (struct masq_history_chunk *)text + n);
-	if (!err && sum_of(text + sizeof(head), head.length) != head.sum)
+	if (!err && hash_of(text + sizeof(head), head.length) != head.sum)
 		err = -EAGAIN;
 	if (err) {
 		free(text);

@@ -13,6 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 #include <sys/stat.h>
+#include "base/hash.h"
 #include "base/log.h"
 #include "policy/apply.h"
 #include "policy/baseline.h"
@@ -71,15 +72,6 @@ struct saved_note {
 	char path[256];
 };
 
-static uint64_t sum_of(const char *bytes, size_t length)
-{
-	uint64_t sum = 0xcbf29ce484222325ULL; /* FNV-1a */
-
-	while (length--)
-		sum = (sum ^ (uint8_t)*bytes++) * 0x100000001b3ULL;
-	return sum;
-}
-
 static size_t padded(size_t length)
 {
 	return (length + 7) & ~(size_t)7;
@@ -109,7 +101,7 @@ static void make_name(const char *pin_dir, char *name, size_t len)
 	for (; n < 48 && last[n]; n++)
 		name[n] = isalnum((unsigned char)last[n]) ? last[n] : '_';
 	snprintf(name + n, len - n, "-%016llx",
-		 (unsigned long long)sum_of(pin_dir, strlen(pin_dir)));
+		 (unsigned long long)hash_of(pin_dir, strlen(pin_dir)));
 }
 
 /* Only root's, and closed to others: 0700, whoever made it. */
@@ -275,7 +267,7 @@ static int check(struct saved *saved, size_t length, const char *pin_dir)
 	if (head->layout != LAYOUT || head->abi != MASQ_ABI)
 		return -EPROTO;
 	if (head->length != length ||
-	    head->sum != sum_of(saved->bytes + summed, length - summed) ||
+	    head->sum != hash_of(saved->bytes + summed, length - summed) ||
 	    !memchr(head->pin_dir, '\0', sizeof(head->pin_dir)) ||
 	    !memchr(head->version, '\0', sizeof(head->version)) ||
 	    !head->generation || !head->hz || head->items > 4 * HISTORY_KEPT)
@@ -532,7 +524,7 @@ static int collect(struct writer *w, const struct instance *instance)
 	head.items = w->items;
 	head.length = w->used;
 	memcpy(w->bytes, &head, sizeof(head));
-	head.sum = sum_of(w->bytes + summed, w->used - summed);
+	head.sum = hash_of(w->bytes + summed, w->used - summed);
 	memcpy(w->bytes, &head, sizeof(head));
 	return 0;
 }
@@ -666,7 +658,7 @@ bool saved_problem(const struct instance *instance, char *text, size_t len)
 	return true;
 }
 
-void saved_forget(const char *pin_dir)
+bool saved_forget(const char *pin_dir)
 {
 	char name[sizeof(((struct saved_place *)0)->name) + sizeof(TEMPORARY)];
 	struct saved_place place;
@@ -685,4 +677,5 @@ void saved_forget(const char *pin_dir)
 			 "that policy back",
 			 place.path, why(err));
 	saved_close(&place);
+	return !err;
 }

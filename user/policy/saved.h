@@ -52,8 +52,8 @@ int saved_write(struct instance *instance, const struct saved_place *place);
  * fails is a warning, once, and noted for saved_problem.
  */
 void saved_keep(struct instance *instance, bool baseline);
-/* Nothing is to come back: the instance goes. */
-void saved_forget(const char *pin_dir);
+/* Nothing is to come back: the instance goes. Was there something? */
+bool saved_forget(const char *pin_dir);
 /* Why what is in force would not outlive a reboot; false: it would. */
 bool saved_problem(const struct instance *instance, char *why, size_t len);
 

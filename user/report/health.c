@@ -245,6 +245,7 @@ out:
 static int read_fast(struct health *s, const struct netdev *netdev)
 {
 	const char *why = NULL;
+	char text[FASTPATH_WHY];
 	int err = 0;
 
 	s->fast_share[MASQ_SKIP_OUT] = s->fast_share[MASQ_SKIP_IN] = -1;
@@ -253,9 +254,10 @@ static int read_fast(struct health *s, const struct netdev *netdev)
 		if (err)
 			return err;
 	} else {
-		why = fastpath_lacks();
-		why = why ? "off: needs TCX, which came with kernel 6.6"
-			  : "off: --fast-path, or an agent, turns it on";
+		snprintf(text, sizeof(text), "off: %s",
+			 fastpath_lacks()
+				 ?: "--fast-path, or an agent, turns it on");
+		why = text;
 		s->fast.links =
 			calloc(s->uplink_count + 1, sizeof(*s->fast.links));
 		if (!s->fast.links)
