@@ -67,18 +67,20 @@ lab_end() {
 
 # lab_clean: ends processes, namespaces, pins and files of the lab.
 lab_clean() {
-	local ns pid
+	local ns process
 	set +e
 	while read -r ns; do
 		# What a process of the lab has started is the lab's, too.
-		ip netns pids "$LAB_ID-$ns" 2>/dev/null
-	done <"$LAB_DIR/namespaces" >>"$LAB_DIR/pids"
-	while read -r pid; do
-		kill -KILL "$pid" 2>/dev/null
+		for process in $(ip netns pids "$LAB_ID-$ns" 2>/dev/null); do
+			lab_own "$process"
+		done
+	done <"$LAB_DIR/namespaces"
+	while read -r process; do
+		lab_kill KILL "$process"
 	done <"$LAB_DIR/pids"
 	# A namespace lives on until its last process is gone.
-	while read -r pid; do
-		lab_wait 5 lab_gone "$pid"
+	while read -r process; do
+		lab_wait 5 lab_gone "$process"
 	done <"$LAB_DIR/pids"
 	umount "$LAB_DIR/bpf" "$LAB_DIR/state"
 	while read -r ns; do
@@ -87,8 +89,36 @@ lab_clean() {
 	rm -rf "$LAB_DIR"
 }
 
+# A number goes to another process when its own has ended, and within a run of
+# all tests it does. What may have ended before it is killed is named by its
+# number and when it was born:
+#	lab_process PID		prints PID:BORN; PID: when there is none
+#	lab_own PID		the lab ends it, too
+#	lab_kill SIGNAL NAME	kills that one and no other
+#	lab_gone NAME		has it ended? (NAME may be a PID of our children)
+lab_process() {
+	local stat='' words
+	# shellcheck disable=SC2162 # no backslashes there
+	{ read stat <"/proc/$1/stat"; } 2>/dev/null || true
+	# its own name, in parentheses, may have blanks
+	read -ra words <<<"${stat##*) }"
+	echo "$1:${words[19]-}"
+}
+
+lab_own() {
+	lab_process "$1" >>"$LAB_DIR/pids"
+}
+
+lab_kill() {
+	lab_gone "$2" || kill "-$1" "${2%:*}" 2>/dev/null || true
+}
+
 lab_gone() {
-	! kill -0 "$1"
+	case $1 in
+	*:) ;;
+	*:*) [ "$(lab_process "${1%:*}")" != "$1" ] ;;
+	*) ! kill -0 "$1" ;;
+	esac
 }
 
 # lab_ns NAME...: makes namespaces with nothing in them but lo. IPv6 is off:
@@ -123,7 +153,7 @@ lab_spawn() {
 	(exec nsenter --net="/run/netns/$LAB_ID-$1" -- "${@:2}") &
 	LAB_PID=$!
 	disown "$LAB_PID" # no "Killed" from bash when the lab ends
-	echo "$LAB_PID" >>"$LAB_DIR/pids"
+	lab_own "$LAB_PID"
 }
 
 # lab_link NS DEV NS DEV: a veth pair, both ends up.

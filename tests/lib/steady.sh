@@ -14,7 +14,7 @@ steady() {
 		--stop "$LAB_DIR/$name.stop" --timeout 5 \
 		--progress "$LAB_DIR/$name.progress" "$@" \
 		>"$LAB_DIR/$name.result" 2>&1
-	echo "$LAB_PID" >"$LAB_DIR/$name.pid"
+	lab_process "$LAB_PID" >"$LAB_DIR/$name.pid"
 }
 
 progress() { # NAME

@@ -9,7 +9,7 @@ talk() {
 	lab_spawn "$1" "$PYTHON" "$LAB_LIB/traffic.py" stream "$2" "${3:-443}" \
 		--chunk 4000 --interval 0.2 --stop "$LAB_DIR/stop" \
 		--progress "$progress" >/dev/null 2>&1
-	echo "$LAB_PID" >>"$LAB_DIR/talks"
+	lab_process "$LAB_PID" >>"$LAB_DIR/talks"
 	lab_wait 20 test -s "$progress"
 }
 
@@ -22,16 +22,16 @@ knock() {
 		timeout 1 bash -c ": </dev/tcp/$1/$2" && echo answered
 		sleep 0.2
 	done' - "$2" "${3:-443}" >>"$LAB_DIR/knock-$1" 2>/dev/null
-	echo "$LAB_PID" >>"$LAB_DIR/talks"
+	lab_process "$LAB_PID" >>"$LAB_DIR/talks"
 }
 
 # All of them end.
 quiet() {
-	local pid
+	local process
 	touch "$LAB_DIR/stop"
 	[ -e "$LAB_DIR/talks" ] || return 0
-	while read -r pid; do
-		kill -KILL "$pid" 2>/dev/null || true
+	while read -r process; do
+		lab_kill KILL "$process"
 	done <"$LAB_DIR/talks"
 	rm "$LAB_DIR/talks"
 }

@@ -356,7 +356,7 @@ hold() {
 		touch "$LAB_DIR/held"
 		cat "$LAB_DIR/pipe"
 	} >"$CONFIG" &
-	echo $! >>"$LAB_DIR/pids"
+	lab_own $!
 	lab_wait 5 test -e "$LAB_DIR/held"
 	rm "$LAB_DIR/held"
 }
@@ -1012,7 +1012,7 @@ notifies() {
 		    if "STOPPING=1" in text:
 		        break
 	PY
-	echo $! >>"$LAB_DIR/pids"
+	lab_own $!
 	lab_wait 5 test -S "$socket"
 	spawn env NOTIFY_SOCKET="$socket" WATCHDOG_USEC=400000 \
 		"$MASQBPF" agent --config "$CONFIG" eth0

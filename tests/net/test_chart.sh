@@ -298,7 +298,7 @@ notes_are_true() {
 	echo '[]' >"$LAB_DIR/cluster"
 	MASQBPF=$MASQBPF "$PYTHON" "$LAB_LIB/kubeapi.py" "$LAB_DIR/cluster" \
 		"$LAB_DIR/port" >"$LAB_DIR/log" 2>&1 </dev/null &
-	echo $! >>"$LAB_DIR/pids"
+	lab_own $!
 	lab_wait 10 test -e "$LAB_DIR/port"
 	port=$(cat "$LAB_DIR/port")
 	said() { # ARG...

@@ -68,7 +68,7 @@ agent() { # WRAPPER... -- ARG...
 	lab_spawn node "${wrapper[@]}" "$MASQBPF" agent --config "$CONFIG" \
 		"${@:2}" eth0 2>>"$LOG"
 	AGENT=$LAB_PID
-	echo "$AGENT" >agent.pid
+	lab_process "$AGENT" >agent.pid
 }
 
 gone() {
@@ -78,10 +78,24 @@ gone() {
 # below PID: its children and theirs
 below() {
 	local child
-	for child in $(pgrep -P "$1"); do
+	for child in $(pgrep -P "$1" || true); do
 		echo "$child"
 		below "$child"
 	done
+}
+
+# end_all SIGNAL FILE: the process that it names (lab_process), and what it has
+# started
+end_all() {
+	local process
+	process=$(cat "$2")
+	if ! lab_gone "$process"; then
+		# itself first: it might begin another one
+		# shellcheck disable=SC2046 # a word each
+		kill "-$1" "${process%:*}" $(below "${process%:*}") 2>/dev/null || true
+	fi
+	rm -f "$2"
+	lab_wait 10 lab_gone "$process"
 }
 
 end_agent() { # [SIGNAL]
@@ -124,7 +138,7 @@ keeps() { # CIDR
 locked() {
 	flock "$MASQBPF_PIN_DIR" sleep "$1" &
 	HOLDER=$!
-	echo "$HOLDER" >holder.pid
+	lab_process "$HOLDER" >holder.pid
 	lab_wait 5 is_locked
 }
 
@@ -345,12 +359,7 @@ busy() {
 }
 
 kill_holder() {
-	local pid
-	pid=$(cat holder.pid)
-	# shellcheck disable=SC2046 # a word each
-	kill "$pid" $(below "$pid") 2>/dev/null || true
-	rm -f holder.pid
-	lab_wait 5 gone "$pid"
+	end_all TERM holder.pid
 }
 
 # A change of the file while somebody has the lock: due, said, and then done.
@@ -384,7 +393,7 @@ metric_is() {
 lock_before_policy() {
 	config 10.0.0.0/8
 	(until flock "$MASQBPF_PIN_DIR" sleep 60 2>/dev/null; do :; done) &
-	echo $! >holder.pid
+	lab_process $! >holder.pid
 	# it has let go of it when it starts its helper
 	agent strace -f -qq -o /dev/null -e trace=clone,clone3,fork \
 		-e inject=clone,clone3,fork:delay_exit=1000000 --
@@ -672,10 +681,7 @@ tidy_row() {
 	touch stop live.stop
 	for file in agent.pid holder.pid; do
 		[ -e $file ] || continue
-		# shellcheck disable=SC2046 # a word each
-		kill -KILL "$(cat $file)" $(below "$(cat $file)") 2>/dev/null || true
-		lab_wait 10 gone "$(cat $file)" || true
-		rm -f $file
+		end_all KILL $file || true
 	done
 	umount "$LAB_DIR/root/proc" "$LAB_DIR/root$LAB_DIR/bpf" 2>/dev/null || true
 	masq --pin-dir "$LAB_DIR/bpf/other" detach -q --all 2>/dev/null || true

@@ -60,6 +60,22 @@ losses() {
 	[ ! -e "$MASQBPF_PIN_DIR" ] || masq counters --json | jq -c .drops
 }
 
+# surroundings: what else could have ended it
+surroundings() {
+	losses
+	echo "server: $(tail -n 5 "$LAB_DIR/serve-far-$PORT")"
+	echo "programs: $(lab_programs eth0 pod1 | tr '\n' ' ')"
+	for ns in node far; do
+		lab_in "$ns" ip neigh | sed "s/^/$ns: /"
+		lab_in "$ns" nstat -az 'Icmp*' Ip{In,Out}Discards IpForwDatagrams \
+			IpExtInNoRoutes IpOutNoRoutes IpReasmFails UdpNoPorts |
+			awk -v ns="$ns" '$2 > 0 { print ns ": " $1 " " $2 }'
+	done
+	head -n 2 /proc/net/stat/arp_cache
+	masq flows 2>&1 | head -n 5
+	masq status 2>&1 | head -n 40
+}
+
 # short_flows COUNT SPORTS NETWORK: half of them want an answer, all arrive
 short_flows() {
 	local line tally before
@@ -67,7 +83,7 @@ short_flows() {
 	lab_saw_reset
 	line=$(traffic far flood $FAR_ADDR $PORT --netns "$LAB_PODS" \
 		--flows "$1" --rate $RATE --sports "$2" --net "$3") ||
-		fail "$line; losses before: $before; after: $(losses)"
+		fail "$line; losses before: $before; after: $(surroundings)"
 	tally=$(traffic far tally $FAR_ADDR $PORT)
 	is answered "$(word answered "$line")" $(($1 / 2))
 	is "seen without an answer" "$(jq .distinct <<<"$tally")" $(($1 / 2))

@@ -77,7 +77,7 @@ begin() {
 	cluster true
 	MASQBPF=$MASQBPF "$PYTHON" "$LAB_LIB/kubeapi.py" "$LAB_DIR/cluster" \
 		"$LAB_DIR/port" >"$LAB_DIR/log" 2>&1 </dev/null &
-	echo $! >>"$LAB_DIR/pids"
+	lab_own $!
 	lab_wait 10 test -e "$LAB_DIR/port"
 }
 
@@ -301,7 +301,7 @@ watches() {
 		kubectl masq watch --json --events new,policy \
 		>"$LAB_DIR/watched" 2>"$LAB_DIR/err" </dev/null &
 	pid=$!
-	echo $pid >>"$LAB_DIR/pids"
+	lab_own $pid
 	lab_wait 20 opens || fail "$(cat "$LAB_DIR/watched" "$LAB_DIR/err")"
 	other cidr add 198.51.100.0/24
 	lab_wait 20 streams "$LAB_DIR/watched" node-b ||

@@ -446,6 +446,7 @@ printf 'nonMasqueradeCIDRs: [10.0.0.0/8]\nenableIPv6: true\n' >"$CONFIG"
 row "agent" start
 row_ok || { tap_done; exit; }
 AGENT=$(tail -n1 "$LAB_DIR/pids")
+AGENT=${AGENT%:*}
 row "promtool check metrics" lint
 row "every name, no other labels" names
 row "the same numbers as counters" same_as_counters

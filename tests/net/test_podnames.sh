@@ -111,9 +111,9 @@ explains_those() {
 
 of_watch() {
 	masq watch --events new --format json >events &
-	echo $! >>"$LAB_DIR/pids"
+	lab_own $!
 	masq watch --events new >lines &
-	echo $! >>"$LAB_DIR/pids"
+	lab_own $!
 	lab_wait 20 seen
 	named "$(jq -c "select(.orig.src == \"$POD\")" events | head -1)" \
 		.pod.name cart-0

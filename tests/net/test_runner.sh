@@ -3,6 +3,7 @@
 # it, and no others; nothing old is run in place of what cannot be built.
 set -euo pipefail
 . "$(dirname "$0")/../lib/tap.sh"
+. "$(dirname "$0")/../lib/lab.sh"
 
 root=$(cd "$(dirname "$0")/../.." && pwd)
 dir=$(mktemp -d "${TMPDIR:-/tmp}/masqbpf-runner.XXXXXX")
@@ -79,6 +80,34 @@ no_packages() {
 	says "^FAIL packages"
 }
 
+# A lab ends what it has started, and not who has got its number since: within
+# one run of all tests there are more processes than numbers.
+another_number() {
+	local one another try
+	for try in {1..200}; do
+		sleep 0 &
+		one=$(lab_process $!)
+		wait $!
+		sleep 0.02 # born in another tick
+		echo $((${one%:*} - 1)) >/proc/sys/kernel/ns_last_pid
+		sleep 20 &
+		another=$!
+		[ "$another" != "${one%:*}" ] || break
+		kill $another
+	done
+	is "the number, try $try" "$another" "${one%:*}"
+	[[ $one == *:?* ]] || fail "it was not seen: $one"
+	lab_gone "$one" || fail "$one has not ended"
+	lab_kill KILL "$one"
+	kill -0 $another || fail "$another was killed"
+	one=$(lab_process $another)
+	! lab_gone "$one" || fail "$one is said to have ended"
+	lab_kill KILL "$one"
+	wait $another || true
+	lab_gone "$one" || fail "$one has not ended"
+}
+
+row "another process of the same number is not killed" another_number
 row "all is well" whole
 # the step, as it is built twice, and the row
 row "a test that cannot be built fails, the others run" \

@@ -33,7 +33,8 @@ lab_serve far $PORT
 systemd_end() {
 	local status=$?
 	[ "$BASHPID" = "$LAB_SHELL" ] || return 0
-	[ ! -e "$LAB_DIR/systemd" ] || kill -KILL "$(cat "$LAB_DIR/systemd")"
+	[ ! -e "$LAB_DIR/systemd" ] ||
+		lab_kill KILL "$(cat "$LAB_DIR/systemd")"
 	if mountpoint -q "$CGROUP"; then
 		lab_wait 10 rmdir_all "$CGROUP/$LAB_ID" || true
 		umount "$CGROUP"
@@ -154,7 +155,7 @@ INIT
 # there COMMAND...: inside
 there() {
 	env -u MASQBPF_PIN_DIR nsenter \
-		--target "$(cat "$LAB_DIR/systemd")" --mount --pid --net \
+		--target "$(cut -d : -f 1 "$LAB_DIR/systemd")" --mount --pid --net \
 		--uts --ipc --cgroup -- "$@"
 }
 
@@ -199,8 +200,8 @@ boots() {
 		>"$LAB_DIR/boot" 2>&1 </dev/null
 	lab_wait 5 pgrep -P "$LAB_PID"
 	pid=$(pgrep -P "$LAB_PID")
-	echo "$pid" >"$LAB_DIR/systemd"
-	echo "$pid" >>"$LAB_DIR/pids"
+	lab_process "$pid" >"$LAB_DIR/systemd"
+	lab_own "$pid"
 	lab_wait 60 settled || fail "$(cat "$LAB_DIR/boot")"
 	running || fail "$(there journalctl -p info --no-pager | tail -40)"
 	is "process 1" "$(there cat /proc/1/comm)" systemd

@@ -114,7 +114,7 @@ talker() {
 		"$PYTHON" "$LAB_LIB/traffic.py" talk "${@:3}" \
 		>"$name.out" 2>&1
 	TALK_FD[$name]=$fd
-	TALK_PID[$name]=$LAB_PID
+	TALK_PID[$name]=$(lab_process "$LAB_PID")
 	TALKERS+=("$name")
 	said "$name"
 }
@@ -245,11 +245,11 @@ live_end() {
 	[ -z "${AGENT:-}" ] || kill "$AGENT" 2>/dev/null || true
 	for name in "${STEADY[@]}"; do
 		touch "$name.stop"
-		kill -KILL "$(cat "$name.pid")" 2>/dev/null || true
+		lab_kill KILL "$(cat "$name.pid")"
 	done
 	[ -z "${STREAM:-}" ] || touch "$STREAM/stop"
 	for name in "${TALKERS[@]}"; do
-		kill -KILL "${TALK_PID[$name]}" 2>/dev/null || true
+		lab_kill KILL "${TALK_PID[$name]}"
 		rm -f "$name.in" "$name.out"
 	done
 	gone
@@ -706,7 +706,7 @@ few_on() {
 few_end() {
 	local name
 	for name in "${TALKERS[@]}"; do
-		kill -KILL "${TALK_PID[$name]}" 2>/dev/null || true
+		lab_kill KILL "${TALK_PID[$name]}"
 		lab_wait 10 lab_gone "${TALK_PID[$name]}"
 		fd=${TALK_FD[$name]}
 		exec {fd}>&-
