@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # masqbpf: one Makefile. `make help` lists the targets.
-# CC CLANG BPFTOOL PKG_CONFIG CFLAGS CPPFLAGS LDFLAGS PREFIX UNITDIR DESTDIR O V
-# WERROR are the user's; ours are added to them.
+# CC CLANG BPFTOOL PKG_CONFIG CFLAGS CPPFLAGS LDFLAGS SYSROOT PREFIX UNITDIR
+# DESTDIR O V WERROR are the user's; ours are added to them.
 VERSION := 0.1.0
 O ?= $(if $(filter 1,$(SANITIZE)),build/asan,build)
 PREFIX ?= /usr/local
@@ -10,6 +10,8 @@ CLANG ?= clang
 BPFTOOL ?= $(firstword $(wildcard /usr/sbin/bpftool) bpftool)
 PKG_CONFIG ?= pkg-config
 CFLAGS ?= -O2 -g
+# a root of another architecture, whose headers and libraries are meant
+SYSROOT ?=
 Q := $(if $(filter 1,$(V)),,@)
 say = $(if $(filter 1,$(V)),,@printf '  %-8s%s\n' '$(1)' '$(2)')
 
@@ -48,17 +50,17 @@ HARDEN := -fPIE -fstack-protector-strong -fstack-clash-protection \
 	$(FORTIFY) $(PREFIX_MAP)
 USER_CFLAGS = -std=gnu11 $(WARN) $(HARDEN) -D_GNU_SOURCE -Iinclude -Iuser \
 	-I$(O) -DMASQ_VERSION='"$(VERSION)"' $(PKG_CFLAGS) $(CPPFLAGS) $(CFLAGS) \
-	$(SAN_CFLAGS)
+	$(SAN_CFLAGS) $(SYSROOT:%=--sysroot=%)
 # tables of rows leave out what is nothing, which clang minds; cmocka 2 has new
 # names that 1.1 does not know
 TEST_CFLAGS = $(USER_CFLAGS) -Itests/lib -Wno-missing-field-initializers \
 	-Wno-deprecated-declarations
-USER_LDFLAGS = -pie -Wl,-z,relro,-z,now $(SAN) $(LDFLAGS)
+USER_LDFLAGS = -pie -Wl,-z,relro,-z,now $(SAN) $(SYSROOT:%=--sysroot=%) $(LDFLAGS)
 BPF_CFLAGS := -target bpf -mcpu=v2 -O2 -g -std=gnu11 -Wall -Wextra -Wshadow \
 	-Wno-unused-function -Wno-unused-parameter \
 	-Wno-address-of-packed-member $(if $(filter 1,$(WERROR)),-Werror) \
 	-D__TARGET_ARCH_$(ARCH) -Iinclude -Ibpf $(PREFIX_MAP) \
-	-idirafter /usr/include/$(MULTIARCH)
+	-idirafter $(SYSROOT)/usr/include/$(MULTIARCH)
 
 USER_SRC := $(wildcard user/*/*.c)
 USER_OBJ := $(USER_SRC:user/%.c=$(O)/user/%.o)

@@ -2,13 +2,13 @@
 # Installs the Debian packages that masqbpf needs, and says before how much
 # that is; nothing happens, and quickly, when all are there.
 #
-#	scripts/deps.sh [-n] [build|demo|test|chart|kernels|bench|torture]...
+#	scripts/deps.sh [-n] [build|demo|test|chart|kernels|arm64|bench|torture]...
 #
 # build: the compiler and libraries; demo: build and the lab's tools; test:
 # demo and everything that the tests use (the default). On top of test,
 # chart: for scripts/tools.sh, whose helm and kubectl some tests want; kernels:
-# for scripts/vm.sh and kernels.sh; bench: for scripts/bench.sh; torture: for
-# scripts/torture.sh. -n: only say what is missing; exit 1 when something is.
+# for scripts/vm.sh and kernels.sh; arm64: for these with arm64's kernels, and to
+# build for them; bench: for scripts/bench.sh; torture: for scripts/torture.sh. -n: only say what is missing; exit 1 when something is.
 #
 # scripts/bare.sh proves that nothing is missing here.
 set -euo pipefail
@@ -41,6 +41,7 @@ test=(
 chart=()
 command -v npm >/dev/null || chart=(npm)
 kernels=(busybox-static cpio kmod qemu-system-x86 xz-utils zstd)
+arm64=("${kernels[@]}" gcc-aarch64-linux-gnu qemu-system-arm)
 bench=(iperf3)
 torture=(valgrind)
 
@@ -62,11 +63,12 @@ for arg; do
 	test) packages+=("${build[@]}" "${demo[@]}" "${test[@]}") ;;
 	chart) packages+=("${build[@]}" "${demo[@]}" "${test[@]}" "${chart[@]}") ;;
 	kernels) packages+=("${build[@]}" "${demo[@]}" "${test[@]}" "${kernels[@]}") ;;
+	arm64) packages+=("${build[@]}" "${demo[@]}" "${test[@]}" "${arm64[@]}") ;;
 	bench) packages+=("${build[@]}" "${demo[@]}" "${test[@]}" "${bench[@]}") ;;
 	torture) packages+=("${build[@]}" "${demo[@]}" "${test[@]}" "${torture[@]}") ;;
 	*)
 		echo "deps.sh: $arg: not -n, build, demo, test, chart, kernels," \
-			"bench or torture" >&2
+			"arm64, bench or torture" >&2
 		exit 2
 		;;
 	esac

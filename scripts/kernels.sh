@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# What works on which kernel: runs the tests that meet the kernel (prog, net)
-# on Debian's kernels in qemu and on the running one, and writes
+# What works on which kernel: runs the tests that meet the kernel (unit, prog,
+# net) on Debian's kernels in qemu, amd64's and arm64's, and on the running one,
+# and writes
 # docs/kernels.md from what they said. Every file of tests has a boot of its
 # own and a result of its own, so that a run can be cut short and go on.
 set -euo pipefail
@@ -8,7 +9,7 @@ cd "$(dirname "$0")/.."
 doc=docs/kernels.md
 results=build/kernels
 tree=$results/tree
-kernels=(5.10 6.1 6.12 running)
+kernels=(5.10 6.1 6.12 arm64-5.10 arm64-6.1 arm64-6.12 running)
 pattern=.
 jobs=$(nproc)
 go_on=false
@@ -18,7 +19,7 @@ slow=${TEST_SLOW:-12}
 # In this order: first what a kernel without masqbpf working would fail, and
 # what is done soon.
 tests=(
-	features prog/test_verifier prog/test_nat prog/test_table
+	features unit prog/test_verifier prog/test_nat prog/test_table
 	prog/test_icmp prog/test_fragment prog/test_explain prog/test_node
 	net/test_inbound net/test_icmp net/test_errors net/test_nodeport
 	net/test_detach net/test_seed net/test_leak net/test_devices
@@ -54,9 +55,18 @@ usage() {
 
 # --- running -----------------------------------------------------------------
 
-# The last commit, built, in a folder of its own: a run takes long, and what is
-# edited meanwhile is none of its business.
+# tree_of KERNEL: arm64 has a build of its own
+tree_of() {
+	case $1 in
+	arm64-*) echo "$tree-arm64" ;;
+	*) echo "$tree" ;;
+	esac
+}
+
+# prepare_tree DIR: the last commit, built, in a folder of its own: a run takes
+# long, and what is edited meanwhile is none of its business.
 prepare_tree() {
+	local tree=$1
 	revision=$(git rev-parse --short=10 HEAD)
 	[ -z "$(git status --porcelain)" ] ||
 		echo "kernels.sh: what is not committed is not tested" >&2
@@ -64,7 +74,11 @@ prepare_tree() {
 		rm -rf "$tree"
 		mkdir -p "$tree"
 		git archive HEAD | tar -x -C "$tree"
-		make -C "$tree" -j2 all tests >&2
+		case $tree in
+		*-arm64) VM_CACHE=$cache "$tree/scripts/vm/cross" -C "$tree" \
+			-j2 all tests >&2 ;;
+		*) make -C "$tree" -j2 all tests >&2 ;;
+		esac
 		echo "$revision" >"$tree/revision"
 	fi
 }
@@ -87,12 +101,20 @@ features() {
 
 # The guest's (or our) end of a result. In the tree.
 here() {
-	local status=0
+	local status=0 test
 	echo "kernel $(uname -r)"
 	case $1 in
 	features)
 		features & # its -e would be ignored in a condition
 		wait $! || status=$?
+		;;
+	unit)
+		# cmocka begins to count anew in each
+		for test in build/tests/unit/test_*; do
+			[[ $test != *.* ]] || continue
+			CMOCKA_MESSAGE_OUTPUT=TAP timeout -k 10 \
+				$((300 * TEST_SLOW)) "$test" || status=$?
+		done
 		;;
 	prog/*) CMOCKA_MESSAGE_OUTPUT=TAP timeout -k 10 $((300 * TEST_SLOW)) \
 		"build/tests/$1" || status=$? ;;
@@ -141,7 +163,7 @@ run() {
 			-t $((400 * slow)) -- env "TEST_SLOW=$slow"
 			scripts/kernels.sh --here "$2")
 	fi
-	(cd "$tree" && exec "${command[@]}") >>"$file.new" 2>&1 </dev/null &
+	(cd "$(tree_of "$kernel")" && exec "${command[@]}") >>"$file.new" 2>&1 </dev/null &
 	# shellcheck disable=SC2064 # this process
 	trap "kill $!; wait; exit 143" TERM
 	wait $! || true
@@ -444,7 +466,7 @@ main() {
 		echo "kernels.sh: namespaces and BPF need root" >&2
 		exit 2
 	}
-	for kernel; do
+	for kernel in "$@"; do
 		[[ " ${kernels[*]} " == *" $kernel "* ]] || {
 			echo "kernels.sh: $kernel: there is only: ${kernels[*]}" >&2
 			exit 2
@@ -458,7 +480,9 @@ main() {
 		echo "kernels.sh: another one is at work" >&2
 		exit 1
 	}
-	prepare_tree
+	for kernel in "${@:-${kernels[@]}}"; do
+		prepare_tree "$(tree_of "$kernel")"
+	done
 	# background jobs do not hear a ^C
 	trap 'trap - TERM; kill $(jobs -p) 2>/dev/null; wait; exit 143' INT TERM HUP
 	run_all "${@:-${kernels[@]}}" || worst=1

@@ -4,13 +4,14 @@
 # (no KVM needed) on top of this machine's root directory, read-only with a
 # tmpfs over it, so that the command finds the same programs and the same
 # repository. Kernels come from the mirror that this machine's apt uses
-# already; they are unpacked, never installed.
+# already; they are unpacked, never installed. An arm64 kernel has a root of
+# Debian's arm64 packages (scripts/vm/root), with this directory in it.
 set -euo pipefail
 
 top=$(cd "$(dirname "$0")/.." && pwd -P)
 cache=${VM_CACHE:-$top/build/vm}
-kernels=(5.10 6.1 6.12)
-keyring=/usr/share/keyrings/debian-archive-keyring.gpg
+kernels=(5.10 6.1 6.12 arm64-5.10 arm64-6.1 arm64-6.12)
+. "$top/scripts/vm/apt.sh"
 
 kernel=6.1
 cpus=1
@@ -25,7 +26,8 @@ usage() {
 	usage: scripts/vm.sh [-k KERNEL] [-c CPUS] [-t SECONDS] [-l FILE] [--] COMMAND [ARG...]
 	Run COMMAND as root under another kernel, in this directory, with its output
 	and exit status as ours. What it writes to files is gone when it ends.
-	  -k KERNEL   ${kernels[*]}, or all of them in turn (default $kernel)
+	  -k KERNEL   ${kernels[*]},
+	              or all of them in turn (default $kernel)
 	  -c CPUS     so many processors (default $cpus: with more, emulation is
 	              slower, and now and then the kernel dies as it patches itself)
 	  -t SECONDS  give up after so long (default $limit)
@@ -51,43 +53,21 @@ need() {
 
 # Debian's suites that have the kernel; apt takes the newest of it.
 suites() {
-	case $1 in
+	case ${1#arm64-} in
 	5.10) echo bullseye bullseye-security ;;
 	6.1) echo bookworm bookworm-security ;;
 	6.12) echo bookworm-backports ;;
 	esac
 }
 
-# A "deb" line for each suite of kernel $1, from the mirrors that the machine's
-# own sources name: a security suite from where its security suite comes.
-sources() {
-	local codename suite kind uri
-	codename=$(sed -n 's/^VERSION_CODENAME=//p' /etc/os-release)
-	for suite in $(suites "$1"); do
-		kind=
-		[[ $suite != *-security ]] || kind=-security
-		uri=$(apt-get indextargets "Created-By: Packages" \
-			--format "\$(RELEASE) \$(COMPONENT) \$(REPO_URI)" |
-			awk -v release="$codename$kind" '
-				$1 == release && $2 == "main" && !seen++ { print $3 }')
-		[ -z "$uri" ] ||
-			echo "deb [signed-by=$keyring] $uri $suite main"
-	done
-}
-
-# apt with lists, cache and status in $apt: the machine's are not touched.
-own_apt() {
-	"$1" -q -o Dir::State="$apt" -o Dir::State::status="$apt/status" \
-		-o Dir::Cache="$apt/cache" -o Dir::Etc::SourceParts=/dev/null \
-		-o Dir::Etc::SourceList="$apt/sources.list" \
-		-o Dir::Etc::Preferences=/dev/null \
-		-o Dir::Etc::PreferencesParts=/dev/null \
-		-o APT::Sandbox::User=root "${@:2}"
-}
-
 # The ELF kernel inside the bzImage $1: qemu starts it at once by its PVH note,
 # where unpacking it under emulation takes longer than the rest of the boot.
+# arm64's is not packed.
 unpack_vmlinux() {
+	[ $arch = amd64 ] || {
+		cat "$1"
+		return
+	}
 	local setup offset length
 	setup=$(od -An -tu1 -j 497 -N 1 "$1")
 	read -r offset length < <(od -An -tu4 -j 584 -N 8 "$1")
@@ -103,21 +83,13 @@ prepare() {
 	local new=$cache/$1.new apt package release module
 	apt=$new/apt
 	rm -rf "$new"
-	mkdir -p "$apt/lists/partial" "$apt/cache/archives/partial" \
-		"$new/initramfs/"{bin,modules}
-	: >"$apt/status"
-	sources "$1" >"$apt/sources.list"
-	[ -s "$apt/sources.list" ] ||
-		die "the machine's apt sources name no mirror of Debian"
-
+	mkdir -p "$new/initramfs/"{bin,modules}
 	say "fetching it from $(suites "$1"), this once"
-	own_apt apt-get update >"$apt/log" 2>&1 || {
-		cat "$apt/log" >&2
-		die "apt-get update failed"
-	}
-	package=$(own_apt apt-cache depends linux-image-amd64 | awk '
+	# shellcheck disable=SC2046 # a word each
+	own_apt_begin "$apt" $arch $(suites "$1") || die "apt-get update failed"
+	package=$(own_apt apt-cache depends "linux-image-$arch" | awk '
 		$1 == "Depends:" && !seen++ { print $2 }')
-	[[ $package == linux-image-$1.* ]] ||
+	[[ $package == linux-image-${1#arm64-}.* ]] ||
 		die "the mirror has ${package:-no kernel} in $(suites "$1")"
 	(cd "$apt" && own_apt apt-get download "$package") >"$apt/log" 2>&1 || {
 		cat "$apt/log" >&2
@@ -137,7 +109,7 @@ prepare() {
 	find "$new/modules" -name '*.ko.xz' -exec xz -d {} +
 	depmod -b "$new/modules" "$release"
 
-	cp "$(command -v busybox)" "$new/initramfs/bin/busybox"
+	cp "$busybox" "$new/initramfs/bin/busybox"
 	for module in virtio_pci virtio_console 9pnet_virtio 9p overlay; do
 		modprobe -S "$release" -d "$new/modules" --show-depends "$module"
 	done | awk '$1 == "insmod" && !seen[$2]++ { print $2 }' >"$new/order"
@@ -161,15 +133,23 @@ cleanup() {
 # norandmaps lets qemu reuse translated code from one process to the next;
 # clearing pages twice and retpolines cost a quarter of the time.
 boot() {
-	local append="console=ttyS0 panic=-1 norandmaps tsc=reliable"
-	append+=" nowatchdog rcupdate.rcu_cpu_stall_suppress=1"
-	append+=" init_on_alloc=0 spectre_v2=off"
+	local append="panic=-1 norandmaps nowatchdog" machine
+	append+=" rcupdate.rcu_cpu_stall_suppress=1 init_on_alloc=0"
+	case $arch in
+	amd64)
+		append+=" console=ttyS0 tsc=reliable spectre_v2=off"
+		machine=(qemu-system-x86_64 -cpu qemu64 -M pc)
+		;;
+	arm64)
+		append+=" console=ttyAMA0"
+		machine=(qemu-system-aarch64 -cpu cortex-a72 -M virt)
+		;;
+	esac
 	cd "$run"
 	# timeout's TERM reaches qemu, and neither outlives this script
 	exec setpriv --pdeathsig TERM timeout -k 5 "$limit" \
 		setpriv --pdeathsig KILL \
-		qemu-system-x86_64 -accel tcg,thread=multi -cpu qemu64 \
-		-M pc -m 2G -smp "$cpus" -nodefaults -no-user-config -nographic \
+		"${machine[@]}" -accel tcg,thread=multi -m 2G -smp "$cpus" -nodefaults -no-user-config -nographic \
 		-no-reboot -monitor none -serial file:console \
 		-kernel vmlinux -initrd initrd -append "$append" \
 		-device virtio-serial \
@@ -185,9 +165,13 @@ boot() {
 }
 
 # The files that the guest is to have in memory, as a tar; which ones is looked
-# up once.
+# up once. (With arm64 the files are other ones, and few.)
 hot() {
 	local list=$cache/hot
+	[ $arch = amd64 ] || {
+		tar -cf "$run/hot.tar" -T /dev/null
+		return
+	}
 	if [ ! -s "$list" ] || [ "$top/scripts/vm/hot" -nt "$list" ]; then
 		"$top/scripts/vm/hot" >"$run/hot"
 		mv "$run/hot" "$list"
@@ -235,6 +219,11 @@ attempt() {
 run() {
 	local home=$cache/$kernel part rc hung readers
 	mkdir -p "$cache"
+	if [ $arch != amd64 ]; then
+		system=$cache/$arch
+		"$top/scripts/vm/root" "$system"
+		busybox=$system/bin/busybox
+	fi
 	(
 		flock 9
 		if [ ! -d "$home" ]; then prepare "$kernel"; fi
@@ -244,7 +233,7 @@ run() {
 	mkdir "$run/initramfs"
 	ln -s "$home/vmlinux" "$run/vmlinux"
 	cp "$top/scripts/vm/init" "$run/initramfs/init"
-	printf '%s\n' "$home" "$run" >"$run/initramfs/paths"
+	printf '%s\n' "$home" "$run" "$system" "$PWD" >"$run/initramfs/paths"
 	for part in "$home/initramfs" "$run/initramfs"; do
 		(cd "$part" && find . | cpio -o -H newc --quiet)
 	done >"$run/initrd"
@@ -304,13 +293,21 @@ fi
 [[ $limit =~ ^[1-9][0-9]*$ ]] || die "-t $limit: not a number of seconds"
 [[ $cpus =~ ^[1-9]$ ]] || die "-c $cpus: not a number of processors"
 [ "$(uname -m)" = x86_64 ] || die "needs an amd64 machine: it shares its programs"
-need qemu-system-x86_64 qemu-system-x86
+arch=amd64
+[[ $kernel != arm64-* ]] || arch=arm64
+# the root that the command sees
+system=/
+case $arch in
+amd64) need qemu-system-x86_64 qemu-system-x86 ;;
+arm64) need qemu-system-aarch64 qemu-system-arm ;;
+esac
 need busybox busybox-static
+busybox=$(command -v busybox)
 need cpio cpio
 need depmod kmod
 need setpriv util-linux
 need zstd zstd
-! ldd "$(command -v busybox)" >/dev/null 2>&1 ||
+! ldd "$busybox" >/dev/null 2>&1 ||
 	die "busybox is not static: install the package busybox-static"
 trap cleanup EXIT
 trap 'exit 130' INT
