@@ -26,7 +26,9 @@
 #include "parse.h"
 #include "event.h"
 #include "table.h"
+#include "record.h"
 #include "flow.h"
+#include "touch.h"
 #include "bench.h"
 
 #define TCP_SYN_FIN_RST_ACK 0x17

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * table.pml - the protocol of the flow table (bpf/table.h, flow.h, nat.h,
- * decide.h) for spin, which tries every order of its steps: two processors with
- * packets and a cleaner (clock hand, flush, change of policy) over a table of a
- * few slots. docs/model.md says what it shows and what it leaves out;
+ * table.pml - the protocol of the flow table (bpf/table.h, record.h, flow.h,
+ * touch.h, port.h, nat.h, met.h) for spin, which tries every order of its steps:
+ * two processors with packets and a cleaner (clock hand, flush, change of policy)
+ * over a table of a few slots. docs/model.md says what it shows and what it leaves out;
  * tests/model/test_table.sh runs it.
  *
  * A step is a load or store of what processors share. What stands for a
@@ -253,7 +253,7 @@ end:	do
 #define UNLOCKED(l) skip }
 #endif
 
-/* --- bpf/table.h: finding, making, showing, removing ---------------------- */
+/* --- bpf/table.h, record.h: finding, making, showing, removing -------------- */
 
 /*
  * C: see, find, is, view
@@ -465,7 +465,7 @@ inline remove(gone, gone_seq)
 	fi
 }
 
-/* --- bpf/flow.h: the end of a flow, what a packet changes -------------------- */
+/* --- bpf/flow.h, touch.h: the end of a flow, what a packet changes ----------- */
 
 /* C: account, pod_account */
 inline account(of_kind, of_pod, more, more_closed)
@@ -745,7 +745,7 @@ inline flow_count(count_in)
 	fi
 }
 
-/* --- bpf/room.h, nat.h: a new flow ---------------------------------------------- */
+/* --- bpf/room.h, port.h, nat.h: a new flow ---------------------------------------------- */
 
 /* C: make_room, has_room, look, make_way, open_slot
  * Room in the budget, by ending any flow: which one is rank()'s to say. */

@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * way.h - what the fast path (fast.h) asks and keeps: the ways through the stack
+ * (masq_ways), whether a consent is in force, whether an interface has nothing
+ * that a packet by the fast path would pass by. Of no family.
+ */
+#ifndef MASQ_WAY_H
+#define MASQ_WAY_H
+#ifdef MASQ_MODERN
+MASQ_INLINE bool masq_macs_equal(const __u8 *a, const __u8 *b)
+{
+	__u8 differ = 0;
+
+#pragma unroll
+	for (int i = 0; i < 2 * ETH_ALEN; i++)
+		differ |= a[i] ^ b[i];
+	return !differ;
+}
+
+/* The slot of masq_ways: of 8 bits, by the last word of the pod's address. */
+MASQ_INLINE __u32 masq_way_index(__be32 pod, __u32 slot)
+{
+	return (bpf_ntohl(pod) & (MASQ_WAY_GROUPS - 1)) << 8 | (slot & 0xff);
+}
+
+/*
+ * Takes or keeps this slot for the way *want; all under the way's lock, since
+ * a slot must never be given away that somebody is just being sent to.
+ */
+MASQ_NOINLINE int masq_way_take(__u32 index, const struct masq_way *want,
+				__u32 idle)
+{
+	struct masq_way *way = bpf_map_lookup_elem(&masq_ways, &index);
+	int ret = 0;
+
+	if (!way || !want)
+		return 0;
+	bpf_spin_lock(&way->lock);
+	if (way->from == want->from && way->to == want->to &&
+	    way->mark == want->mark && way->priority == want->priority &&
+	    way->tos == want->tos && way->ttl == want->ttl &&
+	    way->size == want->size && masq_macs_equal(way->came, want->came) &&
+	    masq_macs_equal(way->goes, want->goes)) {
+		way->used = want->used;
+		ret = 1;
+	} else if (!way->from || want->used - way->used > idle) {
+		way->used = want->used;
+		way->from = want->from;
+		way->to = want->to;
+		way->mark = want->mark;
+		way->priority = want->priority;
+		way->tos = want->tos;
+		way->ttl = want->ttl;
+		way->size = want->size;
+		__builtin_memcpy(way->came, want->came, 2 * ETH_ALEN);
+		__builtin_memcpy(way->goes, want->goes, 2 * ETH_ALEN);
+		ret = 1;
+	}
+	bpf_spin_unlock(&way->lock);
+	return ret;
+}
+
+/*
+ * The slot, 1 to 255, of the way *want of a pod with this address; 0: those
+ * that it could have are in use. A slot that nobody's consent has named for two
+ * seconds is given away, so the consent of a second never points to another's.
+ */
+MASQ_NOINLINE __u32 masq_way_slot(__be32 pod, const struct masq_way *want,
+				  const struct masq_policy *pol)
+{
+	__u32 start, idle;
+
+	if (!want || !pol)
+		return 0;
+	idle = masq_two_seconds(pol);
+	start = want->from * 7 ^ want->to * 31 ^ want->ttl * 5 ^ want->tos ^
+		want->mark ^ want->came[5] ^ want->goes[5] * 3 ^ want->goes[4] ^
+		want->size * 11;
+#pragma unroll
+	for (__u32 i = 0; i < MASQ_WAY_PROBES; i++) {
+		__u32 slot = (start + i) & 0xff;
+
+		if (slot &&
+		    masq_way_take(masq_way_index(pod, slot), want, idle))
+			return slot;
+	}
+	return 0;
+}
+
+/* Is the consent in force? It ends at the tick whose low byte it has. */
+MASQ_INLINE bool masq_consent(__u16 fast, __u32 last_seen, __u32 now)
+{
+	__u8 left = MASQ_FAST_UNTIL(fast) - now;
+
+	return fast && now - last_seen < MASQ_FAST_MAX && left &&
+	       left <= MASQ_FAST_MAX;
+}
+
+/* Has user space, within the lease, found nothing against this interface? */
+MASQ_NOINLINE int masq_allowed(__u32 ifindex, __u32 flag, __u32 now)
+{
+	__u32 node = 0;
+	struct masq_fast *f = bpf_map_lookup_elem(&masq_fast, &node);
+
+	if (!f || !(f->flags & MASQ_FAST_NODE) ||
+	    (!(f->flags & MASQ_FAST_LASTS) && masq_passed(now, f->until)))
+		return 0;
+	f = bpf_map_lookup_elem(&masq_fast, &ifindex);
+	return f && f->flags & flag;
+}
+
+MASQ_INLINE __u64 masq_peek(__u64 at, __u32 offset)
+{
+	__u64 value = 0;
+
+	/* what cannot be read is not nothing */
+	if (bpf_probe_read_kernel(&value, sizeof(value), (void *)(at + offset)))
+		return -1;
+	return value;
+}
+
+/*
+ * The interface that the packet is at: no program beside ours and no filter of
+ * clsact in either direction, no hook of netfilter's own, and (a pod's) no
+ * queue. Where the kernel does not tell, user space has looked.
+ */
+MASQ_NOINLINE int masq_plain(struct __sk_buff *skb, __u32 queue)
+{
+	__u64 dev, at;
+
+	if (!masq_offsets.skb_dev)
+		return 1;
+	/* the context is the sk_buff; its fields are read by helper alone */
+	if (bpf_probe_read_kernel(&dev, sizeof(dev),
+				  (void *)skb + masq_offsets.skb_dev))
+		return 0;
+#pragma unroll
+	for (int i = 0; i < 2; i++) {
+		if (masq_offsets.dev_nf[i] &&
+		    (queue || !i) && /* an uplink's egress is still met */
+		    masq_peek(dev, masq_offsets.dev_nf[i]))
+			return 0;
+		at = masq_peek(dev, masq_offsets.dev_tcx[i]);
+		if (!at)
+			continue;
+		at = masq_peek(at, masq_offsets.entry_bundle);
+		if ((__u32)masq_peek(at, masq_offsets.bundle_count) > 1 ||
+		    masq_peek(at - masq_offsets.bundle_tcx,
+			      masq_offsets.tcx_miniq))
+			return 0;
+	}
+	if (!queue)
+		return 1;
+	at = masq_peek(dev, masq_offsets.dev_qdisc);
+	return at && !masq_peek(at, masq_offsets.qdisc_enqueue);
+}
+
+MASQ_INLINE void masq_skipped(__u32 index)
+{
+	__u64 *count = bpf_map_lookup_elem(&masq_skips, &index);
+
+	if (count)
+		++*count; /* per CPU, softirqs off */
+}
+
+MASQ_INLINE __u32 masq_fast_until(const struct masq_policy *pol, __u32 now)
+{
+	return now + (pol->fast < MASQ_FAST_MAX ? pol->fast : MASQ_FAST_MAX);
+}
+#endif
+#endif
