@@ -1,15 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* foreign.c - rules that write sources, of nf_tables and of legacy iptables. */
-#include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 /* before linux/if.h, which then leaves out what is the same */
 #include <net/if.h>
 #include <netinet/in.h>
-#include <sys/socket.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nf_tables_compat.h>
@@ -17,10 +14,9 @@
 #include <linux/netfilter_ipv4/ip_tables.h>
 #include <linux/netfilter_ipv6/ip6_tables.h>
 #include "kernel/foreign.h"
+#include "kernel/iptables.h"
 #include "kernel/netlink.h"
-
-/* A dump that rules changed under is begun anew so many times. */
-#define DUMP_TRIES 16
+#include "kernel/nft.h"
 
 static void set(char *out, size_t len, const char *text)
 {
@@ -54,15 +50,6 @@ struct nft {
 	size_t first; /* rule of nat that is ours */
 	struct reached *reached;
 	size_t reached_count;
-};
-
-static const struct {
-	uint8_t family;
-	const char *name;
-} families[] = {
-	{ NFPROTO_IPV4, "ip" },
-	{ NFPROTO_IPV6, "ip6" },
-	{ NFPROTO_INET, "inet" },
 };
 
 static int add_reached(struct nft *nft, uint8_t family, const char *table,
@@ -149,15 +136,9 @@ static void read_compare(struct nft_rule *r, const struct nlattr **attrs)
 /* A jump makes its target reached. */
 static int read_verdict(struct nft_rule *r, const struct nlattr *data)
 {
-	const struct nlattr *value[NETLINK_ATTRS] = {},
-			    *verdict[NETLINK_ATTRS] = {};
+	const struct nlattr *verdict[NETLINK_ATTRS];
 
-	mnl_attr_parse_nested(data, netlink_collect, value);
-	if (!value[NFTA_DATA_VERDICT])
-		return MNL_CB_OK;
-	mnl_attr_parse_nested(value[NFTA_DATA_VERDICT], netlink_collect,
-			      verdict);
-	if (!verdict[NFTA_VERDICT_CHAIN])
+	if (!nft_verdict(data, verdict) || !verdict[NFTA_VERDICT_CHAIN])
 		return MNL_CB_OK;
 	return add_reached(r->nft, r->family, r->table,
 			   netlink_str(verdict[NFTA_VERDICT_CHAIN]));
@@ -165,18 +146,12 @@ static int read_verdict(struct nft_rule *r, const struct nlattr *data)
 
 static int read_expression(const struct nlattr *element, void *data)
 {
-	const struct nlattr *expr[NETLINK_ATTRS] = {},
-			    *attrs[NETLINK_ATTRS] = {};
+	const struct nlattr *attrs[NETLINK_ATTRS];
+	const char *name = nft_expression(element, attrs);
 	struct nft_rule *r = data;
-	const char *name;
 
-	mnl_attr_parse_nested(element, netlink_collect, expr);
-	if (!expr[NFTA_EXPR_NAME])
+	if (!name)
 		return MNL_CB_OK;
-	name = netlink_str(expr[NFTA_EXPR_NAME]);
-	if (expr[NFTA_EXPR_DATA])
-		mnl_attr_parse_nested(expr[NFTA_EXPR_DATA], netlink_collect,
-				      attrs);
 	if (!strcmp(name, "payload"))
 		read_payload(r, attrs);
 	else if (!strcmp(name, "bitwise"))
@@ -199,6 +174,11 @@ static int read_expression(const struct nlattr *element, void *data)
 		 netlink_be32(attrs[NFTA_LOOKUP_DREG]) == NFT_REG_VERDICT)
 		return add_reached(r->nft, r->family, r->table, NULL);
 	return MNL_CB_OK;
+}
+
+static void set_where(char *out, size_t len, uint8_t family, const char *table)
+{
+	snprintf(out, len, "nft %s %s", nft_family(family) ?: "?", table);
 }
 
 static int read_rule(const struct nlmsghdr *message, void *data)
@@ -227,11 +207,7 @@ static int read_rule(const struct nlmsghdr *message, void *data)
 	*rule = r.rule;
 	set(rule->chain, sizeof(rule->chain),
 	    netlink_str(attrs[NFTA_RULE_CHAIN]));
-	set(rule->where, sizeof(rule->where), r.table);
-	for (size_t i = 0; i < sizeof(families) / sizeof(families[0]); i++)
-		if (families[i].family == r.family)
-			snprintf(rule->where, sizeof(rule->where), "nft %s %s",
-				 families[i].name, r.table);
+	set_where(rule->where, sizeof(rule->where), r.family, r.table);
 	return MNL_CB_OK;
 }
 
@@ -257,44 +233,32 @@ static bool is_reached(const struct nft *nft, const struct foreign_rule *rule)
 	for (size_t i = 0; i < nft->reached_count; i++) {
 		const struct reached *to = &nft->reached[i];
 
-		for (size_t f = 0; f < sizeof(families) / sizeof(families[0]);
-		     f++) {
-			if (families[f].family != to->family)
-				continue;
-			snprintf(where, sizeof(where), "nft %s %s",
-				 families[f].name, to->table);
-			if (!strcmp(where, rule->where) &&
-			    (!*to->chain || !strcmp(to->chain, rule->chain)))
-				return true;
-		}
+		set_where(where, sizeof(where), to->family, to->table);
+		if (!strcmp(where, rule->where) &&
+		    (!*to->chain || !strcmp(to->chain, rule->chain)))
+			return true;
 	}
 	return false;
 }
 
 static int find_nft(struct foreign_nat *nat)
 {
-	const struct nfgenmsg head = { .nfgen_family = NFPROTO_UNSPEC };
 	struct nft nft = { .nat = nat, .first = nat->count };
 	size_t kept = nft.first;
 	int err = -EINTR;
 
-	for (int i = 0; i < DUMP_TRIES && err == -EINTR; i++) {
+	for (int i = 0; i < NETLINK_TRIES && err == -EINTR; i++) {
 		nat->count = nft.first;
 		nft.reached_count = 0;
-		err = netlink_all(NETLINK_NETFILTER,
-				  NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETCHAIN,
-				  &head, sizeof(head), read_chain, &nft)
-			      ?: netlink_all(NETLINK_NETFILTER,
-					     NFNL_SUBSYS_NFTABLES << 8 |
-						     NFT_MSG_GETRULE,
-					     &head, sizeof(head), read_rule,
-					     &nft);
+		err = nft_dump(NFT_MSG_GETCHAIN, NFPROTO_UNSPEC, read_chain,
+			       &nft)
+			      ?: nft_dump(NFT_MSG_GETRULE, NFPROTO_UNSPEC,
+					  read_rule, &nft);
 	}
 	for (size_t i = nft.first; i < nat->count; i++)
 		nat->rules[i].reached = is_reached(&nft, &nat->rules[i]);
 	free(nft.reached);
-	/* the kernel has no nf_tables, so there is no rule of it */
-	if (!err || err == -EINVAL || err == -EPROTONOSUPPORT)
+	if (!err || nft_is_absent(err))
 		return 0;
 	nat->unreadable = err;
 	/* whether nothing leads to the others is not known either */
@@ -325,41 +289,18 @@ static int read_table(const struct nlmsghdr *message, void *data)
 
 int foreign_nft_table(const char *name)
 {
-	const struct nfgenmsg head = { .nfgen_family = NFPROTO_INET };
 	struct wanted_table table = { .name = name };
 	int err = -EINTR;
 
-	for (int i = 0; i < DUMP_TRIES && err == -EINTR && !table.there; i++)
-		err = netlink_all(NETLINK_NETFILTER,
-				  NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETTABLE,
-				  &head, sizeof(head), read_table, &table);
+	for (int i = 0; i < NETLINK_TRIES && err == -EINTR && !table.there; i++)
+		err = nft_dump(NFT_MSG_GETTABLE, NFPROTO_INET, read_table,
+			       &table);
 	if (table.there)
 		return 1;
-	/* as above */
-	return err == -EINVAL || err == -EPROTONOSUPPORT ? 0 : err;
+	return nft_is_absent(err) ? 0 : err;
 }
 
 /* --- legacy iptables --------------------------------------------------- */
-
-/*
- * Asking for a table that is not there would load it. 1 or 0, or -errno: who
- * may not read the list does not know.
- */
-static int has_legacy_nat(const char *path)
-{
-	FILE *file = fopen(path, "re");
-	char name[64];
-	int found = 0;
-
-	if (!file)
-		return errno == ENOENT ? 0 : -errno;
-	while (fgets(name, sizeof(name), file))
-		found |= !strcmp(name, "nat\n");
-	if (ferror(file))
-		found = -EIO;
-	fclose(file);
-	return found;
-}
 
 static struct cidr legacy_source(uint8_t family, const void *addr,
 				 const void *mask, size_t bytes)
@@ -422,113 +363,78 @@ static void legacy_jump(struct legacy *legacy, int offset)
 			legacy->nat->rules[i].reached = true;
 }
 
+static struct cidr source_of(uint8_t family, const char *entry)
+{
+	const struct ipt_ip *ip = (const void *)entry;
+	const struct ip6t_ip6 *ip6 = (const void *)entry;
+
+	return family == 4 ? legacy_source(4, &ip->src, &ip->smsk, 4)
+			   : legacy_source(6, &ip6->src, &ip6->smsk, 16);
+}
+
 /*
  * Entries as the kernel has them. A user's chain begins with an entry whose
  * target is ERROR and has the chain's name; a jump has no name and the offset
- * behind that entry.
+ * behind that entry. `jumps`: these alone, else the rules alone.
  */
-#define FIND_LEGACY(FAM, AF, LEVEL, PREFIX, GET_INFO, GET_ENTRIES, IP, BYTES)  \
-	static int find_legacy##FAM(struct foreign_nat *nat)                   \
-	{                                                                      \
-		struct legacy legacy = { nat, FAM, "POSTROUTING",              \
-					 .first = nat->count };                \
-		struct PREFIX##_getinfo info = { .name = "nat" };              \
-		struct PREFIX##_get_entries *all = NULL;                       \
-		socklen_t length = sizeof(info);                               \
-		int fd = socket(AF, SOCK_DGRAM | SOCK_CLOEXEC, 0);             \
-		int err = 0;                                                   \
-                                                                               \
-		if (fd < 0 ||                                                  \
-		    getsockopt(fd, LEVEL, GET_INFO, &info, &length)) {         \
-			nat->unreadable = -errno;                              \
-			goto out;                                              \
-		}                                                              \
-		length = sizeof(*all) + info.size;                             \
-		all = calloc(1, length);                                       \
-		if (!all) {                                                    \
-			err = -ENOMEM;                                         \
-			goto out;                                              \
-		}                                                              \
-		set(all->name, sizeof(all->name), "nat");                      \
-		all->size = info.size;                                         \
-		if (getsockopt(fd, LEVEL, GET_ENTRIES, all, &length)) {        \
-			err = -errno; /* EAGAIN: it has another size by now */ \
-			goto out;                                              \
-		}                                                              \
-		/* all rules, then the jumps, which may come before them */    \
-		for (int pass = 0; pass < 2 && !err; pass++) {                 \
-			for (uint32_t at = 0; at < all->size && !err;) {       \
-				const struct PREFIX##_entry *entry =           \
-					(const void *)((char *)all             \
-							       ->entrytable +  \
-						       at);                    \
-				const struct xt_entry_target *target =         \
-					(const void *)((char *)entry +         \
-						       entry->target_offset);  \
-				const char *name = target->u.user.name;        \
-				struct cidr source =                           \
-					legacy_source(FAM, &entry->IP.src,     \
-						      &entry->IP.smsk, BYTES); \
-                                                                               \
-				if (!entry->next_offset)                       \
-					break;                                 \
-				at += entry->next_offset;                      \
-				if (!strcmp(name, "ERROR")) {                  \
-					set(legacy.chain,                      \
-					    sizeof(legacy.chain),              \
-					    (const char *)target->data);       \
-					legacy.begin = at;                     \
-				} else if (!pass) {                            \
-					err = legacy_rule(&legacy, name,       \
-							  &source);            \
-				} else if (!*name) {                           \
-					legacy_jump(                           \
-						&legacy,                       \
-						((const struct                 \
-						  xt_standard_target *)target) \
-							->verdict);            \
-				}                                              \
-			}                                                      \
-		}                                                              \
-out:                                                                           \
-		free(legacy.begins);                                           \
-		free(all);                                                     \
-		if (fd >= 0)                                                   \
-			close(fd);                                             \
-		return err;                                                    \
-	}
-FIND_LEGACY(4, AF_INET, IPPROTO_IP, ipt, IPT_SO_GET_INFO, IPT_SO_GET_ENTRIES,
-	    ip, 4)
-FIND_LEGACY(6, AF_INET6, IPPROTO_IPV6, ip6t, IP6T_SO_GET_INFO,
-	    IP6T_SO_GET_ENTRIES, ipv6, 16)
-
-/* --- both -------------------------------------------------------------- */
-
-static int find_legacy(struct foreign_nat *nat, const char *list,
-		       int (*find)(struct foreign_nat *nat))
+static int read_legacy(struct legacy *legacy, const struct iptables *table,
+		       bool jumps)
 {
-	int err = has_legacy_nat(list);
+	int err = 0;
 
-	for (int i = 0; i < DUMP_TRIES && err == 1; i++) {
-		err = find(nat);
-		if (err == -EAGAIN)
-			err = 1;
+	for (uint32_t at = 0; at < table->size && !err;) {
+		struct iptables_entry e = iptables_entry(table, at);
+		const struct xt_entry_target *target =
+			(const void *)(e.at + e.target);
+		const char *name = target->u.user.name;
+		struct cidr source = source_of(legacy->family, e.at);
+
+		if (!e.next)
+			break;
+		at += e.next;
+		if (!strcmp(name, "ERROR")) {
+			set(legacy->chain, sizeof(legacy->chain),
+			    (const char *)target->data);
+			legacy->begin = at;
+		} else if (!jumps) {
+			err = legacy_rule(legacy, name, &source);
+		} else if (!*name) {
+			legacy_jump(legacy,
+				    ((const struct xt_standard_target *)target)
+					    ->verdict);
+		}
 	}
+	return err;
+}
+
+static int find_legacy(struct foreign_nat *nat, uint8_t family)
+{
+	struct legacy legacy = { nat, family, "POSTROUTING",
+				 .first = nat->count };
+	struct iptables table = {};
+	int err = iptables_has(family, "nat");
+
+	if (err == 1)
+		err = iptables_read(family, "nat", &table);
+	/* all rules, then the jumps, which may come before them */
+	if (!err && table.size)
+		err = read_legacy(&legacy, &table, false)
+			      ?: read_legacy(&legacy, &table, true);
+	free(legacy.begins);
+	iptables_free(&table);
 	if (err == -ENOMEM)
 		return err;
 	if (err)
-		nat->unreadable = err < 0 ? err : -EAGAIN;
+		nat->unreadable = err;
 	return 0;
 }
+
+/* --- both -------------------------------------------------------------- */
 
 int foreign_nat_find(struct foreign_nat *out)
 {
 	*out = (struct foreign_nat){};
-	return find_nft(out)
-		       ?: find_legacy(out, "/proc/net/ip_tables_names",
-				      find_legacy4)
-		       ?: find_legacy(out, "/proc/net/ip6_tables_names",
-				      find_legacy6);
+	return find_nft(out) ?: find_legacy(out, 4) ?: find_legacy(out, 6);
 }
 
 void foreign_nat_free(struct foreign_nat *nat)

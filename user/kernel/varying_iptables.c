@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* varying_iptables.c - walks the tables of legacy iptables for varying.c. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "kernel/iptables.h"
+#include "kernel/varying_iptables.h"
+#include "kernel/varying_xt.h"
+
+/* One table, and which of its entries are reached. */
+struct walk {
+	uint8_t family;
+	struct iptables table;
+	const char *name;
+	bool *reached; /* by offset / 8, a rule's beginning */
+	uint32_t *todo;
+	size_t todo_count;
+	bool tracked;
+	bool late; /* conntrack has seen what comes here */
+	char *text;
+	size_t len;
+};
+
+static bool is_zero(const char *data, size_t size)
+{
+	for (size_t i = 0; i < size; i++)
+		if (data[i])
+			return false;
+	return true;
+}
+/* The rules from `at` on to the chain's end; 1: one varies. */
+static int walk(struct walk *w, uint32_t at)
+{
+	while (at + w->table.matches < w->table.size && !w->reached[at / 8]) {
+		struct iptables_entry e = iptables_entry(&w->table, at);
+		const struct xt_entry_target *t =
+			(const void *)(e.at + e.target);
+		bool never = false, all = is_zero(e.at, w->table.head);
+		const char *varies = NULL;
+		int verdict;
+
+		if (!e.next || e.next > w->table.size - at ||
+		    e.target >= e.next)
+			return -EPROTO;
+		w->reached[at / 8] = true;
+		for (uint32_t m = w->table.matches; m < e.target && !never;) {
+			const struct xt_entry_match *match =
+				(const void *)(e.at + m);
+			size_t size = match->u.match_size - sizeof(*match);
+
+			if (match->u.match_size < sizeof(*match) ||
+			    match->u.match_size > e.target - m)
+				return -EPROTO;
+			switch (varying_xt_match(match->u.user.name,
+						 match->data, size,
+						 match->u.user.revision)) {
+			case VARYING_NEVER:
+				never = true;
+				break;
+			case VARYING_VARIES:
+				varies = varies ?: match->u.user.name;
+				break;
+			case VARYING_SAME:
+				break;
+			}
+			all &= varying_xt_lets_all(match->u.user.name,
+						   match->data, size,
+						   match->u.user.revision);
+			m += match->u.match_size;
+		}
+		if (!never && !varies && !varying_xt_target(t->u.user.name))
+			varies = t->u.user.name;
+		if (varies && !never) {
+			snprintf(w->text, w->len, "netfilter: %s %s: %s",
+				 w->family == 4 ? "iptables-legacy"
+						: "ip6tables-legacy",
+				 w->name, varies);
+			return 1;
+		}
+		/* a new chain's head is the end of the one before */
+		if (!strcmp(t->u.user.name, "ERROR"))
+			return 0;
+		verdict = *t->u.user.name
+				  ? -1
+				  : ((const struct xt_standard_target *)t)
+					    ->verdict;
+		if (verdict >= 0 && !never)
+			w->todo[w->todo_count++] = verdict;
+		/* nothing that is established gets past it */
+		if (w->late && all && !never && !*t->u.user.name && verdict < 0)
+			return 0;
+		/* behind a policy another built-in chain begins */
+		for (int hook = 0; hook < NF_INET_NUMHOOKS; hook++)
+			if (at == w->table.ends[hook])
+				return 0;
+		at += e.next;
+	}
+	return 0;
+}
+
+static const uint8_t walks[] = { NF_INET_PRE_ROUTING, NF_INET_FORWARD,
+				 NF_INET_POST_ROUTING };
+
+static int walk_all(struct walk *w)
+{
+	int err = 0;
+
+	w->reached = calloc(w->table.size / 8 + 1, sizeof(*w->reached));
+	w->todo = calloc(w->table.count + 8, sizeof(*w->todo));
+	if (!w->reached || !w->todo)
+		return -ENOMEM;
+	/* what is met early first: it goes further */
+	for (size_t i = 0; i < sizeof(walks) / sizeof(*walks); i++) {
+		if (!(w->table.hooks & 1U << walks[i]))
+			continue;
+		w->late = w->tracked && walks[i] != NF_INET_PRE_ROUTING;
+		w->todo[w->todo_count++] = w->table.begins[walks[i]];
+		while (w->todo_count && !err)
+			err = walk(w, w->todo[--w->todo_count]);
+	}
+	return err;
+}
+
+static int look_at_table(void *data, const char *name)
+{
+	struct walk w = *(const struct walk *)data;
+	int err;
+
+	/* nat is asked about first packets alone */
+	if (!strcmp(name, "nat"))
+		return 0;
+	w.name = name;
+	err = iptables_read(w.family, name, &w.table) ?: walk_all(&w);
+	free(w.reached);
+	free(w.todo);
+	iptables_free(&w.table);
+	return err;
+}
+
+int varying_iptables(uint8_t family, bool tracked, char *text, size_t len)
+{
+	struct walk w = {
+		.family = family, .tracked = tracked, .text = text, .len = len
+	};
+
+	return iptables_each(family, look_at_table, &w);
+}

@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* varying_rules.c - which chains packets of an established flow get to. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "kernel/varying_rules.h"
+
+static void *grow(void *array, size_t *count, size_t size)
+{
+	char **at = array, *grown = reallocarray(*at, *count + 1, size);
+
+	if (!grown) {
+		errno = ENOMEM;
+		return NULL;
+	}
+	*at = grown;
+	return memset(grown + size * (*count)++, 0, size);
+}
+
+void varying_rules_free(struct varying_rules *rules)
+{
+	free(rules->chains);
+	free(rules->jumps);
+	free(rules->vary);
+	*rules = (struct varying_rules){};
+}
+
+struct varying_chain *varying_add_chain(struct varying_rules *rules)
+{
+	return grow(&rules->chains, &rules->chain_count,
+		    sizeof(*rules->chains));
+}
+
+struct varying_jump *varying_add_jump(struct varying_rules *rules)
+{
+	return grow(&rules->jumps, &rules->jump_count, sizeof(*rules->jumps));
+}
+
+struct varying_rule *varying_add_rule(struct varying_rules *rules)
+{
+	return grow(&rules->vary, &rules->vary_count, sizeof(*rules->vary));
+}
+
+static int by_name(const void *a, const void *b)
+{
+	return strcmp(((const struct varying_chain *)a)->name,
+		      ((const struct varying_chain *)b)->name);
+}
+
+static int by_from(const void *a, const void *b)
+{
+	return strcmp(((const struct varying_jump *)a)->from,
+		      ((const struct varying_jump *)b)->from);
+}
+
+static struct varying_chain *find_chain(const struct varying_rules *rules,
+					const char *name)
+{
+	struct varying_chain key;
+
+	snprintf(key.name, sizeof(key.name), "%s", name);
+	return bsearch(&key, rules->chains, rules->chain_count, sizeof(key),
+		       by_name);
+}
+
+static bool reach(struct varying_chain *to, uint8_t bits)
+{
+	bool new = bits & ~to->reached;
+
+	to->reached |= bits;
+	return new;
+}
+
+/* Are there packets for what stands there, of those that get to the chain? */
+static uint8_t passing(const struct varying_rules *rules, uint8_t bits,
+		       bool behind)
+{
+	return behind && !rules->untracked ? bits & VARYING_EARLY : bits;
+}
+
+/* Marks what the jumps from this chain lead to; true: something is new. */
+static bool follow(struct varying_rules *rules, const char *from,
+		   uint8_t reached)
+{
+	bool new = false;
+
+	for (size_t i = 0; i < rules->jump_count; i++) {
+		const struct varying_jump *jump = &rules->jumps[i];
+		uint8_t bits = passing(rules, reached, jump->behind);
+		size_t length = strlen(jump->to);
+		struct varying_chain *to;
+
+		if (strcmp(jump->from, from) != 0)
+			continue;
+		if (length && jump->to[length - 1] != '/') {
+			to = find_chain(rules, jump->to);
+			new |= to &&reach(to, bits);
+			continue;
+		}
+		for (size_t k = 0; k < rules->chain_count; k++) {
+			to = &rules->chains[k];
+			if (strncmp(to->name, jump->to, length) != 0)
+				continue;
+			new |= reach(to, bits);
+		}
+	}
+	return new;
+}
+
+static void follow_all(struct varying_rules *rules)
+{
+	bool more = true;
+
+	qsort(rules->chains, rules->chain_count, sizeof(*rules->chains),
+	      by_name);
+	qsort(rules->jumps, rules->jump_count, sizeof(*rules->jumps), by_from);
+	while (more) {
+		more = false;
+		for (size_t i = 0; i < rules->chain_count; i++) {
+			struct varying_chain *chain = &rules->chains[i];
+
+			if (chain->followed == chain->reached)
+				continue;
+			chain->followed = chain->reached;
+			more |= follow(rules, chain->name, chain->reached);
+		}
+	}
+}
+
+const struct varying_rule *varying_reached(struct varying_rules *rules)
+{
+	if (!rules->vary_count)
+		return NULL;
+	follow_all(rules);
+	for (size_t i = 0; i < rules->vary_count; i++) {
+		const struct varying_rule *vary = &rules->vary[i];
+		const struct varying_chain *chain =
+			find_chain(rules, vary->chain);
+
+		if (!*vary->chain ||
+		    (chain && passing(rules, chain->reached, vary->behind)))
+			return vary;
+	}
+	return NULL;
+}
