@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * netdev_parse.h - messages of rtnetlink as netdev.h has what they say. Only
+ * what the kernel may send is believed, and of each attribute its length.
+ */
+#ifndef MASQ_NETDEV_PARSE_H
+#define MASQ_NETDEV_PARSE_H
+
+#include <stdint.h>
+#include <libmnl/libmnl.h>
+#include "kernel/links.h"
+
+/* For netlink_dump: `data` is the struct netdev that gets one more. */
+int netdev_link_message(const struct nlmsghdr *message, void *data);
+int netdev_addr_message(const struct nlmsghdr *message, void *data);
+int netdev_route_message(const struct nlmsghdr *message, void *data);
+
+/* 0 or -ENOMEM; a route that leads nowhere is left out. */
+int netdev_add_route(struct netdev *netdev, const struct netdev_route *route);
+
+/* An address of this family (AF_*); too short: *out stays as it is. */
+void netdev_read_addr(const struct nlattr *attr, uint8_t af, struct addr *out);
+
+#endif
