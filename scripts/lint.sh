@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # Style of the C sources, the shell scripts and the man page, whether the layers
-# of user/ are kept, the lists of mutants still fit, and texts name what is there;
-# a row each.
+# of user/ are kept, long files have a reason, the lists of mutants still fit, and
+# texts name what is there; a row each.
 set -euo pipefail
 [ $# -eq 0 ] || {
-	echo "usage: ${0##*/}    (C style, shell scripts, man page, layers, mutants' lists)"
+	echo "usage: ${0##*/}    (C style, shell scripts, man page, layers, sizes, mutants' lists)"
 	[ "$1" = -h ] || [ "$1" = --help ]
 	exit
 }
@@ -80,6 +80,35 @@ layers_that_are_not() {
 	[ "$(wc -l <<<"$said")" -eq 5 ] || fail "$said"
 }
 
+sizes_kept() {
+	local said
+	said=$(scripts/sizes.py) || fail "$said"
+}
+
+# A long file without a reason, a reason without a long file, one of nothing.
+sizes_that_are_not() {
+	local tree said
+	tree=$(mktemp -d)
+	trap 'rm -rf "$tree"' RETURN
+	mkdir -p "$tree"/{docs,user/base,bpf,include}
+	seq 500 >"$tree/user/base/short.c"
+	seq 501 >"$tree/user/base/long.c"
+	seq 501 >"$tree/bpf/room.h"
+	seq 501 >"$tree/include/all.h"
+	seq 9999 >"$tree/user/base/data.txt"
+	printf '%s\n' "- \`include/all.h\`: one layout." \
+		"- \`user/base/short.c\`: one thing." "- \`bpf/none.h\`: gone." \
+		"- \`bpf/room.h\`:" >"$tree/docs/design.md"
+	if said=$(scripts/sizes.py "$tree"); then
+		fail "long files pass"
+	fi
+	for row in "user/base/long.c: 501 lines" "bpf/room.h: 501 lines" \
+		"user/base/short.c: has 500 lines" "bpf/none.h: is not there"; do
+		[[ $said = *"$row"* ]] || fail "no word of '$row': $said"
+	done
+	[ "$(wc -l <<<"$said")" -eq 4 ] || fail "$said"
+}
+
 mutants_fit() {
 	local said
 	said=$(scripts/mutants.py --check 2>&1) || fail "$said"
@@ -142,6 +171,8 @@ row "C style (clang-format)" c_style
 row "shell scripts (shellcheck)" shell_scripts
 row "layers of user/" layers_kept
 row "layers that are broken" layers_that_are_not
+row "sizes of files" sizes_kept
+row "files that are too long" sizes_that_are_not
 row "lists of mutants" mutants_fit
 row "lists of mutants that do not fit" mutants_that_do_not
 row "what docs/performance.md says first" take_home
