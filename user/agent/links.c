@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * links.c - the interfaces that are meant to be attached are; the maps
- * know the node's addresses as they are now.
+ * know the node's addresses as they are now (gone.c: as they are no more).
  *
  * What the kernel says over netlink only means "look again": the state is
  * read anew each time, so a message that is lost costs nothing but time.
@@ -10,14 +10,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include <bpf/bpf.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
 #include <sys/socket.h>
 #include "agent/due.h"
+#include "agent/gone.h"
 #include "agent/links.h"
 #include "base/log.h"
-#include "plane/flows.h"
 #include "plane/node.h"
 #include "plane/other.h"
 #include "policy/read.h"
@@ -86,82 +85,6 @@ void agent_links_events(struct agent *a)
 		;
 	if (a->links_due_ms > soon)
 		a->links_due_ms = soon;
-}
-
-/* --- addresses that are gone ------------------------------------------- */
-
-struct gone {
-	struct masq_addr *addrs;
-	size_t count;
-	struct agent *agent;
-	uint64_t flows;
-};
-
-static bool has_addr(const struct netdev *netdev, const struct masq_addr *addr)
-{
-	for (size_t i = 0; i < netdev->addr_count; i++)
-		if (!memcmp(netdev->addrs[i].addr.a, addr->a, sizeof(addr->a)))
-			return true;
-	return false;
-}
-
-/* What the maps still call the node's own and the kernel does not. */
-static int find_gone(struct agent *a, const struct netdev *netdev,
-		     struct gone *gone)
-{
-	int fd = a->instance->map[MAP_masq_local];
-	struct masq_addr key, next, *last = NULL;
-
-	for (; !bpf_map_get_next_key(fd, last, &next); last = &key) {
-		struct masq_addr *grown;
-
-		key = next;
-		if (has_addr(netdev, &key))
-			continue;
-		grown = reallocarray(gone->addrs, gone->count + 1,
-				     sizeof(*grown));
-		if (!grown)
-			return -ENOMEM;
-		gone->addrs = grown;
-		gone->addrs[gone->count++] = key;
-	}
-	return 0;
-}
-
-static int end_flow(void *data, const struct flow *flow)
-{
-	struct gone *gone = data;
-
-	for (size_t i = 0; flow->kind == MASQ_K_FWD && i < gone->count; i++) {
-		if (memcmp(flow->xlat.a, gone->addrs[i].a,
-			   sizeof(flow->xlat.a)))
-			continue;
-		gone->flows += !flow_end(gone->agent->instance, flow);
-		break;
-	}
-	return 0;
-}
-
-/* Nothing can answer to them any more, and they hold ports. */
-static void end_flows(struct agent *a, struct gone *gone)
-{
-	if (!gone->count)
-		return;
-	gone->agent = a;
-	flows_walk_owners(a->instance, end_flow, gone);
-	for (size_t i = 0; i < gone->count; i++) {
-		struct addr addr = { .family = 4 };
-		char text[CIDR_STRLEN];
-
-		memcpy(addr.a, gone->addrs[i].a, sizeof(addr.a));
-		if (addr.a[1] | addr.a[2] | addr.a[3])
-			addr.family = 6;
-		log_info("%s: no address of this node any more",
-			 addr_format(&addr, text, sizeof(text)));
-	}
-	if (gone->flows)
-		log_info("%llu flows ended with their node address",
-			 (unsigned long long)gone->flows);
 }
 
 /* --- interfaces -------------------------------------------------------- */
@@ -446,7 +369,7 @@ static int update(struct agent *a, const struct netdev *netdev)
 	struct gone gone = {};
 	int err;
 
-	err = find_gone(a, netdev, &gone) ?: node_sync(a->instance, netdev) ?:
+	err = gone_find(a->instance, netdev, &gone) ?: node_sync(a->instance, netdev) ?:
 	      list_links(a, netdev, &list);
 	if (err) {
 		free(list.links);
@@ -471,7 +394,7 @@ static int update(struct agent *a, const struct netdev *netdev)
 	a->fast_due_ms = 0; /* another node now */
 	if (may_go_on(a))
 		watch_others(a, netdev);
-	end_flows(a, &gone);
+	gone_end_flows(a->instance, &gone);
 out:
 	free(gone.addrs);
 	return err;

@@ -3,7 +3,6 @@
  * fastpath.c - see fastpath.h.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,13 +17,10 @@
 #include "plane/fastpath.h"
 #include "plane/hook.h"
 #include "plane/node.h"
-#include "plane/pinname.h"
-#include "plane/pins.h"
 #include "plane/probe.h"
 #include "plane/tcx.h"
 
-#define BE_LIBERAL "/proc/sys/net/netfilter/nf_conntrack_tcp_be_liberal"
-#define EBTABLES   "/sys/module/ebtables"
+#define EBTABLES "/sys/module/ebtables"
 
 /* In every network namespace. */
 #define LOOPBACK_IFINDEX 1
@@ -58,88 +54,6 @@ const char *fastpath_lacks(void)
 	return probe_kernel_memory()
 		       ? NULL
 		       : "needs programs that may read kernel memory: not under lockdown=confidentiality, nor without CAP_PERFMON";
-}
-
-/* --- TCP and conntrack ----------------------------------------------------- */
-
-bool fastpath_tcp_allowed(void)
-{
-	char value = '1';
-	int fd = open(BE_LIBERAL, O_RDONLY | O_CLOEXEC);
-
-	if (fd < 0)
-		return errno == ENOENT; /* no conntrack here */
-	if (read(fd, &value, 1) != 1)
-		value = '0';
-	close(fd);
-	return value != '0';
-}
-
-/*
- * The policy in force was made when the sysctl said something else, perhaps;
- * one bit of it follows. Nothing is done where there is no policy.
- */
-static int follow_tcp(const struct instance *instance)
-{
-	struct masq_policy policy;
-	uint32_t half;
-	bool allowed = fastpath_tcp_allowed();
-	int err = map_read(instance, MAP_masq_active, 0, &half)
-			  ?: map_read(instance, MAP_masq_policy, half, &policy);
-
-	if (err || !policy.generation ||
-	    !(policy.flags & MASQ_P_FAST_TCP) == !allowed)
-		return err;
-	policy.flags ^= MASQ_P_FAST_TCP;
-	return map_write(instance, MAP_masq_policy, half, &policy);
-}
-
-static int write_liberal(const char *value)
-{
-	int fd = open(BE_LIBERAL, O_WRONLY | O_CLOEXEC), err = 0;
-
-	if (fd < 0 || write(fd, value, 1) != 1)
-		err = -errno;
-	if (fd >= 0)
-		close(fd);
-	return err;
-}
-
-int fastpath_allow_tcp(const struct instance *instance)
-{
-	char path[PIN_PATH_MAX];
-	int err;
-
-	if (fastpath_tcp_allowed())
-		return 0;
-	/* the note first: what was set and not noted would stay for ever */
-	err = bpf_obj_pin(instance->prog[PROG_masq_ctl],
-			  pin_path(instance, PIN_LIBERAL, path));
-	err = err == -EEXIST ? 0 : err;
-	err = err ?: write_liberal("1");
-	if (err)
-		log_error("%s: cannot set to 1 for --fast-path: %s", BE_LIBERAL,
-			  strerror(-err));
-	else
-		log_warn("nf_conntrack_tcp_be_liberal set to 1, until detach: "
-			 "conntrack sees only some packets of connections on "
-			 "the fast path");
-	return err;
-}
-
-void fastpath_restore_tcp(const struct instance *instance)
-{
-	struct stat st;
-	int err;
-
-	if (fstatat(instance->lock_fd, PIN_LIBERAL, &st, AT_SYMLINK_NOFOLLOW))
-		return;
-	err = write_liberal("0");
-	if (err && err != -ENOENT)
-		log_warn("%s: was set to 1 by --fast-path, and cannot be put "
-			 "back to 0: %s",
-			 BE_LIBERAL, strerror(-err));
-	unlinkat(instance->lock_fd, PIN_LIBERAL, 0);
 }
 
 /* --- what stands against it ------------------------------------------------ */
@@ -444,7 +358,8 @@ int fastpath_sync(struct instance *instance, const struct netdev *netdev,
 	*out = (struct fastpath_view){};
 	if (!fastpath_is_on(instance))
 		return 0;
-	err = follow_tcp(instance) ?: fastpath_look(instance, netdev, out);
+	err = fastpath_follow_tcp(instance)
+		      ?: fastpath_look(instance, netdev, out);
 	/* what could not be looked at is off */
 	if (err || *out->node) {
 		int gone = drop_node(instance);

@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include "kernel/netdev.h"
+#include "plane/fastpath_tcp.h"
 #include "plane/instance.h"
 
 #define FASTPATH_WHY 192
@@ -94,18 +95,5 @@ bool fastpath_in_force(const struct instance *instance);
 /* Packets that took it since the instance was made, out and in. 0, -errno. */
 int fastpath_skips(const struct instance *instance,
 		   uint64_t skips[MASQ_SKIP_MAX]);
-
-/*
- * May TCP take the fast path? Conntrack sees only one packet a second of it,
- * and calls the rest out of window unless it is told to be liberal.
- */
-bool fastpath_tcp_allowed(void);
-/*
- * Tells it so, and notes that it was us; 0 or -errno, printed. Without
- * conntrack there is nothing to tell.
- */
-int fastpath_allow_tcp(const struct instance *instance);
-/* Puts it back, if it was us. */
-void fastpath_restore_tcp(const struct instance *instance);
 
 #endif
