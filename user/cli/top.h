@@ -92,7 +92,17 @@ void top_close(struct top *top);
 int top_look(struct top *top);
 /* From the next look on; cut where it has no room. */
 void top_filter_set(struct top *top, const char *text);
+/* Drops are the node's, and always are. */
+bool top_is_wanted(const struct top *top, enum top_section section,
+		   const struct top_row *row);
+/* Takes the rows out of a list that are not looked for. */
+void top_filter_list(struct top *top, enum top_section section);
 void top_sort(struct top *top);
+/* The number that rows are sorted by; the order of two, as qsort has it. */
+double top_weight(const struct top *top, enum top_section section,
+		  const struct top_row *row);
+int top_compare(const struct top *top, enum top_section section,
+		const struct top_row *a, const struct top_row *b);
 /* What a row is called; returns buf. */
 const char *top_name(const struct top *top, enum top_section section,
 		     const struct top_row *row, char *buf, size_t len);
