@@ -167,6 +167,16 @@ links() {
 	[ -z "$bad" ] || fail "$bad"
 }
 
+# Pages about the dataplane end with what a review of it looks at.
+reviewed() {
+	local page
+	for page in design fastpath model node ports rfc twin upgrade; do
+		[ "$(grep '^## ' "docs/$page.md" | tail -n 1)" = \
+			"## What a reviewer checks" ] ||
+			fail "docs/$page.md does not end with what a reviewer checks"
+	done
+}
+
 row "C style (clang-format)" c_style
 row "shell scripts (shellcheck)" shell_scripts
 row "layers of user/" layers_kept
@@ -177,6 +187,7 @@ row "lists of mutants" mutants_fit
 row "lists of mutants that do not fit" mutants_that_do_not
 row "what docs/performance.md says first" take_home
 row "links between texts" links
+row "what a reviewer checks" reviewed
 if [ -e docs/masqbpf.8 ]; then
 	row "man page (mandoc)" man_page
 fi
