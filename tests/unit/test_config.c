@@ -27,10 +27,10 @@
 #if defined(__SANITIZE_ADDRESS__) || __has_feature(address_sanitizer)
 #define SLOWNESS 10
 #else
-#define SLOWNESS \
-	(getenv("MASQBPF_SLOW_TESTS") ? 100 : \
-	 getenv("TEST_SLOW")          ? atoi(getenv("TEST_SLOW")) : \
-					1)
+#define SLOWNESS                                                  \
+	(getenv("MASQBPF_SLOW_TESTS") ? 100                       \
+	 : getenv("TEST_SLOW")	      ? atoi(getenv("TEST_SLOW")) \
+				      : 1)
 #endif
 #define THREE "10.0.0.0/8 172.16.0.0/12 192.168.0.0/16"
 
