@@ -120,8 +120,12 @@ MASQ_GLOBAL int FN(egress_new)(struct __sk_buff *skb, __u32 now)
 			     skb->ifindex))
 		return MASQ_R_HOST;
 	r = FN(decide)(pkt->key.in_addr, pkt->key.rem_addr, &d);
-	if (r)
-		return r;
+	if (unlikely(r)) {
+		if (pkt->class != MASQ_C_OPENER || !FN(is_recorded)(&d, r))
+			return r;
+		d.prefix = MASQ_NO_PREFIX;
+		return FN(flow_wanted)(skb, pkt, &d, now, MASQ_K_KEEP);
+	}
 	if (d.action == MASQ_MASQUERADE) {
 		/* a SYN answers nothing, and is not asked about */
 		if (pkt->class <= MASQ_C_OTHER &&

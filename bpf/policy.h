@@ -202,6 +202,13 @@ MASQ_NOINLINE int FN(decide)(const __be32 *src, const __be32 *dst,
 	return MASQ_R_NONE;
 }
 
+/* Is this passed untouched, and yet to have a record (the guard asks for it)? */
+MASQ_INLINE bool FN(is_recorded)(const struct masq_decision *d, int reason)
+{
+	return (reason == MASQ_R_NOT_POD || reason == MASQ_R_FAMILY_OFF) &&
+	       d->policy && d->policy->flags & MASQ_P_RECORD;
+}
+
 /* Does podCIDRs name it? */
 MASQ_NOINLINE int FN(is_named)(const __be32 *addr)
 {

@@ -65,18 +65,21 @@ MASQ_INLINE bool FN(is_wanted)(const struct masq_scratch *s, const FLOW *f,
 	       FN(addr_equal)(f->in_addr, ((KEY *)&s->owner)->in_addr);
 }
 
-/* A kept flow may go only as long as today's policy keeps it as well. */
+/* A kept flow may go only as long as today's policy keeps it, or lets it pass,
+ * as well. */
 MASQ_GLOBAL int FN(still_kept)(__u32 slot)
 {
 	FLOW *f = FN(slot)(slot);
 	struct masq_decision d;
 	KEY key;
+	int r;
 
 	if (!f)
 		return 0;
 	FN(key_at)(&key, f);
-	return !FN(decide)(key.in_addr, key.rem_addr, &d) &&
-	       d.action == MASQ_KEEP;
+	r = FN(decide)(key.in_addr, key.rem_addr, &d);
+	return r == MASQ_R_NOT_POD || r == MASQ_R_FAMILY_OFF ||
+	       (!r && d.action == MASQ_KEEP);
 }
 
 /* After a page was read from end to end: its label as it is now. */

@@ -417,6 +417,9 @@ enum masq_timeout {
 #define MASQ_P_STRICT_PORTS 0x40 /* masq_ports leaves the port range alone */
 #define MASQ_P_FAST_TCP	    0x80 /* conntrack would not mind (or is not there) */
 #define MASQ_P_SNAT	    0x100 /* some prefix has a source of its own */
+/* what passes as no pod's, or as IPv6 that is off, gets a keep record: the guard
+ * wants to see it. Set in the half in force; no part of what a policy says. */
+#define MASQ_P_RECORD 0x200
 
 struct masq_policy {
 	__u32 generation; /* 0: no policy yet */

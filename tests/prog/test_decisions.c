@@ -1055,6 +1055,11 @@ static void pod_sources(struct masq_policy *policy)
 	policy->flags |= MASQ_P_PODS4;
 }
 
+static void pod_sources_recorded(struct masq_policy *policy)
+{
+	policy->flags |= MASQ_P_PODS4 | MASQ_P_RECORD;
+}
+
 static void no_foreign_sources(struct masq_policy *policy)
 {
 	policy->flags |= MASQ_P_PODS4 | MASQ_P_DROP_FOREIGN;
@@ -1092,6 +1097,35 @@ static void only_pods_are_translated(void **state)
 	prog_policy_edit(lab, no_foreign_sources);
 	SEND(EGRESS, DROP, &p, NULL);
 	assert_int_equal(REASON(FOREIGN_SOURCE), 1);
+}
+
+/* While the guard wants to see them, with what they are answered. */
+static void who_is_no_pod_may_have_records(void **state)
+{
+	struct prog_lab *lab = *state;
+	static const struct packet p = { UDP, OUT(POD4B, 5000, FAR4, 53) };
+	static const struct packet answer = { UDP, OUT(FAR4, 53, POD4B, 5000) };
+	static const struct packet late = { TCP, OUT(POD4B, 1, FAR4, 2),
+					    .flags = ACK };
+	struct masq_ctl ctl = { .op = MASQ_CTL_FIND,
+				.proto = IPPROTO_UDP,
+				.in_port = htons(5000),
+				.rem_port = htons(53) };
+
+	put_prefix(lab, "masq_trie_a", MASQ_SET_SRC4, "10.44.14.0", 28,
+		   (struct masq_lpm_value){ .source = MASQ_SRC_POD });
+	prog_policy_edit(lab, pod_sources_recorded);
+	SEND(EGRESS, NEXT, &p, &p);
+	assert_int_equal(prog_records(lab), 1);
+	assert_int_equal(ctl_flow(lab, &ctl, POD4B, FAR4), 0);
+	assert_int_equal(ctl.kind, MASQ_K_KEEP);
+	SEND(INGRESS, NEXT, &answer, &answer);
+	SEND(EGRESS, NEXT, &p, &p);
+	assert_int_equal(REASON(NOT_POD), 0);
+	/* one that had begun before is none of it */
+	SEND(EGRESS, NEXT, &late, &late);
+	assert_int_equal(REASON(NOT_POD), 1);
+	assert_int_equal(prog_records(lab), 1);
 }
 
 static void the_other_half_has_its_own_prefixes(void **state)
@@ -2244,6 +2278,7 @@ int main(void)
 		ROW(seeded_flows_have_their_time_and_state),
 		ROW(some_sources_are_kept),
 		ROW(only_pods_are_translated),
+		ROW(who_is_no_pod_may_have_records),
 		ROW(the_other_half_has_its_own_prefixes),
 		ROW(the_address_is_of_this_uplink),
 		ROW(an_endless_chain_of_headers_never_leaves),

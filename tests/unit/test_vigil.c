@@ -382,6 +382,22 @@ static void one_pod_with_friends(struct sim *sim)
 	window_alive(sim, 32, END);
 }
 
+/* And by both its addresses. */
+static void one_pod_of_both_families(struct sim *sim)
+{
+	const struct addr pod6 = ip("fd00:44::15"), far6 = ip("2001:db8::1");
+
+	old(sim, pod(1), far(12, 110), 443);
+	old(sim, pod6, far6, 443);
+	for (int i = 0; i < 5; i++) {
+		new (sim, pod(1), far(12, 110), 443, CHANGE + 1000 * i)
+			->old_probe = true;
+		new (sim, pod6, far6, 443, CHANGE + 1000 * i)->old_probe = true;
+	}
+	sim->probe = answers;
+	window_alive(sim, 2, END);
+}
+
 /* One that pretends to be many: their packets come by its interface. */
 static void one_pod_that_forges(struct sim *sim)
 {
@@ -449,6 +465,7 @@ static const struct {
 	{ "goes down a moment later", goes_down_later, VIGIL_BROKEN },
 	{ "overloaded", overloaded, VIGIL_BROKEN },
 	{ "one pod with friends", one_pod_with_friends, VIGIL_BROKEN },
+	{ "one pod of both families", one_pod_of_both_families, VIGIL_BROKEN },
 	{ "one pod that forges", one_pod_that_forges, VIGIL_BROKEN },
 	{ "one pod and bad luck", one_pod_and_bad_luck, VIGIL_BROKEN },
 	{ "one-way UDP", one_way_udp, VIGIL_QUIET },

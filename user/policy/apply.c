@@ -54,6 +54,7 @@ static bool heads_differ(const struct masq_policy *a,
 
 	other.generation = a->generation;
 	other.applied_ns = a->applied_ns;
+	other.flags = (b->flags & ~MASQ_P_RECORD) | (a->flags & MASQ_P_RECORD);
 	return memcmp(a, &other, sizeof(other));
 }
 

@@ -26,6 +26,7 @@ static int read_half(struct instance *instance, uint32_t half,
 		return err;
 	if (!policy->head.generation)
 		return -ENODATA;
+	policy->head.flags &= ~MASQ_P_RECORD;
 	policy->source = meta.source[half];
 	policy->snat = calloc(MASQ_MAX_SNAT, sizeof(*policy->snat));
 	if (!policy->snat)

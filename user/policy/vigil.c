@@ -325,16 +325,26 @@ static bool lived_meanwhile(const struct vigil_service *s,
 
 struct pods {
 	struct addr pods[64];
-	uint32_t count;
+	uint32_t count, ipv6;
 };
+
+/* A pod has an address of each family, and is one pod. */
+static uint32_t pods_at_least(const struct pods *pods)
+{
+	uint32_t ipv4 = pods->count - pods->ipv6;
+
+	return ipv4 > pods->ipv6 ? ipv4 : pods->ipv6;
+}
 
 static void count_pod(struct pods *pods, const struct addr *pod)
 {
 	for (uint32_t i = 0; i < pods->count; i++)
 		if (addr_equal(&pods->pods[i], pod))
 			return;
-	if (pods->count < sizeof(pods->pods) / sizeof(pods->pods[0]))
-		pods->pods[pods->count++] = *pod;
+	if (pods->count == sizeof(pods->pods) / sizeof(pods->pods[0]))
+		return;
+	pods->pods[pods->count++] = *pod;
+	pods->ipv6 += pod->family == 6;
 }
 
 static void find_proof(struct vigil_net *net, struct pods *pods)
@@ -400,10 +410,10 @@ enum vigil_verdict vigil_judge(struct vigil *v)
 		if (!v->first)
 			find_proof(net, &pods);
 	}
-	v->proven_pods = pods.count;
+	v->proven_pods = pods_at_least(&pods);
 	if (!v->broken)
 		return VIGIL_QUIET;
-	return pods.count >= VIGIL_PODS ? VIGIL_PROVEN : VIGIL_BROKEN;
+	return v->proven_pods >= VIGIL_PODS ? VIGIL_PROVEN : VIGIL_BROKEN;
 }
 
 /* --- probes ------------------------------------------------------------ */

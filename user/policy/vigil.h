@@ -14,7 +14,8 @@
  * that answered before, and that lives: it answered a flow of the old
  * treatment, or a probe, after the hanging attempt had begun to hang. At least
  * two such pods, each behind the interface that leads to its address: one pod,
- * with as many friends outside as it likes, is one pod.
+ * with as many friends outside as it likes, is one pod; so is one with an
+ * address of each family.
  */
 #ifndef MASQ_POLICY_VIGIL_H
 #define MASQ_POLICY_VIGIL_H

@@ -219,11 +219,16 @@ int verdict_guard(struct verdict *v, const struct ward *w)
 			"%u)",
 			w->state.other, w->state.other);
 	v->guard_until = w->state.flags & WARD_FIRST ? 0 : wall_clock_of(w);
+	ward_todo(w, todo, sizeof(todo));
+	if (ward_unseen(w, text, sizeof(text)))
+		err = verdict_add(
+			v, "guard",
+			w->state.dropped ? VERDICT_BAD : VERDICT_DEGRADED, todo,
+			"generation %u: %s", w->state.generation, text);
 	count = ward_broken(w, &nets);
 	v->broken = calloc(count + 1, sizeof(*v->broken));
 	if (!v->broken)
 		err = -ENOMEM;
-	ward_todo(w, todo, sizeof(todo));
 	for (size_t i = 0; i < count && !err; i++) {
 		const struct policy_entry *match =
 			policy_match(w->to, &nets[i]->net);

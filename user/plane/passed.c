@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* passed.c - one bit of the policy in force, which no policy itself says. */
+#include "plane/passed.h"
+
+int passed_record(const struct instance *instance, bool on)
+{
+	struct masq_policy policy;
+	uint32_t half;
+	int err = map_read(instance, MAP_masq_active, 0, &half)
+			  ?: map_read(instance, MAP_masq_policy, half & 1,
+				      &policy);
+
+	if (err || !policy.generation || !(policy.flags & MASQ_P_RECORD) == !on)
+		return err;
+	policy.flags ^= MASQ_P_RECORD;
+	return map_write(instance, MAP_masq_policy, half & 1, &policy);
+}
