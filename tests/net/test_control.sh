@@ -242,6 +242,9 @@ detach_finds_out() {
 		if [ -e "$MASQBPF_PIN_DIR" ] && [ $status -eq 0 ]; then
 			fail "$name $n: said to be gone: $(ls "$MASQBPF_PIN_DIR")"
 		fi
+		# nor does anything come back after a reboot
+		[ $status -ne 0 ] || is "saved, $name $n: $(cat err)" \
+			"$(find "$MASQBPF_STATE_DIR" -type f)" ""
 		masq detach -q --all 2>/dev/null || true
 		[ ! -e "$MASQBPF_PIN_DIR" ] ||
 			fail "$name $n: left: $(ls "$MASQBPF_PIN_DIR")"

@@ -202,6 +202,34 @@ unwritable() {
 	is health "$(masq status --json | jq -r .health)" ok
 }
 
+# killed_unsaved COMMAND...: it has changed what is in force, and wrote half
+killed_unsaved() {
+	local status=0
+	lab_in node strace -f -o /dev/null -e trace=fsync \
+		-e inject=fsync:signal=KILL:when=1 "$MASQBPF" "$@" || status=$?
+	is "exit status" $status 137
+}
+
+# A change that was killed before it was saved: said, and the next one mends it.
+killed_before_saved() {
+	local before
+	before=$(generation)
+	killed_unsaved cidr add 203.0.113.0/24
+	is generation "$(generation)" $((before + 1))
+	says "$(masq status)" "saved .*has generation $before and not what is in"
+	is health "$(masq status --json | jq -r .health)" degraded
+	masq reload
+	silent "$(masq status)" "^saved"
+	killed_unsaved cidr add 203.0.114.0/24
+	before=$(generation)
+	masq attach -q eth0
+	silent "$(masq status)" "^saved"
+	reboots
+	masq attach -q eth0
+	is generation "$(generation)" "$before"
+	says "$(kept)" 203.0.114.0/24
+}
+
 # Who detaches means it.
 detach_forgets() {
 	local said
@@ -225,10 +253,16 @@ detach_forgets() {
 
 # --- the agent --------------------------------------------------------------
 
+all_is_saved() {
+	masq status >"$LAB_DIR/status" && ! grep '^saved' "$LAB_DIR/status"
+}
+
 agent_goes_on() {
 	file "10.0.0.0/8, 100.64.0.0/10"
 	agent
-	masq cidr add 192.0.2.0/24
+	# the agent saves for whom it has not
+	killed_unsaved cidr add 192.0.2.0/24
+	lab_wait 20 all_is_saved
 	reboots
 	# as it was: what was added by hand stays, as without a reboot
 	agent
@@ -300,6 +334,7 @@ row "a file that sets nothing: the last policy" useless_file "# nothing"
 row "the same file: as if nothing had been" same_file
 row "what is damaged is ignored, and said" damaged
 row "what cannot be saved is told" unwritable
+row "a change that was killed before it was saved" killed_before_saved
 row "a detach is meant" detach_forgets
 anew
 row "the agent: the same" agent_goes_on

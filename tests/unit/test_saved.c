@@ -16,6 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 #include <cmocka.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include "bare.h"
@@ -571,6 +572,41 @@ static void unwritable(void **arg)
 	end_instance(before);
 }
 
+/* A change that was killed before it was saved. */
+static void behind(void **arg)
+{
+	struct instance *before = make_instance(1000);
+	char why[640];
+
+	(void)arg;
+	apply(before, 1);
+	/* nothing is noted: not known, as from those who noted no number */
+	assert_false(saved_is_behind(before));
+	saved_keep(before, false);
+	assert_false(saved_is_behind(before));
+	apply(before, 2);
+	assert_true(saved_is_behind(before));
+	assert_true(saved_problem(before, why, sizeof(why)));
+	assert_non_null(strstr(why, "has generation 1"));
+	/* whoever has the lock may be about to do it */
+	assert_int_equal(flock(before->lock_fd, LOCK_EX), 0);
+	assert_false(saved_problem(before, why, sizeof(why)));
+	assert_int_equal(flock(before->lock_fd, LOCK_UN), 0);
+	assert_true(saved_problem(before, why, sizeof(why)));
+	saved_keep(before, false);
+	assert_false(saved_is_behind(before));
+	assert_false(saved_problem(before, why, sizeof(why)));
+	/* one that failed is another problem, and stays that */
+	setenv(SAVED_DIR_ENV, "/proc/masqbpf", 1);
+	apply(before, 3);
+	saved_keep(before, false);
+	assert_false(saved_is_behind(before));
+	assert_true(saved_problem(before, why, sizeof(why)));
+	assert_non_null(strstr(why, "cannot be written"));
+	setenv(SAVED_DIR_ENV, state, 1);
+	end_instance(before);
+}
+
 /* What a killed writer left is in nobody's way; and gone is gone. */
 static void leftovers(void **arg)
 {
@@ -644,19 +680,13 @@ static int tear_down(void **arg)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		ROW(all_comes_back),
-		ROW(other_ticks),
-		ROW(sizes_come_back),
-		ROW(large_ones),
-		ROW(notes_come_back),
-		ROW(clock_steps),
-		ROW(damaged),
-		ROW(hostile),
-		ROW(not_to_be_trusted),
-		ROW(directory),
-		ROW(unwritable),
-		ROW(leftovers),
-		ROW(names),
+		ROW(all_comes_back),	ROW(other_ticks),
+		ROW(sizes_come_back),	ROW(large_ones),
+		ROW(notes_come_back),	ROW(clock_steps),
+		ROW(damaged),		ROW(hostile),
+		ROW(not_to_be_trusted), ROW(directory),
+		ROW(unwritable),	ROW(behind),
+		ROW(leftovers),		ROW(names),
 	};
 
 	log_level = -2;

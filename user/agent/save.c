@@ -40,10 +40,17 @@ static bool save(struct agent *a)
 void agent_save_update(struct agent *a)
 {
 	uint64_t now = follow_now_ms(), pace;
+	bool behind;
 
-	if (!a->has_policy || now < a->save_due_ms || !saved_is_wanted())
+	if (!a->has_policy || !saved_is_wanted())
 		return;
-	if (a->save_due_ms && !save(a)) {
+	/* a command that was killed has not come to it */
+	behind = now >= a->save_again_ms && saved_is_behind(a->instance);
+	if (behind)
+		a->save_again_ms = now + AGAIN_MS;
+	if (now < a->save_due_ms && !behind)
+		return;
+	if ((a->save_due_ms || behind) && !save(a)) {
 		a->save_due_ms = follow_now_ms() + AGAIN_MS;
 		return;
 	}

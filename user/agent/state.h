@@ -119,6 +119,7 @@ struct agent {
 
 	uint64_t save_due_ms; /* of what is answered; 0: not known yet */
 	uint64_t save_cost_ms;
+	uint64_t save_again_ms; /* of what somebody else has not come to */
 
 	/* interfaces */
 	struct agent_link *links;

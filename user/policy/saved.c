@@ -14,6 +14,7 @@
 #include <unistd.h>
 #include <sys/stat.h>
 #include "base/hash.h"
+#include "base/lock.h"
 #include "base/log.h"
 #include "policy/apply.h"
 #include "policy/baseline.h"
@@ -70,6 +71,7 @@ struct saved {
 struct saved_note {
 	int32_t err;
 	char path[256];
+	uint32_t generation; /* that is written; 0: not noted (older ones) */
 };
 
 static size_t padded(size_t length)
@@ -611,13 +613,25 @@ static int read_note(const struct instance *instance, struct saved_note *out)
 
 	if (err)
 		return err;
-	err = length == sizeof(*out) ? 0 : -ENOENT;
+	*out = (struct saved_note){};
+	err = length == sizeof(*out) ||
+			      length == offsetof(struct saved_note, generation)
+		      ? 0
+		      : -ENOENT;
 	if (!err) {
-		memcpy(out, bytes, sizeof(*out));
+		memcpy(out, bytes, length);
 		out->path[sizeof(out->path) - 1] = '\0';
 	}
 	free(bytes);
 	return err;
+}
+
+/* The generation that runs; 0: none, or it cannot be read. */
+static uint32_t in_force(const struct instance *instance)
+{
+	struct saved_head head;
+
+	return read_head(instance, &head) ? 0 : head.generation;
 }
 
 void saved_keep(struct instance *instance, bool baseline)
@@ -636,26 +650,75 @@ void saved_keep(struct instance *instance, bool baseline)
 		return;
 	snprintf(note.path, sizeof(note.path), "%s", directory());
 	err = read_note(instance, &before);
-	if (!err && before.err == note.err && !strcmp(before.path, note.path))
+	note.generation = note.err ? before.generation : in_force(instance);
+	if (!err && before.err == note.err && !strcmp(before.path, note.path) &&
+	    before.generation == note.generation)
 		return;
-	if (err && !note.err)
-		return; /* nothing is wrong, nor has been */
-	if (note.err)
+	if (note.err &&
+	    (before.err != note.err || strcmp(before.path, note.path)))
 		log_warn("%s: cannot be written: %s: a reboot would bring back "
 			 "an older policy, or none",
 			 note.path, why(note.err));
 	history_note_write(instance, HISTORY_SAVED, &note, sizeof(note));
 }
 
+static bool is_behind(const struct instance *instance, struct saved_note *note)
+{
+	uint32_t generation = in_force(instance);
+
+	return !read_note(instance, note) && !note->err && note->generation &&
+	       generation && note->generation != generation;
+}
+
+bool saved_is_behind(const struct instance *instance)
+{
+	struct saved_note note;
+
+	return saved_is_wanted() && is_behind(instance, &note);
+}
+
+/* Whoever has the lock, be it ourselves, may be about to save it. */
+static bool is_at_work(const struct instance *instance)
+{
+	int fd = openat(instance->lock_fd, ".",
+			O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	bool held = fd < 0 || lock_is_held(fd);
+
+	if (fd >= 0)
+		close(fd);
+	return held;
+}
+
 bool saved_problem(const struct instance *instance, char *text, size_t len)
 {
 	struct saved_note note;
 
-	if (!saved_is_wanted() || read_note(instance, &note) || !note.err)
+	if (!saved_is_wanted() || read_note(instance, &note))
 		return false;
-	snprintf(text, len, "%s: cannot be written: %s", note.path,
-		 why(note.err));
+	if (note.err)
+		snprintf(text, len, "%s: cannot be written: %s", note.path,
+			 why(note.err));
+	else if (is_behind(instance, &note) && !is_at_work(instance) &&
+		 is_behind(instance, &note))
+		snprintf(text, len,
+			 "%s: has generation %u and not what is in force: the "
+			 "command that changed it was ended",
+			 note.path, note.generation);
+	else
+		return false;
 	return true;
+}
+
+/* What is said not to be there is looked for again: left, it would come back. */
+static int remove_file(const struct saved_place *place, const char *name)
+{
+	struct stat st;
+	int err = unlinkat(place->dir, name, 0) ? -errno : 0;
+
+	if (err == -ENOENT &&
+	    !fstatat(place->dir, name, &st, AT_SYMLINK_NOFOLLOW))
+		err = unlinkat(place->dir, name, 0) ? -errno : 0;
+	return err;
 }
 
 bool saved_forget(const char *pin_dir)
@@ -665,12 +728,13 @@ bool saved_forget(const char *pin_dir)
 	int err;
 
 	saved_open(pin_dir, false, &place);
+	if (place.err == -ENOENT && !access(directory(), F_OK))
+		saved_open(pin_dir, false, &place);
 	err = place.err;
 	if (!err) {
 		snprintf(name, sizeof(name), "%s" TEMPORARY, place.name);
 		unlinkat(place.dir, name, 0);
-		if (unlinkat(place.dir, place.name, 0))
-			err = -errno;
+		err = remove_file(&place, place.name);
 	}
 	if (err && err != -ENOENT)
 		log_warn("%s: cannot be removed: %s: the next attach brings "

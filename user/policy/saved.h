@@ -54,6 +54,11 @@ int saved_write(struct instance *instance, const struct saved_place *place);
 void saved_keep(struct instance *instance, bool baseline);
 /* Nothing is to come back: the instance goes. Was there something? */
 bool saved_forget(const char *pin_dir);
+/*
+ * Is another generation saved than the one in force, as after a change that was
+ * killed, or is about to save it?
+ */
+bool saved_is_behind(const struct instance *instance);
 /* Why what is in force would not outlive a reboot; false: it would. */
 bool saved_problem(const struct instance *instance, char *why, size_t len);
 
