@@ -625,6 +625,19 @@ no_inotify() {
 	end_agent
 }
 
+# Each look at what has changed there is written down there: no end of news.
+endless_news() {
+	config 10.0.0.0/8
+	agent strace -qq -o "$LAB_DIR/news" -e trace=read --
+	await 20 ready
+	is source "$(source_now)" $NODE_ADDR
+	config 10.0.0.0/8 198.51.100.0/24
+	await 20 keeps 198.51.100.0/24
+	end_agent
+	[ "$(wc -l <"$LAB_DIR/news")" -gt 100 ] || fail "no news"
+	rm "$LAB_DIR/news"
+}
+
 no_netlink() {
 	config 10.0.0.0/8
 	# the agent's own socket, not those that it and its helper read with
@@ -713,6 +726,7 @@ tidy_row "the metrics port is somebody else's" port_is_taken
 tidy_row "the metrics address comes later" address_comes
 tidy_row "inotify instances are used up" no_inotify inotify_init1 EMFILE 5
 tidy_row "inotify watches are used up" no_inotify inotify_add_watch ENOSPC 8
+tidy_row "the config's directory is written to without end" endless_news
 tidy_row "netlink is refused for a while" no_netlink
 tidy_row "an unprivileged process has the names that locks had" impostor
 tap_done

@@ -28,6 +28,8 @@
 #define QUIET_MS 300
 /* After a rename, which brings a whole file. */
 #define RENAME_QUIET_MS 50
+/* Of 4 kB each. */
+#define READS_AT_ONCE 16
 /* A poll's finding is looked at again after this, and never sooner. */
 #define REST_MS 1000
 /* The poll's interval while events are refused us. */
@@ -281,8 +283,13 @@ void follow_events(struct follower *f)
 		__attribute__((aligned(__alignof__(struct inotify_event))));
 	ssize_t n;
 
-	while (f->fd >= 0 && (n = read(f->fd, buffer, sizeof(buffer))) > 0) {
+	/* somebody may write there faster than we read: the rest next time */
+	for (int reads = 0; f->fd >= 0 && reads < READS_AT_ONCE; reads++) {
 		const struct inotify_event *event;
+
+		n = read(f->fd, buffer, sizeof(buffer));
+		if (n <= 0)
+			break;
 
 		for (char *at = buffer; at < buffer + n;
 		     at += sizeof(*event) + event->len) {
