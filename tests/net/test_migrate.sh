@@ -236,6 +236,44 @@ half_removed() {
 		$NODE_ADDR
 }
 
+# A tool that hangs has a minute; a test that has none sends what the kernel
+# sends then (tests/unit/test_tool has the minute). It hangs before it has done
+# anything, or behind that: in the one case and in the other all is as before.
+tool_hangs() { # TOOL PATTERN before|behind
+	local before pid status=0 bin=$LAB_DIR/hangs
+	IPT=iptables-nft
+	before=$(rules)
+	mkdir -p "$bin"
+	rm -f "$bin"/*
+	cat >"$bin/$1" <<-EOF
+		#!/bin/sh
+		case " \$* " in *"$2"*)
+			[ $3 = before ] || $(command -v "$1") "\$@"
+			echo \$\$ >"$bin/pid.new"
+			mv "$bin/pid.new" "$bin/pid"
+			exec sleep 100 ;;
+		esac
+		exec $(command -v "$1") "\$@"
+	EOF
+	chmod +x "$bin/$1"
+	PATH=$bin:$PATH masq migrate eth0 --no-wait >"$LAB_DIR/out" \
+		2>"$LAB_DIR/err" &
+	lab_wait 20 test -e "$bin/pid" || fail "$(cat "$LAB_DIR/err")"
+	pid=$(cat "$bin/pid")
+	# the one that comes to its pid by itself is waiting
+	kill -ALRM "$pid"
+	wait $! || status=$?
+	is "exit code ($(cat "$LAB_DIR/err"))" "$status" 1
+	grep -q "it was not done within a minute, and was ended" \
+		"$LAB_DIR/err" || fail "$(cat "$LAB_DIR/err")"
+	is rules "$(rules)" "$before"
+	! masq status 2>/dev/null || fail "it stays attached"
+	! lab_in node nft list table inet masqbpf_migrate 2>/dev/null ||
+		fail "its table is left"
+	is source "$(word source "$(traffic pod1 who $FAR_ADDR 443)")" \
+		$NODE_ADDR
+}
+
 # The first stands before the jump when the second comes: it must not fail
 # because of the second, and take its attach back.
 two_at_once() {
@@ -389,6 +427,10 @@ agent_chain ip6tables-nft
 row "an agent that still runs is noticed" jump_comes_back
 row "what fails is taken back" undone
 row "one jump of two cannot be removed: the other is put back" half_removed
+row "a tool that hangs: reading the rules" tool_hangs iptables-nft-save nat before
+row "a tool that hangs: holding NAT" tool_hangs nft "-f -" before
+row "a tool that hangs: and has removed the jump" tool_hangs iptables-nft " -D " behind
+row "a tool that hangs: the second jump stays" tool_hangs ip6tables-nft " -D " before
 row "two at once: the second is refused" two_at_once
 row "--config - is read once" from_stdin
 row "a policy that runs stays" keeps_the_policy

@@ -82,7 +82,7 @@ static int read_all(int fd, char **out)
 static void run_child(const char *path, char *const argv[], int in, int out)
 {
 	static const int ends[] = { SIGHUP, SIGINT, SIGTERM };
-	sigset_t blocked;
+	sigset_t blocked, alarms;
 
 	if (dup2(in, STDIN_FILENO) < 0 ||
 	    (out >= 0 && dup2(out, STDOUT_FILENO) < 0))
@@ -90,6 +90,9 @@ static void run_child(const char *path, char *const argv[], int in, int out)
 	if (strcmp(path, TOOL_SELF)) {
 		close_range(STDERR_FILENO + 1, ~0U, CLOSE_RANGE_CLOEXEC);
 		signal(SIGALRM, SIG_DFL);
+		sigemptyset(&alarms);
+		sigaddset(&alarms, SIGALRM);
+		sigprocmask(SIG_UNBLOCK, &alarms, NULL);
 		alarm(TOOL_SECONDS); /* lasts over execv */
 	}
 	signal(SIGPIPE, SIG_DFL);
@@ -111,6 +114,17 @@ static int await_child(pid_t pid, int *status)
 		ended = waitpid(pid, status, 0);
 	} while (ended < 0 && errno == EINTR);
 	return ended < 0 ? -errno : 0;
+}
+
+const char *tool_why(int err)
+{
+	if (err >= 0)
+		return "see above";
+	if (err == -ETIMEDOUT)
+		return "it was not done within a minute, and was ended";
+	if (err == -EINTR)
+		return "a signal has ended it";
+	return strerror(-err);
 }
 
 int tool_run(char *const argv[], const char *input, char **output)

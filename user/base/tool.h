@@ -18,5 +18,7 @@ bool tool_exists(const char *name);
  * program that was not done after a minute, which was ended).
  */
 int tool_run(char *const argv[], const char *input, char **output);
+/* What tool_run has returned, in words. */
+const char *tool_why(int err);
 
 #endif

@@ -266,7 +266,7 @@ static int save_table(const struct variant *variant, char **saved)
 	if (err != -ENOMEM && has_no_rules(variant))
 		return 0;
 	log_error("%s: cannot read the rules: %s", variant->save,
-		  err < 0 ? strerror(-err) : "see above");
+		  tool_why(err));
 	return err < 0 ? err : -EIO;
 }
 

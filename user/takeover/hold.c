@@ -59,10 +59,8 @@ static int legacy_is_there(void)
 
 static int say(const char *what, int err)
 {
-	if (err < 0)
-		log_error("%s: cannot %s: %s", TABLE, what, strerror(-err));
-	else if (err)
-		log_error("%s: cannot %s: see above", TABLE, what);
+	if (err)
+		log_error("%s: cannot %s: %s", TABLE, what, tool_why(err));
 	return err > 0 ? -EIO : err;
 }
 

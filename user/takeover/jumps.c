@@ -42,7 +42,7 @@ static int change_jump(const struct masq_chain *chain,
 	if (err)
 		log_error("%s: cannot %s the jump to %s: %s", chain->tool,
 			  back ? "put back" : "remove", chain->name,
-			  err < 0 ? strerror(-err) : "see above");
+			  tool_why(err));
 	return err;
 }
 
@@ -56,19 +56,22 @@ int jumps_remove(const struct masq_chains *chains, size_t *removed)
 
 		for (size_t i = chain->jump_count; i-- && !err;) {
 			err = change_jump(chain, &chain->jumps[i], false);
-			*removed += !err;
+			/* one that was ended may have done it before */
+			*removed += err <= 0 && err != -ENOENT;
 		}
 	}
 	return err;
 }
 
-static size_t jumps_now(const struct masq_chain *chain)
+/* -errno: it cannot be known. */
+static ssize_t jumps_now(const struct masq_chain *chain)
 {
 	struct masq_chains now;
 	size_t count = 0;
+	int err = masq_chains_find(chain->name, &now);
 
-	if (masq_chains_find(chain->name, &now))
-		return 0;
+	if (err)
+		return err == -ENOENT ? 0 : err;
 	for (size_t i = 0; i < now.count; i++)
 		if (!strcmp(now.items[i].tool, chain->tool))
 			count = now.items[i].jump_count;
@@ -84,11 +87,12 @@ void jumps_put_back(const struct masq_chains *chains, size_t removed)
 		const struct masq_chain *chain = &chains->items[c];
 		size_t first =
 			left < chain->jump_count ? chain->jump_count - left : 0;
+		ssize_t now = jumps_now(chain);
 
 		left -= chain->jump_count - first;
-		if (jumps_now(chain) > first)
-			continue;
-		for (size_t i = first; i < chain->jump_count; i++)
+		/* those that are there are the first ones */
+		for (size_t i = now < 0 ? first : (size_t)now;
+		     i < chain->jump_count; i++)
 			change_jump(chain, &chain->jumps[i], true);
 	}
 }
