@@ -35,6 +35,7 @@
 #include "event.h"
 #include "table.h"
 #include "record.h"
+#include "timeout.h"
 #include "flow.h"
 #include "touch.h"
 #include "policy.h"

@@ -27,6 +27,7 @@
 #include "event.h"
 #include "table.h"
 #include "record.h"
+#include "timeout.h"
 #include "flow.h"
 #include "touch.h"
 #include "bench.h"
