@@ -26,9 +26,9 @@
 #include "agent/save.h"
 #include "base/log.h"
 #include "kernel/podname.h"
+#include "plane/agent_lock.h"
 #include "plane/fastpath.h"
 #include "plane/fit.h"
-#include "plane/guard.h"
 #include "policy/read.h"
 #include "policy/saved.h"
 #include "report/due.h"
@@ -311,7 +311,7 @@ static int set_up(struct agent *a)
 	a->instance->fit = helper_fit;
 	a->instance->fit_data = &a->helper;
 	a->instance->save = helper_save;
-	a->guard_fd = guard_take(a->instance);
+	a->guard_fd = agent_lock_take(a->instance);
 	if (a->guard_fd == -EBUSY)
 		return a->guard_fd;
 	catch_signals();

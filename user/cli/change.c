@@ -14,8 +14,8 @@
 #include "base/prefix.h"
 #include "cli/change.h"
 #include "kernel/podname.h"
+#include "plane/agent_lock.h"
 #include "plane/flows.h"
-#include "plane/guard.h"
 #include "policy/apply.h"
 #include "policy/compare.h"
 #include "policy/judge.h"
@@ -369,7 +369,7 @@ out:
 
 void change_save(struct instance *instance)
 {
-	saved_keep(instance, guard_owner(instance) < 0);
+	saved_keep(instance, agent_lock_owner(instance) < 0);
 }
 
 int change_apply(const struct cmd_line *line, struct instance *instance,

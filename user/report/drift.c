@@ -15,8 +15,8 @@
 #include <unistd.h>
 #include "base/file.h"
 #include "config/config.h"
+#include "plane/agent_lock.h"
 #include "plane/fastpath.h"
-#include "plane/guard.h"
 #include "report/drift.h"
 
 /* One file; *why only where it is broken. */
@@ -60,7 +60,7 @@ enum config_look config_look(const struct instance *instance,
 	const char *path = source->config_path;
 	enum config_look look = CONFIG_GONE, ours;
 	char root[PATH_MAX + 32], text[640] = "", ours_why[640] = "";
-	pid_t agent = guard_owner(instance);
+	pid_t agent = agent_lock_owner(instance);
 	bool seen = agent < 0;
 
 	/* a preset, or standard input, which is over */
@@ -115,7 +115,7 @@ static struct config *load_taken(const struct instance *instance,
 		.base_preset = source->options & 1 ? "reserved" : NULL,
 	};
 	char path[PATH_MAX + 32], err[256], *text;
-	pid_t agent = guard_owner(instance);
+	pid_t agent = agent_lock_owner(instance);
 	struct config *config = NULL;
 	size_t size;
 

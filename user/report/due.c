@@ -2,7 +2,7 @@
 /* due.c - a line for each kind of thing; there is one agent that writes. */
 #include <stdio.h>
 #include <bpf/bpf.h>
-#include "plane/guard.h"
+#include "plane/agent_lock.h"
 #include "report/due.h"
 
 const char *due_name(enum masq_due_kind kind)
@@ -42,7 +42,7 @@ bool due_read(const struct instance *instance, enum masq_due_kind kind,
 	uint32_t key = kind;
 
 	if (bpf_map_lookup_elem(instance->map[MAP_masq_due], &key, out) ||
-	    !out->since_ns || guard_owner(instance) < 0)
+	    !out->since_ns || agent_lock_owner(instance) < 0)
 		return false;
 	out->text[sizeof(out->text) - 1] = '\0';
 	*seconds = (instance_now_ns(instance) - out->since_ns) / 1e9;

@@ -6,9 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include "base/prefix.h"
+#include "plane/agent_lock.h"
 #include "plane/counters.h"
 #include "plane/flows.h"
-#include "plane/guard.h"
 #include "policy/saved.h"
 #include "report/drift.h"
 #include "report/verdict.h"
@@ -265,7 +265,7 @@ int verdict_guard_look(struct verdict *v, struct instance *instance)
 
 int verdict_agent(struct verdict *v, const struct instance *instance)
 {
-	pid_t owner = guard_owner(instance);
+	pid_t owner = agent_lock_owner(instance);
 
 	if (owner > 0)
 		return verdict_add(v, "agent", VERDICT_OK, NULL,

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * guard.c - the guard is the lock of a directory within the pin
- * directory, which nobody but root can open, and which every container has
- * that can reach the instance. It goes with the agent.
+ * agent_lock.c - the lock of a directory within the pin directory, which nobody
+ * but root can open, and which every container has that can reach the instance.
+ * It goes with the agent.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -12,12 +12,12 @@
 #include <unistd.h>
 #include "base/lock.h"
 #include "base/log.h"
-#include "plane/guard.h"
+#include "plane/agent_lock.h"
 
 /* Who only asks has it for a moment; a killed agent's may outlive it a bit. */
 #define TAKE_MS 1000
 
-static int open_guard(const struct instance *instance)
+static int open_lock(const struct instance *instance)
 {
 	int fd = openat(instance->lock_fd, INSTANCE_AGENT,
 			O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
@@ -25,9 +25,9 @@ static int open_guard(const struct instance *instance)
 	return fd < 0 ? -errno : fd;
 }
 
-pid_t guard_owner(const struct instance *instance)
+pid_t agent_lock_owner(const struct instance *instance)
 {
-	int fd = open_guard(instance);
+	int fd = open_lock(instance);
 	pid_t pid = -1;
 
 	if (fd < 0)
@@ -38,14 +38,14 @@ pid_t guard_owner(const struct instance *instance)
 	return pid;
 }
 
-int guard_take(const struct instance *instance)
+int agent_lock_take(const struct instance *instance)
 {
 	int fd = -1, err = 0, owner;
 
 	if (mkdirat(instance->lock_fd, INSTANCE_AGENT, 0700) && errno != EEXIST)
 		err = -errno;
 	if (!err) {
-		fd = open_guard(instance);
+		fd = open_lock(instance);
 		err = fd < 0 ? fd : lock_take(fd, TAKE_MS);
 	}
 	if (!err)
