@@ -78,6 +78,21 @@ unpack_vmlinux() {
 	xz -dc <"$1.payload" 2>/dev/null || zstd -dcq <"$1.payload"
 }
 
+# fetch_kernel KERNEL SUITE...: the newest one there into $apt; sets $package
+fetch_kernel() {
+	own_apt_begin "$apt" $arch "${@:2}" || return
+	package=$(own_apt apt-cache depends "linux-image-$arch" | awk '
+		$1 == "Depends:" && !seen++ { print $2 }')
+	[[ $package == linux-image-${1#arm64-}.* ]] || {
+		say "the mirror has ${package:-no kernel} in ${*:2}"
+		return 1
+	}
+	(cd "$apt" && own_apt apt-get download "$package") >"$apt/log" 2>&1 || {
+		cat "$apt/log" >&2
+		return 1
+	}
+}
+
 # Makes the folder $cache/$1 with vmlinux, modules/ and initramfs/ of kernel $1.
 prepare() {
 	local new=$cache/$1.new apt package release module
@@ -86,15 +101,11 @@ prepare() {
 	mkdir -p "$new/initramfs/"{bin,modules}
 	say "fetching it from $(suites "$1"), this once"
 	# shellcheck disable=SC2046 # a word each
-	own_apt_begin "$apt" $arch $(suites "$1") || die "apt-get update failed"
-	package=$(own_apt apt-cache depends "linux-image-$arch" | awk '
-		$1 == "Depends:" && !seen++ { print $2 }')
-	[[ $package == linux-image-${1#arm64-}.* ]] ||
-		die "the mirror has ${package:-no kernel} in $(suites "$1")"
-	(cd "$apt" && own_apt apt-get download "$package") >"$apt/log" 2>&1 || {
-		cat "$apt/log" >&2
-		die "cannot download $package"
-	}
+	fetch_kernel "$1" $(suites "$1") || {
+		# a mirror may list what it has no more: then the first release's
+		say "not there; the release's first one"
+		fetch_kernel "$1" $(suites "$1" | cut -d ' ' -f 1)
+	} || die "cannot be fetched"
 
 	# A node has more modules; tests of networking in qemu need no more.
 	dpkg-deb --fsys-tarfile "$apt/$package"_*.deb |
