@@ -8,52 +8,22 @@
 #include <stdlib.h>
 #include <string.h>
 #include <netinet/in.h>
-#include "base/color.h"
 #include "base/duration.h"
-#include "base/json.h"
 #include "base/log.h"
-#include "base/prefix.h"
 #include "base/safe.h"
 #include "cli/cmd.h"
 #include "cli/podname.h"
+#include "cli/probe_print.h"
+#include "cli/probe_try.h"
 #include "cli/show.h"
-#include "kernel/way.h"
-#include "plane/counters.h"
-#include "plane/ctl.h"
-#include "plane/inside.h"
-#include "plane/node.h"
-#include "plane/trial.h"
-#include "policy/policy.h"
-#include "report/reach.h"
 
 #define TIMEOUT_MS     3000
 #define TIMEOUT_MAX_MS 60000
-#define PODS_TRIED     16 /* until one of them is found to be there */
-#define POD_MS	       500
 #define DNS_PORT       53
 
 /* "Who has the root?", which every DNS server answers somehow. */
 static const uint8_t dns_question[] = { 0x6d, 0x71, 1, 0, 0, 1, 0, 0, 0,
 					0,    0,    0, 0, 0, 2, 0, 1 };
-
-struct probe {
-	struct instance *instance;
-	struct policy *policy;
-	struct addr dest, pod; /* pod.family 0: none is known */
-	uint32_t device; /* that it is behind */
-	uint8_t proto; /* as in struct trial */
-	uint16_t port;
-	uint8_t payload[TRIAL_PAYLOAD_MAX];
-	size_t payload_length;
-	unsigned int timeout_ms;
-	struct masq_ctl now; /* what the policy in force says of it */
-	const struct policy_entry *entry;
-	bool attached;
-	struct trial trials[2]; /* as the node, as the pod */
-	enum reach reach;
-};
-
-/* --- asking ------------------------------------------------------------ */
 
 /* "\x00" and "\n" stand for what they do in C. */
 static int read_payload(const char *text, struct probe *p)
@@ -191,344 +161,6 @@ static int parse(const struct cmd_line *line, struct probe *p)
 	return CMD_OK;
 }
 
-/* Is somebody there who has this address? Then *device is where. */
-static bool pod_is_there(const struct probe *p, const struct addr *pod,
-			 const uint32_t *uplinks, size_t count,
-			 uint32_t *device)
-{
-	struct way way = { .next = *pod };
-
-	*device = inside_device(pod, &p->dest, uplinks, count);
-	if (!*device || !if_indextoname(*device, way.name))
-		return false;
-	way.ifindex = *device;
-	return !way_neighbour(&way, POD_MS);
-}
-
-/* The pod to ask as: never an address that nobody has. */
-static int find_pod(struct probe *p)
-{
-	uint32_t *uplinks = NULL, device = 0;
-	char text[PODNAME_STRLEN];
-	struct addr pod = {};
-	size_t count = 0;
-	int err = node_uplinks(p->instance, &uplinks, &count);
-
-	if (err)
-		return CMD_FAILED;
-	if (p->pod.family) {
-		if (!pod_is_there(p, &p->pod, uplinks, count, &p->device)) {
-			log_error(
-				"probe: --source %s: no pod of this node has this address%s",
-				podname_beside(&p->pod, text, sizeof(text)),
-				p->device ? ": nobody answers for it" : "");
-			err = CMD_FAILED;
-		}
-		goto out;
-	}
-	for (int i = 0; i < PODS_TRIED &&
-			inside_next_pod(p->instance, p->dest.family, &pod);
-	     i++) {
-		if (!pod_is_there(p, &pod, uplinks, count, &device))
-			continue;
-		p->pod = pod;
-		p->device = device;
-		break;
-	}
-out:
-	free(uplinks);
-	return err;
-}
-
-/* What the policy in force makes of it, for `policy now` and the node's
- * address. */
-static int ask_policy(struct probe *p, const struct way *way)
-{
-	struct masq_ctl *ctl = &p->now;
-	uint32_t *uplinks = NULL;
-	size_t count = 0;
-	int err = node_uplinks(p->instance, &uplinks, &count);
-
-	if (err)
-		return err;
-	p->attached = inside_is_uplink(uplinks, count, way->ifindex);
-	ctl->op = MASQ_CTL_EXPLAIN;
-	ctl->family = p->dest.family;
-	ctl->proto = p->proto == IPPROTO_ICMP && p->dest.family == 6
-			     ? IPPROTO_ICMPV6
-			     : p->proto;
-	ctl->rem_port = htons(p->port);
-	memcpy(ctl->in_addr, p->pod.a, sizeof(ctl->in_addr));
-	memcpy(ctl->rem_addr, p->dest.a, sizeof(ctl->rem_addr));
-	ctl->device = p->device;
-	ctl->ifindex = p->attached || !count ? way->ifindex : uplinks[0];
-	free(uplinks);
-	err = instance_ctl(p->instance, ctl);
-	if (!err && ctl->reason >= MASQ_R_MAX)
-		err = -EPROTO;
-	if (err)
-		log_error("probe: masq_ctl: %s", strerror(-err));
-	for (size_t i = 0; !err && i < p->policy->count; i++)
-		if (p->policy->entries[i].slot == ctl->prefix)
-			p->entry = &p->policy->entries[i];
-	return err;
-}
-
-/* The source that the far side sees where it is masqueraded. */
-static int node_source(const struct probe *p, const struct way *own,
-		       struct addr *out)
-{
-	*out = (struct addr){ .family = p->dest.family };
-	memcpy(out->a, p->now.xlat_addr, sizeof(out->a));
-	if (p->now.action == MASQ_MASQUERADE && !p->now.reason &&
-	    (out->a[0] | out->a[1] | out->a[2] | out->a[3]))
-		return 0;
-	if (way_source(own, p->dest.family, out))
-		return 0;
-	log_error("probe: %s: the node has no IPv%d address to ask from",
-		  own->name, p->dest.family);
-	return -EADDRNOTAVAIL;
-}
-
-static int try_both(struct probe *p)
-{
-	struct trial *node = &p->trials[0], *pod = &p->trials[1];
-	int no_pod_way = -ENETUNREACH, no_own_way;
-	struct way own = {}, way;
-	char text[CIDR_STRLEN];
-
-	no_own_way = way_find(&p->dest, NULL, 0, &own);
-	if (no_own_way == -EADDRNOTAVAIL || no_own_way == -EPROTOTYPE) {
-		log_error("probe: %s: %s: nothing of it leaves the node",
-			  addr_format(&p->dest, text, sizeof(text)),
-			  no_own_way == -EADDRNOTAVAIL
-				  ? "is an address of the node itself"
-				  : "is no one host's address");
-		return no_own_way == -EADDRNOTAVAIL ? CMD_FAILED : CMD_USAGE;
-	}
-	if (p->device)
-		no_pod_way = way_find(&p->dest, &p->pod, p->device, &way);
-	*node = (struct trial){
-		.dest = p->dest,
-		.proto = p->proto,
-		.port = p->port,
-		.payload = p->payload,
-		.payload_length = p->payload_length,
-	};
-	*pod = *node;
-	if (no_own_way && no_pod_way) {
-		node->reply.answer = pod->reply.answer = TRIAL_NO_WAY;
-		node->err = no_own_way;
-		pod->err = no_pod_way;
-		pod->source = p->pod;
-		p->reach = reach_judge(node, p->device ? pod : NULL);
-		return CMD_OK;
-	}
-	if (no_pod_way)
-		way = own;
-	if (ask_policy(p, &way) ||
-	    node_source(p, no_own_way ? &way : &own, &node->source))
-		return CMD_FAILED;
-	/* what a masqueraded packet of the pod would be */
-	if (!no_pod_way) {
-		node->pod = p->pod;
-		node->device = p->device;
-	}
-	pod->as_pod = true;
-	pod->source = pod->pod = p->pod;
-	pod->device = p->device;
-	if (p->device)
-		log_info("probe: as %s: past the policy in force, %s",
-			 podname_beside(&p->pod, text, sizeof(text)),
-			 p->proto == IPPROTO_TCP ? "a SYN and its reset"
-						 : "one packet, or two");
-	if (trials_run(p->instance, p->trials, p->device ? 2 : 1, p->timeout_ms,
-		       NULL, NULL))
-		return CMD_FAILED;
-	p->reach = reach_judge(node, p->device ? pod : NULL);
-	return CMD_OK;
-}
-
-/* --- answering --------------------------------------------------------- */
-
-static const char *proto_text(const struct probe *p)
-{
-	return p->proto == IPPROTO_TCP	 ? "tcp"
-	       : p->proto == IPPROTO_UDP ? "udp"
-					 : "icmp";
-}
-
-static const char *action_now(const struct probe *p)
-{
-	if (!p->now.op)
-		return NULL;
-	if (p->now.reason && p->now.prefix == MASQ_NO_PREFIX)
-		return reasons[p->now.reason].drop ? "drop" : "pass";
-	return p->attached ? action_name(p->now.action) : "pass";
-}
-
-static void json_trial(struct json *j, const char *key, const struct trial *t)
-{
-	char text[REACH_STRLEN];
-	bool unknown;
-
-	if (!t) {
-		json_null(j, key);
-		return;
-	}
-	unknown = t->reply.answer == TRIAL_BUSY ||
-		  t->reply.answer == TRIAL_NOT_TRIED;
-	json_object(j, key);
-	if (t->source.family)
-		json_string(j, "source",
-			    addr_format(&t->source, text, sizeof(text)));
-	else
-		json_null(j, "source");
-	podname_json(j, "pod", &t->source);
-	if (unknown)
-		json_null(j, "answered");
-	else
-		json_bool(j, "answered", reach_is_answer(t));
-	json_string(j, "answer", reach_answer(t, text, sizeof(text)));
-	if (t->reply.from.family)
-		json_string(j, "from",
-			    addr_format(&t->reply.from, text, sizeof(text)));
-	else
-		json_null(j, "from");
-	if (t->reply.from.family)
-		json_double(j, "rtt_ms", t->rtt_ms);
-	else
-		json_null(j, "rtt_ms");
-	json_object_end(j);
-}
-
-static void print_json(const struct probe *p)
-{
-	const char *now = action_now(p);
-	char text[320];
-	struct json j;
-
-	json_begin(&j, stdout);
-	json_object(&j, NULL);
-	json_string(&j, "destination",
-		    addr_format(&p->dest, text, sizeof(text)));
-	if (p->port)
-		json_u64(&j, "port", p->port);
-	else
-		json_null(&j, "port");
-	json_string(&j, "proto", proto_text(p));
-	json_trial(&j, "as_node", &p->trials[0]);
-	json_trial(&j, "as_pod", p->device ? &p->trials[1] : NULL);
-	json_string(&j, "verdict", reach_text(p->reach, p->proto));
-	json_string(&j, "cause", reach_name(p->reach));
-	if (*p->trials[0].way.name)
-		json_string(&j, "uplink", p->trials[0].way.name);
-	else
-		json_null(&j, "uplink");
-	json_bool(&j, "uplink_attached", p->attached);
-	if (now)
-		json_string(&j, "action", now);
-	else
-		json_null(&j, "action");
-	if (p->entry)
-		json_string(&j, "prefix",
-			    cidr_format(&p->entry->cidr, text, sizeof(text)));
-	else
-		json_null(&j, "prefix");
-	json_object_end(&j);
-	json_end(&j);
-}
-
-static void print_trial(const char *name, const struct trial *t)
-{
-	char text[REACH_STRLEN], pod[PODNAME_STRLEN];
-	const char *color = t->reply.answer == TRIAL_OPEN ? color_green(stdout)
-			    : reach_is_answer(t)	  ? color_yellow(stdout)
-							  : color_red(stdout);
-
-	printf("  %-13s %s\n", name,
-	       t->source.family ? podname_beside(&t->source, pod, sizeof(pod))
-				: "-");
-	printf("  %-13s %s%s%s", "", color, reach_answer(t, text, sizeof(text)),
-	       color_off(stdout));
-	if (t->reply.from.family)
-		printf(" after %.*f ms", t->rtt_ms < 10 ? 2 : 0, t->rtt_ms);
-	putchar('\n');
-}
-
-/* Words with lines broken at 66 characters, behind a margin. */
-static void print_wrapped(const char *text)
-{
-	size_t room = 66;
-
-	while (*text) {
-		size_t length = strlen(text);
-
-		if (length > room) {
-			for (length = room; length && text[length] != ' ';)
-				length--;
-			length = length ?: room;
-		}
-		printf("%.*s\n", (int)length, text);
-		text += length;
-		text += strspn(text, " ");
-		if (*text)
-			printf("  %-13s ", "");
-	}
-}
-
-static void print_policy(const struct probe *p)
-{
-	const char *now = action_now(p);
-	char text[320], dest[CIDR_STRLEN];
-	int plen = p->dest.family == 4 ? 32 : 128;
-
-	if (!now)
-		return;
-	printf("  %-13s %s", "policy now", now);
-	if (!p->attached)
-		printf(": %s is not attached", shown(p->trials[0].way.name));
-	else if (p->entry)
-		printf(" by %s",
-		       cidr_format(&p->entry->cidr, text, sizeof(text)));
-	else if (p->now.reason)
-		printf(": %s", reasons[p->now.reason].what);
-	putchar('\n');
-	if (p->attached && p->entry)
-		printf("  %-13s %s\n", "origin",
-		       shown(policy_origin(p->policy, p->entry, text,
-					   sizeof(text))));
-	addr_format(&p->dest, dest, sizeof(dest));
-	if (p->reach == REACH_ONLY_NODE && p->device && !strcmp(now, "keep"))
-		printf("  %-13s masqbpf cidr add %s/%d --masquerade\n"
-		       "  %-13s (or the whole range there)\n",
-		       "to do", dest, plen, "");
-	if (p->reach == REACH_ONLY_POD && !strcmp(now, "masquerade"))
-		printf("  %-13s masqbpf cidr add %s/%d --keep\n"
-		       "  %-13s (or the whole range there)\n",
-		       "to do", dest, plen, "");
-}
-
-static void print_text(const struct probe *p)
-{
-	char text[CIDR_STRLEN];
-
-	printf("%s%s%s  %s", color_bold(stdout),
-	       addr_format(&p->dest, text, sizeof(text)), color_off(stdout),
-	       proto_text(p));
-	if (p->port)
-		printf(" port %u", p->port);
-	if (*p->trials[0].way.name)
-		printf("  by %s", shown(p->trials[0].way.name));
-	putchar('\n');
-	print_trial("as the node", &p->trials[0]);
-	if (p->device)
-		print_trial("as a pod", &p->trials[1]);
-	printf("  %-13s ", "verdict");
-	print_wrapped(reach_text(p->reach, p->proto));
-	print_policy(p);
-}
-
 static int run(const struct cmd_line *line)
 {
 	struct probe p = {};
@@ -543,13 +175,13 @@ static int run(const struct cmd_line *line)
 		instance_say_elsewhere(p.instance);
 		result = CMD_FAILED;
 	}
-	result = result ?: find_pod(&p) ?: try_both(&p);
+	result = result ?: probe_find_pod(&p) ?: probe_try(&p);
 	if (result)
 		goto out;
 	if (line->json)
-		print_json(&p);
+		probe_print_json(&p);
 	else
-		print_text(&p);
+		probe_print_text(&p);
 	if (!reach_is_answer(&p.trials[0]) &&
 	    !(p.device && reach_is_answer(&p.trials[1])))
 		result = CMD_FAILED;

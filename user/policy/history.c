@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * history.c - the last policies in masq_history. Each is one text of bytes:
- * struct head, its source addresses, its entries; cut into chunks. Chunk 0 is
+ * struct history_head, its source addresses, its entries; cut into chunks. Chunk 0 is
  * written first, with `whole` unset, and again last, so that a writer who was
  * killed leaves nothing that is mistaken for a policy, and nothing that the
  * next one cannot remove.
@@ -18,30 +18,12 @@
 #include "policy/author.h"
 #include "policy/entry_code.h"
 #include "policy/history.h"
-
-#define CHUNK sizeof(struct masq_history_chunk)
-
-/* An allocation in a map may fail for a moment (kernel's per-CPU caches). */
-#define PATIENCE 100
-static const struct timespec moment = { .tv_nsec = 1000000 };
+#include "policy/history_chunks.h"
 
 /* Head.whole; 1 was that of entries of a fixed size. With POOLS not every source
  * is an address by itself: who does not know of them does not see the policy. */
 #define WHOLE 2
 #define POOLS 3
-
-struct head {
-	uint32_t whole;
-	uint32_t length; /* of all of it */
-	uint32_t entries, snats;
-	uint32_t added, removed, changed;
-	uint32_t pad;
-	char who[64];
-	char command[192];
-	struct masq_policy policy;
-	struct masq_source source;
-};
-_Static_assert(sizeof(struct head) <= CHUNK, "chunk 0 holds the head");
 
 enum {
 	ENDS, /* the pool */
@@ -55,74 +37,6 @@ struct source_item {
 	uint8_t then; /* in a text of POOLS */
 	uint8_t pad[2];
 };
-
-/* --- chunks ------------------------------------------------------------ */
-
-static uint32_t chunks(uint32_t length)
-{
-	uint32_t count = length / CHUNK + !!(length % CHUNK);
-
-	return count < MASQ_HISTORY_CHUNKS ? count : MASQ_HISTORY_CHUNKS;
-}
-
-static int read_chunk(const struct instance *instance, uint32_t generation,
-		      uint32_t n, struct masq_history_chunk *chunk)
-{
-	struct masq_history_key key = { generation, n };
-
-	return bpf_map_lookup_elem(instance->map[MAP_masq_history], &key,
-				   chunk);
-}
-
-static int read_head(const struct instance *instance, uint32_t generation,
-		     struct head *head)
-{
-	struct masq_history_chunk chunk;
-	int err = read_chunk(instance, generation, 0, &chunk);
-
-	if (!err)
-		memcpy(head, chunk.bytes, sizeof(*head));
-	return err;
-}
-
-/* What is noted beside a generation has chunks of its own, from this one on. */
-#define BESIDE	   0x80000000U
-#define BESIDE_MAX (HISTORY_NOTE_MAX / CHUNK + 1)
-
-static void forget_beside(const struct instance *instance, uint32_t generation,
-			  uint32_t from)
-{
-	struct masq_history_key key = { generation, BESIDE + from };
-
-	while (key.chunk - BESIDE <= BESIDE_MAX &&
-	       !bpf_map_delete_elem(instance->map[MAP_masq_history], &key))
-		key.chunk++;
-}
-
-/* Chunk 0, which knows how many there are, goes last. */
-static void forget(const struct instance *instance, uint32_t generation)
-{
-	int fd = instance->map[MAP_masq_history];
-	struct masq_history_key *keys;
-	uint32_t count, done;
-	struct head head;
-
-	forget_beside(instance, generation, 0);
-	if (read_head(instance, generation, &head))
-		return;
-	count = chunks(head.length);
-	keys = calloc(count, sizeof(*keys));
-	for (uint32_t i = 0; keys && i < count; i++)
-		keys[i] =
-			(struct masq_history_key){ generation, count - 1 - i };
-	for (uint32_t at = 0; keys && at < count; at += done) {
-		done = count - at;
-		/* stops at one that a killed writer did not write */
-		if (bpf_map_delete_batch(fd, keys + at, &done, NULL))
-			done = done < count - at ? done + 1 : 1;
-	}
-	free(keys);
-}
 
 /* --- saving ------------------------------------------------------------ */
 
@@ -156,11 +70,11 @@ static struct source_item *put_pool(struct source_item *item,
 static char *make_text(const struct policy *policy,
 		       const struct policy_change *change, uint32_t *length)
 {
-	size_t most = sizeof(struct head) + policy->count * ENTRY_MAX +
+	size_t most = sizeof(struct history_head) + policy->count * ENTRY_MAX +
 		      policy->snat_count * 2 * MASQ_POOL_RANGES *
 			      sizeof(struct source_item);
-	char *text = calloc(most / CHUNK + 1, CHUNK);
-	struct head *head = (struct head *)text;
+	char *text = calloc(most / HISTORY_CHUNK + 1, HISTORY_CHUNK);
+	struct history_head *head = (struct history_head *)text;
 	struct source_item *source = (struct source_item *)(head + 1);
 	struct policy_entry none = {};
 	const struct policy_entry *before = &none;
@@ -168,7 +82,7 @@ static char *make_text(const struct policy *policy,
 
 	if (!text)
 		return NULL;
-	*head = (struct head){
+	*head = (struct history_head){
 		.entries = policy->count,
 		.added = change->added,
 		.removed = change->removed,
@@ -190,51 +104,6 @@ static char *make_text(const struct policy *policy,
 	return text;
 }
 
-/* The oldest one that is kept and is not this one; 0: none. */
-static uint32_t oldest_but(const struct instance *instance, uint32_t generation)
-{
-	struct head head;
-
-	for (uint32_t back = HISTORY_KEPT; back; back--)
-		if (generation > back &&
-		    !read_head(instance, generation - back, &head))
-			return generation - back;
-	return 0;
-}
-
-/* `count` chunks of the text, in order, from this number on. */
-static int write_chunks(const struct instance *instance, uint32_t generation,
-			uint32_t first, const char *text, uint32_t count)
-{
-	int fd = instance->map[MAP_masq_history], err = 0;
-	int patience = PATIENCE;
-	struct masq_history_key *keys = calloc(count, sizeof(*keys));
-	uint32_t done, old;
-
-	if (!keys)
-		return -ENOMEM;
-	for (uint32_t n = 0; n < count; n++)
-		keys[n] = (struct masq_history_key){ generation, first + n };
-	for (uint32_t at = 0; at < count; at += done) {
-		done = count - at;
-		err = bpf_map_update_batch(fd, keys + at, text + at * CHUNK,
-					   &done, NULL);
-		if (!err)
-			break;
-		/* an error before the first element leaves it as it was */
-		if (done == count - at)
-			done = 0;
-		if (err == -E2BIG && (old = oldest_but(instance, generation)))
-			forget(instance, old);
-		else if (err == -ENOMEM && patience--)
-			nanosleep(&moment, NULL);
-		else
-			break;
-	}
-	free(keys);
-	return err;
-}
-
 void history_save(struct instance *instance, const struct policy *policy,
 		  const struct policy_change *change)
 {
@@ -244,23 +113,23 @@ void history_save(struct instance *instance, const struct policy *policy,
 
 	/* a generation number that was used before the instance was made anew
 	 * cannot be there; one that a killed writer left can */
-	forget(instance, generation);
+	history_forget(instance, generation);
 	if (generation > HISTORY_KEPT)
-		forget(instance, generation - HISTORY_KEPT);
-	if (!err && length > MASQ_HISTORY_CHUNKS * CHUNK)
+		history_forget(instance, generation - HISTORY_KEPT);
+	if (!err && length > MASQ_HISTORY_CHUNKS * HISTORY_CHUNK)
 		err = -E2BIG;
 	err = err
-		      ?: write_chunks(instance, generation, 0, text,
-				      chunks(length));
+		      ?: history_chunks_write(instance, generation, 0, text,
+					      history_chunks(length));
 	if (!err) {
-		const struct head *head = (struct head *)text;
+		const struct history_head *head = (struct history_head *)text;
 
-		((struct head *)text)->whole =
+		((struct history_head *)text)->whole =
 			head->snats == policy->snat_count ? WHOLE : POOLS;
-		err = write_chunks(instance, generation, 0, text, 1);
+		err = history_chunks_write(instance, generation, 0, text, 1);
 	}
 	if (err) {
-		forget(instance, generation);
+		history_forget(instance, generation);
 		log_warn(
 			"history: generation %u is in force, but cannot be kept for a rollback: %s",
 			generation, strerror(-err));
@@ -271,15 +140,15 @@ void history_save(struct instance *instance, const struct policy *policy,
 /* --- loading ----------------------------------------------------------- */
 
 static int read_text(const struct instance *instance, uint32_t generation,
-		     const struct head *head, char **out)
+		     const struct history_head *head, char **out)
 {
-	uint32_t count = chunks(head->length);
-	char *text = calloc(count, CHUNK);
+	uint32_t count = history_chunks(head->length);
+	char *text = calloc(count, HISTORY_CHUNK);
 	int err = text ? 0 : -ENOMEM;
 
 	for (uint32_t n = 0; n < count && !err; n++)
-		err = read_chunk(instance, generation, n,
-				 (struct masq_history_chunk *)text + n);
+		err = history_chunk_read(instance, generation, n,
+					 (struct masq_history_chunk *)text + n);
 	if (err)
 		free(text);
 	else
@@ -335,7 +204,7 @@ static int get_pools(const struct source_item *item, uint32_t count, bool pools,
 	return then == ENDS ? 0 : -EBADMSG;
 }
 
-static int make_policy(const struct head *head, const char *text,
+static int make_policy(const struct history_head *head, const char *text,
 		       struct policy **out)
 {
 	const struct source_item *source =
@@ -376,18 +245,18 @@ static int make_policy(const struct head *head, const char *text,
 	return 0;
 }
 
-static bool is_whole(const struct head *head)
+static bool is_whole(const struct history_head *head)
 {
 	return head->whole == WHOLE || head->whole == POOLS;
 }
 
 /* Is what it says about its size possible? */
-static bool is_sound(const struct head *head)
+static bool is_sound(const struct history_head *head)
 {
 	size_t sources = (size_t)head->snats * sizeof(struct source_item);
 
 	return head->snats <= MASQ_MAX_SNAT && /* an item takes a slot */
-	       head->length <= MASQ_HISTORY_CHUNKS * CHUNK &&
+	       head->length <= MASQ_HISTORY_CHUNKS * HISTORY_CHUNK &&
 	       head->length >= sizeof(*head) + sources +
 				       (size_t)head->entries * ENTRY_MIN;
 }
@@ -395,9 +264,9 @@ static bool is_sound(const struct head *head)
 int history_load(const struct instance *instance, uint32_t generation,
 		 struct policy **policy, struct history_note *note)
 {
-	struct head head;
+	struct history_head head;
 	char *text;
-	int err = read_head(instance, generation, &head);
+	int err = history_head_read(instance, generation, &head);
 
 	if (err || !is_whole(&head))
 		return err ?: -ENOENT;
@@ -430,10 +299,11 @@ int history_load(const struct instance *instance, uint32_t generation,
 
 uint32_t history_newest(const struct instance *instance, uint32_t from)
 {
-	struct head head;
+	struct history_head head;
 
 	for (uint32_t back = 0; back < HISTORY_KEPT && back < from; back++)
-		if (!read_head(instance, from - back, &head) && is_whole(&head))
+		if (!history_head_read(instance, from - back, &head) &&
+		    is_whole(&head))
 			return from - back;
 	return 0;
 }
@@ -443,9 +313,9 @@ uint32_t history_newest(const struct instance *instance, uint32_t from)
 int history_text_read(const struct instance *instance, uint32_t generation,
 		      void **text, size_t *length)
 {
-	struct head head;
+	struct history_head head;
 	char *bytes;
-	int err = read_head(instance, generation, &head);
+	int err = history_head_read(instance, generation, &head);
 
 	if (!err && !is_whole(&head))
 		err = -ENOENT;
@@ -471,7 +341,7 @@ int history_text_write(const struct instance *instance, uint32_t generation,
 		       const void *text, size_t length, uint32_t hz)
 {
 	struct policy *policy;
-	struct head head;
+	struct history_head head;
 	char *copy;
 	int err;
 
@@ -481,7 +351,7 @@ int history_text_write(const struct instance *instance, uint32_t generation,
 	if (head.length != length || !is_whole(&head) || !is_sound(&head) ||
 	    head.policy.generation != generation)
 		return -EBADMSG;
-	copy = calloc(chunks(length), CHUNK);
+	copy = calloc(history_chunks(length), HISTORY_CHUNK);
 	if (!copy)
 		return -ENOMEM;
 	memcpy(copy, text, length);
@@ -496,7 +366,7 @@ int history_text_write(const struct instance *instance, uint32_t generation,
 	rescale(&head.policy.fragment, hz, instance->meta.hz);
 	rescale(&head.policy.fast, hz, instance->meta.hz);
 	head.policy.max_flows = instance->meta.max_flows;
-	forget(instance, generation);
+	history_forget(instance, generation);
 	for (int whole = 0; whole < 2 && !err; whole++) {
 		uint32_t set = head.whole;
 
@@ -504,75 +374,11 @@ int history_text_write(const struct instance *instance, uint32_t generation,
 			head.whole = 0;
 		memcpy(copy, &head, sizeof(head));
 		head.whole = set;
-		err = write_chunks(instance, generation, 0, copy,
-				   whole ? 1 : chunks(length));
+		err = history_chunks_write(instance, generation, 0, copy,
+					   whole ? 1 : history_chunks(length));
 	}
 	if (err)
-		forget(instance, generation);
+		history_forget(instance, generation);
 	free(copy);
 	return err;
-}
-
-/* --- notes beside a generation ----------------------------------------- */
-
-struct beside {
-	uint32_t length;
-	uint32_t pad;
-	uint64_t sum; /* of the bytes: half of it may be of another writer */
-};
-
-int history_note_write(const struct instance *instance, uint32_t generation,
-		       const void *bytes, size_t length)
-{
-	size_t whole = sizeof(struct beside) + length;
-	uint32_t count = chunks(whole);
-	struct beside *head;
-	int err;
-
-	if (length > HISTORY_NOTE_MAX)
-		return -E2BIG;
-	head = calloc(count, CHUNK);
-	if (!head)
-		return -ENOMEM;
-	head->length = length;
-	head->sum = hash_of(bytes, length);
-	memcpy(head + 1, bytes, length);
-	err = write_chunks(instance, generation, BESIDE, (char *)head, count);
-	if (!err)
-		forget_beside(instance, generation, count);
-	free(head);
-	return err;
-}
-
-int history_note_read(const struct instance *instance, uint32_t generation,
-		      void **bytes, size_t *length)
-{
-	struct masq_history_chunk chunk;
-	struct beside head;
-	uint32_t count;
-	char *text;
-	int err = read_chunk(instance, generation, BESIDE, &chunk);
-
-	if (err)
-		return err;
-	memcpy(&head, chunk.bytes, sizeof(head));
-	if (head.length > HISTORY_NOTE_MAX)
-		return -EBADMSG;
-	count = chunks(sizeof(head) + head.length);
-	text = calloc(count, CHUNK);
-	if (!text)
-		return -ENOMEM;
-	for (uint32_t n = 0; n < count && !err; n++)
-		err = read_chunk(instance, generation, BESIDE + n,
-				 (struct masq_history_chunk *)text + n);
-	if (!err && hash_of(text + sizeof(head), head.length) != head.sum)
-		err = -EAGAIN;
-	if (err) {
-		free(text);
-		return err;
-	}
-	memmove(text, text + sizeof(head), head.length);
-	*bytes = text;
-	*length = head.length;
-	return 0;
 }

@@ -10,9 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 #include "plane/instance.h"
+#include "policy/history_chunks.h"
 #include "policy/policy.h"
-
-#define HISTORY_KEPT 16 /* generations; fewer when they are very large */
 
 struct history_note {
 	struct policy_change change; /* to the generation before */
@@ -46,8 +45,8 @@ int history_text_write(const struct instance *instance, uint32_t generation,
  * Bytes that are noted beside a generation, and go with it; ward.h has them.
  * Writing replaces what is there: 0 or -errno. Reading: to be freed; -ENOENT:
  * nothing is noted; -EAGAIN: it is being written just now.
+ * At most HISTORY_NOTE_MAX.
  */
-#define HISTORY_NOTE_MAX (512 << 10)
 /* Numbers that no generation has, for notes about none: see baseline.h, saved.h */
 #define HISTORY_BASELINE 0
 #define HISTORY_SAVED	 UINT32_MAX
