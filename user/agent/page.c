@@ -17,6 +17,7 @@
 #include "plane/tally.h"
 #include "policy/policy.h"
 #include "policy/read.h"
+#include "report/share.h"
 
 /* Rows beyond it help nobody on a phone; /metrics has them. */
 #define ROWS_MAX 200
@@ -142,18 +143,16 @@ static const char *node_name(char *buf, size_t len)
 static void write_share(FILE *f, const struct metrics *m)
 {
 	uint64_t all[MASQ_SKIP_MAX] = {};
+	struct fast_share share;
 	char text[96];
 
 	for (size_t i = 0; i < m->prefix_count; i++) {
 		all[MASQ_SKIP_OUT] += m->prefixes[i].count.egress.packets;
 		all[MASQ_SKIP_IN] += m->prefixes[i].count.ingress.packets;
 	}
-	if (!all[MASQ_SKIP_OUT] || !all[MASQ_SKIP_IN])
-		return;
-	snprintf(text, sizeof(text), "%.0f %% of the packets out, %.0f %% in",
-		 100.0 * m->skips[MASQ_SKIP_OUT] / all[MASQ_SKIP_OUT],
-		 100.0 * m->skips[MASQ_SKIP_IN] / all[MASQ_SKIP_IN]);
-	item(f, "", text);
+	share = fast_share(m->skips, all);
+	if (fast_share_text(&share, text, sizeof(text)))
+		item(f, "", text);
 }
 
 static void write_fast(FILE *f, const struct agent *a)

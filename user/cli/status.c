@@ -59,7 +59,7 @@ static void entries_json(struct json *j, const char *key,
 static void verdict_json(struct json *j, const struct health *s)
 {
 	const struct verdict *v = &s->verdict;
-	char text[CIDR_STRLEN];
+	char text[CIDR_STRLEN], share[64];
 
 	json_array(j, "verdict");
 	for (size_t i = 0; i < v->count; i++) {
@@ -90,11 +90,10 @@ static void verdict_json(struct json *j, const struct health *s)
 		json_object_end(j);
 	}
 	json_array_end(j);
-	if (s->fast_share[MASQ_SKIP_OUT] >= 0 &&
-	    s->fast_share[MASQ_SKIP_IN] >= 0) {
+	if (fast_share_text(&s->fast_share, share, sizeof(share))) {
 		json_object(j, "fast_path_share");
-		json_double(j, "egress", s->fast_share[MASQ_SKIP_OUT]);
-		json_double(j, "ingress", s->fast_share[MASQ_SKIP_IN]);
+		json_double(j, "egress", s->fast_share.of[MASQ_SKIP_OUT]);
+		json_double(j, "ingress", s->fast_share.of[MASQ_SKIP_IN]);
 		json_object_end(j);
 	} else {
 		json_null(j, "fast_path_share");
@@ -273,18 +272,14 @@ static void print_item(const struct verdict_item *item)
 static void print_fast(const struct health *s)
 {
 	size_t on = 0;
-	char text[64] = "";
+	const char *share;
+	char text[64];
 
 	for (size_t i = 0; i < s->fast.count; i++)
 		on += !*s->fast.links[i].why;
-	if (s->fast_share[MASQ_SKIP_OUT] >= 0 &&
-	    s->fast_share[MASQ_SKIP_IN] >= 0)
-		snprintf(text, sizeof(text),
-			 "; %.0f %% of the packets out, %.0f %% in",
-			 100 * s->fast_share[MASQ_SKIP_OUT],
-			 100 * s->fast_share[MASQ_SKIP_IN]);
-	printf("fast path   on for %zu of %zu interfaces%s\n", on,
-	       s->fast.count, text);
+	share = fast_share_text(&s->fast_share, text, sizeof(text));
+	printf("fast path   on for %zu of %zu interfaces%s%s\n", on,
+	       s->fast.count, share ? "; " : "", share ?: "");
 	for (size_t i = 0; i < s->fast.count; i++)
 		if (*s->fast.links[i].why)
 			printf("            %s: %s\n",

@@ -234,9 +234,7 @@ static void read_fast_share(struct health *s)
 			all[MASQ_SKIP_IN] += each[cpu].ingress.packets;
 		}
 	}
-	for (int i = 0; i < MASQ_SKIP_MAX; i++)
-		if (all[i])
-			s->fast_share[i] = (double)skips[i] / all[i];
+	s->fast_share = fast_share(skips, all);
 out:
 	free(each);
 }
@@ -248,7 +246,7 @@ static int read_fast(struct health *s, const struct netdev *netdev)
 	char text[FASTPATH_WHY];
 	int err = 0;
 
-	s->fast_share[MASQ_SKIP_OUT] = s->fast_share[MASQ_SKIP_IN] = -1;
+	s->fast_share = (struct fast_share){ { -1, -1 } };
 	if (fastpath_is_on(s->instance)) {
 		err = fastpath_look(s->instance, netdev, &s->fast);
 		if (err)

@@ -12,6 +12,7 @@
 #include "plane/hook.h"
 #include "plane/tally.h"
 #include "policy/policy.h"
+#include "report/share.h"
 #include "report/verdict.h"
 
 enum health_level {
@@ -39,7 +40,7 @@ struct health {
 	struct health_uplink *uplinks;
 	size_t uplink_count;
 	struct fastpath_view fast; /* of every link: `why` also without it */
-	double fast_share[2]; /* of the packets out and in; < 0: not known */
+	struct fast_share fast_share;
 	struct flow_tally flows;
 	char holder[64]; /* of the lock: somebody changes something; or "" */
 	enum health_level level;
