@@ -242,7 +242,7 @@ usual_ports() {
 doctor_finds_ports() {
 	back
 	SAYS="own ports 40000-41000 and ours 10240-65535 overlap"
-	finds ports note usual_ports local_ports '40000 41000'
+	finds ports ok usual_ports local_ports '40000 41000'
 	SAYS="own 1024-9999 and ours 10240-65535 do not overlap"
 	finds ports ok usual_ports local_ports '1024 9999'
 	SAYS="only 1000 ports (20000-20999)"
@@ -466,6 +466,20 @@ doctor_finds_the_incident() {
 	finds unreplied bad answered unanswered
 }
 
+doctor_worst_last() {
+	back
+	lab_in node sysctl -qw net.ipv4.ip_forward=0
+	masq doctor >said || true
+	is "the last finding" "$(grep -E '^(ok|note|unknown|warning|bad) ' said |
+		tail -n 1 | grep -oE '^bad +forwarding')" "bad      forwarding"
+	grep $'\033' said && fail "colours in a file"
+	# what is typed is louder than NO_COLOR
+	NO_COLOR=1 masq doctor --color always >said || true
+	grep $'\033\[31mbad' said >/dev/null || fail "$(cat said)"
+	is "no such colour" "$(status_of masq doctor --color=red)" 2
+	lab_in node sysctl -qw net.ipv4.ip_forward=1
+}
+
 doctor_reports() {
 	back
 	is status "$(status_of masq doctor --report report.tar)" 0
@@ -562,5 +576,7 @@ row "ways out that are not seen, or not there" doctor_finds_ways
 row "an uplink in a VRF" doctor_finds_a_vrf
 row "source addresses and strict ports" doctor_finds_sources
 row "kept and never answered" doctor_finds_the_incident
+row "what is worse is said later, and coloured when asked for" \
+	doctor_worst_last
 row "the report" doctor_reports
 tap_done

@@ -135,7 +135,8 @@ at() {
 	fi
 }
 
-# Of what this machine is only that it was looked at; the lab's in full.
+# Of what this machine is only that it was looked at; the lab's in full. What is
+# worse comes later, so by name here.
 printed_doctor() {
 	local full='ports|uplinks|mtu|overlap|unreplied|flows|drops'
 	masq doctor >out || true
@@ -143,7 +144,8 @@ printed_doctor() {
 		echo "\$ masqbpf doctor"
 		sed -E "/^[a-z]+ +($full) /!s/^[a-z]+ +([a-z-]+) .*/LEVEL \1 .../
 			/^[0-9]+ ok/s/[0-9]+/N/g
-			/^ +>/d" out | uniq
+			/^[0-9]+ ok/s/(note|warning),/\1s,/g
+			/^ +>/d" out | LC_ALL=C sort -u
 	} | steady >"$1.txt"
 	judge "$1"
 }

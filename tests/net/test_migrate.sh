@@ -149,6 +149,7 @@ not_yet() {
 
 finish() {
 	masq migrate --finish >"$LAB_DIR/finish"
+	grep -q '^done: ' "$LAB_DIR/finish"
 	! held 2>/dev/null || fail "it still holds"
 }
 

@@ -50,7 +50,7 @@ attach() {
 	slowly sendto attach eth0 --preset gke-before-1.14
 	drawn "conntrack: taking over: [0-9]+ of $ENTRIES entries seen"
 	is screen "$(screen)" \
-		"masqbpf: eth0 ($(lab_hook)): attached; generation 1: 5 prefixes added, 0 removed, 0 changed"
+		"masqbpf: eth0 ($(lab_hook)): attached; generation 1: 5 prefixes, built-in ones included"
 }
 
 flush() {

@@ -460,7 +460,11 @@ static void summary(const struct attach *a)
 				 "%s%s (%s)", i ? ", " : "",
 				 a->uplinks[i].link->name,
 				 hook_kind_name(a->uplinks[i].kind));
-	if (a->applied)
+	if (a->applied && !a->from)
+		snprintf(policy, sizeof(policy),
+			 "generation %u: %zu prefixes, built-in ones included",
+			 a->change.generation, a->change.added);
+	else if (a->applied)
 		snprintf(policy, sizeof(policy),
 			 "generation %u: %zu prefixes added, %zu removed, %zu "
 			 "changed",

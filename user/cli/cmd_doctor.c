@@ -97,27 +97,33 @@ static const char *level_color(enum doctor_level level)
 					 : color_red(stdout);
 }
 
+static void print_finding(const struct doctor_finding *f)
+{
+	const char *color = level_color(f->level);
+
+	printf("%s%-7s%s  %-12s  %s\n", color, doctor_level_name(f->level),
+	       *color ? color_off(stdout) : "", f->check, shown(f->what));
+	if (f->todo)
+		printf("%7s  %12s  > %s\n", "", "", shown(f->todo));
+}
+
+/* What is wrong comes last, where a terminal has stopped. */
 static void print_text(const struct doctor *d)
 {
 	size_t counts[DOCTOR_BAD + 1] = {};
 
-	for (size_t i = 0; i < d->count; i++) {
-		const struct doctor_finding *f = &d->findings[i];
-		const char *color = level_color(f->level);
-
-		counts[f->level]++;
-		printf("%s%-7s%s  %-12s  %s\n", color,
-		       doctor_level_name(f->level),
-		       *color ? color_off(stdout) : "", f->check,
-		       shown(f->what));
-		if (f->todo)
-			printf("%7s  %12s  > %s\n", "", "", shown(f->todo));
-	}
-	printf("\n%zu ok, %zu notes, ", counts[DOCTOR_OK], counts[DOCTOR_NOTE]);
+	for (int level = DOCTOR_OK; level <= DOCTOR_BAD; level++)
+		for (size_t i = 0; i < d->count; i++)
+			if ((int)d->findings[i].level == level) {
+				print_finding(&d->findings[i]);
+				counts[level]++;
+			}
+	printf("\n%zu ok, %zu note%s, ", counts[DOCTOR_OK], counts[DOCTOR_NOTE],
+	       counts[DOCTOR_NOTE] == 1 ? "" : "s");
 	if (counts[DOCTOR_UNKNOWN])
 		printf("%zu unknown, ", counts[DOCTOR_UNKNOWN]);
-	printf("%zu warnings, %zu bad\n", counts[DOCTOR_WARNING],
-	       counts[DOCTOR_BAD]);
+	printf("%zu warning%s, %zu bad\n", counts[DOCTOR_WARNING],
+	       counts[DOCTOR_WARNING] == 1 ? "" : "s", counts[DOCTOR_BAD]);
 }
 
 static int run(const struct cmd_line *line)

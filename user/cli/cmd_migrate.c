@@ -211,8 +211,8 @@ static int migrate(const struct cmd_line *line, struct migration *m)
 		printf("done: masqbpf translates; the chain %s is left, and "
 		       "unused\n",
 		       shown(m->chains.items[0].name));
-	/* not waiting was asked for */
-	return wait ? result : CMD_OK;
+	/* not to wait, or no longer, was asked for */
+	return wait && !interrupted ? result : CMD_OK;
 }
 
 static int run(const struct cmd_line *line)
@@ -229,7 +229,11 @@ static int run(const struct cmd_line *line)
 	if (cmd_flag(line, "finish")) {
 		if (line->argc || cmd_flag(line, "dry-run"))
 			return cmd_usage(line, "--finish stands alone");
-		return finish(line, !cmd_flag(line, "no-wait"));
+		result = finish(line, !cmd_flag(line, "no-wait"));
+		if (result == CMD_OK)
+			printf("done: nothing of netfilter's NAT is held in "
+			       "place any more\n");
+		return result;
 	}
 	if (migrate_alone(&lock))
 		result = migrate(line, &m);

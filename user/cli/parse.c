@@ -7,6 +7,7 @@
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include "base/color.h"
 #include "base/log.h"
 #include "base/meant.h"
 #include "base/safe.h"
@@ -18,6 +19,7 @@ enum common {
 	OPT_PIN_DIR,
 	OPT_VERBOSE,
 	OPT_QUIET,
+	OPT_COLOR,
 	OPT_HELP,
 	OPT_VERSION
 };
@@ -29,6 +31,8 @@ const struct cmd_option common_options[] = {
 			  ")" },
 	[OPT_VERBOSE] = { "verbose", NULL, "-v: say more on stderr" },
 	[OPT_QUIET] = { "quiet", NULL, "-q: only errors on stderr" },
+	[OPT_COLOR] = { "color", "[auto|always|never]",
+			"auto: on a terminal, unless NO_COLOR is set" },
 	[OPT_HELP] = { "help", NULL, "-h: this text" },
 	[OPT_VERSION] = { "version", NULL, "the version" },
 	{},
@@ -154,7 +158,8 @@ static int skip_ignored(struct cmd_line *line, char *const *argv)
 									 : 1;
 }
 
-static void set_common(struct cmd_line *line, int option, const char *value,
+/* False: the value is none. */
+static bool set_common(struct cmd_line *line, int option, const char *value,
 		       bool *help, bool *version)
 {
 	switch (option) {
@@ -170,6 +175,8 @@ static void set_common(struct cmd_line *line, int option, const char *value,
 	case OPT_QUIET:
 		log_level = -1;
 		break;
+	case OPT_COLOR:
+		return color_choose(value ?: "always");
 	case OPT_HELP:
 		*help = true;
 		break;
@@ -177,6 +184,7 @@ static void set_common(struct cmd_line *line, int option, const char *value,
 		*version = true;
 		break;
 	}
+	return true;
 }
 
 int cmd_parse(struct cmd_line *line, int argc, char **argv, bool *help,
@@ -265,7 +273,10 @@ int cmd_parse(struct cmd_line *line, int argc, char **argv, bool *help,
 			return cmd_usage(line, "--%s: %s is empty",
 					 option->name, option->arg);
 		if (own < 0) {
-			set_common(line, common, value, help, version);
+			if (!set_common(line, common, value, help, version))
+				return cmd_usage(line, "--%s %s: not one of %s",
+						 option->name, shown(value),
+						 option->arg);
 			continue;
 		}
 		if (line->values[own])

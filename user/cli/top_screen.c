@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include "base/color.h"
 #include "base/log.h"
 #include "cli/cmd.h"
 #include "cli/top.h"
@@ -180,7 +181,6 @@ int run_screen(struct top *top, double interval)
 	struct screen s = { .top = top,
 			    .interval = interval,
 			    .section = ALL_SECTIONS };
-	const char *no_color = getenv("NO_COLOR");
 	SCREEN *terminal;
 	int err;
 
@@ -207,7 +207,7 @@ int run_screen(struct top *top, double interval)
 	curs_set(0);
 	keypad(stdscr, TRUE);
 	set_escdelay(50);
-	if ((!no_color || !*no_color) && has_colors()) {
+	if (color_is_on(stdout) && has_colors()) {
 		start_color();
 		use_default_colors();
 		init_pair(NOTE, COLOR_YELLOW, -1);

@@ -95,9 +95,9 @@ static void check_ports(struct doctor *d)
 			head->port_max - head->port_min + 1, head->port_min,
 			head->port_max);
 	if (low <= head->port_max && head->port_min <= high)
+		/* as it is meant to be, and by default is */
 		doctor_add(
-			d, DOCTOR_NOTE, "ports",
-			"to keep them apart: snat.portRange, or net.ipv4.ip_local_port_range",
+			d, DOCTOR_OK, "ports", NULL,
 			"the node's own ports %u-%u and ours %u-%u overlap: a tuple of the node's that a pod holds gets another port",
 			low, high, head->port_min, head->port_max);
 	else
