@@ -5,6 +5,7 @@
 set -euo pipefail
 . "$(dirname "$0")/../lib/tap.sh"
 . "$(dirname "$0")/../lib/lab.sh"
+. "$(dirname "$0")/../lib/agent.sh"
 
 POD=10.44.14.15
 PORT=443
@@ -42,26 +43,9 @@ get() {
 	lab_in node curl -sS --max-time $((5 * TEST_SLOW)) "$URL$1"
 }
 
-ready() {
-	lab_in node curl -sf --max-time $((5 * TEST_SLOW)) $URL/readyz >/dev/null
-}
-
 start() {
 	agent --config "$CONFIG" "$@"
 	lab_wait 20 ready || fail "$(cat "$LOG")"
-}
-
-gone() {
-	! kill -0 "$1" 2>/dev/null
-}
-
-stop() {
-	local pid
-	pid=$(agent_pid)
-	[ "$pid" != 0 ] || return 0
-	kill "-${1:-TERM}" "$pid" 2>/dev/null || true
-	lab_wait 5 gone "$pid"
-	echo 0 >"$LAB_DIR/agent"
 }
 
 # metric NAME: its value; NAME with its labels

@@ -9,6 +9,7 @@
 set -euo pipefail
 . "$(dirname "$0")/../lib/tap.sh"
 . "$(dirname "$0")/../lib/lab.sh"
+. "$(dirname "$0")/../lib/agent.sh"
 . "$(dirname "$0")/../lib/steady.sh"
 
 PORT=443
@@ -25,17 +26,6 @@ cd "$LAB_DIR"
 lab_tracks node
 CONFIG=$LAB_DIR/config.yaml
 LOG=$LAB_DIR/log
-
-config() { # CIDR...
-	local IFS=,
-	echo "nonMasqueradeCIDRs: [$*]" >"$CONFIG.new"
-	mv "$CONFIG.new" "$CONFIG"
-}
-
-clean() {
-	lab_in node "$MASQBPF" detach -q --all 2>/dev/null || true
-	[ ! -e "$MASQBPF_PIN_DIR" ] || fail "left: $(ls "$MASQBPF_PIN_DIR")"
-}
 
 get() {
 	masq status --json | jq -c "$1"
@@ -71,10 +61,6 @@ agent() { # WRAPPER... -- ARG...
 	lab_process "$AGENT" >agent.pid
 }
 
-gone() {
-	! kill -0 "$1" 2>/dev/null
-}
-
 # below PID: its children and theirs
 below() {
 	local child
@@ -107,10 +93,6 @@ end_agent() { # [SIGNAL]
 	kill "-${1:-TERM}" "$agent"
 	lab_wait 20 gone "$AGENT"
 	rm -f agent.pid
-}
-
-ready() {
-	lab_in node curl -sf --max-time 5 $URL/readyz >/dev/null
 }
 
 health_says() {
@@ -151,7 +133,7 @@ is_locked() {
 # A container or chroot with /proc and the node's bpffs, but without sysfs.
 no_sysfs() {
 	local root=$LAB_DIR/root library before
-	config 10.0.0.0/8
+	put_config 10.0.0.0/8
 	masq attach -q eth0 --config "$CONFIG"
 	is source "$(source_now)" $NODE_ADDR
 	before="$(picture) $(flows)"
@@ -196,7 +178,7 @@ points() {
 # or, where all the same it succeeds, what it is to be.
 nothing_is_absent() { # COMMAND
 	local name n before after status met=0
-	config 10.0.0.0/8
+	put_config 10.0.0.0/8
 	masq attach -q eth0 --config "$CONFIG"
 	source_now >/dev/null
 	before=$(picture)
@@ -229,7 +211,7 @@ nothing_is_absent() { # COMMAND
 # The same of detach: all, or what it says it could not remove is still there.
 detach_finds_out() {
 	local name n status met=0
-	config 10.0.0.0/8
+	put_config 10.0.0.0/8
 	masq attach -q eth0 --config "$CONFIG"
 	points detach -q --all >met
 	while read -r name n; do
@@ -259,7 +241,7 @@ detach_finds_out() {
 # The agent takes over what is pinned, or waits until it knows.
 agent_finds_out() {
 	local n
-	config 10.0.0.0/8 172.30.0.0/16
+	put_config 10.0.0.0/8 172.30.0.0/16
 	masq attach -q eth0 --config "$CONFIG"
 	rm "$CONFIG"
 	# the first one puts other programs in, with the fast path
@@ -287,7 +269,7 @@ agent_finds_out() {
 
 # `masqbpf flows | less`, left open
 pager() {
-	config 10.0.0.0/8
+	put_config 10.0.0.0/8
 	masq attach -q eth0 --config "$CONFIG"
 	traffic pod1 many $FAR_ADDR $PORT --netns "$LAB_ID-pod1" \
 		--sports 42000-42999 >/dev/null
@@ -304,14 +286,14 @@ pager() {
 # Readers whose locks overlap at any moment.
 readers() {
 	rm -f stop
-	config 10.0.0.0/8
+	put_config 10.0.0.0/8
 	agent --
 	await 20 ready
 	for _ in {1..4}; do
 		(while [ ! -e stop ]; do masq counters >/dev/null; done) &
 	done
 	masq cidr add 192.0.2.0/24
-	config 10.0.0.0/8 198.51.100.0/24
+	put_config 10.0.0.0/8 198.51.100.0/24
 	await 20 keeps 198.51.100.0/24
 	touch stop
 	wait
@@ -321,7 +303,7 @@ readers() {
 # Those who wait are served in the order in which they came.
 writers() {
 	local i waiting=()
-	config 10.0.0.0/8
+	put_config 10.0.0.0/8
 	masq attach -q eth0 --config "$CONFIG"
 	locked 3
 	for i in {1..4}; do
@@ -343,7 +325,7 @@ queued() { # COUNT: so many wait for the lock
 
 # It says who has it, and gives up in time.
 busy() {
-	config 10.0.0.0/8
+	put_config 10.0.0.0/8
 	masq attach -q eth0 --config "$CONFIG"
 	locked 60
 	# a reader does without
@@ -367,11 +349,11 @@ kill_holder() {
 
 # A change of the file while somebody has the lock: due, said, and then done.
 change_under_lock() {
-	config 10.0.0.0/8
+	put_config 10.0.0.0/8
 	agent --
 	await 20 ready
 	locked 60
-	config 10.0.0.0/8 198.51.100.0/24
+	put_config 10.0.0.0/8 198.51.100.0/24
 	await 20 health_says 'due: .*config.yaml: not in force yet: locked by'
 	await 5 status_says 'due since .*config.yaml: not in force yet'
 	is metric "$(masq metrics | grep 'agent_due{reason="config"}')" \
@@ -394,7 +376,7 @@ metric_is() {
 # Somebody takes the lock as soon as the agent has let go of it, which is
 # before its first policy.
 lock_before_policy() {
-	config 10.0.0.0/8
+	put_config 10.0.0.0/8
 	(until flock "$MASQBPF_PIN_DIR" sleep 60 2>/dev/null; do :; done) &
 	lab_process $! >holder.pid
 	# it has let go of it when it starts its helper
@@ -413,7 +395,7 @@ lock_before_policy() {
 
 # An uplink that comes back while somebody has the lock.
 uplink_under_lock() {
-	config 10.0.0.0/8
+	put_config 10.0.0.0/8
 	agent --
 	await 20 ready
 	locked 60
@@ -477,7 +459,7 @@ killed_at() {
 
 attach_is_killed() {
 	local n permille
-	config 10.0.0.0/8
+	put_config 10.0.0.0/8
 	for permille in 100 500 950; do
 		live
 		n=$(killed_at $permille)
@@ -498,7 +480,7 @@ attach_is_killed() {
 
 # The dump of conntrack is refused: hooks are there, the next one makes it whole.
 seeding_is_refused() {
-	config 10.0.0.0/8
+	put_config 10.0.0.0/8
 	entries 10.44.15.1
 	lab_in node strace -f -o /dev/null -e trace=sendto,recvmsg \
 		-e inject=sendto:error=ENOBUFS:when=60 \
@@ -514,10 +496,10 @@ seeding_is_refused() {
 # The agent's first attach is refused: another instance has the interface.
 agent_is_refused() {
 	local other=$LAB_DIR/bpf/other
-	config 0.0.0.0/0
+	put_config 0.0.0.0/0
 	live
 	masq --pin-dir "$other" attach -q eth0 --config "$CONFIG"
-	config 10.0.0.0/8
+	put_config 10.0.0.0/8
 	agent --
 	await 20 health_says 'due: eth0: cannot be attached'
 	await 5 status_says 'due since .*eth0: cannot be attached'
@@ -539,7 +521,7 @@ slow_agent() { # ADDR
 
 # It takes as long as it takes, is seen to go on, and keeps nobody waiting.
 takes_long() {
-	config 10.0.0.0/8
+	put_config 10.0.0.0/8
 	slow_agent 10.44.15.2
 	is healthz "$(lab_in node curl -s --max-time 5 $URL/healthz)" ok
 	await 5 status_says 'hook is missing: process .* is at it|not taken over: process .* is at it'
@@ -552,7 +534,7 @@ takes_long() {
 
 # Ended in the midst of it: at once, and the next one makes it whole.
 ended_early() { # SIGNAL ADDR
-	config 10.0.0.0/8
+	put_config 10.0.0.0/8
 	slow_agent "$2"
 	end_agent "$1"
 	if all_taken "$2"; then
@@ -575,7 +557,7 @@ as_nobody() {
 
 port_is_taken() {
 	local thief
-	config 10.0.0.0/8
+	put_config 10.0.0.0/8
 	as_nobody "$PYTHON" -c '
 import socket, time
 s = socket.socket()
@@ -598,7 +580,7 @@ time.sleep(600)'
 
 # An address that is not there yet, as on a node that boots.
 address_comes() {
-	config 10.0.0.0/8
+	put_config 10.0.0.0/8
 	agent -- --listen 192.0.2.7:9842
 	await 20 log_says 'eth0: attached'
 	await 5 status_says '192.0.2.7:9842: cannot listen'
@@ -609,18 +591,18 @@ address_comes() {
 
 # no_inotify CALL ERROR: the kernel has none left; and the file is followed
 no_inotify() {
-	config 10.0.0.0/8
+	put_config 10.0.0.0/8
 	agent strace -f -qq -o /dev/null -e trace="$1" \
 		-e "inject=$1:error=$2:when=1..$3" --
 	await 20 ready
 	is source "$(source_now)" $NODE_ADDR
 	await 5 status_says 'due since .*changes are not told \(inotify'
-	config 10.0.0.0/8 198.51.100.0/24
+	put_config 10.0.0.0/8 198.51.100.0/24
 	await 20 keeps 198.51.100.0/24
 	# it has some again
 	await 60 metric_is 'agent_due{reason="follow"}' 0
 	log_says 'changes are told again' || fail "$(cat "$LOG")"
-	config 10.0.0.0/8 203.0.113.0/24
+	put_config 10.0.0.0/8 203.0.113.0/24
 	await 10 keeps 203.0.113.0/24
 	end_agent
 }
@@ -639,7 +621,7 @@ endless_news() {
 }
 
 no_netlink() {
-	config 10.0.0.0/8
+	put_config 10.0.0.0/8
 	# the agent's own socket, not those that it and its helper read with
 	agent strace -f -qq -o /dev/null -e trace=bind \
 		-e inject=bind:error=ENOMEM:when=5..9 --
@@ -652,7 +634,7 @@ no_netlink() {
 # Names and files that anybody can take are nobody's locks.
 impostor() {
 	local thief
-	config 10.0.0.0/8
+	put_config 10.0.0.0/8
 	masq attach -q eth0 --config "$CONFIG"
 	as_nobody "$PYTHON" -c '
 import fcntl, os, socket, sys, time
@@ -678,7 +660,7 @@ time.sleep(600)' "$MASQBPF_PIN_DIR" >thief.log 2>&1
 	lab_wait 10 grep -q tried thief.log || fail "$(cat thief.log)"
 	is "what it has" "$(cat thief.log)" tried
 	# status is not fooled: there is no agent that would take it
-	config 10.0.0.0/8 198.51.100.0/24
+	put_config 10.0.0.0/8 198.51.100.0/24
 	status_says 'has changed and is not in force' || fail "$(masq status)"
 	agent --
 	await 20 keeps 198.51.100.0/24

@@ -4,6 +4,7 @@
 set -euo pipefail
 . "$(dirname "$0")/../lib/tap.sh"
 . "$(dirname "$0")/../lib/lab.sh"
+. "$(dirname "$0")/../lib/agent.sh"
 . "$(dirname "$0")/../lib/talks.sh"
 
 POD=10.44.14.15
@@ -80,25 +81,8 @@ agent() {
 	lab_wait 30 ready || fail "$(cat "$LOG")"
 }
 
-ready() {
-	get /readyz >/dev/null
-}
-
 get() {
 	lab_in node curl -sf --max-time $((5 * TEST_SLOW)) "$URL$1"
-}
-
-gone() {
-	! kill -0 "$1" 2>/dev/null
-}
-
-stop() {
-	local pid
-	pid=$(cat "$LAB_DIR/agent")
-	[ "$pid" != 0 ] || return 0
-	kill "-${1:-TERM}" "$pid" 2>/dev/null || true
-	lab_wait 10 gone "$pid"
-	echo 0 >"$LAB_DIR/agent"
 }
 
 # --- commands ---------------------------------------------------------------

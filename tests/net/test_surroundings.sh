@@ -4,6 +4,7 @@
 set -euo pipefail
 . "$(dirname "$0")/../lib/tap.sh"
 . "$(dirname "$0")/../lib/lab.sh"
+. "$(dirname "$0")/../lib/agent.sh"
 . "$(dirname "$0")/../lib/steady.sh"
 
 PORT=443
@@ -19,26 +20,12 @@ cd "$LAB_DIR"
 CONFIG=$LAB_DIR/config.yaml
 LOG=$LAB_DIR/log
 
-config() { # CIDR...
-	local IFS=,
-	echo "nonMasqueradeCIDRs: [$*]" >"$CONFIG.new"
-	mv "$CONFIG.new" "$CONFIG"
-}
-
 not() {
 	! "$@"
 }
 
 is_locked() {
 	not flock -n "$MASQBPF_PIN_DIR" true
-}
-
-gone() {
-	! kill -0 "$1" 2>/dev/null
-}
-
-ready() {
-	lab_in node curl -sf --max-time 5 $URL/readyz >/dev/null
 }
 
 agent() { # [WRAPPER... --] ARG...
@@ -57,11 +44,6 @@ agent() { # [WRAPPER... --] ARG...
 end_agent() {
 	kill -TERM "$AGENT"
 	lab_wait 20 gone "$AGENT" || fail "it does not end"
-}
-
-clean() {
-	lab_in node "$MASQBPF" detach -q --all 2>/dev/null || true
-	[ ! -e "$MASQBPF_PIN_DIR" ] || fail "left: $(ls "$MASQBPF_PIN_DIR")"
 }
 
 # tidy_row NAME COMMAND...: with nothing attached before and after
@@ -201,7 +183,7 @@ bad_parent() {
 
 # An alarm that is ignored or blocked must end a wait for a lock all the same.
 bad_parent_lock() {
-	config 10.0.0.0/8
+	put_config 10.0.0.0/8
 	masq attach -q eth0 --config "$CONFIG"
 	lab_spawn node flock "$MASQBPF_PIN_DIR" sleep 25
 	lab_wait 5 is_locked
@@ -211,7 +193,7 @@ bad_parent_lock() {
 }
 
 bad_parent_agent() {
-	config 10.0.0.0/8
+	put_config 10.0.0.0/8
 	agent "$PYTHON" badly.py -- --config "$CONFIG"
 	end_agent
 }
@@ -254,7 +236,7 @@ interrupted() {
 
 inherited() {
 	local pid fds
-	config 10.0.0.0/8
+	put_config 10.0.0.0/8
 	echo secret >secret
 	chmod 600 secret
 	exec 9<secret 77<secret
@@ -314,7 +296,7 @@ no_dev_null() {
 
 long_paths() {
 	local length dir path status before command
-	config 10.0.0.0/8
+	put_config 10.0.0.0/8
 	masq attach -q eth0 --config "$CONFIG"
 	before=$(masq status)
 	for length in 255 256 400; do
@@ -356,7 +338,7 @@ full_once() {
 		echo "route add local 198.18.$((i / 250)).$((i % 250))/32 dev lo"
 	done >batch.txt
 	lab_in node ip -batch batch.txt
-	config 10.0.0.0/8
+	put_config 10.0.0.0/8
 	agent -- --config "$CONFIG"
 	lab_wait 5 grep -q 'masq_nets: .*more than it holds' "$LOG"
 	for i in 1 2 3; do # each is a reason to look
@@ -394,7 +376,7 @@ nobody() {
 
 own_user() {
 	local pid user
-	config 10.0.0.0/8
+	put_config 10.0.0.0/8
 	agent -- --config "$CONFIG"
 	user=$(awk '/^Uid/ { print $2 }' "/proc/$AGENT/status")
 	is user "$user" "$(id -u masqbpf 2>/dev/null || echo 60842)"
@@ -421,7 +403,7 @@ asks() {
 hosts() {
 	local host own
 	own=$(hostname)
-	config 10.0.0.0/8
+	put_config 10.0.0.0/8
 	agent -- --config "$CONFIG"
 	for host in 127.0.0.1:9842 127.0.0.1 '[::1]:9842' '[fe80::1%25eth0]' \
 		10.142.0.6:9842 localhost localhost:9842 LOCALHOST. \
@@ -528,7 +510,7 @@ while time.time() < end:
 # More connections than are held at once, renewed as soon as they end.
 held() {
 	local kind i holder
-	config 10.0.0.0/8
+	put_config 10.0.0.0/8
 	agent -- --config "$CONFIG"
 	for kind in "is silent" dribbles "reads nothing" "asks again"; do
 		nobody "$PYTHON" -c "$HOLD" $((20 * TEST_SLOW)) "$kind" &
@@ -572,7 +554,7 @@ signal.pthread_sigmask(signal.SIG_BLOCK, range(1, 32))
 os.execvp(sys.argv[1], sys.argv[1:])
 PY
 FILE=$LAB_DIR/$'d\x1b[2J'/c.yaml
-config 10.0.0.0/8
+put_config 10.0.0.0/8
 row "hostile names, in text" names_text
 row "hostile names, in JSON" names_json
 row "hostile names, in metrics" names_metrics
