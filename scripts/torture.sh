@@ -27,9 +27,10 @@ usage() {
 		           flows in a table of 64, of 4,096 and of the default size; races of
 		           RACE_SECONDS=${RACE_SECONDS:-5} each; the contract's ordinary load, ten
 		           minutes' worth of it
-		  faults   attach, attach again, reload and detach killed and refused at
-		           every system call, in an order that FAULT_SEED (random) gives, for at
-		           most FAULT_SECONDS=${FAULT_SECONDS:-600} a row
+		  faults   attach, attach again, reload, detach, migrate, the agent's set-up
+		           and its helper killed at every system call, and each refused with
+		           every errno of its man page, in an order that FAULT_SEED (random)
+		           gives, for at most FAULT_SECONDS=${FAULT_SECONDS:-600} a row
 		  upgrade  a take-over of an older layout, of another size and of other
 		           programs killed and refused at UPGRADE_POINTS (40; 0: all) calls
 		           each, for at most UPGRADE_SECONDS=${UPGRADE_SECONDS:-1200} a row
@@ -159,6 +160,14 @@ faults() {
 			FAULT_SECONDS=${FAULT_SECONDS:-600} TEST_SLOW=3 \
 			bash "$WORK/tree/tests/net/test_faults.sh" \
 			>"$WORK/faults.$shard" 2>&1 &
+		pids+=($!)
+	done
+	wait_all || status=1
+	for ((shard = 0; shard < shards; shard++)); do
+		CALL_POINTS=0 CALL_SEED=$seed CALL_SHARD=$shard/$shards \
+			CALL_SECONDS=${FAULT_SECONDS:-600} TEST_SLOW=3 \
+			bash "$WORK/tree/tests/net/test_calls.sh" \
+			>"$WORK/faults.calls.$shard" 2>&1 &
 		pids+=($!)
 	done
 	wait_all || status=1

@@ -25,7 +25,7 @@ exists() {
 		else
 			# names of rows may begin with or hold a variable
 			sed -E 's/\$[a-zA-Z_]+|\$\{[^}]*\}/@/g' "$file.sh" |
-				grep -E '^\s*((table_|tidy_)?row|when|refused)' |
+				grep -E '^\s*((table_|tidy_)?row|when|rare|refused)' |
 				grep -qF -- "$name" ||
 				fail "$test has no row '$name'"
 		fi

@@ -1,0 +1,425 @@
+#!/usr/bin/env bash
+# Every system call of a command killed, and refused with each errno that its
+# man page names (tests/lib/calls.py): attach, reload, detach, migrate, the
+# agent's set-up, its helper at work. After each: nothing leaks, the policy in
+# force is the old or the new one and status knows which, a command that failed
+# said why, and the next command makes all of it whole.
+#
+# CALL_POINTS (1), drawn with CALL_SEED (TEST_SEED, or another one each time);
+# 0: all of them, for CALL_SECONDS a row at most if that is given, CALL_SHARD
+# I/N: every Nth. ERRORS=1: one errno of each call. CALL_ROWS: rows whose name
+# matches.
+set -euo pipefail
+. "$(dirname "$0")/../lib/tap.sh"
+. "$(dirname "$0")/../lib/lab.sh"
+
+PORT=443
+POD=10.44.14.15
+URL=http://127.0.0.1:9842
+# masqueraded by every policy here
+EVER=198.51.100.9
+POINTS=${CALL_POINTS:-1}
+SEED=${CALL_SEED:-${TEST_SEED:-$RANDOM}}
+
+lab_agent $POD
+lab_in far ip route add $POD_NET via $NODE_ADDR
+lab_in far ip addr add $EVER/32 dev lo
+cd "$LAB_DIR"
+LOG=$LAB_DIR/log
+mkdir conf # strace's logs are not in a directory that is followed
+echo 'nonMasqueradeCIDRs: [10.0.0.0/8]' >conf/masquerade.yaml
+echo 'nonMasqueradeCIDRs: [10.0.0.0/8, 172.30.0.0/16]' >conf/keep.yaml
+
+# --- what is looked at --------------------------------------------------------
+
+lab_in far nft -f - <<-EOF2
+	table ip leaks {
+		counter leaked { }
+		chain in {
+			type filter hook prerouting priority raw
+			ip saddr $POD_NET ip daddr $EVER counter name leaked
+		}
+	}
+EOF2
+# A datagram of a new flow every 20 ms, whose source is to be the node's.
+lab_spawn pod1 "$PYTHON" -c "
+import socket, time
+while True:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+        s.sendto(b'x', ('$EVER', 4711))
+    time.sleep(0.02)"
+
+leaked() {
+	lab_in far nft -j list counter ip leaks leaked |
+		jq '.nftables[].counter.packets // empty'
+}
+
+leaks_reset() {
+	lab_in far nft reset counter ip leaks leaked >/dev/null
+}
+
+get() {
+	masq status --json | jq -c "$1"
+}
+
+source_now() {
+	local line
+	line=$(traffic pod1 who $FAR_ADDR $PORT) || fail "$WHERE: $line"
+	word source "$line"
+}
+
+# policy WHICH...: it is one of these, by status and on the wire
+policy() {
+	local config which
+	config=$(get .config)
+	for which; do
+		[[ $config = */$which.yaml\" ]] || continue
+		case $which in
+		masquerade) is "$WHERE: source" "$(source_now)" $NODE_ADDR ;;
+		keep) is "$WHERE: source" "$(source_now)" $POD ;;
+		esac
+		return
+	done
+	fail "$WHERE: config $config: $(cat err)"
+}
+
+# but for what could not be written for the next boot, and flows of netfilter's
+# that a migration is not to wait for
+problems() {
+	get '[.problems[] | select(test("a reboot would bring back|" +
+		"a migration from ip-masq-agent is not finished") | not)]'
+}
+
+whole() { # POLICY
+	is "$WHERE, healed: problems" "$(problems)" "[]"
+	is "$WHERE, healed: programs" "$(lab_ours eth0)" 2
+	policy "$1"
+}
+
+nothing_left() {
+	is "$WHERE: programs" "$(lab_programs eth0 | grep -c masq_ || true)" 0
+	[ ! -e "$MASQBPF_PIN_DIR" ] ||
+		fail "$WHERE: pins are left: $(ls "$MASQBPF_PIN_DIR"): $(cat err)"
+	is "$WHERE: saved" "$(find "$MASQBPF_STATE_DIR" -type f)" ""
+}
+
+no_leak() {
+	is "$WHERE: pod's address seen at $EVER" "$(leaked)" 0
+}
+
+# --- commands -----------------------------------------------------------------
+
+attached() {
+	masq attach -q eth0 --config conf/masquerade.yaml 2>/dev/null
+}
+
+detached() {
+	masq detach -q --all 2>/dev/null || true
+}
+
+chained() {
+	local ipt="lab_in node iptables-nft -w -t nat"
+	lab_in node nft delete table inet masqbpf_migrate 2>/dev/null || true
+	lab_in node iptables-nft -t nat -S IP-MASQ-AGENT >/dev/null 2>&1 || {
+		$ipt -N IP-MASQ-AGENT
+		$ipt -A IP-MASQ-AGENT -d 10.0.0.0/8 -j RETURN
+		$ipt -A IP-MASQ-AGENT -j MASQUERADE
+	}
+	[ "$(jumps)" -gt 0 ] || $ipt -A POSTROUTING -m addrtype \
+		! --dst-type LOCAL -j IP-MASQ-AGENT
+}
+
+jumps() {
+	lab_in node iptables-nft -t nat -S POSTROUTING | grep -c IP-MASQ || true
+}
+
+prepare() {
+	case $1 in
+	attach) detached ;;
+	migrate)
+		chained # before masqbpf goes
+		detached
+		;;
+	*) attached ;;
+	esac
+}
+
+command_of() {
+	case $1 in
+	attach) echo attach -q eth0 --config conf/masquerade.yaml ;;
+	reload) echo reload -q --config conf/keep.yaml ;;
+	detach) echo detach -q --all ;;
+	migrate) echo migrate eth0 --no-wait ;;
+	esac
+}
+
+# draw WHAT [PID]: from calls.log
+draw() {
+	"$PYTHON" "$LAB_LIB/calls.py" calls.log "$1" "$POINTS" "$SEED" \
+		"${CALL_SHARD:-0/1}" ${2:+"$2"} >points 2>drawn || fail "$(cat drawn)"
+	[ -s points ] || fail "no points: $(cat drawn)"
+	UNTIL=$((EPOCHSECONDS + ${CALL_SECONDS:-86400}))
+	MET=0 FAILED=0
+}
+
+sum() {
+	note "seed $SEED, $MET of $(wc -l <points) points, $FAILED end it," \
+		"$(cat drawn)"
+}
+
+inject() { # CALL NUMBER WHAT: for strace
+	local as=error=$3
+	[ "$3" != KILL ] || as=signal=KILL
+	echo "-e trace=$1 -e inject=$1:$as:when=$2"
+}
+
+# What is left after COMMAND ended with STATUS, before anything heals it.
+as_it_was_or_is() { # COMMAND STATUS
+	case $1/$2 in
+	reload/0) policy keep ;;
+	reload/137) policy masquerade keep ;;
+	reload/*) policy masquerade ;;
+	attach/0) policy masquerade ;;
+	attach/137) ;;
+	attach/*) nothing_left ;;
+	detach/0) nothing_left ;;
+	detach/*) ;;
+	migrate/0) is "$WHERE: jumps" "$(jumps)" 0 ;;
+	migrate/137) ;;
+	migrate/*)
+		# beside the chain ours harms nothing; it is said
+		if grep -q 'stays attached beside it' err; then
+			return 0
+		fi
+		is "$WHERE: jumps ($(cat err))" "$(jumps)" 1
+		nothing_left
+		;;
+	esac
+}
+
+# The same again makes the rest whole.
+healed() { # COMMAND WORD...
+	case $1 in
+	reload)
+		masq "${@:2}"
+		whole keep
+		;;
+	attach)
+		masq "${@:2}"
+		whole masquerade
+		;;
+	detach)
+		detached
+		nothing_left
+		;;
+	migrate)
+		if [ "$(jumps)" -gt 0 ]; then
+			masq "${@:2}" >out 2>err ||
+				fail "$WHERE, healed: $(cat err)"
+		else
+			# the error says what is left to do
+			masq "${@:2}" >out 2>err ||
+				masq migrate --finish >out 2>err ||
+				fail "$WHERE, healed: $(cat err)"
+		fi
+		is "$WHERE, healed: jumps" "$(jumps)" 0
+		is "$WHERE, healed: problems" "$(problems)" "[]"
+		is "$WHERE, healed: source" "$(source_now)" $NODE_ADDR
+		;;
+	esac
+}
+
+each_call() { # COMMAND KILL|ERROR
+	local call number what words status
+	trap 'detached' EXIT
+	read -ra words <<<"$(command_of "$1")"
+	prepare "$1"
+	lab_in node strace -qq -o calls.log -e signal=none \
+		"$MASQBPF" "${words[@]}" >/dev/null 2>&1
+	draw "$2"
+	while [ "$EPOCHSECONDS" -lt "$UNTIL" ] && read -r call number what; do
+		WHERE="$1: $call $number $what"
+		MET=$((MET + 1))
+		prepare "$1"
+		leaks_reset
+		status=0
+		# shellcheck disable=SC2046 # words
+		lab_in node strace -o /dev/null $(inject "$call" "$number" "$what") \
+			"$MASQBPF" "${words[@]}" >out 2>err || status=$?
+		[ $status -ne 127 ] || continue # the loader's
+		case $status in
+		0) ;;
+		1 | 2) grep -q '^masqbpf: ' err || fail "$WHERE: no word: $(cat err)" ;;
+		137) [ "$what" = KILL ] || fail "$WHERE: killed: $(cat err)" ;;
+		*) fail "$WHERE: exit code $status: $(cat err)" ;;
+		esac
+		[ $status -eq 0 ] || FAILED=$((FAILED + 1))
+		as_it_was_or_is "$1" $status
+		healed "$1" "${words[@]}"
+		case $1 in reload | migrate) no_leak ;; esac
+	done <points
+	detached
+	lab_in node nft flush ruleset
+	sum
+}
+
+# --- the agent ----------------------------------------------------------------
+
+agent() { # [WRAPPER...]
+	: >"$LOG"
+	lab_spawn node "$@" "$MASQBPF" agent --config conf/keep.yaml eth0 2>>"$LOG"
+	AGENT=$(lab_process "$LAB_PID")
+}
+
+ready() {
+	lab_in node curl -sf --max-time 5 $URL/readyz >/dev/null
+}
+
+no_agent() {
+	lab_kill "${1:-TERM}" "$AGENT"
+	lab_wait 20 lab_gone "$AGENT"
+	# the helper has gone with it, or will
+	lab_wait 20 free_port
+}
+
+free_port() {
+	[ -z "$(lab_in node ss -Hltn sport = :9842)" ]
+}
+
+settled() {
+	lab_gone "$AGENT" || ready
+}
+
+healthy() {
+	ready && [ "$(problems)" = "[]" ]
+}
+
+agent_made_whole() {
+	if lab_gone "$AGENT"; then
+		FAILED=$((FAILED + 1))
+		no_agent
+		agent
+	fi
+	lab_wait 60 healthy || fail "$WHERE: $(cat "$LOG"; masq status)"
+	whole keep
+}
+
+begin() { # over|anew
+	case $1 in
+	over) attached ;;
+	anew) detached ;;
+	esac
+}
+
+# Over an instance with another policy, or from nothing.
+agent_sets_up() { # KILL|ERROR over|anew
+	local call number what
+	trap 'lab_kill KILL "$AGENT"; detached' EXIT
+	begin "$2"
+	agent strace -D -qq -o calls.log -e signal=none
+	lab_wait 30 ready || fail "$(cat "$LOG")"
+	no_agent
+	draw "$1"
+	while [ "$EPOCHSECONDS" -lt "$UNTIL" ] && read -r call number what; do
+		WHERE="agent $2: $call $number $what"
+		MET=$((MET + 1))
+		begin "$2"
+		leaks_reset
+		# shellcheck disable=SC2046 # words
+		agent strace -D -qq -o /dev/null $(inject "$call" "$number" "$what")
+		lab_wait 60 settled || fail "$WHERE: $(cat "$LOG"; masq status)"
+		if lab_gone "$AGENT"; then
+			[ "$what" = KILL ] || grep -q '^masqbpf: ' "$LOG" ||
+				fail "$WHERE: it ended without a word: $(cat "$LOG")"
+			[ "$2" != over ] || policy masquerade keep
+		fi
+		agent_made_whole
+		[ "$2" != over ] || no_leak
+		no_agent
+	done <points
+	sum
+}
+
+traced() {
+	grep -q attached strace.err
+}
+
+# What the helper is asked for: hooks, the uplink's watch, the next boot's file.
+worked() {
+	rm -f "$MASQBPF_PIN_DIR"/tcx_ingress_*
+	masq cidr add "192.0.2.$((MET % 250))/32" --yes 2>/dev/null >&2
+	echo "# $MET" >>conf/keep.yaml
+}
+
+worked_off() {
+	lab_gone "$AGENT" || {
+		healthy && [ -e "$(echo "$MASQBPF_PIN_DIR"/tcx_ingress_*)" ]
+	}
+}
+
+trace_helper() { # ARG...
+	: >strace.err
+	strace -o "$1" -p "$(pgrep -P "${AGENT%:*}")" "${@:2}" 2>strace.err &
+	TRACER=$!
+	lab_wait 10 traced
+}
+
+trace_end() {
+	kill "$TRACER" 2>/dev/null || true
+	wait "$TRACER" || true
+}
+
+helper_works() { # KILL|ERROR
+	local call number what
+	trap 'lab_kill KILL "$AGENT"; detached' EXIT
+	attached
+	agent
+	lab_wait 30 healthy || fail "$(cat "$LOG")"
+	MET=0
+	trace_helper calls.log
+	worked
+	lab_wait 30 worked_off || fail "$(cat "$LOG")"
+	trace_end
+	draw "$1"
+	while [ "$EPOCHSECONDS" -lt "$UNTIL" ] && read -r call number what; do
+		WHERE="helper: $call $number $what"
+		MET=$((MET + 1))
+		leaks_reset
+		# shellcheck disable=SC2046 # words
+		trace_helper /dev/null $(inject "$call" "$number" "$what")
+		worked
+		lab_wait 60 worked_off || fail "$WHERE: $(cat "$LOG"; masq status)"
+		trace_end
+		agent_made_whole
+		no_leak
+	done <points
+	no_agent
+	sum
+}
+
+only=${CALL_ROWS:-.}
+when() { # NAME FUNCTION...
+	[[ ! $1 =~ $only ]] || row "$@"
+}
+# Each load of the programs takes its seconds: with a sample, those rows alone
+# whose like test_faults.sh and test_agent.sh do not have.
+rare() { # NAME FUNCTION...
+	[ "$POINTS" != 0 ] || when "$@"
+}
+
+for command in attach detach; do
+	rare "$command: killed at every system call" each_call $command KILL
+	rare "$command: every system call refused" each_call $command ERROR
+done
+rare "reload: killed at every system call" each_call reload KILL
+when "reload: every system call refused" each_call reload ERROR
+when "migrate: killed at every system call" each_call migrate KILL
+when "migrate: every system call refused" each_call migrate ERROR
+for kind in over anew; do
+	rare "agent $kind: killed at every system call" agent_sets_up KILL $kind
+done
+when "agent over: every system call refused" agent_sets_up ERROR over
+rare "agent anew: every system call refused" agent_sets_up ERROR anew
+rare "helper: killed at every system call" helper_works KILL
+when "helper: every system call refused" helper_works ERROR
+tap_done
