@@ -137,8 +137,9 @@ MASQ_GLOBAL int FN(before4)(__u32 slot)
 	return 1;
 }
 
-/* As before3_has() in before3.h. */
-MASQ_GLOBAL int FN(before4_has)(__u32 slot, __u32 which)
+/* As before3_has() in before3.h, but in its callers: a frame of its own is one too
+ * many where an ICMP error is looked at. */
+MASQ_INLINE int FN(before4_has)(__u32 slot, __u32 which)
 {
 	struct masq_scratch *s = masq_scratch_get(slot & 1);
 	__u32 at;

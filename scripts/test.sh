@@ -9,7 +9,8 @@ usage() {
 
 		Installs the packages it needs, builds, and runs: unit (pure C), prog
 		(the BPF programs in the kernel, packet by packet), legacy (some of
-		these with the programs for kernels without bpf_loop), net (traffic through
+		these with the programs for kernels without bpf_loop), arm64 (some with
+		the programs as arm64 has them, on this machine), net (traffic through
 		network namespaces), model (every order of the flow table's steps),
 		sanitizers (unit tests and fuzzers), lint, packages (are those that it
 		installs enough? in a new Debian root).
@@ -45,7 +46,7 @@ while [ $# -gt 0 ]; do
 		shift
 		;;
 	--list)
-		list='unit|prog|legacy|net|model|sanitizers|lint|packages'
+		list='unit|prog|legacy|arm64|net|model|sanitizers|lint|packages'
 		case ${2-} in
 		unit | prog | net | model)
 			list=$2
@@ -81,6 +82,10 @@ names() {
 	# what is not here runs with both by itself, or loads neither
 	for file in decisions fragment icmp limits nat table; do
 		[ ! -e tests/prog/test_$file.c ] || echo legacy/test_$file
+	done
+	# arm64's programs have other barriers, so other stacks
+	for file in verifier decisions table; do
+		[ ! -e tests/prog/test_$file.c ] || echo arm64/test_$file
 	done
 	echo sanitizers/memory
 	echo lint/style
@@ -148,6 +153,11 @@ start() {
 	legacy/*)
 		command=(env MASQ_TEST_OBJECT=legacy "build/tests/prog/${name#*/}")
 		target=build/tests/prog/${name#*/}
+		;;
+	arm64/*)
+		command=("build/as-arm64/tests/prog/${name#*/}")
+		[ -x "${command[0]}" ] && [[ $broken != *arm64* ]] ||
+			command=(echo "not ok 1 - ${command[0]} was not built")
 		;;
 	model/*) command=(nice bash "tests/$name.sh") limit=900 ;;
 	sanitizers/*) command=(scripts/sanitize.sh) ;;
@@ -236,6 +246,10 @@ step "build" make -k -j2 all tests WERROR=1
 # by itself here, as building is slower than what it may take
 [[ " ${tests[*]}" != *\ sanitizers/* ]] ||
 	step "build with sanitizers" make -k -j2 SANITIZE=1 all tests fuzzers
+
+[[ " ${tests[*]}" != *\ arm64/* ]] ||
+	step "build of arm64's programs" make -k -j2 O=build/as-arm64 ARCH=arm64 \
+		WERROR=1 build/as-arm64/tests/prog/test_{verifier,decisions,table}
 
 # What takes longest begins first, wherever it is told.
 long='packages/|net/test_(upgrade|control|fastsafe|faults|guard)$'
