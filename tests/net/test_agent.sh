@@ -135,6 +135,7 @@ empty_at_start() {
 	is "source" "$(source_now)" $POD # nothing is attached
 	config 10.0.0.0/8 >"$CONFIG"
 	soon metric_is config_generation 1
+	lab_wait 5 ready # and attached
 	is "source" "$(source_now)" $NODE_ADDR
 	stop
 	masq detach --all
