@@ -609,11 +609,11 @@ no_inotify() {
 
 # Each look at what has changed there is written down there: no end of news.
 endless_news() {
-	config 10.0.0.0/8
+	put_config 10.0.0.0/8
 	agent strace -qq -o "$LAB_DIR/news" -e trace=read --
 	await 20 ready
 	is source "$(source_now)" $NODE_ADDR
-	config 10.0.0.0/8 198.51.100.0/24
+	put_config 10.0.0.0/8 198.51.100.0/24
 	await 20 keeps 198.51.100.0/24
 	end_agent
 	[ "$(wc -l <"$LAB_DIR/news")" -gt 100 ] || fail "no news"
