@@ -252,7 +252,7 @@ step "build" make -k -j2 all tests WERROR=1
 		WERROR=1 build/as-arm64/tests/prog/test_{verifier,decisions,table}
 
 # What takes longest begins first, wherever it is told.
-long='packages/|net/test_(upgrade|control|fastsafe|faults|guard)$'
+long='packages/|net/test_(upgrade|control|agent|calls|fastsafe|faults|guard)$'
 queue=()
 for i in "${!tests[@]}"; do
 	[[ ! ${tests[i]} =~ $long ]] || queue+=("$i")

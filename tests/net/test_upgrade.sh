@@ -405,6 +405,10 @@ has_prefix() {
 	masq cidr list | grep -c "^$1 " >/dev/null
 }
 
+healthy() {
+	[ "$(get .health)" = '"ok"' ]
+}
+
 # An agent of the old version does not harm what has taken over from it.
 layout3_old_agent_stays() {
 	trap live_end EXIT
@@ -421,10 +425,13 @@ layout3_old_agent_stays() {
 	lab_in node ip link del extra
 	on
 	is "programs" "$(programs)" "$(cat programs.before)"
-	is health "$(get .health)" '"ok"'
+	# the old version's change is in force, and it does not save
+	is problems "$(get '[.verdict[] | select(.level != "ok") | .what]')" \
+		'["saved"]'
 	agent_end
 	agent_begin "$MASQ_NEW" "$PWD/agent.yaml"
 	has_prefix 10.9.0.0/16 || fail "the file's prefix is not there"
+	lab_wait 10 healthy || fail "$(masq status)"
 	on
 	ended
 	agent_end

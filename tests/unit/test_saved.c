@@ -556,19 +556,20 @@ static void directory(void **arg)
 static void unwritable(void **arg)
 {
 	struct instance *before = make_instance(1000);
+	const char *todo;
 	char why[640];
 
 	(void)arg;
 	apply(before, 1);
 	saved_keep(before, false);
-	assert_false(saved_problem(before, why, sizeof(why)));
+	assert_false(saved_problem(before, why, sizeof(why), &todo));
 	setenv(SAVED_DIR_ENV, "/proc/masqbpf", 1);
 	saved_keep(before, false);
-	assert_true(saved_problem(before, why, sizeof(why)));
+	assert_true(saved_problem(before, why, sizeof(why), &todo));
 	assert_non_null(strstr(why, "/proc/masqbpf"));
 	setenv(SAVED_DIR_ENV, state, 1);
 	saved_keep(before, false);
-	assert_false(saved_problem(before, why, sizeof(why)));
+	assert_false(saved_problem(before, why, sizeof(why), &todo));
 	end_instance(before);
 }
 
@@ -576,6 +577,7 @@ static void unwritable(void **arg)
 static void behind(void **arg)
 {
 	struct instance *before = make_instance(1000);
+	const char *todo;
 	char why[640];
 
 	(void)arg;
@@ -586,22 +588,22 @@ static void behind(void **arg)
 	assert_false(saved_is_behind(before));
 	apply(before, 2);
 	assert_true(saved_is_behind(before));
-	assert_true(saved_problem(before, why, sizeof(why)));
+	assert_true(saved_problem(before, why, sizeof(why), &todo));
 	assert_non_null(strstr(why, "has generation 1"));
 	/* whoever has the lock may be about to do it */
 	assert_int_equal(flock(before->lock_fd, LOCK_EX), 0);
-	assert_false(saved_problem(before, why, sizeof(why)));
+	assert_false(saved_problem(before, why, sizeof(why), &todo));
 	assert_int_equal(flock(before->lock_fd, LOCK_UN), 0);
-	assert_true(saved_problem(before, why, sizeof(why)));
+	assert_true(saved_problem(before, why, sizeof(why), &todo));
 	saved_keep(before, false);
 	assert_false(saved_is_behind(before));
-	assert_false(saved_problem(before, why, sizeof(why)));
+	assert_false(saved_problem(before, why, sizeof(why), &todo));
 	/* one that failed is another problem, and stays that */
 	setenv(SAVED_DIR_ENV, "/proc/masqbpf", 1);
 	apply(before, 3);
 	saved_keep(before, false);
 	assert_false(saved_is_behind(before));
-	assert_true(saved_problem(before, why, sizeof(why)));
+	assert_true(saved_problem(before, why, sizeof(why), &todo));
 	assert_non_null(strstr(why, "cannot be written"));
 	setenv(SAVED_DIR_ENV, state, 1);
 	end_instance(before);

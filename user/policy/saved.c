@@ -689,23 +689,28 @@ static bool is_at_work(const struct instance *instance)
 	return held;
 }
 
-bool saved_problem(const struct instance *instance, char *text, size_t len)
+bool saved_problem(const struct instance *instance, char *text, size_t len,
+		   const char **todo)
 {
 	struct saved_note note;
 
+	*todo = "mount or mend it: it has to be root's, mode 0700";
 	if (!saved_is_wanted() || read_note(instance, &note))
 		return false;
 	if (note.err)
 		snprintf(text, len, "%s: cannot be written: %s", note.path,
 			 why(note.err));
 	else if (is_behind(instance, &note) && !is_at_work(instance) &&
-		 is_behind(instance, &note))
+		 is_behind(instance, &note)) {
 		snprintf(text, len,
-			 "%s: has generation %u and not what is in force: the "
-			 "command that changed it was ended",
+			 "%s: has generation %u and not what is in force: who "
+			 "changed it was ended, or of a version that does not "
+			 "save",
 			 note.path, note.generation);
-	else
+		*todo = "masqbpf attach or any change writes it";
+	} else {
 		return false;
+	}
 	return true;
 }
 

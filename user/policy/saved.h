@@ -59,7 +59,9 @@ bool saved_forget(const char *pin_dir);
  * killed, or is about to save it?
  */
 bool saved_is_behind(const struct instance *instance);
-/* Why what is in force would not outlive a reboot; false: it would. */
-bool saved_problem(const struct instance *instance, char *why, size_t len);
+/* Why what is in force would not outlive a reboot, and what to do; false: it
+ * would. */
+bool saved_problem(const struct instance *instance, char *why, size_t len,
+		   const char **todo);
 
 #endif

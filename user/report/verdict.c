@@ -223,7 +223,7 @@ int verdict_guard(struct verdict *v, const struct ward *w)
 	if (ward_unseen(w, text, sizeof(text)))
 		err = verdict_add(
 			v, "guard",
-			w->state.dropped ? VERDICT_BAD : VERDICT_DEGRADED, todo,
+			w->state.dropped ? VERDICT_BAD : VERDICT_OK, todo,
 			"generation %u: %s", w->state.generation, text);
 	count = ward_broken(w, &nets);
 	v->broken = calloc(count + 1, sizeof(*v->broken));
@@ -282,6 +282,7 @@ int verdict_policy(struct verdict *v, const struct instance *instance,
 {
 	const struct masq_source *source = &policy->source;
 	char why[640];
+	const char *todo;
 	int err = 0;
 
 	if (*source->preset && !*source->config_path &&
@@ -291,10 +292,10 @@ int verdict_policy(struct verdict *v, const struct instance *instance,
 			"put the config file in its place; masqbpf plan FILE says what that changes",
 			"preset %s is in force because no config file was there: destinations in its prefixes see pods' addresses",
 			source->preset);
-	if (!err && saved_problem(instance, why, sizeof(why)))
+	if (!err && saved_problem(instance, why, sizeof(why), &todo))
 		err = verdict_add(
 			v, "saved", VERDICT_DEGRADED,
-			"mount or mend it: it has to be root's, mode 0700",
+			todo,
 			"%s: a reboot would bring back an older policy, or none",
 			why);
 	return err;
