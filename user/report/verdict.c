@@ -221,10 +221,10 @@ int verdict_guard(struct verdict *v, const struct ward *w)
 	v->guard_until = w->state.flags & WARD_FIRST ? 0 : wall_clock_of(w);
 	ward_todo(w, todo, sizeof(todo));
 	if (ward_unseen(w, text, sizeof(text)))
-		err = verdict_add(
-			v, "guard",
-			w->state.dropped ? VERDICT_BAD : VERDICT_OK, todo,
-			"generation %u: %s", w->state.generation, text);
+		err = verdict_add(v, "guard",
+				  w->state.dropped ? VERDICT_BAD : VERDICT_OK,
+				  todo, "generation %u: %s",
+				  w->state.generation, text);
 	count = ward_broken(w, &nets);
 	v->broken = calloc(count + 1, sizeof(*v->broken));
 	if (!v->broken)
@@ -294,8 +294,7 @@ int verdict_policy(struct verdict *v, const struct instance *instance,
 			source->preset);
 	if (!err && saved_problem(instance, why, sizeof(why), &todo))
 		err = verdict_add(
-			v, "saved", VERDICT_DEGRADED,
-			todo,
+			v, "saved", VERDICT_DEGRADED, todo,
 			"%s: a reboot would bring back an older policy, or none",
 			why);
 	return err;
