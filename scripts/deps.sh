@@ -8,7 +8,8 @@
 # demo and everything that the tests use (the default). On top of test,
 # chart: for scripts/tools.sh, whose helm and kubectl some tests want; kernels:
 # for scripts/vm.sh and kernels.sh; arm64: for these with arm64's kernels, and to
-# build for them; bench: for scripts/bench.sh; torture: for scripts/torture.sh. -n: only say what is missing; exit 1 when something is.
+# build for them; bench: for scripts/bench.sh; torture: for scripts/torture.sh.
+# -n: only say what is missing; exit 1 when something is.
 #
 # scripts/bare.sh proves that nothing is missing here.
 set -euo pipefail

@@ -1,9 +1,8 @@
 #!/usr/bin/env bash
 # What works on which kernel: runs the tests that meet the kernel (unit, prog,
 # net) on Debian's kernels in qemu, amd64's and arm64's, and on the running one,
-# and writes
-# docs/kernels.md from what they said. Every file of tests has a boot of its
-# own and a result of its own, so that a run can be cut short and go on.
+# and writes docs/kernels.md from what they said. Every file of tests has a boot
+# of its own and a result of its own, so that a run can be cut short and go on.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 doc=docs/kernels.md
