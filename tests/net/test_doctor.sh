@@ -311,6 +311,42 @@ doctor_finds_tcx() {
 	finds chain warning no_foreign_tcx foreign_tcx ingress
 }
 
+# as_told COMMAND: what doctor says is to be done is a command that does it
+as_told() {
+	masq doctor --json >doctor.json || true
+	jq -r '.findings[] | select(.check == "chain" and .level == "warning") |
+		.todo' doctor.json >told
+	is told "$(cat told)" "$1"
+	# shellcheck disable=SC2086 # words
+	masq ${1#masqbpf } || fail "$1"
+	is "warnings afterwards" "$(findings chain | grep -c warning || true)" 0
+}
+
+place_as_doctor_says() {
+	[ "$(lab_hook)" = tcx ] || skip "this kernel has no TCX"
+	back
+	"$PYTHON" "$FOREIGN" load bpf/last bpf/last-map
+	lab_in node "$PYTHON" "$FOREIGN" tcx bpf/last eth0 egress bpf/last-link last
+	as_told "masqbpf attach eth0"
+	rm bpf/last-link
+	lab_in node tc qdisc add dev eth0 clsact
+	lab_in node tc filter add dev eth0 egress prio 7 bpf da pinned bpf/last
+	as_told "masqbpf attach --hook tc eth0"
+	lab_in node tc filter del dev eth0 egress prio 7
+	lab_in node "$PYTHON" "$FOREIGN" tcx bpf/last eth0 ingress bpf/last-link
+	as_told "masqbpf attach --hook tcx eth0"
+	rm bpf/last-link
+	lab_in node tc filter add dev eth0 egress prio 60000 bpf da \
+		pinned bpf/last
+	SAYS=
+	masq doctor --json >doctor.json || true
+	is told "$(jq -r '.findings[] |
+		select(.check == "chain" and .level == "warning") | .todo' \
+		doctor.json)" "give that filter a priority below 51168, and: masqbpf attach --hook tc eth0"
+	lab_in node tc filter del dev eth0 egress prio 60000
+	lab_in node tc qdisc del dev eth0 clsact
+}
+
 unforward() {
 	lab_in node sysctl -qw net.ipv4.ip_forward=0
 }
@@ -571,6 +607,7 @@ row "IPsec policies" doctor_finds_ipsec
 row "port ranges" doctor_finds_ports
 row "pods, nodes and routes that overlap" doctor_finds_overlaps
 row "TCX programs on the wrong side" doctor_finds_tcx
+row "what doctor says puts ours next to the wire" place_as_doctor_says
 row "forwarding, overlap, uplinks, MTU" doctor_finds_the_node
 row "ways out that are not seen, or not there" doctor_finds_ways
 row "an uplink in a VRF" doctor_finds_a_vrf

@@ -14,6 +14,7 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include "kernel/netlink.h"
+#include "plane/clsact.h"
 #include "plane/fastpath.h"
 #include "plane/hook.h"
 #include "plane/node.h"
@@ -108,9 +109,34 @@ static void check_ports(struct doctor *d)
 
 /* --- interfaces -------------------------------------------------------- */
 
+/* What puts ours next to the wire again; no flow ends by it. */
+static void place_todo(const struct netdev_link *link, enum hook_dir dir,
+		       const struct hook_prog *ours,
+		       const struct hook_prog *other, char *buf, size_t len)
+{
+	uint32_t priority = clsact_priority(dir);
+	bool hidden = other->kind == HOOK_TC &&
+		      (dir == HOOK_EGRESS ? other->priority > priority
+					  : other->priority < priority);
+	bool moves = ours->kind != other->kind; /* clsact is behind TCX */
+
+	if (hidden)
+		snprintf(buf, len, "give that filter a priority %s %u%s%s",
+			 dir == HOOK_EGRESS ? "below" : "above", priority,
+			 moves ? ", and: masqbpf attach --hook tc " : "",
+			 moves ? link->name : "");
+	else
+		snprintf(buf, len, "masqbpf attach%s %s",
+			 !moves			   ? ""
+			 : other->kind == HOOK_TCX ? " --hook tcx"
+						   : " --hook tc",
+			 link->name);
+}
+
 static void check_chain(struct doctor *d, const struct netdev_link *link,
 			enum hook_dir dir)
 {
+	char todo[112];
 	struct hook_chain chain = {};
 	size_t ours, i;
 
@@ -131,10 +157,11 @@ static void check_chain(struct doctor *d, const struct netdev_link *link,
 				"an interface belongs to one instance: detach one",
 				"%s %s: another masqbpf is there as well",
 				link->name, hook_dir_name(dir));
-		else if (wrong)
+		else if (wrong) {
+			place_todo(link, dir, &chain.progs[ours], p, todo,
+				   sizeof(todo));
 			doctor_add(
-				d, DOCTOR_WARNING, "chain",
-				"detach and attach again, so that ours is the one next to the wire",
+				d, DOCTOR_WARNING, "chain", todo,
 				"%s %s: %s %s[%u] comes %s us: it sees %s",
 				link->name, hook_dir_name(dir),
 				hook_kind_name(p->kind), name, p->id,
@@ -142,7 +169,7 @@ static void check_chain(struct doctor *d, const struct netdev_link *link,
 				dir == HOOK_EGRESS
 					? "the node's address where pods were, and what it redirects passes us by"
 					: "replies before they are for pods");
-		else
+		} else
 			doctor_add(d, DOCTOR_NOTE, "chain", NULL,
 				   "%s %s: %s %s[%u] comes %s us", link->name,
 				   hook_dir_name(dir), hook_kind_name(p->kind),
