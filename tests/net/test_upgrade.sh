@@ -838,6 +838,57 @@ refused() { # KIND HOOK
 	note "seed $SEED, $met of $(wc -l <points) points, $failed refusals end it"
 }
 
+# A migration that the old version began: what netfilter translates goes on to
+# be netfilter's, through a take-over and a growth, until the new one ends it.
+migrating() {
+	trap migrated EXIT
+	config migrate.yaml 'masqueradeCIDRs: [203.0.113.0/24]'
+	lab_in node iptables-nft -t nat -N IP-MASQ-AGENT
+	lab_in node iptables-nft -t nat -A POSTROUTING -m addrtype \
+		! --dst-type LOCAL -j IP-MASQ-AGENT
+	lab_in node iptables-nft -t nat -A IP-MASQ-AGENT -d 10.0.0.0/8 -j RETURN
+	lab_in node iptables-nft -t nat -A IP-MASQ-AGENT -d $KEPT -j RETURN
+	lab_in node iptables-nft -t nat -A IP-MASQ-AGENT -j MASQUERADE
+	new_base
+	talker before pod1 $FAR_ADDR $PORT --sport $((BASE + 0))
+	talker beforekept pod2 $KEPT $PORT --sport $((BASE + 1))
+	old migrate eth0 --no-wait --config migrate.yaml >out 2>err ||
+		fail "$(cat out err)"
+	talker during pod2 $FAR_ADDR $PORT --sport $((BASE + 2))
+	LEAKS=$(leaks)
+	RESETS=$(resets pod1 pod2 far)
+	masq attach -q eth0 2>err || fail "$(cat err)"
+	few_on "taken over"
+	[ "$(get '[.verdict[] | select(.level != "ok") | .what]')" = \
+		'["migration"]' ] || fail "$(get .verdict)"
+	masq history | grep -c migrate.yaml >/dev/null || fail "$(masq history)"
+	sized big.yaml 1500
+	masq reload -q --config big.yaml 2>err || fail "$(cat err)"
+	talker after pod1 $FAR_ADDR $PORT --sport $((BASE + 3))
+	few_on "grown"
+	! masq migrate --finish --no-wait >out 2>&1 ||
+		fail "finished while netfilter translates: $(cat out)"
+	few_on "not finished"
+	lab_kill KILL "${TALK_PID[before]}"
+	lab_wait 10 lab_gone "${TALK_PID[before]}"
+	lab_in node conntrack -D -p tcp --orig-port-src $((BASE + 0)) \
+		>/dev/null 2>&1 || true
+	unset "TALKERS[0]"
+	masq migrate --finish >out 2>&1 || fail "$(cat out)"
+	few_on "finished"
+	is "the table" "$(lab_in node nft list tables | grep -c masqbpf ||
+		true)" 0
+	is health "$(get .health)" '"ok"'
+	few_end
+}
+
+migrated() {
+	live_end
+	lab_in node nft delete table inet masqbpf_migrate 2>/dev/null || true
+	lab_in node iptables-nft -t nat -F
+	lab_in node iptables-nft -t nat -X
+}
+
 at_once() {
 	local one status=0
 	HOOK=$(lab_hook)
@@ -886,6 +937,7 @@ for hook in tcx tc; do
 done
 when "down again, and away" older_binary
 when "attach and agent at once" at_once
+when "a migration that the older one began" migrating
 for hook in tcx tc; do
 	for kind in layout size programs; do
 		when "$kind, $hook: killed at any call" killed $kind $hook
