@@ -4,8 +4,11 @@
 # connections live meanwhile, and none is reset, changes its port or loses a
 # byte; what far sees is the node's address alone.
 #
-# UPGRADE_COUNT (default 300; 30 on an emulated machine): connections of IPv4; a third as many from far
-# to a pod, kept, and of IPv6. UPGRADE_ROWS: only rows whose name matches.
+# UPGRADE_COUNT (default 300; 30 on an emulated machine): connections of IPv4;
+# a third as many from far to a pod, kept, and of IPv6. UPGRADE_ROWS: only rows
+# whose name matches.
+# UPGRADE_POINTS (2): calls that are met a row; 0: one of each kind
+# (tests/lib/kinds.py), for UPGRADE_SECONDS a row at most, UPGRADE_SHARD I/N.
 set -euo pipefail
 . "$(dirname "$0")/../lib/tap.sh"
 . "$(dirname "$0")/../lib/lab.sh"
@@ -744,7 +747,7 @@ words_of() {
 	esac
 }
 
-# points KIND SET: "NAME N" of the calls to be met, as in test_faults
+# points KIND SET [WHAT]: "NAME N" of the calls to be met
 points() {
 	local words
 	read -ra words <<<"$(words_of "$1")"
@@ -752,6 +755,15 @@ points() {
 	lab_in node strace -f -qq -o calls.log -e signal=none -e trace="$2" \
 		"$MASQBPF" "${words[@]}"
 	few_end
+	if [ "$POINTS" = 0 ]; then
+		# shellcheck disable=SC2086 # words
+		"$PYTHON" "$LAB_LIB/kinds.py" calls.log "$3" ${2//,/ } |
+			shuf --random-source=<(yes "$SEED") |
+			awk -v shard="${UPGRADE_SHARD:-0/1}" '
+				BEGIN { split(shard, at, "/") }
+				NR % at[2] == at[1]' >points
+		return
+	fi
 	awk -v points="$POINTS" -v seed="$SEED" '
 		{ sub(/^[0-9]+ +/, "") }
 		!/^[a-z_0-9]+\(/ { next }
@@ -762,7 +774,6 @@ points() {
 		      $0 != "brk" && $0 != "mmap" && $0 != "close")
 			call[n++] = $0 " " seen[$0] }
 		END { srand(seed)
-		      if (!points) points = n
 		      for (i = 0; i < points && i < n; i++)
 			print call[int(n * (i + rand()) / points)] }' calls.log |
 		uniq | shuf --random-source=<(yes "$SEED") >points
@@ -792,7 +803,7 @@ killed() { # KIND HOOK
 	HOOK=$2
 	[ "$HOOK" = tc ] || [ "$(lab_hook)" = tcx ] || skip "no TCX"
 	trap live_end EXIT
-	points "$1" all
+	points "$1" all changes
 	read -ra words <<<"$(words_of "$1")"
 	while [ $EPOCHSECONDS -lt "$until" ] && read -r name n <&3; do
 		met=$((met + 1))
@@ -818,7 +829,8 @@ refused() { # KIND HOOK
 	HOOK=$2
 	[ "$HOOK" = tc ] || [ "$(lab_hook)" = tcx ] || skip "no TCX"
 	trap live_end EXIT
-	points "$1" bpf,socket,sendto,sendmsg,recvmsg,renameat,unlinkat,mkdirat,openat,flock
+	points "$1" bpf,socket,sendto,sendmsg,recvmsg,renameat,unlinkat,mkdirat,openat,flock \
+		calls
 	read -ra words <<<"$(words_of "$1")"
 	while [ $EPOCHSECONDS -lt "$until" ] && read -r name n <&3; do
 		met=$((met + 1))
