@@ -18,6 +18,11 @@
  * rule that changes counts within a second: a packet that the stack drops
  * renews nothing.
  *
+ * Conntrack that is strict would drop what it sees of such a TCP flow later. It
+ * can be told to be liberal with all of them (MASQ_P_FAST_TCP), or with one: a
+ * flow that nothing else stands against asks for that (MASQ_FAST_ASKED), and
+ * has consent when the entry that its packet carries says so.
+ *
  * Both hooks must find the flow under one key, so whatever netfilter itself
  * translates (a ClusterIP) never qualifies. SYN, FIN, RST, fragments, options,
  * ICMP errors, an expiring TTL and packets above the MTU always take the
@@ -81,6 +86,21 @@ MASQ_INLINE __u16 FN(fast_class)(struct __sk_buff *skb, const PKT *pkt)
 	return size < least ? least : size > 0xffff ? 0xffff : size;
 }
 
+/* Would conntrack take TCP that it does not see for out of window? */
+MASQ_INLINE bool FN(fast_strict)(const PKT *pkt, const struct masq_policy *pol)
+{
+	return pkt->proto == IPPROTO_TCP && !(pol->flags & MASQ_P_FAST_TCP);
+}
+
+/* Once in a while: conntrack may have been told to be liberal with it since. */
+MASQ_INLINE bool FN(fast_may_ask)(const VIEW *v, __u32 now)
+{
+	if (v->fast && !MASQ_FAST_SLOT(v->fast) &&
+	    masq_consent(v->fast, v->last_seen, now))
+		return false;
+	return masq_may_ask();
+}
+
 /*
  * Before the stack: notes down a packet that could have the fast path if an
  * equal one had just gone the whole way.
@@ -97,7 +117,7 @@ MASQ_NOINLINE int FN(fast_note)(struct __sk_buff *skb, const PKT *pkt,
 	if (!pol || skb->mark ||
 	    masq_flow_state(pkt->proto, v->out_seen, v->in_seen) !=
 		    MASQ_ST_ESTABLISHED ||
-	    (pkt->proto == IPPROTO_TCP && !(pol->flags & MASQ_P_FAST_TCP)) ||
+	    (FN(fast_strict)(pkt, pol) && !FN(fast_may_ask)(v, now)) ||
 	    !FN(is_routine)(pkt, v, dir) ||
 	    !masq_allowed(skb->ifindex,
 			  dir == MASQ_EGRESS ? MASQ_FAST_POD : MASQ_FAST_UPLINK,
@@ -177,9 +197,14 @@ MASQ_NOINLINE int FN(fast_consent_out)(struct __sk_buff *skb, const VIEW *v,
 	way.used = now;
 	way.priority = skb->priority;
 	__builtin_memcpy(way.came, note->came, 2 * ETH_ALEN);
-	slot = masq_way_slot(pkt->key.in_addr[WORDS - 1], &way, pol);
-	if (!slot)
-		return 0;
+	if (FN(fast_strict)(pkt, pol) && !masq_liberal(skb)) {
+		MASQ_DO(masq_ask(now));
+		slot = 0;
+	} else {
+		slot = masq_way_slot(pkt->key.in_addr[WORDS - 1], &way, pol);
+		if (!slot)
+			return 0;
+	}
 	fast = MASQ_FAST(slot, masq_fast_until(pol, now));
 	if (v->fast != fast)
 		MASQ_DO(FN(fast_grant)(v->slot, v->seq, fast));
@@ -193,6 +218,7 @@ MASQ_NOINLINE int FN(fast_seen)(struct __sk_buff *skb)
 	__u32 now = masq_now(), which = MASQ_INGRESS, slot;
 	struct masq_note *note;
 	struct masq_way way;
+	bool strict;
 	PKT pkt;
 
 	note = bpf_map_lookup_elem(&masq_notes, &which);
@@ -207,8 +233,10 @@ MASQ_NOINLINE int FN(fast_seen)(struct __sk_buff *skb)
 	    !masq_plain(skb, 1))
 		return 0;
 	way.used = now;
-	slot = masq_way_slot(pkt.key.in_addr[WORDS - 1], &way, pol);
-	if (slot)
+	strict = FN(fast_strict)(&pkt, pol) && !masq_liberal(skb);
+	slot = strict ? 0
+		      : masq_way_slot(pkt.key.in_addr[WORDS - 1], &way, pol);
+	if (slot || strict)
 		MASQ_DO(FN(fast_grant)(note->slot, note->seq,
 				       MASQ_FAST(slot,
 						 masq_fast_until(pol, now))));

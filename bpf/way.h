@@ -155,6 +155,49 @@ MASQ_NOINLINE int masq_plain(struct __sk_buff *skb, __u32 queue)
 	return at && !masq_peek(at, masq_offsets.qdisc_enqueue);
 }
 
+#define MASQ_NFCT_PTR	(~7ULL) /* NFCT_PTRMASK, include/linux/skbuff.h */
+#define MASQ_CT_LIBERAL 0x08 /* IP_CT_TCP_FLAG_BE_LIBERAL */
+
+/* Has conntrack, whose entry this TCP packet carries, been told to be liberal
+ * with it, in both directions? */
+MASQ_NOINLINE int masq_liberal(struct __sk_buff *skb)
+{
+	__u8 flags[2] = {};
+	__u64 at;
+
+	if (bpf_probe_read_kernel(&at, sizeof(at),
+				  (void *)skb + masq_offsets.skb_nfct))
+		return 0;
+	at &= MASQ_NFCT_PTR;
+	if (!at)
+		return 0;
+	at += masq_offsets.ct_flags;
+	if (bpf_probe_read_kernel(&flags[0], 1, (void *)at) ||
+	    bpf_probe_read_kernel(&flags[1], 1,
+				  (void *)(at + masq_offsets.ct_direction)))
+		return 0;
+	return flags[0] & flags[1] & MASQ_CT_LIBERAL;
+}
+
+/* Conntrack is strict with all of TCP: may a connection ask for itself? */
+MASQ_NOINLINE int masq_may_ask(void)
+{
+	__u32 asked = MASQ_FAST_ASKED;
+
+	return masq_offsets.skb_nfct && bpf_map_lookup_elem(&masq_fast, &asked);
+}
+
+/* It does, now. */
+MASQ_NOINLINE int masq_ask(__u32 now)
+{
+	__u32 key = MASQ_FAST_ASKED;
+	struct masq_fast *asked = bpf_map_lookup_elem(&masq_fast, &key);
+
+	if (asked && asked->until != now)
+		asked->until = now;
+	return 0;
+}
+
 MASQ_INLINE void masq_skipped(__u32 index)
 {
 	__u64 *count = bpf_map_lookup_elem(&masq_skips, &index);

@@ -557,7 +557,7 @@ struct masq_addr {
  * the 8 bits are enough.
  */
 #define MASQ_FAST_MAX	       64 /* ticks that a consent may last */
-#define MASQ_FAST_SLOT(f)      ((f)&0xff) /* never 0 */
+#define MASQ_FAST_SLOT(f)      ((f)&0xff) /* 0: no consent, see MASQ_FAST_ASKED */
 #define MASQ_FAST_UNTIL(f)     ((f) >> 8)
 #define MASQ_FAST(slot, until) ((__u16)((until) << 8 | (slot)))
 
@@ -571,10 +571,18 @@ struct masq_addr {
 #define MASQ_FAST_UPLINK 0x2
 #define MASQ_FAST_NODE	 0x4
 #define MASQ_FAST_LASTS	 0x8 /* `until` says nothing */
+#define MASQ_FAST_TCP	 0x10 /* of MASQ_FAST_ASKED */
 #define MASQ_MAX_FAST	 4096
+/*
+ * Not an ifindex: somebody makes conntrack liberal with single connections. One
+ * that had the stack's consent but for conntrack's being strict with it has a
+ * consent of slot 0, which no way has: for that second it asks no more, and who
+ * walks the table knows that it has asked. `until`: when one last did.
+ */
+#define MASQ_FAST_ASKED 0xffffffff
 struct masq_fast {
 	__u32 flags; /* MASQ_FAST_* */
-	__u32 until; /* tick; the node's */
+	__u32 until; /* tick; the node's, MASQ_FAST_ASKED's */
 };
 
 /*
@@ -592,7 +600,10 @@ struct masq_offsets {
 	__u32 bundle_tcx; /* of it in struct tcx_entry */
 	__u32 tcx_miniq; /* in struct tcx_entry: clsact's filters */
 	__u32 qdisc_enqueue; /* in struct Qdisc */
-	__u32 pad;
+	/* conntrack's entry; all 0: unknown */
+	__u32 skb_nfct; /* in struct sk_buff */
+	__u32 ct_flags; /* of TCP's first direction in struct nf_conn */
+	__u32 ct_direction; /* from there to the other's */
 };
 
 /*

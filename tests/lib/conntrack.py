@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """conntrack.py COUNT DEST [PORT] - connections into this namespace's conntrack
+conntrack.py flush             - all that are there out of it
 
 Makes COUNT entries as of answered UDP flows from 172.30.0.0/16 to DEST, each
 from an address and a port of its own, as far as there are addresses, without
@@ -10,6 +11,7 @@ import struct
 import sys
 
 NFNL_CT_NEW = 1 << 8  # NFNL_SUBSYS_CTNETLINK, IPCTNL_MSG_CT_NEW
+NFNL_CT_DELETE = 1 << 8 | 2
 REQUEST, ACK, CREATE, EXCL = 1, 4, 0x400, 0x200
 ORIG, REPLY, STATUS, TIMEOUT = 1, 2, 3, 7  # CTA_*
 NESTED = 0x8000
@@ -55,17 +57,24 @@ def entry(number, dest, dport):
     return head + body
 
 
+def ask(sock, request):
+    sock.send(request)
+    error = struct.unpack_from("=i", sock.recv(4096), 16)[0]
+    if error:
+        sys.exit(f"conntrack.py: errno {-error}")
+
+
 def main():
-    count, dest = int(sys.argv[1]), socket.inet_aton(sys.argv[2])
-    dport = int(sys.argv[3]) if len(sys.argv) > 3 else 9
     sock = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 12)
     sock.bind((0, 0))
+    if sys.argv[1] == "flush":
+        ask(sock, struct.pack("=IHHIIBBH", 20, NFNL_CT_DELETE, REQUEST | ACK,
+                              0, 0, socket.AF_UNSPEC, 0, 0))
+        return
+    count, dest = int(sys.argv[1]), socket.inet_aton(sys.argv[2])
+    dport = int(sys.argv[3]) if len(sys.argv) > 3 else 9
     for number in range(count):
-        sock.send(entry(number, dest, dport))
-        answer = sock.recv(4096)
-        error = struct.unpack_from("=i", answer, 16)[0]
-        if error:
-            sys.exit(f"conntrack.py: entry {number}: errno {-error}")
+        ask(sock, entry(number, dest, dport))
     with open("/proc/sys/net/netfilter/nf_conntrack_count") as file:
         print(file.read().strip())
 

@@ -72,7 +72,7 @@ too_old_auto() {
 	chmod 755 "$LAB_DIR"
 	lab_spawn node "$MASQBPF" agent --config "$LAB_DIR/config.yaml" eth0 \
 		2>"$LAB_DIR/log"
-	lab_wait 20 ready || fail "$(cat "$LAB_DIR/log")"
+	lab_wait 60 ready || fail "$(cat "$LAB_DIR/log")"
 	is "lines about it" "$(grep -c "fast path" "$LAB_DIR/log")" 1
 	grep -q "fast path: off: needs TCX" "$LAB_DIR/log" ||
 		fail "$(cat "$LAB_DIR/log")"
@@ -188,7 +188,7 @@ agent() {
 	lab_spawn node "$MASQBPF" agent $option \
 		--config "$LAB_DIR/config.yaml" eth0 2>"$LAB_DIR/log"
 	echo "$LAB_PID" >"$LAB_DIR/agent"
-	lab_wait 20 ready || fail "$(cat "$LAB_DIR/log")"
+	lab_wait 60 ready || fail "$(cat "$LAB_DIR/log")"
 	[ "$1" = off ] || lab_wait 10 pins 4 ||
 		fail "$(ls "$MASQBPF_PIN_DIR")"
 }
@@ -274,14 +274,47 @@ auto() {
 	agent auto
 	is be_liberal "$(be_liberal)" 0
 	on_by_status
-	lab_wait 5 grep -q "fast path: not for TCP" "$LAB_DIR/log" ||
+	lab_wait 5 grep -q "fast path: TCP connection by connection" \
+		"$LAB_DIR/log" ||
 		fail "$(cat "$LAB_DIR/log")"
 }
 
 # What the sysctl says later counts for the policy that is in force, and nobody
-# has to reload it.
+# has to reload it. Where it is 0, connections that last are told of one by one,
+# and what conntrack sees of them is not invalid.
 tcp_follows() {
-	local liberal=net.netfilter.nf_conntrack_tcp_be_liberal
+	local liberal=net.netfilter.nf_conntrack_tcp_be_liberal value
+	lab_in node nft -f - <<-X
+		table ip every {
+			counter forwarded { }
+			counter invalid { }
+			chain forward {
+				type filter hook forward priority -1
+				counter name forwarded
+				ct state invalid counter name invalid
+			}
+		}
+	X
+	for value in 0 1; do
+		lab_in node sysctl -qw $liberal=$value
+		stream_start pod1 $FAR 443
+		lab_wait 10 tcp_is fast ||
+			fail "$value: still $SEEN of $ALL by the stack"
+		# each second a packet out of what conntrack calls the window
+		for _ in 1 2 3; do
+			sleep 1
+			tcp_is fast ||
+				fail "$value: $SEEN of $ALL by the stack"
+		done
+		stream_end
+	done
+	is invalid "$(counter node every invalid)" 0
+	lab_in node sysctl -qw $liberal=0
+	lab_in node nft delete table ip every
+}
+
+# The entry that a packet carries decides: it was made anew, so it is strict.
+tcp_is_strict_again() {
 	lab_in node nft -f - <<-X
 		table ip every {
 			counter forwarded { }
@@ -291,13 +324,13 @@ tcp_follows() {
 			}
 		}
 	X
-	lab_in node sysctl -qw $liberal=1
 	stream_start pod1 $FAR 443
 	lab_wait 10 tcp_is fast || fail "still $SEEN of $ALL by the stack"
-	stream_end
-	lab_in node sysctl -qw $liberal=0
-	stream_start pod1 $FAR 443
-	lab_wait 10 tcp_is slow || fail "only $SEEN of $ALL by the stack"
+	kill -STOP "$(cat "$LAB_DIR/agent")"
+	lab_in node "$PYTHON" "$LAB_LIB/conntrack.py" flush
+	lab_wait 5 tcp_is slow || fail "only $SEEN of $ALL by the stack"
+	kill -CONT "$(cat "$LAB_DIR/agent")"
+	lab_wait 10 tcp_is fast || fail "$SEEN of $ALL by the stack"
 	stream_end
 	lab_in node nft delete table ip every
 }
@@ -324,7 +357,7 @@ told() {
 	masq status >"$LAB_DIR/status"
 	grep -q "^fast path   on for 3 of 3 interfaces; [0-9]* % of" \
 		"$LAB_DIR/status" || fail "$(cat "$LAB_DIR/status")"
-	grep -q "not for TCP" "$LAB_DIR/status" ||
+	! grep -q "not for TCP" "$LAB_DIR/status" ||
 		fail "$(cat "$LAB_DIR/status")"
 	masq status --json | jq -e '.fast_path_share.egress > 0' >/dev/null ||
 		fail "$(masq status --json | jq -c .fast_path_share)"
@@ -414,6 +447,7 @@ row "detach" gone
 row "agent --fast-path auto" auto
 row "it is told everywhere" told
 row "nf_conntrack_tcp_be_liberal is changed by somebody" tcp_follows
+row "conntrack has begun a connection anew" tcp_is_strict_again
 lab_in node "$MASQBPF" detach --all -q
 end_agent
 row "agent: off, then auto by default, under a flow" auto_after_off

@@ -2169,6 +2169,22 @@ static void what_takes_the_stack_all_the_same(void **state)
 	assert_int_equal(f->fast, 0);
 }
 
+/* It has asked for conntrack to be liberal with it, and has no way meanwhile. */
+static void who_asks_takes_the_stack(void **state)
+{
+	struct prog_lab *lab = *state;
+	struct masq_flow4 *f = fast_flow(lab);
+
+	consent(lab, PKT(FAST_PACKET), 15, &f->fast);
+	expect_fast(lab);
+	f->fast = MASQ_FAST(0, now(lab) + 60);
+	expect_slow(lab, "asking", PKT(FAST_PACKET));
+	assert_int_not_equal(f->fast, 0);
+	f->fast = MASQ_FAST(0, now(lab) - 1);
+	expect_slow(lab, "it may ask again", PKT(FAST_PACKET));
+	assert_int_equal(f->fast, 0);
+}
+
 /* ECN is written by queues on the way, and is no other packet. */
 static void congestion_may_be_experienced(void **state)
 {
@@ -2316,6 +2332,7 @@ int main(void)
 		ROW(flows_lie_elsewhere), /* another lab, as large */
 		FAST(consent_needs_a_note),
 		FAST(what_takes_the_stack_all_the_same),
+		FAST(who_asks_takes_the_stack),
 		FAST(congestion_may_be_experienced),
 		FAST(answers_go_into_the_pod),
 		FAST(the_hop_limit_is_in_the_sum),

@@ -30,10 +30,10 @@ static void say(struct agent *a, const struct fastpath_sum *sum)
 		log_info("fast path: %s", text);
 	snprintf(a->fast_said, sizeof(a->fast_said), "%s", text);
 	if (!a->fast_known && sum->pods_on && !fastpath_tcp_allowed())
-		log_info("fast path: not for TCP, since conntrack would call "
-			 "its packets out of window; with --fast-path on "
-			 "nf_conntrack_tcp_be_liberal is set to 1, and TCP "
-			 "takes it, too");
+		log_info("fast path: TCP connection by connection: conntrack, "
+			 "which would call their packets out of window, is "
+			 "told to be liberal with those that last; "
+			 "nf_conntrack_tcp_be_liberal is left alone");
 	a->fast_known = true;
 	a->fast = *sum;
 }

@@ -285,7 +285,7 @@ static void print_fast(const struct health *s)
 			printf("            %s: %s\n",
 			       shown(s->fast.links[i].name),
 			       shown(s->fast.links[i].why));
-	if (on && !fastpath_tcp_allowed())
+	if (on && !fastpath_tcp_allowed() && !fastpath_tcp_by_flow(s->instance))
 		printf("            not for TCP: conntrack would call its "
 		       "packets out of window\n");
 }

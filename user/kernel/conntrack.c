@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <linux/netfilter/nf_conntrack_common.h>
+#include <linux/netfilter/nf_conntrack_tcp.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netfilter/nfnetlink_conntrack.h>
 #include <netinet/in.h>
@@ -226,7 +227,25 @@ static void put_tuple(struct nlmsghdr *header, const struct conntrack *ct)
 	mnl_attr_nest_end(header, nest);
 }
 
-int conntrack_delete(const struct conntrack *list, size_t count)
+static void put_liberal(struct nlmsghdr *header)
+{
+	const struct nf_ct_tcp_flags flags = {
+		.flags = IP_CT_TCP_FLAG_BE_LIBERAL,
+		.mask = IP_CT_TCP_FLAG_BE_LIBERAL,
+	};
+	struct nlattr *nest = mnl_attr_nest_start(header, CTA_PROTOINFO),
+		      *tcp = mnl_attr_nest_start(header, CTA_PROTOINFO_TCP);
+
+	mnl_attr_put(header, CTA_PROTOINFO_TCP_FLAGS_ORIGINAL, sizeof(flags),
+		     &flags);
+	mnl_attr_put(header, CTA_PROTOINFO_TCP_FLAGS_REPLY, sizeof(flags),
+		     &flags);
+	mnl_attr_nest_end(header, tcp);
+	mnl_attr_nest_end(header, nest);
+}
+
+/* A request for each of them: to be deleted, or changed. */
+static int tell(uint8_t type, const struct conntrack *list, size_t count)
 {
 	struct mnl_socket *socket =
 		mnl_socket_open2(NETLINK_NETFILTER, SOCK_CLOEXEC);
@@ -239,8 +258,7 @@ int conntrack_delete(const struct conntrack *list, size_t count)
 		struct nlmsghdr *header = mnl_nlmsg_put_header(buf);
 		struct nfgenmsg *head;
 
-		header->nlmsg_type = NFNL_SUBSYS_CTNETLINK << 8 |
-				     IPCTNL_MSG_CT_DELETE;
+		header->nlmsg_type = NFNL_SUBSYS_CTNETLINK << 8 | type;
 		header->nlmsg_flags = NLM_F_REQUEST;
 		head = mnl_nlmsg_put_extra_header(header, sizeof(*head));
 		*head = (struct nfgenmsg){
@@ -249,11 +267,25 @@ int conntrack_delete(const struct conntrack *list, size_t count)
 			.version = NFNETLINK_V0,
 		};
 		put_tuple(header, &list[i]);
-		mnl_attr_put_u32(header, CTA_ID, list[i].id);
+		if (type == IPCTNL_MSG_CT_DELETE)
+			mnl_attr_put_u32(header, CTA_ID, list[i].id);
+		else
+			put_liberal(header);
 		if (mnl_socket_sendto(socket, header, header->nlmsg_len) < 0)
 			err = -errno;
 	}
 	if (socket)
 		mnl_socket_close(socket);
 	return err;
+}
+
+int conntrack_delete(const struct conntrack *list, size_t count)
+{
+	return tell(IPCTNL_MSG_CT_DELETE, list, count);
+}
+
+/* Without NLM_F_CREATE: one that is there is changed, and none is made. */
+int conntrack_be_liberal(const struct conntrack *list, size_t count)
+{
+	return tell(IPCTNL_MSG_CT_NEW, list, count);
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * conntrack.h - the kernel's table of connections, read over nfnetlink. Never
- * brought to life by looking at it; entries are deleted at detach alone.
+ * brought to life by looking at it; entries are deleted at detach alone, and
+ * changed for the fast path alone.
  */
 #ifndef MASQ_CONNTRACK_H
 #define MASQ_CONNTRACK_H
@@ -46,5 +47,12 @@ int conntrack_walk(int (*each)(void *data, const struct conntrack *ct),
  * firewalls as well. What is gone already is no error. 0 or -errno.
  */
 int conntrack_delete(const struct conntrack *list, size_t count);
+/*
+ * Takes TCP packets of these entries (orig and proto are read) that are out of
+ * its window for what they are, both ways, until the entry ends; what
+ * nf_conntrack_tcp_be_liberal does for all of them. What is gone already is no
+ * error. 0 or -errno.
+ */
+int conntrack_be_liberal(const struct conntrack *list, size_t count);
 
 #endif

@@ -287,7 +287,7 @@ static int drop_others(const struct instance *instance,
 	uint32_t key, next, *last = NULL;
 
 	while (!(err = bpf_map_get_next_key(map, last, &next))) {
-		bool stays = !next;
+		bool stays = !next || (view && next == MASQ_FAST_ASKED);
 
 		for (size_t i = 0; view && i < view->count; i++)
 			stays |= view->links[i].ifindex == next &&
@@ -396,7 +396,9 @@ int fastpath_sync(struct instance *instance, const struct netdev *netdev,
 			err = failed == -E2BIG ? err : say_unwritten(failed);
 		}
 	}
-	return err ?: write_node(instance, lease_ns);
+	err = err ?: write_node(instance, lease_ns);
+	/* without an agent nobody goes on doing it */
+	return err ?: lease_ns ? fastpath_serve_tcp(instance) : 0;
 }
 
 bool fastpath_lasts(const struct instance *instance)

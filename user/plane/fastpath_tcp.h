@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* fastpath_tcp.h - TCP on the fast path, and what conntrack says of that. */
+/*
+ * fastpath_tcp.h - TCP on the fast path, and what conntrack says of that: it
+ * may be liberal with all connections (a sysctl) or with one (ctnetlink).
+ */
 #ifndef MASQ_FASTPATH_TCP_H
 #define MASQ_FASTPATH_TCP_H
 
@@ -24,5 +27,14 @@ void fastpath_restore_tcp(const struct instance *instance);
  * not printed.
  */
 int fastpath_follow_tcp(const struct instance *instance);
+/*
+ * For as long as conntrack is strict: lets connections ask for themselves, and
+ * makes conntrack liberal with those that have asked since the last time and
+ * have sent more than a few packets; of a large table a part each time. Needs
+ * CAP_NET_ADMIN. 0 or -errno, printed.
+ */
+int fastpath_serve_tcp(struct instance *instance);
+/* May they ask? The packets say for themselves whether the kernel tells. */
+bool fastpath_tcp_by_flow(const struct instance *instance);
 
 #endif

@@ -27,6 +27,7 @@ struct flow {
 	uint32_t answer_idle; /* ticks since the far side's last packet, where
 				 that is known (FWD); else UINT32_MAX */
 	uint32_t device; /* ifindex that the pod's packets come in by; or 0 */
+	bool asks; /* for conntrack to be liberal with it: MASQ_FAST_ASKED */
 	struct masq_count egress, ingress;
 };
 

@@ -177,6 +177,7 @@ struct record {
 	uint8_t kind, role, proto;
 	uint8_t out_seen, in_seen;
 	uint16_t seq, in_port, rem_port, xlat_port; /* ports: network order */
+	uint16_t fast; /* FWD, REV, EIM */
 	uint32_t last_seen, expires, prefix, device;
 	uint32_t in[4], rem[4], xlat[4];
 	struct masq_tally tally, back;
@@ -217,6 +218,7 @@ struct record {
 		out->in_port = copy.in_port;                                   \
 		out->rem_port = copy.rem_port;                                 \
 		out->xlat_port = copy.xlat_port;                               \
+		out->fast = copy.fast;                                         \
 		out->last_seen = copy.last_seen;                               \
 		out->expires = copy.expires;                                   \
 		out->prefix = copy.prefix;                                     \
@@ -317,6 +319,8 @@ static void make_flow(int family, uint32_t now, const struct record *r,
 	flow->xlat.family = family;
 	memcpy(flow->xlat.a, r->xlat, sizeof(r->xlat));
 	flow->xlat_port = ntohs(r->xlat_port);
+	flow->asks = r->fast && !MASQ_FAST_SLOT(r->fast) &&
+		     flow->idle < MASQ_FAST_MAX;
 }
 
 struct walk {
@@ -440,6 +444,31 @@ int flows_walk_owners(struct instance *instance, flow_fn fn, void *data)
 	};
 
 	return walk_all(&walk);
+}
+
+int flows_walk_part(struct instance *instance, uint32_t *page, uint32_t pages,
+		    flow_fn fn, void *data)
+{
+	static const struct flow_filter all;
+	struct walk walk = {
+		.instance = instance, .filter = &all, .fn = fn, .data = data
+	};
+	uint32_t first = 0; /* of the family's pages */
+	int err = 0;
+
+	walk.now = instance_now(instance);
+	for (int family = 4; family <= 6 && pages && !err; family += 2) {
+		struct table t;
+
+		err = table_open(&t, instance, family);
+		for (; !err && pages && *page - first < t.count; pages--)
+			err = walk_page(&walk, &t, (*page)++ - first);
+		first += t.count;
+		table_close(&t);
+	}
+	if (pages)
+		*page = 0;
+	return err;
 }
 
 struct prefixes {

@@ -39,6 +39,12 @@ int flows_walk(struct instance *instance, const struct flow_filter *filter,
  * nothing, and of a masqueraded flow `ingress` and `idle` neither.
  */
 int flows_walk_owners(struct instance *instance, flow_fn fn, void *data);
+/*
+ * The same of `pages` pages of the tables from *page on, which is then where to
+ * go on: 0 after the last one.
+ */
+int flows_walk_part(struct instance *instance, uint32_t *page, uint32_t pages,
+		    flow_fn fn, void *data);
 /* Does it match? Of instance the prefixes are needed. */
 bool flow_matches(const struct instance *instance,
 		  const struct flow_filter *filter, const struct flow *flow);

@@ -36,6 +36,9 @@ static const struct {
 #undef W
 };
 
+/* Of conntrack's entry, in a module's BTF where it is one. */
+#define CONNTRACK_BTF "/sys/kernel/btf/nf_conntrack"
+
 /* In bytes; -1: it has none. */
 static int member_offset(const struct btf *btf, uint32_t type,
 			 const char *member, int depth)
@@ -57,6 +60,47 @@ static int member_offset(const struct btf *btf, uint32_t type,
 	return -1;
 }
 
+static int struct_member(const struct btf *btf, const char *type,
+			 const char *member)
+{
+	int id = btf__find_by_name_kind(btf, type, BTF_KIND_STRUCT);
+
+	return id < 0 ? -1 : member_offset(btf, id, member, 0);
+}
+
+static bool find_conntrack(const struct btf *btf, struct masq_offsets *out)
+{
+	int nfct = struct_member(btf, "sk_buff", "_nfct"),
+	    proto = struct_member(btf, "nf_conn", "proto"),
+	    seen = struct_member(btf, "ip_ct_tcp", "seen"),
+	    flags = struct_member(btf, "ip_ct_tcp_state", "flags"),
+	    state = btf__find_by_name_kind(btf, "ip_ct_tcp_state",
+					   BTF_KIND_STRUCT);
+
+	if (nfct < 0 || proto < 0 || seen < 0 || flags < 0 || state < 0)
+		return false;
+	out->skb_nfct = nfct;
+	out->ct_flags = proto + seen + flags;
+	out->ct_direction = btf__resolve_size(btf, state);
+	return true;
+}
+
+/* As it is when the programs are loaded; a module that comes later is not. */
+static void conntrack_offsets(struct btf *vmlinux, struct masq_offsets *out)
+{
+	struct btf *btf;
+
+	if (find_conntrack(vmlinux, out))
+		return;
+	btf = btf__parse_split(CONNTRACK_BTF, vmlinux);
+	if (libbpf_get_error(btf))
+		log_debug("fast path: the kernel does not tell of conntrack");
+	else {
+		find_conntrack(btf, out);
+		btf__free(btf);
+	}
+}
+
 void offsets_find(struct masq_offsets *out)
 {
 	struct btf *btf = btf__load_vmlinux_btf();
@@ -67,11 +111,7 @@ void offsets_find(struct masq_offsets *out)
 		return;
 	}
 	for (size_t i = 0; i < sizeof(wanted) / sizeof(*wanted); i++) {
-		int type = btf__find_by_name_kind(btf, wanted[i].type,
-						  BTF_KIND_STRUCT);
-		int at = type < 0 ? -1
-				  : member_offset(btf, type, wanted[i].member,
-						  0);
+		int at = struct_member(btf, wanted[i].type, wanted[i].member);
 
 		if (at < 0 && wanted[i].may_lack)
 			continue;
@@ -83,5 +123,7 @@ void offsets_find(struct masq_offsets *out)
 		}
 		*(uint32_t *)((char *)out + wanted[i].at) = at;
 	}
+	if (out->skb_dev)
+		conntrack_offsets(btf, out);
 	btf__free(btf);
 }

@@ -438,9 +438,10 @@ static void check_fast_path(struct doctor *d)
 			doctor_add(d, DOCTOR_NOTE, "fast-path", NULL,
 				   "%s: off: %s", view.links[i].name,
 				   view.links[i].why);
-	if (!*sum.node && sum.pods_on && !fastpath_tcp_allowed())
+	if (!*sum.node && sum.pods_on && !fastpath_tcp_allowed() &&
+	    !fastpath_tcp_by_flow(d->instance))
 		doctor_add(d, DOCTOR_NOTE, "fast-path",
-			   "--fast-path on sets it (until detach)",
+			   "run the agent, or --fast-path on (until detach)",
 			   "not for TCP: nf_conntrack_tcp_be_liberal is 0, and "
 			   "conntrack would call its packets out of window");
 	free(view.links);
