@@ -134,7 +134,21 @@ no_such_name() {
 		masq $command shop/none 2>err || status=$?
 		is "$command" $status 2
 		grep -q 'no pod of this name is known' err
+		# without its namespace, in another one, with a slip
+		meant cart-0 "$command"
+		meant shops/cart-0 "$command"
+		meant shop/crat-0 "$command"
 	done
+	status=0
+	masq flows --pod 10.44.14.300 2>err || status=$?
+	is "an address" "$status $(cut -d: -f4- err)" \
+		"2  not an IPv4 address: 300 is above 255"
+}
+
+meant() { # NAME COMMAND
+	# shellcheck disable=SC2086 # words
+	! masq $2 "$1" 2>err || fail "$2 $1 is taken"
+	grep -q 'did you mean shop/cart-0?$' err || fail "$(cat err)"
 }
 
 # Nothing, half a file, what a crash and a reboot leave.

@@ -34,10 +34,14 @@ static int read_pod(const struct cmd_line *line, struct flow_filter *filter)
 {
 	const char *text = cmd_value(line, "pod");
 	struct addr addr, other;
+	char err[256];
 	int result;
 
+	if (text && !podname_is_name(text) &&
+	    cidr_or_addr_parse(text, &filter->pod, err, sizeof(err)))
+		return podname_none(line, "--pod ", text, err);
 	if (!text || !podname_is_name(text))
-		return read_range(line, "pod", &filter->pod);
+		return CMD_OK;
 	result = podname_read(line, "--pod ", text, 0, &addr);
 	if (result)
 		return result;
@@ -96,7 +100,7 @@ int flow_filter_read(const struct cmd_line *line, struct flow_filter *out)
 		 read_port(line, "port", &filter.port) ?:
 		 read_port(line, "node-port", &filter.node_port) ?:
 		 read_name(line, "proto", proto_parse,
-			   "no such protocol: a name or 0 to 255", &proto,
+			   "not tcp, udp, icmp, sctp or another name, nor 0 to 255", &proto,
 			   &by_proto) ?:
 		 read_name(line, "state", flow_state_parse,
 			   "not new, established, closing or closed", &state,

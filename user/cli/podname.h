@@ -15,5 +15,9 @@ void podname_json(struct json *j, const char *key, const struct addr *addr);
  */
 int podname_read(const struct cmd_line *line, const char *what,
 		 const char *text, uint8_t family, struct addr *out);
+/* Says why this one is none, `why` where it is meant as an address; the nearest
+ * pod is named. CMD_USAGE. */
+int podname_none(const struct cmd_line *line, const char *what,
+		 const char *text, const char *why);
 
 #endif
