@@ -274,10 +274,16 @@ static void draw_head(const struct screen *s)
 	set_colour(PLAIN);
 }
 
+#define PAUSE "space pause"
+
 static void draw_foot(const struct screen *s)
 {
 	const struct top *top = s->top;
-	int y = LINES - 1;
+	char sort[32];
+	const char *const keys[] = { "q quit",	  "? help", "/ filter",
+				     "0-4 lists", sort,	    "r reverse",
+				     PAUSE };
+	int y = LINES - 1, x;
 
 	attrset(A_REVERSE);
 	mvhline(y, 0, ' ', COLS);
@@ -293,10 +299,18 @@ static void draw_foot(const struct screen *s)
 	if (*top->filter.text)
 		put(y, s->paused ? getcurx(stdscr) : 0, COLS,
 		    "filter: %s (Esc: none)  ", top->filter.text);
-	put(y, s->paused || *top->filter.text ? getcurx(stdscr) : 0, COLS,
-	    "q quit  ? help  / filter  0-4 lists  s sort:%s%s  r reverse%s",
-	    top->reverse ? "-" : "", top_key_name(top->key),
-	    s->paused ? "" : "  space pause");
+	snprintf(sort, sizeof(sort), "s sort:%s%s", top->reverse ? "-" : "",
+		 top_key_name(top->key));
+	x = s->paused || *top->filter.text ? getcurx(stdscr) : 0;
+	for (size_t i = 0; i < sizeof(keys) / sizeof(*keys); i++) {
+		int width = strlen(keys[i]);
+
+		/* a key that is half there is none */
+		if (x + width > COLS || (s->paused && !strcmp(keys[i], PAUSE)))
+			continue;
+		put(y, x, width, "%s", keys[i]);
+		x += width + 2;
+	}
 	attrset(A_NORMAL);
 }
 

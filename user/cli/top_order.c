@@ -6,6 +6,7 @@
 #include <string.h>
 #include "base/prefix.h"
 #include "cli/podname.h"
+#include "cli/show.h"
 #include "cli/top.h"
 #include "plane/counters.h"
 
@@ -96,7 +97,7 @@ void top_sort(struct top *top)
 const char *top_name(const struct top *top, enum top_section section,
 		     const struct top_row *row, char *buf, size_t len)
 {
-	char src[CIDR_STRLEN], dst[CIDR_STRLEN], proto[8];
+	char src[END_STRLEN], dst[END_STRLEN], proto[8];
 	struct flow_tuple orig;
 	struct cidr cidr;
 
@@ -111,10 +112,10 @@ const char *top_name(const struct top *top, enum top_section section,
 		return buf;
 	default:
 		orig = flow_orig(&row->flow);
-		snprintf(buf, len, "%s %s:%u > %s:%u",
+		snprintf(buf, len, "%s %s > %s",
 			 proto_name(row->flow.proto, proto, sizeof(proto)),
-			 addr_format(orig.src, src, sizeof(src)), orig.sport,
-			 addr_format(orig.dst, dst, sizeof(dst)), orig.dport);
+			 end_text(orig.src, orig.sport, src, sizeof(src)),
+			 end_text(orig.dst, orig.dport, dst, sizeof(dst)));
 		return buf;
 	}
 }
