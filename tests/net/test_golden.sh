@@ -7,10 +7,13 @@ set -euo pipefail
 . "$(dirname "$0")/../lib/tap.sh"
 . "$(dirname "$0")/../lib/lab.sh"
 
+# where lines end depends on how long paths are
+unset TMPDIR
 GOLDEN_DIR=$LAB_ROOT/tests/net/golden
 POD=10.44.14.15
 
 lab_begin
+export MASQBPF_CNI_RESULTS=$LAB_DIR/cni
 lab_node_far
 lab_pod pod $POD
 lab_in far ip route add $POD_NET via $NODE_ADDR
@@ -65,6 +68,7 @@ steady() {
 		s/\b$(cat user)(:|  +) *masqbpf/USER\1 masqbpf/
 		s/(WHO|USER)  +/\1  /
 		s/^not_ip +[0-9]+/not_ip N/
+		s/[0-9.]+ ms\b/N ms/
 		s/^(fast path +off:) .*/\1 .../"
 }
 
@@ -111,28 +115,50 @@ printed_flows() {
 	judge "$1"
 }
 
-# IPv6 in words as long as they get, at two widths.
+# IPv6 and names in words as long as they get, at two widths.
 six() {
 	lab_ipv6
 	lab_serve far 8443 $FAR_ADDR6
+	mkdir cni
+	lab_cni_file ptp checkout-worker-6f7d9c8b54-x2x7q $POD fd00:44::15 pod
 	{
 		reserved
 		echo '- 2001:db8:1234:5678:9abc:def0::/96'
 	} >six.yaml
+	printf '%s\n' 'nonMasqueradeCIDRs: [10.0.0.0/8, 2001:db8:30::/48]' \
+		'masqueradeCIDRs: [2001:db8:30:0:8000::/66]' \
+		'timeouts: {udp: 45s}' >other.yaml
 	masq attach eth0 --hook tc --config six.yaml
 	is "IPv6" "$(exchange pod $FAR_ADDR6 8443 40011)" "$NODE_ADDR6 40011"
 	is "unanswered" "$(exchange pod \
 		2001:db8:1234:5678:9abc:def0:1234:5678 65432 40012 \
 		--timeout 0.1)" none
 	is "IPv4" "$(exchange pod $FAR_ADDR 443 40013)" "$POD 40013"
+	# what runs and is not in the file, in use
+	masq cidr add 2001:db8:30::/48 --keep
 }
 
-# at COLUMNS NAME COMMAND...: and no line is longer
+# at COLUMNS NAME COMMAND...: and no line is longer, and no word is torn
 at() {
 	COLUMNS=$1 "$2" "${@:3}"
-	if [ "$1" = 80 ]; then
-		is "the longest line" "$(awk 'NR > 1 && length > 80' out)" ""
+	is "longer lines" "$(awk -v most="$1" 'length > most' out)" ""
+	tr -s ' ' '\n' <out | sort >words
+	# a terminal as wide as anybody likes
+	if [ "$2" = printed ]; then
+		masq "${@:4}" 2>&1 </dev/null | tr -s ' ' '\n' | sort >all
+		diff <(steady_words <all) <(steady_words <words)
 	fi
+}
+
+# Numbers that time changes.
+steady_words() {
+	sed -E 's/[0-9.]+/N/g' | sort -u
+}
+
+# What a machine says of itself has as many columns.
+fits() { # COLUMNS COMMAND...
+	COLUMNS=$1 masq "${@:2}" >out || true
+	is "longer lines" "$(awk -v most="$1" 'length > most' out)" ""
 }
 
 # Of what this machine is only that it was looked at; the lab's in full. What is
@@ -173,12 +199,34 @@ if row_ok; then
 fi
 row "IPv6" six
 if row_ok; then
-	row "flows, 80 columns" at 80 printed_table flows_80 flows --sort dest
 	row "flows -o wide, 80 columns" at 80 printed_table flows_80_wide \
 		flows -o wide --sort dest
-	row "flows, 200 columns" at 200 printed_table flows_200 flows --sort dest
-	row "counters, 80 columns" at 80 printed_table counters_80 counters
-	row "counters, 200 columns" at 200 printed_table counters_200 counters
-	row "cidr list, 80 columns" at 80 printed cidr_list_80 cidr list
+	for columns in 80 200; do
+		row "flows, $columns columns" at $columns \
+			printed_table flows_$columns flows --sort dest
+		row "counters, $columns columns" at $columns \
+			printed_table counters_$columns counters
+		row "cidr list, $columns columns" at $columns \
+			printed cidr_list_$columns cidr list
+		row "status, $columns columns" at $columns \
+			printed status_$columns status
+		row "explain, $columns columns" at $columns \
+			printed explain_$columns explain \
+			2001:db8:1234:5678:9abc:def0:1234:5678
+		row "plan, $columns columns" at $columns \
+			printed plan_$columns plan other.yaml
+		row "history of a change, $columns columns" at $columns \
+			printed history_$columns history 2
+		row "probe, $columns columns" at $columns \
+			printed probe_$columns probe -q "[$FAR_ADDR6]:8443"
+		row "top, $columns columns" at $columns \
+			printed top_$columns top --once --interval 0.1
+		row "check, $columns columns" at $columns \
+			printed check_$columns check six.yaml
+		row "help, $columns columns" at $columns \
+			printed help_$columns help agent
+		row "doctor, $columns columns" fits $columns doctor
+	done
+	row "explain: what stays here" printed explain_stays explain fd00:44::15
 fi
 tap_done

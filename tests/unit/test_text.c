@@ -6,6 +6,7 @@
 #include "base/json.h"
 #include "base/table.h"
 #include "base/units.h"
+#include "base/words.h"
 
 static const struct {
 	const char *name, *text, *json;
@@ -164,7 +165,100 @@ static void table(void **state)
 	fclose(file);
 	assert_string_equal(text, "NAME        N  LAST\n"
 				  "\xc3\xa9       12345  x\n"
-				  "longer         \n");
+				  "longer\n");
+	free(text);
+}
+
+/* --- on a narrow screen ------------------------------------------------ */
+
+/* What that prints on a screen of so many columns; the caller frees it. */
+static char *narrow(int columns, void (*print)(FILE *file, const void *data),
+		    const void *data)
+{
+	char *text = NULL, number[16];
+	size_t size;
+	FILE *file = open_memstream(&text, &size);
+
+	snprintf(number, sizeof(number), "%d", columns);
+	setenv("COLUMNS", number, 1);
+	print(file, data);
+	unsetenv("COLUMNS");
+	fclose(file);
+	return text;
+}
+
+static const struct {
+	const char *name, *text, *lines;
+	int columns, indent;
+} broken[] = {
+	{ "fits", "one two\n", "one two\n", 7, 2 },
+	{ "one more", "one two three\n", "one two\n  three\n", 7, 2 },
+	{ "an address is whole", "to 172.30.12.110:443 now\n",
+	  "to\n  172.30.12.110:443\n  now\n", 12, 2 },
+	{ "blanks inside stay, at the end go", "a    b \n", "a    b\n", 6, 2 },
+	{ "its own lines", "a b\nc d\n\n", "a\n b\nc\n d\n\n", 2, 1 },
+	{ "colours take no room", "\033[31mab\033[0m cd\n",
+	  "\033[31mab\033[0m cd\n", 5, 0 },
+	{ "UTF-8 is as wide as it looks", "\xc3\xa9\xc3\xa9 b\n",
+	  "\xc3\xa9\xc3\xa9 b\n", 4, 0 },
+	{ "never more margin than half", "aaa bbb\n", "aaa\n  bbb\n", 4, 30 },
+	{ "as wide as anybody likes", "one two three\n", "one two three\n", 0,
+	  2 },
+};
+
+static size_t breaking;
+
+static void print_words(FILE *file, const void *data)
+{
+	words_print(file, broken[breaking].indent, "%s", (const char *)data);
+}
+
+static void words(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < ROWS(broken); i++) {
+		char *text;
+
+		breaking = i;
+		text = narrow(broken[i].columns, print_words, broken[i].text);
+		row_text(broken[i].name, text, broken[i].lines);
+		free(text);
+	}
+}
+
+static void print_long_one(FILE *file, const void *data)
+{
+	static const char *const headers[] = { "PREFIX", "ACTION", ">N", "FROM",
+					       NULL };
+	struct table *t = table_new(headers);
+
+	(void)data;
+	table_cell(t, "10.0.0.0/8");
+	table_cell(t, "keep");
+	table_cell(t, "%d", 7);
+	table_cell(t, "built-in");
+	table_row_end(t);
+	table_cell(t, "2001:db8:1234:5678::/64");
+	table_cell(t, "masquerade");
+	table_cell(t, "%d", 12345);
+	table_cell(t, "a file and a line that is long, in words");
+	table_row_end(t);
+	table_print(t, file);
+}
+
+/* One long cell moves no other row's columns. */
+static void narrow_table(void **state)
+{
+	char *text = narrow(40, print_long_one, NULL);
+
+	(void)state;
+	row_text("one long cell", text,
+		 "PREFIX      ACTION          N  FROM\n"
+		 "10.0.0.0/8  keep            7  built-in\n"
+		 "2001:db8:1234:5678::/64\n"
+		 "            masquerade  12345\n"
+		 "    a file and a line that is long, in\n"
+		 "    words\n");
 	free(text);
 }
 
@@ -221,6 +315,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(json_strings), cmocka_unit_test(json_values),
 		cmocka_unit_test(json_lines),	cmocka_unit_test(table),
+		cmocka_unit_test(words),	cmocka_unit_test(narrow_table),
 		cmocka_unit_test(numbers),
 	};
 

@@ -7,6 +7,10 @@
 #include <unistd.h>
 #include "base/log.h"
 #include "base/safe.h"
+#include "base/term.h"
+#include "base/words.h"
+
+#define INDENT 4 /* of what goes on in another line */
 
 int log_level;
 static int transient; /* characters on the terminal that are to go again */
@@ -41,13 +45,18 @@ static void log_line(const char *kind, const char *fmt, va_list ap)
 {
 	char text[2048], safe[2048];
 	int saved_errno = errno;
+	int columns = log_is_terminal() ? term_width(stderr) : 0;
 
 	vsnprintf(text, sizeof(text), fmt, ap);
 	/* what came from a file or a name makes no lines of its own */
 	safe_text(text, safe, sizeof(safe));
 	if (transient)
 		log_transient(NULL);
-	fprintf(stderr, "masqbpf: %s%s\n", kind, safe);
+	/* who looks through many lines wants each in one; a terminal tears */
+	if (columns)
+		words_print(stderr, INDENT, "masqbpf: %s%s\n", kind, safe);
+	else
+		fprintf(stderr, "masqbpf: %s%s\n", kind, safe);
 	errno = saved_errno;
 }
 

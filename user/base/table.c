@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* table.c - cells first, then the widths, then the text. */
+#include <limits.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,6 +9,7 @@
 #include "base/safe.h"
 #include "base/table.h"
 #include "base/term.h"
+#include "base/words.h"
 
 #define TABLE_COLUMNS 24
 #define INDENT	      4 /* of what goes on in another line */
@@ -93,6 +95,9 @@ static int row_width(const struct table *t, char *const *cells)
 	for (int i = 0; i < t->columns; i++) {
 		int own = term_text_width(cells[i]);
 
+		/* its column was made narrower */
+		if (own > t->width[i])
+			return INT_MAX;
 		if (own)
 			all = width + (t->right[i] ? t->width[i] : own);
 		width += t->width[i] + 2;
@@ -100,18 +105,78 @@ static int row_width(const struct table *t, char *const *cells)
 	return all;
 }
 
-/* Where a cell has no room it begins a line, and columns end there. */
+/* A cell that is longer than a line goes on in others; returns where it ends. */
+static int print_cell(const char *text, int room, int at, FILE *file)
+{
+	const char *next = text;
+
+	while (next) {
+		size_t length;
+
+		text = next;
+		length = words_line(text, room ? room - at : INT_MAX, &next);
+		fprintf(file, "%.*s", (int)length, text);
+		if (next)
+			fprintf(file, "\n%*s", at = INDENT, "");
+	}
+	return at + term_text_width(text);
+}
+
+/* Of the columns from..to, with what is between them. */
+static int columns_width(const struct table *t, int from, int to)
+{
+	int width = 0;
+
+	for (int i = from; i < to; i++)
+		width += t->width[i] + 2;
+	return width;
+}
+
+/*
+ * Where one long cell would push all rows out of the screen, its column is only
+ * as wide as those that leave room for the others; the last column has a line
+ * of its own where it needs one.
+ */
+static void narrow(struct table *t, int room)
+{
+	int widest = 0, most, own = 0;
+
+	for (int i = 1; i < t->columns - 1; i++)
+		if (!t->right[i] && t->width[i] > t->width[widest])
+			widest = i;
+	most = t->width[widest] + room + 2 -
+	       columns_width(t, 0, t->columns - !t->right[t->columns - 1]);
+	if (most >= t->width[widest])
+		return;
+	for (size_t i = widest; i < t->count; i += t->columns) {
+		int width = term_text_width(t->cells[i]);
+
+		if (width <= most && width > own)
+			own = width;
+	}
+	/* not even its header: all of it breaks where it must */
+	if (own)
+		t->width[widest] = own;
+}
+
+/*
+ * A cell that is longer than its column ends its line, and the others go on in
+ * the next one, each in its column; where a cell has no room it begins a line,
+ * and columns end there.
+ */
 static void print_row(const struct table *t, size_t row, int room, FILE *file)
 {
 	char *const *cells = &t->cells[row * t->columns];
 	const char *const *colors = &t->colors[row * t->columns];
 	bool whole = !room || row_width(t, cells) <= room, columns = true;
-	int at = 0, blanks = 0;
+	int at = 0, blanks = 0, last = t->columns - 1;
 
-	for (int i = 0; i < t->columns; i++) {
+	while (last && !*cells[last])
+		last--;
+	for (int i = 0; i <= last; i++) {
 		int own = term_text_width(cells[i]);
 		int pad = columns ? t->width[i] - own : 0;
-		int before = t->right[i] ? pad : 0;
+		int before = t->right[i] && pad > 0 ? pad : 0;
 
 		if (!whole && at && own && at + blanks + before + own > room) {
 			fputc('\n', file);
@@ -120,13 +185,21 @@ static void print_row(const struct table *t, size_t row, int room, FILE *file)
 			at = pad = before = 0;
 		}
 		if (own || whole) {
-			fprintf(file, "%*s", blanks + before, "");
-			fprintf(file, "%s%s%s", colors[i] ?: "", cells[i],
-				colors[i] ? color_off(file) : "");
-			at += blanks + before + own;
+			at += blanks + before;
+			fprintf(file, "%*s%s", blanks + before, "",
+				colors[i] ?: "");
+			at = print_cell(cells[i], whole ? 0 : room, at, file);
+			fputs(colors[i] ? color_off(file) : "", file);
 			blanks = 0;
 		}
-		blanks += t->right[i] ? 2 : 2 + pad;
+		if (pad < 0 && i < last &&
+		    columns_width(t, 0, t->columns - 1) <= room + 2) {
+			fputc('\n', file);
+			at = 0;
+			blanks = columns_width(t, 0, i + 1);
+			continue;
+		}
+		blanks += t->right[i] || pad < 0 ? 2 : 2 + pad;
 	}
 	fputc('\n', file);
 }
@@ -135,6 +208,8 @@ void table_print(struct table *t, FILE *file)
 {
 	int room = term_width(file);
 
+	if (room)
+		narrow(t, room);
 	for (size_t row = 0; row < t->count / t->columns; row++)
 		print_row(t, row, room, file);
 	for (size_t i = 0; i < t->count; i++)

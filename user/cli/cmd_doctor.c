@@ -8,6 +8,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "base/safe.h"
+#include "base/words.h"
 #include "cli/cmd.h"
 #include "config/config.h"
 #include "policy/read.h"
@@ -97,14 +98,19 @@ static const char *level_color(enum doctor_level level)
 					 : color_red(stdout);
 }
 
+/* Where the text of a finding begins. */
+#define INDENT 23
+
 static void print_finding(const struct doctor_finding *f)
 {
 	const char *color = level_color(f->level);
 
-	printf("%s%-7s%s  %-12s  %s\n", color, doctor_level_name(f->level),
-	       *color ? color_off(stdout) : "", f->check, shown(f->what));
+	words_print(stdout, INDENT, "%s%-7s%s  %-12s  %s\n", color,
+		    doctor_level_name(f->level),
+		    *color ? color_off(stdout) : "", f->check, shown(f->what));
 	if (f->todo)
-		printf("%7s  %12s  > %s\n", "", "", shown(f->todo));
+		words_print(stdout, INDENT + 2, "%*s> %s\n", INDENT, "",
+			    shown(f->todo));
 }
 
 /* What is wrong comes last, where a terminal has stopped. */

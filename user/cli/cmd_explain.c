@@ -72,7 +72,7 @@ static int run(const struct cmd_line *line)
 		goto out;
 	}
 	if (explain_find_uplink(&e) || explain_ask(&e) ||
-	    explain_count_flows(&e)) {
+	    explain_find_stays(&e) || explain_count_flows(&e)) {
 		result = CMD_FAILED;
 		goto out;
 	}

@@ -149,9 +149,60 @@ static const struct column columns[COLUMN_COUNT] = {
 	[PREFIX] = { "PREFIX", 18, false },
 	[POD] = { "POD", 0, true },
 };
-/* What the widest of them take, and what a row goes on in the next line with. */
-#define ROOM_FOR_ALL 160
-#define INDENT	     6
+/*
+ * What they take, with a name of some length; what those but the addresses do;
+ * and what a row goes on in the next line with.
+ */
+#define ROOM_FOR_ALL  180
+#define ROOM_FOR_REST 120
+#define INDENT	      6
+
+/* Columns that a cell takes, one with all of its text; below 0: to the right. */
+static int cell_width(const struct printer *printer, int i, int last)
+{
+	/* seven are enough where there is little room */
+	if (i == IDLE && !printer->wide)
+		return -7;
+	return i == last && columns[i].width > 0 ? 0 : columns[i].width;
+}
+
+/* Columns that those of few columns take which are in from..to. */
+static int columns_width(const struct printer *printer, int from, int to,
+			 int last)
+{
+	int width = 0;
+
+	for (int i = from; i <= to && i <= last; i++)
+		if (columns[i].always)
+			width += abs(cell_width(printer, i, last)) + 1;
+	return width;
+}
+
+/*
+ * Does this one begin a line, and where? 0: only where its cell has no room.
+ * Rows are broken at the same places, whatever is in them, so that a column is
+ * one below the other.
+ */
+static int begins_line(const struct printer *printer, int i, int at, int last)
+{
+	int rest, place;
+
+	if (!printer->room)
+		return 0;
+	if (printer->wide)
+		return (i == ACTION && printer->room < ROOM_FOR_ALL) ||
+				       (i == PREFIX &&
+					printer->room < ROOM_FOR_REST)
+			       ? INDENT
+			       : 0;
+	if (i != ACTION)
+		return 0;
+	rest = columns_width(printer, ACTION, IDLE, last) - 1;
+	place = columns_width(printer, PROTO, ACTION - 1, last);
+	if (at + rest <= printer->room)
+		return 0;
+	return place + rest <= printer->room ? place : INDENT;
+}
 
 /*
  * In columns as long as the cells fit them; what has no room at all begins a
@@ -160,31 +211,29 @@ static const struct column columns[COLUMN_COUNT] = {
 static void print_cells(const struct printer *printer,
 			const char *const cells[COLUMN_COUNT])
 {
-	char line[COLUMN_COUNT * (80 + INDENT) + PODNAME_STRLEN], *c = line;
+	char line[COLUMN_COUNT * (80 + 2 * INDENT) + PODNAME_STRLEN + 160];
+	char *c = line;
 	int last = printer->named ? POD : printer->wide ? PREFIX : IDLE;
 	int at = 0;
 
 	for (int i = 0; i <= last; i++) {
 		int length = strnlen(cells[i], i == POD ? PODNAME_STRLEN : 63);
-		/* seven are enough where there is little room */
-		int width = i == IDLE && !printer->wide ? -7
-			    : i == last && columns[i].width > 0
-				    ? 0
-				    : columns[i].width;
+		int width = cell_width(printer, i, last);
 		int pad = abs(width) > length ? abs(width) - length : 0;
 		const char *color = i == STATE ? printer->color : "";
+		int begins = begins_line(printer, i, at, last);
 
 		if (!printer->wide && !columns[i].always)
 			continue;
 		if (printer->room && at > INDENT &&
-		    at + length + (width < 0 ? pad : 0) > printer->room) {
+		    (begins ||
+		     at + length + (width < 0 ? pad : 0) > printer->room)) {
 			/* no blanks at the end of the one before */
 			while (c > line && c[-1] == ' ')
 				c--;
 			*c++ = '\n';
-			c = (char *)memset(c, ' ', INDENT) + INDENT;
-			at = INDENT;
-			pad = width < 0 ? 0 : pad;
+			at = begins ?: INDENT;
+			c = (char *)memset(c, ' ', at) + at;
 		}
 		at += length + pad + 1;
 		if (width < 0)

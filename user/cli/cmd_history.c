@@ -13,6 +13,7 @@
 #include "base/prefix.h"
 #include "base/safe.h"
 #include "base/table.h"
+#include "base/words.h"
 #include "cli/change.h"
 #include "cli/cmd.h"
 #include "cli/diff.h"
@@ -230,11 +231,11 @@ static void print_tries(const struct vigil_net *net)
 	for (uint16_t i = 0; i < net->try_count; i++) {
 		const struct vigil_try *t = &net->tries[i];
 
-		printf("    %s > %s %s: no answer for %.1f s\n",
-		       podname_beside(&t->pod, pod, sizeof(pod)),
-		       end_text(&t->dest, t->port, dest, sizeof(dest)),
-		       proto_name(t->proto, proto, sizeof(proto)),
-		       t->hung_ms / 1000.0);
+		words_print(stdout, 6, "    %s > %s %s: no answer for %.1f s\n",
+			    podname_beside(&t->pod, pod, sizeof(pod)),
+			    end_text(&t->dest, t->port, dest, sizeof(dest)),
+			    proto_name(t->proto, proto, sizeof(proto)),
+			    t->hung_ms / 1000.0);
 	}
 }
 
@@ -252,23 +253,27 @@ static void print_evidence(const struct ward *w)
 	for (size_t i = 0; nets && i < count; i++) {
 		const struct vigil_net *net = nets[i];
 		char text[PODNAME_STRLEN];
+		struct words words;
+		FILE *out;
 
 		if (shown_count++ == EVIDENCE_MAX) {
 			printf("  and %zu more networks\n", count - i);
 			break;
 		}
-		printf("  %-20s %u answered flow%s before",
-		       cidr_format(&net->net, text, sizeof(text)), net->before,
-		       net->before == 1 ? "" : "s");
+		out = words_begin(&words);
+		fprintf(out, "  %-20s %u answered flow%s before",
+			cidr_format(&net->net, text, sizeof(text)), net->before,
+			net->before == 1 ? "" : "s");
 		for (uint8_t k = 0; k < net->pod_count; k++)
-			printf("%s%s", k ? ", " : " of ",
-			       podname_beside(&net->pods[k], text,
-					      sizeof(text)));
-		printf("; since: %s%s\n",
-		       net->answered_ms ? "answered"
-		       : net->try_count ? "unanswered"
-					: "nothing new",
-		       net->broken ? ": broken" : "");
+			fprintf(out, "%s%s", k ? ", " : " of ",
+				podname_beside(&net->pods[k], text,
+					       sizeof(text)));
+		fprintf(out, "; since: %s%s\n",
+			net->answered_ms ? "answered"
+			: net->try_count ? "unanswered"
+					 : "nothing new",
+			net->broken ? ": broken" : "");
+		words_end(&words, stdout, 4);
 		print_tries(net);
 	}
 	free(nets);
@@ -371,19 +376,24 @@ static int show(struct instance *instance, const struct cmd_line *line,
 		json_object_end(&j);
 		json_end(&j);
 	} else {
-		printf("generation %u, %s, by %s: %s\n", generation,
-		       when(policy->head.applied_ns, text, sizeof(text)),
-		       shown(note.who), shown(note.command));
+		words_print(stdout, 4, "generation %u, %s, by %s: %s\n",
+			    generation,
+			    when(policy->head.applied_ns, text, sizeof(text)),
+			    shown(note.who), shown(note.command));
 		if (plan)
 			printf("%s generation %u:\n\n",
 			       plan_is_empty(plan) ? "the same as" : "against",
 			       before->head.generation);
 		else
 			printf("the first one that is kept:\n\n");
-		if (plan)
-			diff_print(stdout, plan, 0);
-		else
+		if (plan) {
+			struct words words;
+
+			diff_print(words_begin(&words), plan, 0);
+			words_end(&words, stdout, 6);
+		} else {
 			print_prefixes(policy);
+		}
 		if (ward)
 			print_evidence(ward);
 	}

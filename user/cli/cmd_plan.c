@@ -11,6 +11,7 @@
 #include "base/prefix.h"
 #include "base/safe.h"
 #include "base/table.h"
+#include "base/words.h"
 #include "cli/cmd.h"
 #include "cli/plan_probe.h"
 #include "cli/podname.h"
@@ -274,19 +275,18 @@ static void print_changes(const struct comparison *c)
 
 		if (any->list == MASQ_L_POD)
 			was = becomes = "pod";
-		printf("%s%c %-20s %s%s%s%s", color,
-		       !change->from ? '+'
-		       : !change->to ? '-'
-				     : '~',
-		       cidr_format(&any->cidr, prefix, sizeof(prefix)),
-		       change->from ? was : "",
-		       change->from && change->to ? " -> " : "",
-		       change->to ? becomes : "", color_off(stdout));
-		if (any->list == MASQ_L_KEEP_SOURCE)
-			printf(" as a source");
-		printf("  (%s)\n",
-		       shown(policy_origin(change->to ? plan->to : plan->from,
-					   any, origin, sizeof(origin))));
+		words_print(
+			stdout, 4, "%s%c %-20s %s%s%s%s%s  (%s)\n", color,
+			!change->from ? '+'
+			: !change->to ? '-'
+				      : '~',
+			cidr_format(&any->cidr, prefix, sizeof(prefix)),
+			change->from ? was : "",
+			change->from && change->to ? " -> " : "",
+			change->to ? becomes : "", color_off(stdout),
+			any->list == MASQ_L_KEEP_SOURCE ? " as a source" : "",
+			shown(policy_origin(change->to ? plan->to : plan->from,
+					    any, origin, sizeof(origin))));
 	}
 	for (size_t i = 0; i < plan->setting_count; i++)
 		printf("%s~ %-20s %s -> %s%s\n", color_yellow(stdout),
@@ -383,12 +383,15 @@ static void print_text(const struct comparison *c)
 	if (plan->warning_count)
 		putchar('\n');
 	for (size_t i = 0; i < plan->warning_count; i++)
-		printf("%swarning:%s %s\n", color_yellow(stdout),
-		       color_off(stdout), shown(plan->warnings[i]));
+		words_print(stdout, 4, "%swarning:%s %s\n",
+			    color_yellow(stdout), color_off(stdout),
+			    shown(plan->warnings[i]));
 	if (c->instance && !plan_is_empty(plan))
-		printf("\nLive flows stay as they are; new connections change."
-		       " To apply: masqbpf reload --config %s\n",
-		       shown(c->file));
+		words_print(
+			stdout, 0,
+			"\nLive flows stay as they are; new connections change."
+			" To apply: masqbpf reload --config %s\n",
+			shown(c->file));
 }
 
 static int run(const struct cmd_line *line)

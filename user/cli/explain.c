@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "cli/explain.h"
 #include "kernel/netdev.h"
+#include "kernel/way.h"
 #include "plane/counters.h"
 #include "plane/ctl.h"
 #include "plane/flows.h"
@@ -16,6 +17,31 @@
 #include "policy/history.h"
 #include "policy/policy.h"
 #include "policy/treat.h"
+#include "policy/uplinks.h"
+
+int explain_find_stays(struct explain *e)
+{
+	uint32_t ifindex = if_nametoindex(e->uplink);
+	const struct netdev_link *link;
+	struct netdev *netdev;
+	struct way way;
+	int err;
+
+	if (e->answer.reason == MASQ_R_MULTICAST)
+		return 0;
+	if (way_find(&e->dest, NULL, 0, &way) == -EADDRNOTAVAIL)
+		e->stays = EXPLAIN_NODE;
+	if (e->stays || e->no_route || e->attached)
+		return 0;
+	err = netdev_read(&netdev);
+	if (err)
+		return err;
+	link = netdev_by_index(netdev, ifindex);
+	if (link && !uplink_leads_out(netdev, NULL, link))
+		e->stays = EXPLAIN_POD;
+	netdev_free(netdev);
+	return 0;
+}
 
 /*
  * The uplink whose program is asked: the one by which the pod's packets to DEST

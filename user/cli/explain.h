@@ -34,6 +34,13 @@ struct explain {
 	const struct pool *pool; /* that each pod has one of; NULL: no such */
 	char uplink[IF_NAMESIZE]; /* by which DEST is reached; "": none */
 	bool attached;
+	/* DEST is the node itself, or behind an interface where only pods are:
+	 * no policy is asked, for nothing leaves */
+	enum {
+		EXPLAIN_LEAVES,
+		EXPLAIN_NODE,
+		EXPLAIN_POD
+	} stays;
 	int no_route; /* errno of the pod's way to DEST; 0: there is one */
 	char device[IF_NAMESIZE]; /* that the pod is behind; "": not known */
 
@@ -54,6 +61,8 @@ struct explain {
 /* Each: 0 or -errno, printed. */
 int explain_find_uplink(struct explain *e);
 int explain_ask(struct explain *e);
+/* Does it leave the node at all? Once the program was asked. */
+int explain_find_stays(struct explain *e);
 int explain_count_flows(struct explain *e);
 /* Into `before`, `was`, `change`; not where the treatment is fixed. */
 void explain_find_before(struct explain *e);

@@ -9,12 +9,14 @@
 #include "base/safe.h"
 #include "base/table.h"
 #include "base/units.h"
+#include "base/words.h"
 #include "cli/explain_print.h"
 #include "cli/podname.h"
 #include "plane/counters.h"
 #include "policy/policy.h"
 
-#define SHOWN 8 /* groups of flows */
+#define SHOWN  8 /* groups of flows */
+#define INDENT 16 /* where values begin */
 
 /* What the node does with a packet that it has no way for. */
 static const char *no_route_text(int err)
@@ -100,6 +102,10 @@ void explain_json(const struct explain *e)
 		  e->answer.reason ? reasons[e->answer.reason].name : NULL);
 	json_text(&j, "uplink", *e->uplink ? e->uplink : NULL);
 	json_bool(&j, "uplink_attached", e->attached);
+	json_text(&j, "stays",
+		  e->stays == EXPLAIN_NODE  ? "node"
+		  : e->stays == EXPLAIN_POD ? "pod"
+					    : NULL);
 	json_text(&j, "no_route",
 		  e->no_route ? no_route_text(e->no_route) : NULL);
 	json_text(&j, "source_by",
@@ -128,7 +134,7 @@ void explain_json(const struct explain *e)
 	json_end(&j);
 }
 
-static void print_headline(const struct explain *e)
+static void print_headline(const struct explain *e, FILE *out)
 {
 	const struct reason *reason = &reasons[e->answer.reason];
 	const char *action = action_text(e), *color, *what;
@@ -147,15 +153,31 @@ static void print_headline(const struct explain *e)
 		color = color_bold(stdout);
 		what = reason->what;
 	}
-	printf("%s%s%s  %s%s%s%s  %s\n", color_bold(stdout),
-	       addr_format(&e->dest, text, sizeof(text)), color_off(stdout),
-	       color, action, reason->drop ? ", but dropped" : "",
-	       color_off(stdout), what);
+	fprintf(out, "%s%s%s  %s%s%s%s  %s\n", color_bold(stdout),
+		addr_format(&e->dest, text, sizeof(text)), color_off(stdout),
+		color, action, reason->drop ? ", but dropped" : "",
+		color_off(stdout), what);
 	if (e->answer.reason && *reason->todo)
-		printf("  %-13s %s\n", reason->name, reason->todo);
+		fprintf(out, "  %-13s %s\n", reason->name, reason->todo);
 }
 
-static void print_why(const struct explain *e)
+/* What no policy decides: it does not pass any uplink. */
+static void print_stays(const struct explain *e, FILE *out)
+{
+	char text[PODNAME_STRLEN];
+
+	fprintf(out, "%s%s%s  %spass%s  ", color_bold(stdout),
+		podname_beside(&e->dest, text, sizeof(text)), color_off(stdout),
+		color_bold(stdout), color_off(stdout));
+	if (e->stays == EXPLAIN_NODE)
+		fprintf(out,
+			"the node's own address: it does not leave the node\n");
+	else
+		fprintf(out, "behind %s: it does not leave the node\n",
+			shown(e->uplink));
+}
+
+static void print_why(const struct explain *e, FILE *out)
 {
 	struct timespec now;
 	uint64_t applied = e->policy->head.applied_ns / 1000000000;
@@ -163,26 +185,26 @@ static void print_why(const struct explain *e)
 
 	clock_gettime(CLOCK_REALTIME, &now);
 	if (e->entry) {
-		printf("  %-13s %s%s\n", "prefix",
-		       cidr_format(&e->entry->cidr, text, sizeof(text)),
-		       e->entry->list == MASQ_L_DST ? "" : " (its source)");
-		printf("  %-13s %s\n", "origin",
-		       shown(policy_origin(e->policy, e->entry, text,
-					   sizeof(text))));
+		fprintf(out, "  %-13s %s%s\n", "prefix",
+			cidr_format(&e->entry->cidr, text, sizeof(text)),
+			e->entry->list == MASQ_L_DST ? "" : " (its source)");
+		fprintf(out, "  %-13s %s\n", "origin",
+			shown(policy_origin(e->policy, e->entry, text,
+					    sizeof(text))));
 	}
-	printf("  %-13s %u, in force for %s", "generation",
-	       e->answer.generation,
-	       human_age((uint64_t)now.tv_sec > applied ? now.tv_sec - applied
-							: 0,
-			 text, sizeof(text)));
+	fprintf(out, "  %-13s %u, in force for %s", "generation",
+		e->answer.generation,
+		human_age((uint64_t)now.tv_sec > applied ? now.tv_sec - applied
+							 : 0,
+			  text, sizeof(text)));
 	if (e->entry && e->entry->since == e->answer.generation)
-		printf("; the prefix came with it");
+		fprintf(out, "; the prefix came with it");
 	else if (e->entry)
-		printf("; the prefix since %u", e->entry->since);
-	putchar('\n');
+		fprintf(out, "; the prefix since %u", e->entry->since);
+	fputc('\n', out);
 }
 
-static void print_before(const struct explain *e)
+static void print_before(const struct explain *e, FILE *out)
 {
 	const struct policy_entry *entry;
 	struct timespec now;
@@ -193,76 +215,82 @@ static void print_before(const struct explain *e)
 		return;
 	entry = explain_entry_before(e);
 	clock_gettime(CLOCK_REALTIME, &now);
-	printf("  %-13s %s%s%s", "before", color_yellow(stdout),
-	       plan_action_name(e->was.action), color_off(stdout));
+	fprintf(out, "  %-13s %s%s%s", "before", color_yellow(stdout),
+		plan_action_name(e->was.action), color_off(stdout));
 	if (entry)
-		printf(" by %s", cidr_format(&entry->cidr, text, sizeof(text)));
-	printf(", in generation %u\n", e->before->head.generation);
-	printf("  %-13s %s ago by generation %u, %s: %s\n", "changed",
-	       human_age((uint64_t)now.tv_sec > changed ? now.tv_sec - changed
-							: 0,
-			 text, sizeof(text)),
-	       e->change.change.generation, shown(e->change.who),
-	       shown(e->change.command));
+		fprintf(out, " by %s",
+			cidr_format(&entry->cidr, text, sizeof(text)));
+	fprintf(out, ", in generation %u\n", e->before->head.generation);
+	fprintf(out, "  %-13s %s ago by generation %u, %s: %s\n", "changed",
+		human_age((uint64_t)now.tv_sec > changed ? now.tv_sec - changed
+							 : 0,
+			  text, sizeof(text)),
+		e->change.change.generation, shown(e->change.who),
+		shown(e->change.command));
 }
 
-static void print_seen(const struct explain *e)
+static void print_seen(const struct explain *e, FILE *out)
 {
 	bool keep = !strcmp(action_text(e), "keep");
 	char text[CIDR_STRLEN], pool[POOL_STRLEN];
 
 	if (e->pool && e->seen.family)
-		printf("  %-13s %s, this pod's of %s\n", "far side sees",
-		       addr_format(&e->seen, text, sizeof(text)),
-		       pool_format(e->pool, pool, sizeof(pool)));
+		fprintf(out, "  %-13s %s, this pod's of %s\n", "far side sees",
+			addr_format(&e->seen, text, sizeof(text)),
+			pool_format(e->pool, pool, sizeof(pool)));
 	else if (e->pool && !e->no_route)
-		printf("  %-13s one of %s, of each pod always the same\n",
-		       "far side sees",
-		       pool_format(e->pool, pool, sizeof(pool)));
+		fprintf(out, "  %-13s one of %s, of each pod always the same\n",
+			"far side sees",
+			pool_format(e->pool, pool, sizeof(pool)));
 	else if (e->seen.family)
-		printf("  %-13s %s%s\n", "far side sees",
-		       addr_format(&e->seen, text, sizeof(text)),
-		       explain_is_translated(e) &&
-				       !strcmp(source_by(e), "uplink")
-			       ? " (the uplink's: this kernel tells no route's source)"
-			       : "");
+		fprintf(out, "  %-13s %s%s\n", "far side sees",
+			addr_format(&e->seen, text, sizeof(text)),
+			explain_is_translated(e) &&
+					!strcmp(source_by(e), "uplink")
+				? " (the uplink's: this kernel tells no route's source)"
+				: "");
 	else if (keep)
-		printf("  %-13s the pod's address\n", "far side sees");
+		fprintf(out, "  %-13s the pod's address\n", "far side sees");
 	if (keep)
-		printf("  %-13s need a route to %s over there, and its firewalls' consent\n",
-		       "replies",
-		       e->seen.family
-			       ? addr_format(&e->seen, text, sizeof(text))
-			       : "the pod");
+		fprintf(out,
+			"  %-13s need a route to %s over there, and its firewalls' consent\n",
+			"replies",
+			e->seen.family
+				? addr_format(&e->seen, text, sizeof(text))
+				: "the pod");
 	if (e->no_route)
-		printf("  %-13s %s%s%s%s%s: nothing of it leaves the node\n",
-		       "route", color_red(stdout), no_route_text(e->no_route),
-		       color_off(stdout), *e->device ? ", from " : "",
-		       shown(e->device));
+		fprintf(out,
+			"  %-13s %s%s%s%s%s: nothing of it leaves the node\n",
+			"route", color_red(stdout), no_route_text(e->no_route),
+			color_off(stdout), *e->device ? ", from " : "",
+			shown(e->device));
 	/* where the policy has a say, it only has it on attached uplinks */
 	if (e->entry && *e->uplink && !e->attached)
-		printf("  %-13s %s%s is not attached: what leaves by it passes untouched%s\n",
-		       "uplink", color_red(stdout), shown(e->uplink),
-		       color_off(stdout));
+		fprintf(out,
+			"  %-13s %s%s is not attached: what leaves by it passes untouched%s\n",
+			"uplink", color_red(stdout), shown(e->uplink),
+			color_off(stdout));
 }
 
-static void print_flows(const struct explain *e)
+static void print_flows(const struct explain *e, FILE *out)
 {
 	uint64_t live = e->masqueraded + e->kept + e->inbound;
 	const char *red = e->unreplied ? color_red(stdout) : "";
 	const char *off = e->unreplied ? color_off(stdout) : "";
 
-	printf("  %-13s ", e->narrowed ? "such flows" : "live flows");
+	fprintf(out, "  %-13s ", e->narrowed ? "such flows" : "live flows");
 	if (!live) {
-		printf("none\n");
+		fprintf(out, "none\n");
 		return;
 	}
-	printf("%llu masqueraded, %llu kept",
-	       (unsigned long long)e->masqueraded, (unsigned long long)e->kept);
+	fprintf(out, "%llu masqueraded, %llu kept",
+		(unsigned long long)e->masqueraded,
+		(unsigned long long)e->kept);
 	if (e->inbound)
-		printf(", %llu inbound", (unsigned long long)e->inbound);
-	printf(", %s%llu of %llu never answered%s\n", red,
-	       (unsigned long long)e->unreplied, (unsigned long long)live, off);
+		fprintf(out, ", %llu inbound", (unsigned long long)e->inbound);
+	fprintf(out, ", %s%llu of %llu never answered%s\n", red,
+		(unsigned long long)e->unreplied, (unsigned long long)live,
+		off);
 }
 
 static void print_samples(const struct explain *e)
@@ -326,17 +354,26 @@ static void print_hint(const struct explain *e)
 		       "  heals with its next try from the pod.\n");
 	else
 		printf(" To let them leave as the node:\n"
-		       "    masqbpf cidr add %s/%d --masquerade   (or the whole range there)\n",
+		       "    masqbpf cidr add %s/%d --masquerade\n"
+		       "    (or the whole range there)\n",
 		       dest, plen);
 }
 
 void explain_print(const struct explain *e)
 {
-	print_headline(e);
-	print_why(e);
-	print_before(e);
-	print_seen(e);
-	print_flows(e);
+	struct words words;
+	FILE *out = words_begin(&words);
+
+	if (e->stays) {
+		print_stays(e, out);
+	} else {
+		print_headline(e, out);
+		print_why(e, out);
+		print_before(e, out);
+		print_seen(e, out);
+	}
+	print_flows(e, out);
+	words_end(&words, stdout, INDENT);
 	print_samples(e);
 	print_hint(e);
 }

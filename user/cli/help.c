@@ -3,10 +3,13 @@
 #include <stdio.h>
 #include <string.h>
 #include "base/safe.h"
+#include "base/words.h"
 #include "cli/cmd.h"
 #include "cli/commands.h"
 #include "cli/help.h"
 #include "cli/parse.h"
+
+#define INDENT 25 /* where what an option does begins */
 
 static void print_options(const struct cmd_option *options)
 {
@@ -14,8 +17,9 @@ static void print_options(const struct cmd_option *options)
 		const char *arg = options->arg ?: "";
 		int used = strlen(options->name) + strlen(arg) + !!*arg;
 
-		printf("  --%s%s%s%*s %s\n", options->name, *arg ? " " : "",
-		       arg, used < 20 ? 20 - used : 0, "", options->help);
+		words_print(stdout, INDENT, "  --%s%s%s%*s %s\n", options->name,
+			    *arg ? " " : "", arg, used < 20 ? 20 - used : 0, "",
+			    options->help);
 	}
 }
 

@@ -8,6 +8,7 @@
 #include "base/json.h"
 #include "base/prefix.h"
 #include "base/safe.h"
+#include "base/words.h"
 #include "cli/cmd.h"
 #include "cli/podname.h"
 #include "cli/probe_print.h"
@@ -102,45 +103,25 @@ void probe_print_json(const struct probe *p)
 	json_end(&j);
 }
 
-static void print_trial(const char *name, const struct trial *t)
+static void print_trial(FILE *out, const char *name, const struct trial *t)
 {
 	char text[REACH_STRLEN], pod[PODNAME_STRLEN];
 	const char *color = t->reply.answer == TRIAL_OPEN ? color_green(stdout)
 			    : reach_is_answer(t)	  ? color_yellow(stdout)
 							  : color_red(stdout);
 
-	printf("  %-13s %s\n", name,
-	       t->source.family ? podname_beside(&t->source, pod, sizeof(pod))
-				: "-");
-	printf("  %-13s %s%s%s", "", color, reach_answer(t, text, sizeof(text)),
-	       color_off(stdout));
+	fprintf(out, "  %-13s %s\n", name,
+		t->source.family ? podname_beside(&t->source, pod, sizeof(pod))
+				 : "-");
+	fprintf(out, "  %-13s %s%s%s", "", color,
+		reach_answer(t, text, sizeof(text)), color_off(stdout));
 	if (t->reply.from.family)
-		printf(" after %.*f ms", t->rtt_ms < 10 ? 2 : 0, t->rtt_ms);
-	putchar('\n');
+		fprintf(out, " after %.*f ms", t->rtt_ms < 10 ? 2 : 0,
+			t->rtt_ms);
+	fputc('\n', out);
 }
 
-/* Words with lines broken at 66 characters, behind a margin. */
-static void print_wrapped(const char *text)
-{
-	size_t room = 66;
-
-	while (*text) {
-		size_t length = strlen(text);
-
-		if (length > room) {
-			for (length = room; length && text[length] != ' ';)
-				length--;
-			length = length ?: room;
-		}
-		printf("%.*s\n", (int)length, text);
-		text += length;
-		text += strspn(text, " ");
-		if (*text)
-			printf("  %-13s ", "");
-	}
-}
-
-static void print_policy(const struct probe *p)
+static void print_policy(FILE *out, const struct probe *p)
 {
 	const char *now = action_now(p);
 	char text[320], dest[CIDR_STRLEN];
@@ -148,46 +129,51 @@ static void print_policy(const struct probe *p)
 
 	if (!now)
 		return;
-	printf("  %-13s %s", "policy now", now);
+	fprintf(out, "  %-13s %s", "policy now", now);
 	if (!p->attached)
-		printf(": %s is not attached", shown(p->trials[0].way.name));
+		fprintf(out, ": %s is not attached",
+			shown(p->trials[0].way.name));
 	else if (p->entry)
-		printf(" by %s",
-		       cidr_format(&p->entry->cidr, text, sizeof(text)));
+		fprintf(out, " by %s",
+			cidr_format(&p->entry->cidr, text, sizeof(text)));
 	else if (p->now.reason)
-		printf(": %s", reasons[p->now.reason].what);
-	putchar('\n');
+		fprintf(out, ": %s", reasons[p->now.reason].what);
+	fputc('\n', out);
 	if (p->attached && p->entry)
-		printf("  %-13s %s\n", "origin",
-		       shown(policy_origin(p->policy, p->entry, text,
-					   sizeof(text))));
+		fprintf(out, "  %-13s %s\n", "origin",
+			shown(policy_origin(p->policy, p->entry, text,
+					    sizeof(text))));
 	addr_format(&p->dest, dest, sizeof(dest));
 	if (p->reach == REACH_ONLY_NODE && p->device && !strcmp(now, "keep"))
-		printf("  %-13s masqbpf cidr add %s/%d --masquerade\n"
-		       "  %-13s (or the whole range there)\n",
-		       "to do", dest, plen, "");
+		fprintf(out,
+			"  %-13s masqbpf cidr add %s/%d --masquerade\n"
+			"  %-13s (or the whole range there)\n",
+			"to do", dest, plen, "");
 	if (p->reach == REACH_ONLY_POD && !strcmp(now, "masquerade"))
-		printf("  %-13s masqbpf cidr add %s/%d --keep\n"
-		       "  %-13s (or the whole range there)\n",
-		       "to do", dest, plen, "");
+		fprintf(out,
+			"  %-13s masqbpf cidr add %s/%d --keep\n"
+			"  %-13s (or the whole range there)\n",
+			"to do", dest, plen, "");
 }
 
 void probe_print_text(const struct probe *p)
 {
 	char text[CIDR_STRLEN];
+	struct words words;
+	FILE *out = words_begin(&words);
 
-	printf("%s%s%s  %s", color_bold(stdout),
-	       addr_format(&p->dest, text, sizeof(text)), color_off(stdout),
-	       proto_text(p));
+	fprintf(out, "%s%s%s  %s", color_bold(stdout),
+		addr_format(&p->dest, text, sizeof(text)), color_off(stdout),
+		proto_text(p));
 	if (p->port)
-		printf(" port %u", p->port);
+		fprintf(out, " port %u", p->port);
 	if (*p->trials[0].way.name)
-		printf("  by %s", shown(p->trials[0].way.name));
-	putchar('\n');
-	print_trial("as the node", &p->trials[0]);
+		fprintf(out, "  by %s", shown(p->trials[0].way.name));
+	fputc('\n', out);
+	print_trial(out, "as the node", &p->trials[0]);
 	if (p->device)
-		print_trial("as a pod", &p->trials[1]);
-	printf("  %-13s ", "verdict");
-	print_wrapped(reach_text(p->reach, p->proto));
-	print_policy(p);
+		print_trial(out, "as a pod", &p->trials[1]);
+	fprintf(out, "  %-13s %s\n", "verdict", reach_text(p->reach, p->proto));
+	print_policy(out, p);
+	words_end(&words, stdout, 16);
 }

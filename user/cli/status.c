@@ -3,13 +3,12 @@
  * status.c - prints the state of an instance. This is the place that shows the
  * chains: tools of Debian 12 do not know TCX.
  */
-#include <limits.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 #include "base/color.h"
 #include "base/json.h"
 #include "base/safe.h"
+#include "base/words.h"
 #include "cli/cmd.h"
 #include "cli/status.h"
 #include "plane/instance.h"
@@ -229,43 +228,21 @@ static void print_uplink(const struct health_uplink *u)
 		print_chain(dir, &u->chains[dir]);
 }
 
-/* On a terminal so many columns at most, broken between words; elsewhere a line
- * each, for those who search. */
-#define WIDTH 80
-
-static void print_wrapped(int indent, const char *first, const char *text)
-{
-	const char *at = shown(text);
-	int room = isatty(STDOUT_FILENO) ? WIDTH - indent : INT_MAX;
-
-	printf("%*s", indent, first);
-	while ((int)strlen(at) > room) {
-		int cut = room;
-
-		while (cut && at[cut] != ' ')
-			cut--;
-		if (!cut)
-			cut = strcspn(at, " ");
-		printf("%.*s\n%*s", cut, at, indent, "");
-		at += cut;
-		at += strspn(at, " ");
-	}
-	printf("%s\n", at);
-}
+/* Where the values begin. */
+#define INDENT 12
 
 static void print_item(const struct verdict_item *item)
 {
 	bool ok = item->level == VERDICT_OK;
-	char head[16];
 
-	snprintf(head, sizeof(head), "%-12s", item->what);
-	printf("%s", ok				  ? ""
-		     : item->level == VERDICT_BAD ? color_red(stdout)
-						  : color_yellow(stdout));
-	print_wrapped(12, head, item->text);
-	printf("%s", ok ? "" : color_off(stdout));
+	words_print(stdout, INDENT, "%s%-11s %s%s\n",
+		    ok				 ? ""
+		    : item->level == VERDICT_BAD ? color_red(stdout)
+						 : color_yellow(stdout),
+		    item->what, shown(item->text), ok ? "" : color_off(stdout));
 	if (item->todo && !ok)
-		print_wrapped(14, "            > ", item->todo);
+		words_print(stdout, INDENT + 2, "%*s> %s\n", INDENT, "",
+			    shown(item->todo));
 }
 
 /* One line for where it is on, and one for each reason why it is not. */
@@ -282,9 +259,9 @@ static void print_fast(const struct health *s)
 	       s->fast.count, share ? "; " : "", share ?: "");
 	for (size_t i = 0; i < s->fast.count; i++)
 		if (*s->fast.links[i].why)
-			printf("            %s: %s\n",
-			       shown(s->fast.links[i].name),
-			       shown(s->fast.links[i].why));
+			words_print(stdout, INDENT + 2, "%*s%s: %s\n", INDENT,
+				    "", shown(s->fast.links[i].name),
+				    shown(s->fast.links[i].why));
 	if (on && !fastpath_tcp_allowed() && !fastpath_tcp_by_flow(s->instance))
 		printf("            not for TCP: conntrack would call its "
 		       "packets out of window\n");
@@ -302,18 +279,20 @@ static void print_text(const struct health *s)
 	for (size_t i = 0; i < s->verdict.count; i++)
 		print_item(&s->verdict.items[i]);
 	printf("generation  %u\n", s->generation);
-	printf("config      %s\n", !*s->config ? "none"
-				   : !strcmp(s->config, "-")
-					   ? "standard input"
-					   : shown(s->config));
-	printf("flows       %s\n",
-	       flow_tally_text(s->instance, &s->flows, flows, sizeof(flows)));
-	printf("pins        %s (masqbpf %s)\n", shown(s->instance->pin_dir),
-	       s->instance->meta.version);
+	words_print(stdout, INDENT, "config      %s\n",
+		    !*s->config		      ? "none"
+		    : !strcmp(s->config, "-") ? "standard input"
+					      : shown(s->config));
+	words_print(stdout, INDENT, "flows       %s\n",
+		    flow_tally_text(s->instance, &s->flows, flows,
+				    sizeof(flows)));
+	words_print(stdout, INDENT, "pins        %s (masqbpf %s)\n",
+		    shown(s->instance->pin_dir), s->instance->meta.version);
 	if (fastpath_is_on(s->instance))
 		print_fast(s);
 	else if (s->fast.count)
-		printf("fast path   %s\n", shown(s->fast.links[0].why));
+		words_print(stdout, INDENT, "fast path   %s\n",
+			    shown(s->fast.links[0].why));
 	for (size_t i = 0; i < s->uplink_count; i++)
 		print_uplink(&s->uplinks[i]);
 }

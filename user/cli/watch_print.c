@@ -7,6 +7,7 @@
 #include "base/json.h"
 #include "base/prefix.h"
 #include "base/units.h"
+#include "base/words.h"
 #include "cli/podname.h"
 #include "cli/show.h"
 #include "cli/watch.h"
@@ -15,6 +16,7 @@
 #include "policy/plan.h"
 
 #define SHOWN_RANGES 4 /* of a policy change, as text */
+#define INDENT	     13 /* behind the time */
 
 const char *const event_names[WATCH_MAX] = {
 	[WATCH_NEW] = "new",
@@ -85,14 +87,14 @@ static const char *prefix_text(const struct watch *w, const struct flow *flow,
 }
 
 /* Milliseconds: more would pretend to an order between processors. */
-static void print_clock(uint64_t ns)
+static void print_clock(FILE *out, uint64_t ns)
 {
 	time_t seconds = ns / NS_PER_SEC;
 	struct tm tm;
 
 	localtime_r(&seconds, &tm);
-	printf("%02d:%02d:%02d.%03u ", tm.tm_hour, tm.tm_min, tm.tm_sec,
-	       (unsigned int)(ns % NS_PER_SEC / 1000000));
+	fprintf(out, "%02d:%02d:%02d.%03u ", tm.tm_hour, tm.tm_min, tm.tm_sec,
+		(unsigned int)(ns % NS_PER_SEC / 1000000));
 }
 
 void json_time(struct json *j, uint64_t ns)
@@ -110,33 +112,37 @@ static void text_event(const struct watch *w, const struct masq_event *e,
 {
 	struct flow_tuple orig = flow_orig(flow);
 	char src[64], dst[64], text[64], in[16], pod[PODNAME_STRLEN];
+	struct words words;
+	FILE *out = words_begin(&words);
 
-	print_clock(event_realtime(w, e));
-	printf("%s%-6s%s %-10s %-5s %s -> %s",
-	       e->type == MASQ_EV_DROP ? color_red(stdout) : "",
-	       event_names[e->type],
-	       e->type == MASQ_EV_DROP ? color_off(stdout) : "",
-	       e->type == MASQ_EV_DROP ? reason_name(e) : flow_action(flow),
-	       proto_name(flow->proto, text, sizeof(text)),
-	       end_text(orig.src, orig.sport, src, sizeof(src)),
-	       end_text(orig.dst, orig.dport, dst, sizeof(dst)));
+	print_clock(out, event_realtime(w, e));
+	fprintf(out, "%s%-6s%s %-10s %-5s %s -> %s",
+		e->type == MASQ_EV_DROP ? color_red(stdout) : "",
+		event_names[e->type],
+		e->type == MASQ_EV_DROP ? color_off(stdout) : "",
+		e->type == MASQ_EV_DROP ? reason_name(e) : flow_action(flow),
+		proto_name(flow->proto, text, sizeof(text)),
+		end_text(orig.src, orig.sport, src, sizeof(src)),
+		end_text(orig.dst, orig.dport, dst, sizeof(dst)));
 	if (podname_known() &&
 	    *podname_only(&flow->in, pod, sizeof(pod)) != '-')
-		printf(" (%s)", pod);
+		fprintf(out, " (%s)", pod);
 	if (flow->kind == MASQ_K_FWD)
-		printf(" as %s", end_text(&flow->xlat, flow->xlat_port, text,
-					  sizeof(text)));
+		fprintf(out, " as %s",
+			end_text(&flow->xlat, flow->xlat_port, text,
+				 sizeof(text)));
 	if (prefix_text(w, flow, text, sizeof(text)))
-		printf(" by %s", text);
+		fprintf(out, " by %s", text);
 	if (e->type == MASQ_EV_END)
-		printf(" after %s, out %s, in %s%s",
-		       human_age(ticks_to_seconds(w->instance,
-						  flow->age - flow->idle),
-				 src, sizeof(src)),
-		       human_bytes(flow->egress.bytes, dst, sizeof(dst)),
-		       human_bytes(flow->ingress.bytes, in, sizeof(in)),
-		       flow->replied ? "" : ", never answered");
-	putchar('\n');
+		fprintf(out, " after %s, out %s, in %s%s",
+			human_age(ticks_to_seconds(w->instance,
+						   flow->age - flow->idle),
+				  src, sizeof(src)),
+			human_bytes(flow->egress.bytes, dst, sizeof(dst)),
+			human_bytes(flow->ingress.bytes, in, sizeof(in)),
+			flow->replied ? "" : ", never answered");
+	fputc('\n', out);
+	words_end(&words, stdout, INDENT);
 }
 
 static void json_end_of(struct json *j, const char *key,
@@ -282,25 +288,28 @@ void show_event(struct watch *w, const struct masq_event *e)
 void text_change(const struct policy *to, const struct plan *plan)
 {
 	char range[CIDR_STRLEN], from[2 * CIDR_STRLEN], text[2 * CIDR_STRLEN];
+	struct words words;
+	FILE *out = words_begin(&words);
 
-	print_clock(to->head.applied_ns);
-	printf("%spolicy%s generation %u: %zu prefix%s changed",
-	       color_yellow(stdout), color_off(stdout), to->head.generation,
-	       plan ? plan->change_count : to->count,
-	       plan && plan->change_count == 1 ? "" : "es");
+	print_clock(out, to->head.applied_ns);
+	fprintf(out, "%spolicy%s generation %u: %zu prefix%s changed",
+		color_yellow(stdout), color_off(stdout), to->head.generation,
+		plan ? plan->change_count : to->count,
+		plan && plan->change_count == 1 ? "" : "es");
 	for (size_t i = 0; plan && i < plan->dests.count && i < SHOWN_RANGES;
 	     i++) {
 		const struct plan_flip *flip = &plan->dests.items[i];
 
-		printf("%s %s %s -> %s", i ? "," : ";",
-		       cidr_format(&flip->range, range, sizeof(range)),
-		       plan_treatment_text(&flip->from, from, sizeof(from)),
-		       plan_treatment_text(&flip->to, text, sizeof(text)));
+		fprintf(out, "%s %s %s -> %s", i ? "," : ";",
+			cidr_format(&flip->range, range, sizeof(range)),
+			plan_treatment_text(&flip->from, from, sizeof(from)),
+			plan_treatment_text(&flip->to, text, sizeof(text)));
 	}
 	if (plan && plan->dests.count > SHOWN_RANGES)
-		printf(" and %zu more ranges",
-		       plan->dests.count - SHOWN_RANGES);
-	putchar('\n');
+		fprintf(out, " and %zu more ranges",
+			plan->dests.count - SHOWN_RANGES);
+	fputc('\n', out);
+	words_end(&words, stdout, INDENT);
 }
 
 void json_change(const struct policy *to, const struct plan *plan)
