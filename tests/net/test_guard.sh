@@ -87,13 +87,15 @@ says() { # FILE-OR-TEXT PATTERN
 	grep -qE "$2" <<<"$1" || fail "no word of '$2': $1"
 }
 
-# goes_wide ACTION: two pods talk, and then the agent is given the wide list
+# goes_wide ACTION [DEST]: two pods talk, one there as well, and then the agent
+# is given the wide list
 goes_wide() {
 	# shellcheck disable=SC2086 # a list
 	anew "$1" $OLD
 	agent
 	talk pod1 $FAR_ADDR
 	talk pod2 $FAR_ADDR
+	[ $# -eq 1 ] || talk pod2 "$2"
 	# shellcheck disable=SC2086 # a list
 	list "$1" $WIDE
 	lab_wait 10 generation_is 2
@@ -143,20 +145,25 @@ keeps() {
 }
 
 seed_alarms() {
-	goes_wide alarm
+	goes_wide alarm 172.30.99.9
 	knock pod1 $FAR_ADDR
-	knock pod2 $FAR_ADDR
-	lab_wait 30 broken 172.30.12.0/24
+	knock pod2 172.30.99.9
+	lab_wait 30 broken "172.30.12.0/24 172.30.99.0/24"
 	lab_wait 10 told
 	is generation "$(generation)" 2
-	says "$(cat "$LOG")" "guard: generation 2 broke 172.30.12.0/24"
+	says "$(cat "$LOG")" "guard: generation 2 broke 172.30.(12|99).0/24"
+	# one line, however many networks
+	is "lines" "$(grep -cF 'generation 2 broke' "$LOG")" 1
+	! grep -F '\x0a' "$LOG" || fail "two lines in one"
 	says "$(get /readyz)" "172.30.12.0/24 .*masqbpf rollback 1"
 	says "$(get /metrics)" \
 		'masqbpf_guard_broken\{prefix="172.16.0.0/12"\} 1'
 	# a pod by name as well, from files that only root may read
-	says "$(get /)" "172.30.12.0/24.*10.44.14.15 shop/cart-0, 10.44.14.16 hang"
-	says "$(get /readyz)" "10.44.14.15 shop/cart-0, 10.44.14.16 hang"
-	says "$(cat "$LOG")" "broke .*10.44.14.15 shop/cart-0"
+	says "$(get /)" "172.30.12.0/24.*10.44.14.15 shop/cart-0 hang"
+	says "$(get /)" "172.30.99.0/24.*10.44.14.16 hang"
+	says "$(get /readyz)" "10.44.14.15 shop/cart-0 hang"
+	says "$(masq status)" "> masqbpf rollback 1"
+	is "ways back in status" "$(masq status | grep -c '> ')" 1
 	says "$(masq doctor)" "guard .*10.44.14.15 shop/cart-0"
 	says "$(masq doctor)" "guard .*172.30.12.0/24"
 	says "$(masq metrics)" \

@@ -135,9 +135,15 @@ static void tell(struct agent *a)
 			 count > 3 ? " and more networks" : "",
 			 ward_todo(a->ward, todo, sizeof(todo)));
 	}
-	if (count && !*a->guard_problem)
-		log_error("%s", text);
-	else if (!count && *a->guard_problem)
+	if (count && !*a->guard_problem) {
+		char all[sizeof(text)], *next;
+
+		/* in the log all of it is one line */
+		memcpy(all, text, sizeof(all));
+		while ((next = strchr(all, '\n')))
+			*next = ';';
+		log_error("%s", all);
+	} else if (!count && *a->guard_problem)
 		log_info("guard: generation %u: answered again",
 			 a->ward->state.generation);
 	if (strcmp(a->guard_problem, text))

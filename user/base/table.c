@@ -177,12 +177,16 @@ static void print_row(const struct table *t, size_t row, int room, FILE *file)
 		int own = term_text_width(cells[i]);
 		int pad = columns ? t->width[i] - own : 0;
 		int before = t->right[i] && pad > 0 ? pad : 0;
+		/* it is the column's fault, not that of the line */
+		bool alone = pad < 0 && i < last &&
+			     columns_width(t, 0, t->columns - 1) <= room + 2;
 
 		if (!whole && at && own && at + blanks + before + own > room) {
 			fputc('\n', file);
-			columns = false;
+			columns = columns && alone;
 			blanks = INDENT;
-			at = pad = before = 0;
+			at = before = 0;
+			pad = alone ? pad : 0;
 		}
 		if (own || whole) {
 			at += blanks + before;
@@ -192,8 +196,7 @@ static void print_row(const struct table *t, size_t row, int room, FILE *file)
 			fputs(colors[i] ? color_off(file) : "", file);
 			blanks = 0;
 		}
-		if (pad < 0 && i < last &&
-		    columns_width(t, 0, t->columns - 1) <= room + 2) {
+		if (alone) {
 			fputc('\n', file);
 			at = 0;
 			blanks = columns_width(t, 0, i + 1);

@@ -231,16 +231,23 @@ static void print_uplink(const struct health_uplink *u)
 /* Where the values begin. */
 #define INDENT 12
 
-static void print_item(const struct verdict_item *item)
+static void print_item(const struct verdict *v, size_t i)
 {
+	const struct verdict_item *item = &v->items[i], *next = item + 1;
 	bool ok = item->level == VERDICT_OK;
+	/* once: what is below it is for it, too; and the guard knows the way
+	 * back from what it has seen */
+	bool is_below = item->todo && i + 1 < v->count && next->todo &&
+			!strcmp(next->what, item->what) &&
+			!strcmp(next->todo, item->todo);
+	bool is_above = v->broken_count && !strcmp(item->what, "unreplied");
 
 	words_print(stdout, INDENT, "%s%-11s %s%s\n",
 		    ok				 ? ""
 		    : item->level == VERDICT_BAD ? color_red(stdout)
 						 : color_yellow(stdout),
 		    item->what, shown(item->text), ok ? "" : color_off(stdout));
-	if (item->todo && !ok)
+	if (item->todo && !ok && !is_below && !is_above)
 		words_print(stdout, INDENT + 2, "%*s> %s\n", INDENT, "",
 			    shown(item->todo));
 }
@@ -277,7 +284,7 @@ static void print_text(const struct health *s)
 	printf("health      %s%s%s\n", color, health_level_name(s->level),
 	       color_off(stdout));
 	for (size_t i = 0; i < s->verdict.count; i++)
-		print_item(&s->verdict.items[i]);
+		print_item(&s->verdict, i);
 	printf("generation  %u\n", s->generation);
 	words_print(stdout, INDENT, "config      %s\n",
 		    !*s->config		      ? "none"

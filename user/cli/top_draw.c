@@ -220,6 +220,21 @@ static void draw_row(const struct top *top, int y, enum top_section section,
 	set_colour(PLAIN);
 }
 
+/* What is cut there says so. */
+static void __attribute__((format(printf, 3, 4)))
+put_marked(int y, int width, const char *fmt, ...)
+{
+	char text[512];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	if (width > 0 && strlen(text) > (size_t)width)
+		strcpy(text + width - 1, "~");
+	put(y, 0, width, "%s", text);
+}
+
 /* What status says: by colour, and what is worst in a line of its own. */
 static void draw_verdict(const struct verdict *v)
 {
@@ -230,8 +245,9 @@ static void draw_verdict(const struct verdict *v)
 		set_colour(worst->level == VERDICT_BAD ? BAD : NOTE);
 	put(0, 0, COLS, "masqbpf");
 	if (worst)
-		put(2, 0, COLS - 1, "%s: %s: %s", verdict_level_name(v->level),
-		    worst->what, worst->text);
+		put_marked(2, COLS - 1, "%s: %s: %s",
+			   verdict_level_name(v->level), worst->what,
+			   worst->text);
 	set_colour(PLAIN);
 }
 
