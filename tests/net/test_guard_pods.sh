@@ -134,6 +134,32 @@ records_end() {
 	quiet
 }
 
+# Nobody is left to end it: the next command does, whichever.
+records_end_without() {
+	begin "podCIDRs: [\"$ALL\"]"
+	talk pod1 "$FAR_ADDR"
+	file_is "podCIDRs: [\"$NONE\"]"
+	lab_spawn node "$MASQBPF" reload --yes --guard 5s >"$LAB_DIR/said" 2>&1
+	lab_wait 20 grep -q "is watched for 5 s" "$LAB_DIR/said"
+	kill -KILL "$LAB_PID"
+	lab_wait 20 traffic_is_recorded
+	lab_wait 20 traffic_is_not_recorded
+	! masq history 2 | grep "broke" || fail "nobody has seen that"
+	quiet
+}
+
+# One answered datagram, and no command in between that would end anything.
+traffic_is_recorded() {
+	masq flush >/dev/null 2>&1
+	traffic pod2 who "$FAR_ADDR" 443 >/dev/null
+	[ -n "$(flow_of 10.44.14.16 keep)" ]
+}
+
+traffic_is_not_recorded() {
+	masq status >/dev/null
+	! traffic_is_recorded
+}
+
 flow_of() { # POD [ACTION]
 	masq flows --pod "$1" ${2:+--action "$2"} --json |
 		jq -c '.[0] // empty | [.action, .xlat, .prefix]'
@@ -169,6 +195,7 @@ row "podCIDRs narrowed: taken back" narrowed
 row "podCIDRs widened: taken back" widened
 row "IPv6 turned off: taken back" ipv6_off
 row "what passes has records while it is watched, and none after" records_end
+row "killed, or without an agent: none after the next command" records_end_without
 row "pods that are dropped: said at once" dropped
 row "IPv6 turned on: said that it cannot be judged" ipv6_on
 quiet

@@ -9,6 +9,7 @@
 #include "cli/cmd.h"
 #include "policy/policy.h"
 #include "policy/read.h"
+#include "policy/ward.h"
 
 const char *cmd_value(const struct cmd_line *line, const char *name)
 {
@@ -46,6 +47,8 @@ int cmd_open(const struct cmd_line *line, enum instance_mode mode,
 					  !strcmp(line->cmd->name, "detach")
 				  ? ""
 				  : "; masqbpf attach IFACE begins it");
+	if (!err && mode == INSTANCE_READ)
+		ward_end(*out);
 	/* sysctls, routes and addresses that count for it are not ours then */
 	if (!err && mode == INSTANCE_WRITE && instance_is_elsewhere(*out))
 		err = instance_say_elsewhere(*out);

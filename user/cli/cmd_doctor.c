@@ -12,6 +12,7 @@
 #include "cli/cmd.h"
 #include "config/config.h"
 #include "policy/read.h"
+#include "policy/ward.h"
 #include "report/doctor.h"
 
 /* What would run if somebody attached now without saying more. */
@@ -52,6 +53,7 @@ static int open_instance(struct doctor *d, const char *pin_dir)
 		instance_say_elsewhere(d->instance);
 		return -EXDEV;
 	}
+	ward_end(d->instance);
 	err = policy_read(d->instance, &d->policy);
 	if (err == -ENODATA) {
 		doctor_add(d, DOCTOR_BAD, "instance", "run it again",

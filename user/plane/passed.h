@@ -12,5 +12,7 @@
  * another policy comes into force. The lock is held. 0 or -errno.
  */
 int passed_record(const struct instance *instance, bool on);
+/* Is it on, and by which generation? False as well where that cannot be read. */
+bool passed_is_recorded(const struct instance *instance, uint32_t *generation);
 
 #endif

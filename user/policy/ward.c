@@ -274,6 +274,34 @@ static void end_records(struct ward *w)
 	instance_unlock(w->instance);
 }
 
+void ward_end(struct instance *instance)
+{
+	struct ward w = { .instance = instance };
+	uint32_t generation;
+	int err;
+
+	/* who begins a watch or ends it has the lock */
+	if (!passed_is_recorded(instance, &generation) ||
+	    lock_take(instance->lock_fd, 1))
+		return;
+	if (!passed_is_recorded(instance, &generation))
+		goto out;
+	err = ward_note_read(instance, generation, &w.state, &w.vigil);
+	/* without a note nobody knows what it is on for */
+	if (err == -ENOENT ||
+	    (!err && ward_now_ms(instance) >= w.state.until_ms)) {
+		w.state.flags &= ~WARD_RECORDS;
+		if (passed_record(instance, false) ||
+		    (!err && ward_note_write(&w)))
+			log_debug(
+				"guard: records of generation %u: cannot be ended",
+				generation);
+	}
+	vigil_free(w.vigil);
+out:
+	instance_unlock(instance);
+}
+
 int ward_save(struct ward *w)
 {
 	uint64_t now = ward_now_ms(w->instance);

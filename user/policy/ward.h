@@ -40,6 +40,12 @@ int ward_look(struct ward *ward, bool probe);
 uint32_t ward_pace_ms(const struct ward *ward);
 /* Notes down what the looks have shown, if it is new. */
 int ward_save(struct ward *ward);
+/*
+ * What passes untouched has records no longer, where a watch's time is over and
+ * whoever kept it has not come to say so: a command that was killed, or one
+ * without an agent and without --guard. Takes the lock, if it is free at once.
+ */
+void ward_end(struct instance *instance);
 
 /* Is it the policy that runs? -errno: it cannot be known. */
 int ward_is_current(const struct ward *ward);
