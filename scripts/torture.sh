@@ -28,9 +28,13 @@ usage() {
 		           RACE_SECONDS=${RACE_SECONDS:-5} each; the contract's ordinary load, ten
 		           minutes' worth of it
 		  faults   attach, attach again, reload, detach, migrate, the agent's set-up
-		           and its helper killed at every system call, and each refused with
+		           and its helper killed at every kind of system call (by the place
+		           in the program that makes it and its caller), and each refused with
 		           every errno of its man page, in an order that FAULT_SEED (random)
-		           gives, for at most FAULT_SECONDS=${FAULT_SECONDS:-600} a row
+		           gives, for at most FAULT_SECONDS=${FAULT_SECONDS:-600} a row. What was done
+		           of this build is noted in build/torture/, and the next run goes
+		           on from there. Then, without kinds, bpf and netlink calls one by
+		           one
 		  upgrade  a take-over of an older layout, of another size and of other
 		           programs killed before every change that it makes, and each kind
 		           of its calls refused once (or UPGRADE_POINTS calls, drawn), for at
@@ -153,8 +157,10 @@ stress() {
 
 faults() {
 	local seed=${FAULT_SEED:-$RANDOM} shard status=0
-	local shards
+	local shards done_of_build
 	shards=$(nproc)
+	done_of_build=$(realpath "$OUT")/calls.$(sha256sum build/masqbpf | head -c 12)
+	touch "$done_of_build"
 	for ((shard = 0; shard < shards; shard++)); do
 		FAULT_POINTS=0 FAULT_ROWS=call FAULT_SEED=$seed \
 			FAULT_SHARD=$shard/$shards \
@@ -165,7 +171,8 @@ faults() {
 	done
 	wait_all || status=1
 	for ((shard = 0; shard < shards; shard++)); do
-		CALL_POINTS=0 CALL_SEED=$seed CALL_SHARD=$shard/$shards \
+		CALL_SITES=$done_of_build \
+			CALL_SEED=$seed CALL_SHARD=$shard/$shards \
 			CALL_SECONDS=${FAULT_SECONDS:-600} TEST_SLOW=3 \
 			bash "$WORK/tree/tests/net/test_calls.sh" \
 			>"$WORK/faults.calls.$shard" 2>&1 &
@@ -175,7 +182,10 @@ faults() {
 	{
 		section faults
 		echo "FAULT_SEED=$seed, $shards shards, at most" \
-			"${FAULT_SECONDS:-600} s a row:"
+			"${FAULT_SECONDS:-600} s a row; of this build now" \
+			"$(grep -c ' KILL ' "$done_of_build" || true) kills and" \
+			"$(grep -vc ' KILL ' "$done_of_build" || true) refusals," \
+			"by kind, are done:"
 		echo
 		sed 's/^/    /' "$WORK"/faults.*
 	} >"$OUT/faults.md"

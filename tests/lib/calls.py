@@ -10,11 +10,23 @@ of so many equal parts; 0: every call, with ERROR every errno of it (ERRORS=1 in
 the environment: one of each), in a drawn order, every Nth of them. PID: of a
 log with strace -f that process alone. What the loader does before main() is
 left out: it leaves nothing.
+
+    calls.py sites LOG[,LOG...] KILL|ERROR COMMAND SEED I/N LEDGER
+
+The same by kind: a kind is the place in the program that makes the call and the
+one that called it (of bpf() its command, too), as strace -k shows them. A line
+each: CALL NUMBER WHAT KIND. KILL: every kind once. ERROR: every kind with one
+errno, and every place with each errno of the call's man page, whichever command
+meets it. What LEDGER has (lines COMMAND WHAT KIND: what was done) is left out.
+The logs are of the same command: drawn are calls that have the same number and
+the same kind in all of them, where there are such.
 """
+import collections
 import os
 import random
 import re
 import sys
+import zlib
 
 FILES = ["EACCES", "ENOENT", "ENOMEM", "ENOTDIR", "ELOOP", "EIO"]
 ERRORS = {
@@ -110,9 +122,101 @@ NEVER = {"brk", "exit", "exit_group", "execve", "getpid", "gettid", "getuid",
          "arch_prctl", "alarm", "sched_yield", "uname", "rt_sigpending", "capget",
          "clock_gettime", "sysinfo"}
 LINE = re.compile(r"(?:(\d+) +)?([a-z_0-9]+)\((.*)")
+FRAME = re.compile(r" > (?:.*/)?masqbpf(?:-[^/(]*)?\(([^)]*)\)")
+
+
+def errors_of(name):
+    return ERRORS.get(ALIKE.get(name, name))
+
+
+def read_kinds(path):
+    """(call, number) -> kind, of calls that the program makes"""
+    found, seen, call, frames = {}, {}, None, []
+
+    def end():
+        # in the order of the log, that is of time
+        if call and frames and call[0] not in NEVER:
+            found[call[:2]] = call[2] + "@" + "<".join(frames[:2])
+
+    with open(path, encoding="utf-8", errors="replace") as lines:
+        for line in lines:
+            if line.startswith(" > "):
+                met = FRAME.match(line)
+                if met:
+                    frames.append(met[1].replace(" ", ""))
+                continue
+            met = LINE.match(line)
+            if not met:
+                continue
+            end()
+            name = met[2]
+            seen[name] = seen.get(name, 0) + 1
+            text = name
+            if name == "bpf":
+                text += "/" + met[3].split(",")[0]
+            call, frames = (name, seen[name], text), []
+    end()
+    return found
+
+
+def place(kind):
+    return kind.split("<")[0]
+
+
+def sites():
+    logs, what, command, seed, shard, ledger = sys.argv[2:8]
+    rng = random.Random(int(seed))
+    part, parts = map(int, shard.split("/"))
+    all_logs = [read_kinds(log) for log in logs.split(",")]
+    steady, any_of = collections.defaultdict(list), collections.defaultdict(list)
+    for call, kind in all_logs[0].items():
+        any_of[kind].append(call)
+        if all(log.get(call) == kind for log in all_logs):
+            steady[kind].append(call)
+    unknown = sorted({call[0] for calls in any_of.values() for call in calls
+                      if not errors_of(call[0])})
+    if unknown and what != "KILL":
+        sys.exit(f"calls.py: no errors are known of {unknown}")
+
+    done, met = set(), set()  # (command, kind, what); (place, what)
+    with open(ledger, encoding="utf-8") as lines:
+        for line in lines:
+            its_command, its_what, kind = line.split()
+            done.add((its_command, kind, its_what == "KILL"))
+            met.add((place(kind), its_what))
+
+    first, second = [], []
+    kinds = sorted(any_of, key=lambda kind: rng.random())
+    mine = [kind for kind in kinds
+            if zlib.crc32(place(kind).encode()) % parts == part]
+    for kind in mine:
+        if (command, kind, what == "KILL") in done:
+            continue
+        point = "KILL"
+        if what != "KILL":
+            errors = errors_of(any_of[kind][0][0])
+            new = [e for e in errors if (place(kind), e) not in met]
+            point = rng.choice(new or errors)
+            met.add((place(kind), point))
+        first.append((kind, point))
+    for kind in mine if what != "KILL" else []:
+        for error in errors_of(any_of[kind][0][0]):
+            if (place(kind), error) not in met:
+                met.add((place(kind), error))
+                second.append((kind, error))
+    rng.shuffle(second)
+    for kind, point in first + second:
+        print(*rng.choice(steady[kind] or any_of[kind]), point, kind)
+    print(f"{len(all_logs[0])} calls of {len(kinds)} kinds at "
+          f"{len({place(kind) for kind in kinds})} places"
+          f" ({len(kinds) - len(steady)} have no number that stays), this part: "
+          f"{len(mine)} kinds", file=sys.stderr)
 
 
 def main():
+    if sys.argv[1] == "sites":
+        sites()
+        return
     log, what, points, seed, shard = sys.argv[1:6]
     pid = sys.argv[6] if len(sys.argv) > 6 else None
     points, rng = int(points), random.Random(int(seed))
@@ -135,7 +239,7 @@ def main():
     for name, number in calls:
         errors = ["KILL"]
         if what != "KILL":
-            errors = ERRORS.get(ALIKE.get(name, name))
+            errors = errors_of(name)
             if not errors:
                 unknown.add(name)
                 continue

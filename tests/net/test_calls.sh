@@ -9,6 +9,10 @@
 # 0: all of them, for CALL_SECONDS a row at most if that is given, CALL_SHARD
 # I/N: every Nth. ERRORS=1: one errno of each call. CALL_ROWS: rows whose name
 # matches.
+# CALL_SITES=FILE: by kind. Not every occurrence, but every kind of call once
+# (calls.py tells what that is) killed, and refused with all its errnos. FILE
+# notes what was done, for rows and shards to come, and for the next run of the
+# same build; what is left is done for CALL_SECONDS a row, too.
 set -euo pipefail
 . "$(dirname "$0")/../lib/tap.sh"
 . "$(dirname "$0")/../lib/lab.sh"
@@ -18,12 +22,18 @@ POD=10.44.14.15
 URL=http://127.0.0.1:9842
 # masqueraded by every policy here
 EVER=198.51.100.9
-POINTS=${CALL_POINTS:-1}
+SITES=${CALL_SITES:+$(realpath "$CALL_SITES")}
+POINTS=${CALL_POINTS:-${SITES:+0}}
+POINTS=${POINTS:-1}
 SEED=${CALL_SEED:-${TEST_SEED:-$RANDOM}}
 
 lab_agent $POD
 lab_in far ip route add $POD_NET via $NODE_ADDR
 lab_in far ip addr add $EVER/32 dev lo
+# migrate waits for what netfilter translates to end
+lab_in node sysctl -qw net.netfilter.nf_conntrack_udp_timeout=2 \
+	net.netfilter.nf_conntrack_udp_timeout_stream=2 \
+	net.netfilter.nf_conntrack_tcp_timeout_time_wait=2
 cd "$LAB_DIR"
 LOG=$LAB_DIR/log
 mkdir conf # strace's logs are not in a directory that is followed
@@ -153,18 +163,73 @@ command_of() {
 	esac
 }
 
-# draw WHAT [PID]: from calls.log
-draw() {
-	"$PYTHON" "$LAB_LIB/calls.py" calls.log "$1" "$POINTS" "$SEED" \
-		"${CALL_SHARD:-0/1}" ${2:+"$2"} >points 2>drawn || fail "$(cat drawn)"
-	[ -s points ] || fail "no points: $(cat drawn)"
-	UNTIL=$((EPOCHSECONDS + ${CALL_SECONDS:-86400}))
-	MET=0 FAILED=0
+# recorded NAME TRACE...: TRACE is to write the calls of NAME to the file that it
+# is given first, with what else it is given for strace. Twice where kinds are
+# asked for: what has another number the second time is no steady one.
+recorded() {
+	local log
+	LOGS=''
+	for log in "$1.log" ${SITES:+"$1.log2"}; do
+		LOGS+=${LOGS:+,}$log
+		[ -s "$log" ] || "${@:2}" "$log" ${SITES:+-k}
+	done
 }
 
-sum() {
-	note "seed $SEED, $MET of $(wc -l <points) points, $FAILED end it," \
-		"$(cat drawn)"
+# draw COMMAND KILL|ERROR: from what was recorded
+draw() {
+	if [ "$SITES" ]; then
+		: >>"$SITES"
+		set -- sites "$LOGS" "$2" "$1" "$SEED" "${CALL_SHARD:-0/1}" "$SITES"
+	else
+		set -- "$LOGS" "$2" "$POINTS" "$SEED" "${CALL_SHARD:-0/1}"
+	fi
+	"$PYTHON" "$LAB_LIB/calls.py" "$@" >points 2>drawn || fail "$(cat drawn)"
+	[ "$SITES" ] || [ -s points ] || fail "no points: $(cat drawn)"
+}
+
+# each_point COMMAND FUNCTION WORD...: FUNCTION WORD... CALL NUMBER WHAT for each
+# that was drawn, until the row's time is over. One that fails ends no other.
+each_point() {
+	local call number what kind met=0 failed=0 status
+	local until=$((EPOCHSECONDS + ${CALL_SECONDS:-86400}))
+	: >ended
+	while [ "$EPOCHSECONDS" -lt "$until" ] && read -r call number what kind; do
+		WHERE="$1: $call $number $what${kind:+ $kind}"
+		met=$((met + 1))
+		# not in a condition: bash would ignore -e inside
+		set +e
+		(
+			set -Eeuo pipefail
+			"${@:2}" "$call" "$number" "$what"
+		)
+		status=$?
+		set -e
+		[ $status -eq 0 ] || {
+			failed=$((failed + 1))
+			echo "failed: $WHERE"
+			! anew "$1" || continue
+			fail "the lab is not to be made whole"
+		}
+		[ ! "$kind" ] || echo "$1 $what $kind" >>"$SITES"
+	done <points
+	note "seed $SEED, $met of $(wc -l <points) points," \
+		"$(wc -l <ended) end it, $(cat drawn)"
+	[ $failed -eq 0 ] || fail "$failed of $met points failed"
+}
+
+ended() {
+	echo "$WHERE" >>ended
+}
+
+# after a point that failed
+anew() {
+	case $1 in
+	agent* | helper) no_agent KILL ;;
+	esac
+	detached
+	[ ! -e "$MASQBPF_PIN_DIR" ] || rm -r "$MASQBPF_PIN_DIR"
+	find "$MASQBPF_STATE_DIR" -type f -delete
+	[ "$1" != helper ] || helper_begin
 }
 
 inject() { # CALL NUMBER WHAT: for strace
@@ -229,38 +294,51 @@ healed() { # COMMAND WORD...
 	esac
 }
 
+traced_command() { # WORD... LOG [-k]
+	local args=("$@") options=(-qq -e signal=none)
+	[ "${args[-1]}" != -k ] || {
+		options+=(-k)
+		unset 'args[-1]'
+	}
+	lab_in node strace "${options[@]}" -o "${args[-1]}" \
+		"$MASQBPF" "${args[@]:0:${#args[@]}-1}" >/dev/null 2>&1
+}
+
+record_command() { # COMMAND WORD... LOG [-k]
+	prepare "$1"
+	traced_command "${@:2}"
+}
+
 each_call() { # COMMAND KILL|ERROR
-	local call number what words status
+	local words
 	trap 'detached' EXIT
 	read -ra words <<<"$(command_of "$1")"
-	prepare "$1"
-	lab_in node strace -qq -o calls.log -e signal=none \
-		"$MASQBPF" "${words[@]}" >/dev/null 2>&1
-	draw "$2"
-	while [ "$EPOCHSECONDS" -lt "$UNTIL" ] && read -r call number what; do
-		WHERE="$1: $call $number $what"
-		MET=$((MET + 1))
-		prepare "$1"
-		leaks_reset
-		status=0
-		# shellcheck disable=SC2046 # words
-		lab_in node strace -o /dev/null $(inject "$call" "$number" "$what") \
-			"$MASQBPF" "${words[@]}" >out 2>err || status=$?
-		[ $status -ne 127 ] || continue # the loader's
-		case $status in
-		0) ;;
-		1 | 2) grep -q '^masqbpf: ' err || fail "$WHERE: no word: $(cat err)" ;;
-		137) [ "$what" = KILL ] || fail "$WHERE: killed: $(cat err)" ;;
-		*) fail "$WHERE: exit code $status: $(cat err)" ;;
-		esac
-		[ $status -eq 0 ] || FAILED=$((FAILED + 1))
-		as_it_was_or_is "$1" $status
-		healed "$1" "${words[@]}"
-		case $1 in reload | migrate) no_leak ;; esac
-	done <points
+	recorded "$1" record_command "$1" "${words[@]}"
+	draw "$1" "$2"
+	each_point "$1" call_of "$1"
 	detached
 	lab_in node nft flush ruleset
-	sum
+}
+
+call_of() { # COMMAND CALL NUMBER WHAT
+	local words status=0
+	read -ra words <<<"$(command_of "$1")"
+	prepare "$1"
+	leaks_reset
+	# shellcheck disable=SC2046 # words
+	lab_in node strace -o /dev/null $(inject "${@:2}") \
+		"$MASQBPF" "${words[@]}" >out 2>err || status=$?
+	case $status in
+	0) ;;
+	1 | 2) grep -q '^masqbpf: ' err || fail "$WHERE: no word: $(cat err)" ;;
+	127) return ;; # the loader's
+	137) [ "$4" = KILL ] || fail "$WHERE: killed: $(cat err)" ;;
+	*) fail "$WHERE: exit code $status: $(cat err)" ;;
+	esac
+	[ $status -eq 0 ] || ended
+	as_it_was_or_is "$1" $status
+	healed "$1" "${words[@]}"
+	case $1 in reload | migrate) no_leak ;; esac
 }
 
 # --- the agent ----------------------------------------------------------------
@@ -269,13 +347,20 @@ agent() { # [WRAPPER...]
 	: >"$LOG"
 	lab_spawn node "$@" "$MASQBPF" agent --config conf/keep.yaml eth0 2>>"$LOG"
 	AGENT=$(lab_process "$LAB_PID")
+	echo "$AGENT" >agent
 }
 
 ready() {
 	lab_in node curl -sf --max-time 5 $URL/readyz >/dev/null
 }
 
+# points are subshells: the last one's agent
+agent_of_now() {
+	AGENT=$(cat agent)
+}
+
 no_agent() {
+	agent_of_now
 	lab_kill "${1:-TERM}" "$AGENT"
 	lab_wait 20 lab_gone "$AGENT"
 	# the helper has gone with it, or will
@@ -296,7 +381,7 @@ healthy() {
 
 agent_made_whole() {
 	if lab_gone "$AGENT"; then
-		FAILED=$((FAILED + 1))
+		ended
 		no_agent
 		agent
 	fi
@@ -311,33 +396,35 @@ begin() { # over|anew
 	esac
 }
 
+record_agent() { # over|anew LOG [-k]
+	begin "$1"
+	agent strace -D -qq -o "$2" -e signal=none "${@:3}"
+	lab_wait 60 ready || fail "$(cat "$LOG")"
+	no_agent
+}
+
 # Over an instance with another policy, or from nothing.
 agent_sets_up() { # KILL|ERROR over|anew
-	local call number what
-	trap 'lab_kill KILL "$AGENT"; detached' EXIT
-	begin "$2"
-	agent strace -D -qq -o calls.log -e signal=none
-	lab_wait 30 ready || fail "$(cat "$LOG")"
+	trap 'agent_of_now; lab_kill KILL "$AGENT"; detached' EXIT
+	recorded "agent-$2" record_agent "$2"
+	draw "agent-$2" "$1"
+	each_point "agent-$2" agent_meets "$2"
+}
+
+agent_meets() { # over|anew CALL NUMBER WHAT
+	begin "$1"
+	leaks_reset
+	# shellcheck disable=SC2046 # words
+	agent strace -D -qq -o /dev/null $(inject "${@:2}")
+	lab_wait 60 settled || fail "$WHERE: $(cat "$LOG"; masq status)"
+	if lab_gone "$AGENT"; then
+		[ "$4" = KILL ] || grep -q '^masqbpf: ' "$LOG" ||
+			fail "$WHERE: it ended without a word: $(cat "$LOG")"
+		[ "$1" != over ] || policy masquerade keep
+	fi
+	agent_made_whole
+	[ "$1" != over ] || no_leak
 	no_agent
-	draw "$1"
-	while [ "$EPOCHSECONDS" -lt "$UNTIL" ] && read -r call number what; do
-		WHERE="agent $2: $call $number $what"
-		MET=$((MET + 1))
-		begin "$2"
-		leaks_reset
-		# shellcheck disable=SC2046 # words
-		agent strace -D -qq -o /dev/null $(inject "$call" "$number" "$what")
-		lab_wait 60 settled || fail "$WHERE: $(cat "$LOG"; masq status)"
-		if lab_gone "$AGENT"; then
-			[ "$what" = KILL ] || grep -q '^masqbpf: ' "$LOG" ||
-				fail "$WHERE: it ended without a word: $(cat "$LOG")"
-			[ "$2" != over ] || policy masquerade keep
-		fi
-		agent_made_whole
-		[ "$2" != over ] || no_leak
-		no_agent
-	done <points
-	sum
 }
 
 traced() {
@@ -347,8 +434,9 @@ traced() {
 # What the helper is asked for: hooks, the uplink's watch, the next boot's file.
 worked() {
 	rm -f "$MASQBPF_PIN_DIR"/tcx_ingress_*
-	masq cidr add "192.0.2.$((MET % 250))/32" --yes 2>/dev/null >&2
-	echo "# $MET" >>conf/keep.yaml
+	local time=$EPOCHREALTIME
+	masq cidr add "192.0.2.$((10#${time#*.} % 250))/32" --yes 2>/dev/null >&2
+	echo "# $time" >>conf/keep.yaml
 }
 
 worked_off() {
@@ -369,32 +457,38 @@ trace_end() {
 	wait "$TRACER" || true
 }
 
-helper_works() { # KILL|ERROR
-	local call number what
-	trap 'lab_kill KILL "$AGENT"; detached' EXIT
+helper_begin() {
 	attached
 	agent
 	lab_wait 30 healthy || fail "$(cat "$LOG")"
-	MET=0
-	trace_helper calls.log
+}
+
+record_helper() { # LOG [-k]
+	trace_helper "$@"
 	worked
-	lab_wait 30 worked_off || fail "$(cat "$LOG")"
+	lab_wait 60 worked_off || fail "$(cat "$LOG")"
 	trace_end
-	draw "$1"
-	while [ "$EPOCHSECONDS" -lt "$UNTIL" ] && read -r call number what; do
-		WHERE="helper: $call $number $what"
-		MET=$((MET + 1))
-		leaks_reset
-		# shellcheck disable=SC2046 # words
-		trace_helper /dev/null $(inject "$call" "$number" "$what")
-		worked
-		lab_wait 60 worked_off || fail "$WHERE: $(cat "$LOG"; masq status)"
-		trace_end
-		agent_made_whole
-		no_leak
-	done <points
+}
+
+helper_works() { # KILL|ERROR
+	trap 'agent_of_now; lab_kill KILL "$AGENT"; detached' EXIT
+	helper_begin
+	recorded helper record_helper
+	draw helper "$1"
+	each_point helper helper_meets
 	no_agent
-	sum
+}
+
+helper_meets() { # CALL NUMBER WHAT
+	agent_of_now
+	leaks_reset
+	# shellcheck disable=SC2046 # words
+	trace_helper /dev/null $(inject "$@")
+	worked
+	lab_wait 60 worked_off || fail "$WHERE: $(cat "$LOG"; masq status)"
+	trace_end
+	agent_made_whole
+	no_leak
 }
 
 only=${CALL_ROWS:-.}
@@ -407,19 +501,21 @@ rare() { # NAME FUNCTION...
 	[ "$POINTS" != 0 ] || when "$@"
 }
 
-for command in attach detach; do
-	rare "$command: killed at every system call" each_call $command KILL
-	rare "$command: every system call refused" each_call $command ERROR
-done
+# What is soonest done comes first, that is what loads no programs: with
+# CALL_SITES an errno that one command met at a place is not asked for of the
+# next.
 rare "reload: killed at every system call" each_call reload KILL
 when "reload: every system call refused" each_call reload ERROR
-when "migrate: killed at every system call" each_call migrate KILL
-when "migrate: every system call refused" each_call migrate ERROR
-for kind in over anew; do
-	rare "agent $kind: killed at every system call" agent_sets_up KILL $kind
-done
-when "agent over: every system call refused" agent_sets_up ERROR over
-rare "agent anew: every system call refused" agent_sets_up ERROR anew
 rare "helper: killed at every system call" helper_works KILL
 when "helper: every system call refused" helper_works ERROR
+rare "agent over: killed at every system call" agent_sets_up KILL over
+when "agent over: every system call refused" agent_sets_up ERROR over
+rare "detach: killed at every system call" each_call detach KILL
+rare "detach: every system call refused" each_call detach ERROR
+when "migrate: killed at every system call" each_call migrate KILL
+when "migrate: every system call refused" each_call migrate ERROR
+rare "attach: killed at every system call" each_call attach KILL
+rare "attach: every system call refused" each_call attach ERROR
+rare "agent anew: killed at every system call" agent_sets_up KILL anew
+rare "agent anew: every system call refused" agent_sets_up ERROR anew
 tap_done
