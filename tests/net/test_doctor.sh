@@ -534,6 +534,31 @@ doctor_reports() {
 	is "written over" "$(status_of masq doctor --report report.tar)" 1
 }
 
+# A report is there, and says which of its tools did not do their work, however
+# they fail to.
+doctor_reports_failures() {
+	local bin=$LAB_DIR/bad
+	back
+	mkdir -p "$bin"
+	echo 'no program' >"$bin/uname"
+	printf '#!/bin/sh\necho half of it\nkill -SEGV $$\n' >"$bin/ip"
+	printf '#!/bin/sh\nexec cat /dev/zero\n' >"$bin/nft"
+	# gone, but its child has the output still
+	printf '#!/bin/sh\nsleep 100 &\necho $! >%s/child\nexit 4\n' "$bin" \
+		>"$bin/sysctl"
+	chmod +x "$bin"/*
+	PATH=$bin:$PATH masq doctor --report bad.tar >out 2>err || true
+	lab_own "$(cat "$bin/child")"
+	rm -rf masqbpf-report
+	tar xf bad.tar
+	grep -q 'uname: Exec format error' masqbpf-report/uname.txt
+	grep -q 'half of it' masqbpf-report/ip-rule.txt
+	grep -q 'ip: a signal has ended it' masqbpf-report/ip-rule.txt
+	grep -aq 'nft: it printed more than 128 MiB' masqbpf-report/nft.txt
+	grep -q 'status 4' masqbpf-report/sysctl-net.txt
+	jq -e .generation masqbpf-report/status.json >/dev/null
+}
+
 # ways_out WANT IP-COMMAND...: the uplinks of a node with such a default route
 ways_out() {
 	local want=$1 got command=
@@ -616,4 +641,5 @@ row "kept and never answered" doctor_finds_the_incident
 row "what is worse is said later, and coloured when asked for" \
 	doctor_worst_last
 row "the report" doctor_reports
+row "the report says which tools failed" doctor_reports_failures
 tap_done

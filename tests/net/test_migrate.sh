@@ -275,6 +275,35 @@ tool_hangs() { # TOOL PATTERN before|behind
 		$NODE_ADDR
 }
 
+# A tool that ends without its work done, or that says it has done it: after each
+# all is as before. (What only reads: tests/net/test_import.)
+tool_fails() { # TOOL PATTERN WHY SCRIPT
+	local before status=0 bin=$LAB_DIR/fails
+	IPT=iptables-nft
+	before=$(rules)
+	mkdir -p "$bin"
+	rm -f "$bin"/*
+	{
+		echo '#!/bin/sh'
+		echo "case \" \$* \" in *'$2'*)"
+		echo "${4//REAL/$(command -v "$1")}"
+		echo ';; esac'
+		echo "exec $(command -v "$1") \"\$@\""
+	} >"$bin/$1"
+	[ "$2" ] || echo "$4" >"$bin/$1"
+	chmod +x "$bin/$1"
+	PATH=$bin:$PATH masq migrate eth0 --no-wait >"$LAB_DIR/out" \
+		2>"$LAB_DIR/err" || status=$?
+	is "exit code ($(cat "$LAB_DIR/err"))" "$status" 1
+	grep -qE "^masqbpf: $3" "$LAB_DIR/err" || fail "$(cat "$LAB_DIR/err")"
+	is rules "$(rules)" "$before"
+	! masq status 2>/dev/null || fail "it stays attached"
+	! lab_in node nft list table inet masqbpf_migrate 2>/dev/null ||
+		fail "its table is left"
+	is source "$(word source "$(traffic pod1 who $FAR_ADDR 443)")" \
+		$NODE_ADDR
+}
+
 # The first stands before the jump when the second comes: it must not fail
 # because of the second, and take its attach back.
 two_at_once() {
@@ -432,6 +461,21 @@ row "a tool that hangs: reading the rules" tool_hangs iptables-nft-save nat befo
 row "a tool that hangs: holding NAT" tool_hangs nft "-f -" before
 row "a tool that hangs: and has removed the jump" tool_hangs iptables-nft " -D " behind
 row "a tool that hangs: the second jump stays" tool_hangs ip6tables-nft " -D " before
+row "a tool that is killed: holding NAT" tool_fails nft "-f -" \
+	'masqbpf_migrate: cannot install it: a signal' 'kill -KILL $$'
+row "a tool that is none: holding NAT" tool_fails nft "" \
+	'masqbpf_migrate: cannot install it: Exec format error' "no program"
+row "a tool that says it is done: holding NAT" tool_fails nft "-f -" \
+	'masqbpf_migrate: cannot install it: nft says' 'exit 0'
+row "a tool that fails behind its work: holding NAT" tool_fails nft "-f -" \
+	'masqbpf_migrate: cannot install it: it ended with status 1' \
+	'REAL "$@"; exit 1'
+row "a tool that is killed: before it removes the jump" tool_fails \
+	iptables-nft " -D " 'iptables-nft: cannot remove the jump .*: a signal' \
+	'kill -KILL $$'
+row "a tool that fails behind its work: removing the jump" tool_fails \
+	iptables-nft " -D " 'iptables-nft: cannot remove the jump .*: it ended' \
+	'REAL "$@"; exit 1'
 row "two at once: the second is refused" two_at_once
 row "--config - is read once" from_stdin
 row "a policy that runs stays" keeps_the_policy

@@ -4,19 +4,16 @@
  * archive is plain ustar, written here: a format of fifteen lines, and images
  * have no tar. What commands print is taken from the commands themselves.
  */
-#include <linux/close_range.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
-#include <sys/mman.h>
-#include <sys/wait.h>
 #include "base/log.h"
 #include "base/safe.h"
+#include "base/tool.h"
 #include "report/doctor.h"
 
 #define BLOCK	  512
@@ -59,42 +56,21 @@ static void add_member(FILE *tar, const char *name, const char *text,
 /* Both outputs of a command, and how it ended when not well. */
 static void add_command(FILE *tar, const char *name, char *const argv[])
 {
-	char *text = NULL, chunk[65536];
-	size_t length = 0;
-	FILE *out = open_memstream(&text, &length);
-	int pipes[2], status;
-	ssize_t got;
-	pid_t pid;
+	char *text, *end = NULL;
+	size_t length;
+	int err = tool_words(argv, &text, &length);
 
-	if (!out || pipe2(pipes, O_CLOEXEC)) {
-		if (out)
-			fclose(out);
-		free(text);
-		return;
-	}
-	fflush(NULL);
-	pid = fork();
-	if (!pid) {
-		dup2(memfd_create("input", MFD_CLOEXEC), STDIN_FILENO);
-		dup2(pipes[1], STDOUT_FILENO);
-		dup2(pipes[1], STDERR_FILENO);
-		close_range(STDERR_FILENO + 1, ~0U, CLOSE_RANGE_CLOEXEC);
-		signal(SIGPIPE, SIG_DFL);
-		execvp(argv[0], argv);
-		fprintf(stderr, "%s: %s\n", argv[0], strerror(errno));
-		_exit(127);
-	}
-	close(pipes[1]);
-	while ((got = read(pipes[0], chunk, sizeof(chunk))) > 0)
-		if (ftell(out) < MAX_BYTES)
-			fwrite(chunk, 1, got, out);
-	close(pipes[0]);
-	if (pid > 0 && waitpid(pid, &status, 0) == pid && status)
-		fprintf(out, "\n(exit status %d)\n",
-			WIFEXITED(status) ? WEXITSTATUS(status)
-					  : 128 + WTERMSIG(status));
-	if (!fclose(out))
+	if (err && asprintf(&end, "%.*s\n(%s%s%s)\n", (int)length, text ?: "",
+			    err < 0 ? argv[0] : "", err < 0 ? ": " : "",
+			    tool_why(err)) < 0)
+		end = NULL;
+	if (length > MAX_BYTES)
+		length = MAX_BYTES;
+	if (end)
+		add_member(tar, name, end, strlen(end));
+	else if (text)
 		add_member(tar, name, text, length);
+	free(end);
 	free(text);
 }
 

@@ -164,6 +164,27 @@ static int add_rule(struct masq_chain *chain, const char *line,
 	return 0;
 }
 
+bool iptables_saved_whole(const char *saved)
+{
+	bool inside = false;
+
+	for (const char *line = saved; *line;) {
+		size_t length = strcspn(line, "\n");
+
+		if (line[length] != '\n') /* the last one is cut */
+			return false;
+		if (*line == '*' && !inside)
+			inside = true;
+		else if (length == 6 && !strncmp(line, "COMMIT", 6) && inside)
+			inside = false;
+		else if (length && *line != '#' &&
+			 (!inside || !strchr(":-[", *line)))
+			return false;
+		line += length + 1;
+	}
+	return !inside;
+}
+
 static int read_table(const char *saved, struct masq_chain *chain)
 {
 	char *copy = strdup(saved), *line, *save;
@@ -259,6 +280,8 @@ static int save_table(const struct variant *variant, char **saved)
 	if (!variant->proc && !tool_exists(variant->save))
 		return 0;
 	err = tool_run(argv, NULL, saved);
+	if (!err && !iptables_saved_whole(*saved))
+		err = -EBADMSG;
 	if (!err)
 		return 0;
 	free(*saved);
@@ -307,7 +330,7 @@ static int look(const struct variant *variant, const char *name,
 	free(saved);
 	if (err)
 		log_error("%s: cannot read the rules: %s", variant->save,
-			  strerror(-err));
+			  tool_why(err));
 	return err;
 }
 

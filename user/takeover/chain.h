@@ -51,6 +51,8 @@ struct masq_chains {
  */
 int masq_chains_find(const char *name, struct masq_chains *out);
 void masq_chains_free(struct masq_chains *chains);
+/* Is that all that an iptables-save has printed, and nothing else? */
+bool iptables_saved_whole(const char *saved);
 
 /*
  * A config that treats every packet as the chains do, as text (to be freed),

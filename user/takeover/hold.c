@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/tool.h"
 #include "kernel/foreign.h"
+#include "takeover/chain.h"
 #include "takeover/hold.h"
 
 #define TABLE "masqbpf_migrate"
@@ -51,6 +52,9 @@ static int legacy_is_there(void)
 	int err = tool_run(argv, NULL, &output);
 	bool there = output && strstr(output, "--comment " TABLE " ");
 
+	if (!err && !iptables_saved_whole(output))
+		err = -EBADMSG;
+
 	free(output);
 	if (err == -ENOENT) /* the tool that would have made it */
 		return 0;
@@ -72,6 +76,18 @@ int hold_is_there(void)
 	return there < 0 ? say("look for it", there) : there;
 }
 
+/* What a tool says that it has done is there, or is gone. */
+static int verify(const char *what, bool wanted)
+{
+	int there = hold_is_there();
+
+	if (there < 0 || there == wanted)
+		return there < 0 ? there : 0;
+	log_error("%s: cannot %s: %s says that it did, and did not", TABLE,
+		  what, tool_exists("nft") ? "nft" : "iptables-legacy");
+	return -EIO;
+}
+
 int hold_install(void)
 {
 	int there = hold_is_there();
@@ -79,7 +95,8 @@ int hold_install(void)
 	if (there)
 		return there < 0 ? there : 0;
 	return say("install it",
-		   tool_exists("nft") ? nft(nft_install) : legacy("-A"));
+		   tool_exists("nft") ? nft(nft_install) : legacy("-A"))
+		       ?: verify("install it", true);
 }
 
 int hold_remove(void)
@@ -90,7 +107,8 @@ int hold_remove(void)
 		return there;
 	return say("remove it", tool_exists("nft")
 					? nft("delete table inet " TABLE "\n")
-					: legacy("-D"));
+					: legacy("-D"))
+		       ?: verify("remove it", false);
 }
 
 const char *hold_text(void)

@@ -56,8 +56,8 @@ int jumps_remove(const struct masq_chains *chains, size_t *removed)
 
 		for (size_t i = chain->jump_count; i-- && !err;) {
 			err = change_jump(chain, &chain->jumps[i], false);
-			/* one that was ended may have done it before */
-			*removed += err <= 0 && err != -ENOENT;
+			/* one that failed may have done it before */
+			(*removed)++;
 		}
 	}
 	return err;

@@ -7,7 +7,7 @@
 #include "takeover/chain.h"
 
 size_t jumps_count(const struct masq_chains *chains);
-/* *removed: how many, also on failure. 0 or not, printed. */
+/* *removed: how many, one that failed among them. 0 or not, printed. */
 int jumps_remove(const struct masq_chains *chains, size_t *removed);
 /* Those that were removed, in reverse; not where an agent was faster. */
 void jumps_put_back(const struct masq_chains *chains, size_t removed);
