@@ -238,6 +238,43 @@ detach_finds_out() {
 	note "seed $SEED, $met of $(grep -c '(' calls.log) calls"
 }
 
+# nth CALL N PATTERN COMMAND...: the number of its Nth such call that matches
+nth() {
+	lab_in node strace -qq -o calls.log -e trace="$1" -e signal=none \
+		"$MASQBPF" "${@:4}" >/dev/null 2>&1
+	grep -n -- "$3" calls.log | sed -n "$2s/:.*//p"
+}
+
+refused_at() { # CALL ERROR NUMBER COMMAND...
+	! lab_in node strace -qq -o /dev/null -e trace="$1" \
+		-e "inject=$1:error=$2:when=$3" "$MASQBPF" "${@:4}" 2>err ||
+		fail "$1 $3: exit code 0: $(cat err)"
+}
+
+# What cannot be listed is not empty, and what cannot be opened is not absent.
+cannot_look() {
+	put_config 10.0.0.0/8
+	masq attach -q eth0 --config "$CONFIG"
+	refused_at openat EMFILE "$(nth openat 1 '"next"' reload -q)" reload -q
+	is "first look" "$(cat err)" \
+		"masqbpf: $MASQBPF_PIN_DIR: cannot look at next: Too many open files"
+	refused_at openat EMFILE "$(nth openat 2 '"next"' reload -q)" reload -q
+	is "second look" "$(cat err)" "masqbpf: $MASQBPF_PIN_DIR: cannot remove what a killed attach has begun: Too many open files"
+	! lab_in node strace -qq -o /dev/null -P "$MASQBPF_PIN_DIR" \
+		-e inject=getdents64:error=EIO "$MASQBPF" detach -q --all \
+		2>err || fail "detach: pins: exit code 0"
+	grep -q "$MASQBPF_PIN_DIR: .*Input/output error" err || fail "$(cat err)"
+	masq attach -q eth0 --config "$CONFIG"
+	! lab_in node strace -qq -o /dev/null -P "$MASQBPF_STATE_DIR" \
+		-e inject=openat:error=EIO "$MASQBPF" detach -q --all 2>err ||
+		fail "detach: saved: exit code 0"
+	grep -q "^masqbpf: .*: cannot be removed: Input/output error: the next attach" \
+		err || fail "$(cat err)"
+	[ ! -e "$MASQBPF_PIN_DIR" ] || fail "pins are left"
+	! masq detach -q --all 2>err || fail "not attached is exit code 1"
+	is saved "$(find "$MASQBPF_STATE_DIR" -type f)" ""
+}
+
 # The agent takes over what is pinned, or waits until it knows.
 agent_finds_out() {
 	local n
@@ -690,6 +727,7 @@ tidy_row() {
 tidy_row "attach without sysfs leaves the instance alone" no_sysfs
 tidy_row "attach: what says ENOENT is not the instance's absence" nothing_is_absent
 tidy_row "detach: what says ENOENT is not gone" detach_finds_out
+tidy_row "what cannot be looked at is said, and the next command heals" cannot_look
 tidy_row "agent: a policy that cannot be read is not replaced" agent_finds_out
 tidy_row "a reader that stays stops nobody" pager
 tidy_row "readers in a loop starve no writer" readers

@@ -112,3 +112,13 @@ int file_read(const char *path, char **text, size_t *length, char *err,
 		close(fd);
 	return ret;
 }
+
+struct dirent *file_next(DIR *dir, int *err)
+{
+	struct dirent *entry;
+
+	errno = 0;
+	entry = readdir(dir);
+	*err = entry ? 0 : -errno;
+	return entry;
+}

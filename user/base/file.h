@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* file.h - reading a whole text file that somebody named, within bounds. */
+/*
+ * file.h - reading a whole text file that somebody named, within bounds; and a
+ * directory, of which "that was all" and "it cannot be read" are two answers.
+ */
 #ifndef MASQ_FILE_H
 #define MASQ_FILE_H
 
+#include <dirent.h>
 #include <stddef.h>
 
 /* 100,000 prefixes, each with a comment, fit in. */
@@ -15,5 +19,8 @@
  */
 int file_read(const char *path, char **text, size_t *length, char *err,
 	      size_t errlen);
+
+/* readdir(); NULL with *err 0: that was all, or -errno: it cannot be read. */
+struct dirent *file_next(DIR *dir, int *err);
 
 #endif

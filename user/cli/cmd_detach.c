@@ -70,11 +70,12 @@ static int detach_all(const struct cmd_line *line)
 	size_t count = 0;
 	int err =
 		instance_open(line->pin_dir, INSTANCE_REMOVE, NULL, &instance);
+	int kept = 0;
 
 	if (err == -ENOENT) {
 		log_error("%s: detach: not attached", line->pin_dir);
 		/* after a reboot, say: it would come back */
-		if (saved_forget(line->pin_dir))
+		if (saved_forget(line->pin_dir) > 0)
 			log_info("detach: what was saved of before is removed");
 	}
 	if (!err)
@@ -93,7 +94,7 @@ static int detach_all(const struct cmd_line *line)
 	if (!err)
 		fastpath_restore_tcp(instance);
 	if (!err)
-		saved_forget(line->pin_dir);
+		kept = saved_forget(line->pin_dir);
 	if (!err)
 		err = instance_remove(instance);
 	if (!err)
@@ -101,7 +102,7 @@ static int detach_all(const struct cmd_line *line)
 	free(uplinks);
 	netdev_free(netdev);
 	instance_close(instance);
-	return err ? CMD_FAILED : CMD_OK;
+	return err || kept < 0 ? CMD_FAILED : CMD_OK;
 }
 
 struct target {
@@ -247,6 +248,7 @@ static int detach_some(const struct cmd_line *line)
 	struct netdev *netdev = NULL;
 	uint32_t *uplinks = NULL, *before = NULL;
 	size_t left = 0, count = 0;
+	int kept = 0;
 	int err;
 
 	err = cmd_open(line, INSTANCE_WRITE, &instance);
@@ -284,7 +286,7 @@ static int detach_some(const struct cmd_line *line)
 	if (!err && !left) {
 		forget(instance, before, count);
 		fastpath_restore_tcp(instance);
-		saved_forget(line->pin_dir);
+		kept = saved_forget(line->pin_dir);
 		err = instance_remove(instance);
 		if (!err)
 			log_info("the instance is removed");
@@ -294,7 +296,7 @@ static int detach_some(const struct cmd_line *line)
 	free(targets.items);
 	netdev_free(netdev);
 	instance_close(instance);
-	return err ? CMD_FAILED : CMD_OK;
+	return err || kept < 0 ? CMD_FAILED : CMD_OK;
 }
 
 static int run(const struct cmd_line *line)

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 #include <sys/file.h>
+#include "base/file.h"
 #include "base/log.h"
 #include "kernel/caps.h"
 #include "plane/clsact.h"
@@ -383,7 +384,7 @@ static int unpin_links(const struct instance *instance, const char *prefix,
 	struct dirent *entry;
 	int err = dir ? 0 : -errno;
 
-	while (dir && !err && (entry = readdir(dir))) {
+	while (dir && !err && (entry = file_next(dir, &err))) {
 		if (strncmp(entry->d_name, prefix, strlen(prefix)) ||
 		    !pin_is_ours(entry->d_name))
 			continue;

@@ -118,7 +118,7 @@ static int know_machine(struct instance *instance)
 static int succeed_first(struct instance *instance, enum instance_mode mode,
 			 const struct instance_options *options)
 {
-	int needed = succeed_needed(instance);
+	int needed = succeed_needed(instance), err;
 
 	if (needed < 0)
 		return needed;
@@ -126,8 +126,14 @@ static int succeed_first(struct instance *instance, enum instance_mode mode,
 				  : needed == 2 && mode == INSTANCE_WRITE)
 		return succeed(instance, options);
 	/* what one that was killed has begun to make, and nobody needs */
-	if (needed != 2)
-		return mode == INSTANCE_READ ? 0 : succeed_forget(instance);
+	if (needed != 2) {
+		err = mode == INSTANCE_READ ? 0 : succeed_forget(instance);
+		if (err)
+			log_error("%s: cannot remove what a killed attach has "
+				  "begun: %s",
+				  instance->pin_dir, strerror(-err));
+		return err;
+	}
 	log_error("%s: is being taken over by another version, which was not "
 		  "done to the end: `masqbpf attach IFACE` goes on with it",
 		  instance->pin_dir);

@@ -8,6 +8,7 @@
 #include <unistd.h>
 #include <bpf/bpf.h>
 #include <sys/stat.h>
+#include "base/file.h"
 #include "base/log.h"
 #include "kernel/caps.h"
 #include "plane/pinname.h"
@@ -99,7 +100,7 @@ int pins_remove(struct instance *instance)
 	dir = opendir(instance->pin_dir);
 	if (!dir)
 		return -errno;
-	while (!err && (entry = readdir(dir)))
+	while (!err && (entry = file_next(dir, &err)))
 		if (pin_is_ours(entry->d_name) &&
 		    unlinkat(instance->lock_fd, entry->d_name, 0))
 			err = -errno;

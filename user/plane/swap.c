@@ -8,6 +8,7 @@
 #include <unistd.h>
 #include <bpf/bpf.h>
 #include <linux/bpf.h>
+#include "base/file.h"
 #include "base/log.h"
 #include "kernel/caps.h"
 #include "kernel/netdev.h"
@@ -102,7 +103,7 @@ static int swap_links(const struct instance *instance,
 	const struct dirent *entry;
 	int err = dir ? 0 : -errno;
 
-	while (dir && !err && (entry = readdir(dir)))
+	while (dir && !err && (entry = file_next(dir, &err)))
 		if (!strncmp(entry->d_name, prefix, strlen(prefix)) &&
 		    pin_is_ours(entry->d_name)) {
 			const struct netdev_link *link = netdev_by_index(

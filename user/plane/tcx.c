@@ -11,6 +11,7 @@
 #include <bpf/libbpf.h>
 #include <linux/bpf.h>
 #include <sys/stat.h>
+#include "base/file.h"
 #include "plane/tcx.h"
 
 /* Of linux/bpf.h since 6.6; Debian 12's headers are older. */
@@ -85,7 +86,7 @@ static int tcx_pinned_beside(const struct instance *instance, uint32_t ifindex,
 	dirs = opendir(parent);
 	if (!dirs) /* a directory that is closed to us tells nothing */
 		return errno == EACCES ? 0 : -errno;
-	while (!*found && !err && (entry = readdir(dirs))) {
+	while (!*found && !err && (entry = file_next(dirs, &err))) {
 		struct bpf_link_info info = {};
 		uint32_t length = sizeof(info);
 		struct stat st;

@@ -726,11 +726,11 @@ static int remove_file(const struct saved_place *place, const char *name)
 	return err;
 }
 
-bool saved_forget(const char *pin_dir)
+int saved_forget(const char *pin_dir)
 {
 	char name[sizeof(((struct saved_place *)0)->name) + sizeof(TEMPORARY)];
 	struct saved_place place;
-	int err;
+	int err, there;
 
 	saved_open(pin_dir, false, &place);
 	if (place.err == -ENOENT && !access(directory(), F_OK))
@@ -741,10 +741,15 @@ bool saved_forget(const char *pin_dir)
 		unlinkat(place.dir, name, 0);
 		err = remove_file(&place, place.name);
 	}
-	if (err && err != -ENOENT)
-		log_warn("%s: cannot be removed: %s: the next attach brings "
-			 "that policy back",
-			 place.path, why(err));
+	there = !err;
+	/* from such a place nothing is taken */
+	if (err == -ENOENT || place.err == -EUNTRUSTED || place.err == -ELOOP ||
+	    place.err == -ENOTDIR || place.err == -EINVAL)
+		err = 0;
+	if (err)
+		log_error("%s: cannot be removed: %s: the next attach brings "
+			  "that policy back",
+			  place.path, why(err));
 	saved_close(&place);
-	return !err;
+	return err ?: there;
 }

@@ -52,8 +52,11 @@ int saved_write(struct instance *instance, const struct saved_place *place);
  * fails is a warning, once, and noted for saved_problem.
  */
 void saved_keep(struct instance *instance, bool baseline);
-/* Nothing is to come back: the instance goes. Was there something? */
-bool saved_forget(const char *pin_dir);
+/*
+ * Nothing is to come back: the instance goes. 1: there was something, 0: nothing
+ * that would, -errno, printed: it is there still.
+ */
+int saved_forget(const char *pin_dir);
 /*
  * Is another generation saved than the one in force, as after a change that was
  * killed, or is about to save it?

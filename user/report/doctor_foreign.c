@@ -9,6 +9,7 @@
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include "base/file.h"
 #include "report/doctor.h"
 #include "report/pods.h"
 #include "report/rules.h"
@@ -62,6 +63,7 @@ static void check_cni(struct doctor *d)
 	DIR *dir = opendir(dir_path);
 	struct dirent *entry;
 	size_t files = 0, masquerading = 0, unread = 0;
+	int err = 0;
 
 	if (!dir && errno != ENOENT) {
 		doctor_add(
@@ -70,7 +72,7 @@ static void check_cni(struct doctor *d)
 			dir_path, strerror(errno));
 		return;
 	}
-	while (dir && (entry = readdir(dir))) {
+	while (dir && (entry = file_next(dir, &err))) {
 		const char *suffix = strrchr(entry->d_name, '.');
 		char path[PATH_MAX];
 		json_t *config, *plugin;
@@ -99,7 +101,12 @@ static void check_cni(struct doctor *d)
 	}
 	if (dir)
 		closedir(dir);
-	if (!masquerading && !unread)
+	if (err)
+		doctor_add(
+			d, DOCTOR_UNKNOWN, "cni", NULL,
+			"%s: cannot be read (%s): whether a plugin translates is not known",
+			dir_path, strerror(-err));
+	else if (!masquerading && !unread)
 		doctor_add(d, DOCTOR_OK, "cni", NULL,
 			   files ? "%zu configs in %s, none has ipMasq: true"
 				 : "%zu configs in %s",
@@ -143,13 +150,9 @@ static void check_kubelet(struct doctor *d)
 	DIR *proc = opendir("/proc");
 	struct dirent *entry;
 	char line[16384];
+	int err = proc ? 0 : -errno;
 
-	if (!proc)
-		doctor_add(d, DOCTOR_UNKNOWN, "kubelet",
-			   "look whether /proc is mounted",
-			   "processes cannot be read (%s): not checked",
-			   strerror(errno));
-	while (proc && (entry = readdir(proc))) {
+	while (proc && (entry = file_next(proc, &err))) {
 		char *value;
 
 		if (entry->d_name[0] < '1' || entry->d_name[0] > '9' ||
@@ -175,6 +178,11 @@ static void check_kubelet(struct doctor *d)
 				"--non-masquerade-cidr=%s: kubelet masquerades what is outside, before us",
 				value);
 	}
+	if (err)
+		doctor_add(d, DOCTOR_UNKNOWN, "kubelet",
+			   "look whether /proc is mounted",
+			   "processes cannot be read (%s): not checked",
+			   strerror(-err));
 	if (proc)
 		closedir(proc);
 }
