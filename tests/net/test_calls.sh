@@ -379,13 +379,20 @@ healthy() {
 	ready && [ "$(problems)" = "[]" ]
 }
 
-agent_made_whole() {
-	if lab_gone "$AGENT"; then
+# It may end a moment after it was seen at work: then, once, the next one has to.
+healthy_or_anew() {
+	if [ ! "$ANEW" ] && lab_gone "$AGENT"; then
+		ANEW=1
 		ended
 		no_agent
 		agent
 	fi
-	lab_wait 60 healthy || fail "$WHERE: $(cat "$LOG"; masq status)"
+	healthy
+}
+
+agent_made_whole() {
+	ANEW=''
+	lab_wait 60 healthy_or_anew || fail "$WHERE: $(cat "$LOG"; masq status)"
 	whole keep
 }
 

@@ -214,6 +214,26 @@ killed_before_saved() {
 	says "$(kept)" 203.0.114.0/24
 }
 
+# The first attach, too, of which nothing is noted yet; by status and, saving it,
+# by an agent and by the same attach again.
+first_killed_before_saved() {
+	masq detach -q --all
+	file 10.0.0.0/8
+	killed_unsaved attach -q eth0 --config "$CONFIG"
+	says "$(masq status)" "^saved .*: has nothing and not what is in force"
+	is health "$(masq status --json | jq -r .health)" degraded
+	masq attach -q eth0 --config "$CONFIG"
+	silent "$(masq status)" "^saved"
+	reboots
+	masq attach -q eth0
+	is kept "$(kept)" 10.0.0.0/8
+	masq detach -q --all
+	killed_unsaved attach -q eth0 --config "$CONFIG"
+	agent
+	lab_wait 20 all_is_saved
+	stop KILL
+}
+
 # Who detaches means it.
 detach_forgets() {
 	local said
@@ -319,6 +339,8 @@ row "the same file: as if nothing had been" same_file
 row "what is damaged is ignored, and said" damaged
 row "what cannot be saved is told" unwritable
 row "a change that was killed before it was saved" killed_before_saved
+row "a first attach that was killed before it was saved" \
+	first_killed_before_saved
 row "a detach is meant" detach_forgets
 anew
 row "the agent: the same" agent_goes_on

@@ -582,8 +582,10 @@ static void behind(void **arg)
 
 	(void)arg;
 	apply(before, 1);
-	/* nothing is noted: not known, as from those who noted no number */
-	assert_false(saved_is_behind(before));
+	/* nothing is noted: not even the first one came to it */
+	assert_true(saved_is_behind(before));
+	assert_true(saved_problem(before, why, sizeof(why), &todo));
+	assert_non_null(strstr(why, "has nothing"));
 	saved_keep(before, false);
 	assert_false(saved_is_behind(before));
 	apply(before, 2);

@@ -665,9 +665,15 @@ void saved_keep(struct instance *instance, bool baseline)
 static bool is_behind(const struct instance *instance, struct saved_note *note)
 {
 	uint32_t generation = in_force(instance);
+	int err = read_note(instance, note);
 
-	return !read_note(instance, note) && !note->err && note->generation &&
-	       generation && note->generation != generation;
+	if (err == -ENOENT) { /* not even the first was */
+		*note = (struct saved_note){};
+		snprintf(note->path, sizeof(note->path), "%s", directory());
+		return generation != 0;
+	}
+	return !err && !note->err && note->generation && generation &&
+	       note->generation != generation;
 }
 
 bool saved_is_behind(const struct instance *instance)
@@ -695,18 +701,22 @@ bool saved_problem(const struct instance *instance, char *text, size_t len,
 	struct saved_note note;
 
 	*todo = "mount or mend it: it has to be root's, mode 0700";
-	if (!saved_is_wanted() || read_note(instance, &note))
+	if (!saved_is_wanted())
 		return false;
-	if (note.err)
+	if (!read_note(instance, &note) && note.err) {
 		snprintf(text, len, "%s: cannot be written: %s", note.path,
 			 why(note.err));
-	else if (is_behind(instance, &note) && !is_at_work(instance) &&
-		 is_behind(instance, &note)) {
+	} else if (is_behind(instance, &note) && !is_at_work(instance) &&
+		   is_behind(instance, &note)) {
+		char has[32] = "has nothing";
+
+		if (note.generation)
+			snprintf(has, sizeof(has), "has generation %u",
+				 note.generation);
 		snprintf(text, len,
-			 "%s: has generation %u and not what is in force: who "
-			 "changed it was ended, or of a version that does not "
-			 "save",
-			 note.path, note.generation);
+			 "%s: %s and not what is in force: who changed it was "
+			 "ended, or of a version that does not save",
+			 note.path, has);
 		*todo = "masqbpf attach or any change writes it";
 	} else {
 		return false;
