@@ -17,7 +17,7 @@ The same by kind: a kind is the place in the program that makes the call and the
 one that called it (of bpf() its command, too), as strace -k shows them. A line
 each: CALL NUMBER WHAT KIND. KILL: every kind once. ERROR: every kind with one
 errno, and every place with each errno of the call's man page, whichever command
-meets it. What LEDGER has (lines COMMAND WHAT KIND: what was done) is left out.
+meets it (not with ERRORS=1). What LEDGER has (lines COMMAND WHAT KIND: what was done) is left out.
 The logs are of the same command: drawn are calls that have the same number and
 the same kind in all of them, where there are such.
 """
@@ -199,7 +199,8 @@ def sites():
             point = rng.choice(new or errors)
             met.add((place(kind), point))
         first.append((kind, point))
-    for kind in mine if what != "KILL" else []:
+    one = what == "KILL" or os.environ.get("ERRORS") == "1"
+    for kind in [] if one else mine:
         for error in errors_of(any_of[kind][0][0]):
             if (place(kind), error) not in met:
                 met.add((place(kind), error))

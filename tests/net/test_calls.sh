@@ -68,8 +68,13 @@ leaks_reset() {
 	lab_in far nft reset counter ip leaks leaked >/dev/null
 }
 
+# what status says is asked for once, and looked at more than once
+look() {
+	masq status --json >status || true
+}
+
 get() {
-	masq status --json | jq -c "$1"
+	jq -c "$1" status
 }
 
 source_now() {
@@ -80,6 +85,11 @@ source_now() {
 
 # policy WHICH...: it is one of these, by status and on the wire
 policy() {
+	look
+	policy_seen "$@"
+}
+
+policy_seen() {
 	local config which
 	config=$(get .config)
 	for which; do
@@ -101,9 +111,10 @@ problems() {
 }
 
 whole() { # POLICY
+	look
 	is "$WHERE, healed: problems" "$(problems)" "[]"
 	is "$WHERE, healed: programs" "$(lab_ours eth0)" 2
-	policy "$1"
+	policy_seen "$1"
 }
 
 nothing_left() {
@@ -214,7 +225,7 @@ each_point() {
 	done <points
 	note "seed $SEED, $met of $(wc -l <points) points," \
 		"$(wc -l <ended) end it, $(cat drawn)"
-	[ $failed -eq 0 ] || fail "$failed of $met points failed"
+	[ $failed -eq 0 ] || fail "$failed of $met points failed ($(cat drawn))"
 }
 
 ended() {
@@ -288,6 +299,7 @@ healed() { # COMMAND WORD...
 				fail "$WHERE, healed: $(cat err)"
 		fi
 		is "$WHERE, healed: jumps" "$(jumps)" 0
+		look
 		is "$WHERE, healed: problems" "$(problems)" "[]"
 		is "$WHERE, healed: source" "$(source_now)" $NODE_ADDR
 		;;
@@ -376,7 +388,7 @@ settled() {
 }
 
 healthy() {
-	ready && [ "$(problems)" = "[]" ]
+	ready && look && [ "$(problems)" = "[]" ]
 }
 
 # It may end a moment after it was seen at work: then, once, the next one has to.
