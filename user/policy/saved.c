@@ -14,7 +14,6 @@
 #include <unistd.h>
 #include <sys/stat.h>
 #include "base/hash.h"
-#include "base/lock.h"
 #include "base/log.h"
 #include "policy/apply.h"
 #include "policy/baseline.h"
@@ -67,13 +66,6 @@ struct saved {
 	char path[512];
 };
 
-/* How the last writing went: a note of HISTORY_SAVED. */
-struct saved_note {
-	int32_t err;
-	char path[256];
-	uint32_t generation; /* that is written; 0: not noted (older ones) */
-};
-
 static size_t padded(size_t length)
 {
 	return (length + 7) & ~(size_t)7;
@@ -81,7 +73,7 @@ static size_t padded(size_t length)
 
 /* --- where ------------------------------------------------------------- */
 
-static const char *directory(void)
+const char *saved_dir(void)
 {
 	const char *dir = getenv(SAVED_DIR_ENV);
 
@@ -90,7 +82,7 @@ static const char *directory(void)
 
 bool saved_is_wanted(void)
 {
-	return *directory();
+	return *saved_dir();
 }
 
 /* Readable by its last part, one of its own by the sum. */
@@ -144,7 +136,7 @@ static int make_dir(const char *path)
 
 void saved_open(const char *pin_dir, bool make, struct saved_place *out)
 {
-	const char *dir = directory();
+	const char *dir = saved_dir();
 
 	*out = (struct saved_place){ .dir = -1, .err = -ENOENT };
 	if (!*dir)
@@ -175,7 +167,7 @@ void saved_close(struct saved_place *place)
 	place->dir = -1;
 }
 
-static const char *why(int err)
+const char *saved_why(int err)
 {
 	switch (-err) {
 	case EUNTRUSTED:
@@ -311,7 +303,7 @@ struct saved *saved_read(const char *pin_dir)
 		if (err != -ENOENT)
 			log_error("%s: ignored: %s; the policy of before is "
 				  "not known",
-				  place.path, why(err));
+				  place.path, saved_why(err));
 	}
 	saved_close(&place);
 	return saved;
@@ -396,7 +388,7 @@ int saved_restore(struct instance *instance, const struct saved *saved)
 	err = err ?: policy_restore(instance, policy);
 	if (err)
 		log_error("%s: generation %u cannot be put back: %s",
-			  saved->path, saved->head.generation, why(err));
+			  saved->path, saved->head.generation, saved_why(err));
 	else
 		say_restored(saved, policy);
 	policy_free(policy);
@@ -594,136 +586,6 @@ out:
 	return err;
 }
 
-static int write_here(struct instance *instance)
-{
-	struct saved_place place;
-	int err;
-
-	saved_open(instance->pin_dir, true, &place);
-	err = saved_write(instance, &place);
-	saved_close(&place);
-	return err;
-}
-
-static int read_note(const struct instance *instance, struct saved_note *out)
-{
-	void *bytes;
-	size_t length;
-	int err = history_note_read(instance, HISTORY_SAVED, &bytes, &length);
-
-	if (err)
-		return err;
-	*out = (struct saved_note){};
-	err = length == sizeof(*out) ||
-			      length == offsetof(struct saved_note, generation)
-		      ? 0
-		      : -ENOENT;
-	if (!err) {
-		memcpy(out, bytes, length);
-		out->path[sizeof(out->path) - 1] = '\0';
-	}
-	free(bytes);
-	return err;
-}
-
-/* The generation that runs; 0: none, or it cannot be read. */
-static uint32_t in_force(const struct instance *instance)
-{
-	struct saved_head head;
-
-	return read_head(instance, &head) ? 0 : head.generation;
-}
-
-void saved_keep(struct instance *instance, bool baseline)
-{
-	struct saved_note before = {}, note = {};
-	int err = 0;
-
-	if (!saved_is_wanted())
-		return;
-	if (baseline && baseline_take(instance))
-		log_debug("guard: what is answered now could not be noted");
-	note.err = instance->save ? instance->save(instance, instance->fit_data)
-				  : write_here(instance);
-	/* nobody knows: whoever does it is at something else, or gone */
-	if (note.err == -ECANCELED || note.err == -EPIPE)
-		return;
-	snprintf(note.path, sizeof(note.path), "%s", directory());
-	err = read_note(instance, &before);
-	note.generation = note.err ? before.generation : in_force(instance);
-	if (!err && before.err == note.err && !strcmp(before.path, note.path) &&
-	    before.generation == note.generation)
-		return;
-	if (note.err &&
-	    (before.err != note.err || strcmp(before.path, note.path)))
-		log_warn("%s: cannot be written: %s: a reboot would bring back "
-			 "an older policy, or none",
-			 note.path, why(note.err));
-	history_note_write(instance, HISTORY_SAVED, &note, sizeof(note));
-}
-
-static bool is_behind(const struct instance *instance, struct saved_note *note)
-{
-	uint32_t generation = in_force(instance);
-	int err = read_note(instance, note);
-
-	if (err == -ENOENT) { /* not even the first was */
-		*note = (struct saved_note){};
-		snprintf(note->path, sizeof(note->path), "%s", directory());
-		return generation != 0;
-	}
-	return !err && !note->err && note->generation && generation &&
-	       note->generation != generation;
-}
-
-bool saved_is_behind(const struct instance *instance)
-{
-	struct saved_note note;
-
-	return saved_is_wanted() && is_behind(instance, &note);
-}
-
-/* Whoever has the lock, be it ourselves, may be about to save it. */
-static bool is_at_work(const struct instance *instance)
-{
-	int fd = openat(instance->lock_fd, ".",
-			O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	bool held = fd < 0 || lock_is_held(fd);
-
-	if (fd >= 0)
-		close(fd);
-	return held;
-}
-
-bool saved_problem(const struct instance *instance, char *text, size_t len,
-		   const char **todo)
-{
-	struct saved_note note;
-
-	*todo = "mount or mend it: it has to be root's, mode 0700";
-	if (!saved_is_wanted())
-		return false;
-	if (!read_note(instance, &note) && note.err) {
-		snprintf(text, len, "%s: cannot be written: %s", note.path,
-			 why(note.err));
-	} else if (is_behind(instance, &note) && !is_at_work(instance) &&
-		   is_behind(instance, &note)) {
-		char has[32] = "has nothing";
-
-		if (note.generation)
-			snprintf(has, sizeof(has), "has generation %u",
-				 note.generation);
-		snprintf(text, len,
-			 "%s: %s and not what is in force: who changed it was "
-			 "ended, or of a version that does not save",
-			 note.path, has);
-		*todo = "masqbpf attach or any change writes it";
-	} else {
-		return false;
-	}
-	return true;
-}
-
 /* What is said not to be there is looked for again: left, it would come back. */
 static int remove_file(const struct saved_place *place, const char *name)
 {
@@ -743,7 +605,7 @@ int saved_forget(const char *pin_dir)
 	int err, there;
 
 	saved_open(pin_dir, false, &place);
-	if (place.err == -ENOENT && !access(directory(), F_OK))
+	if (place.err == -ENOENT && !access(saved_dir(), F_OK))
 		saved_open(pin_dir, false, &place);
 	err = place.err;
 	if (!err) {
@@ -759,7 +621,7 @@ int saved_forget(const char *pin_dir)
 	if (err)
 		log_error("%s: cannot be removed: %s: the next attach brings "
 			  "that policy back",
-			  place.path, why(err));
+			  place.path, saved_why(err));
 	saved_close(&place);
 	return err ?: there;
 }

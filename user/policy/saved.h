@@ -31,6 +31,10 @@ void saved_open(const char *pin_dir, bool make, struct saved_place *out);
 void saved_close(struct saved_place *place);
 /* Is one kept at all? */
 bool saved_is_wanted(void);
+/* Where the files are. */
+const char *saved_dir(void);
+/* What reading or writing one has returned, in words. */
+const char *saved_why(int err);
 
 /* What a file holds, checked as a whole. */
 struct saved;
