@@ -26,7 +26,8 @@ tests=(
 	net/test_traffic net/test_expiry net/test_fastpath net/test_fastsafe prog/test_ports
 	prog/test_differential net/test_trust net/test_migrate net/test_cni
 	net/test_metrics net/test_insight net/test_faults net/test_node
-	net/test_routes net/test_conntrack net/test_doctor
+	net/test_routes net/test_conntrack net/test_beside net/test_names
+	net/test_doctor
 )
 # What these look at is the same on every kernel: texts, files, arguments, a
 # browser, a container's image.

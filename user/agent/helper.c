@@ -19,6 +19,7 @@
 #include "agent/sandbox.h"
 #include "base/fds.h"
 #include "base/log.h"
+#include "plane/beside.h"
 #include "plane/fit.h"
 #include "policy/saved.h"
 #include "takeover/takeover.h"
@@ -30,7 +31,8 @@ enum verb {
 	VERB_LOOK = 1,
 	VERB_ATTACH,
 	VERB_FAST,
-	VERB_ATTACH_OTHER,
+	VERB_WATCH,
+	VERB_UNWATCH,
 	VERB_PRUNE,
 	VERB_FOREIGN,
 	VERB_FIT,
@@ -274,9 +276,10 @@ static void serve(struct instance *instance, int fd,
 			answer.error = detach(instance, &request);
 		else if (request.verb == VERB_FAST)
 			answer.error = fast(instance, &request, &answer);
-		else if (request.verb == VERB_ATTACH_OTHER)
-			answer.error =
-				hook_attach_other(instance, &request.link);
+		else if (request.verb == VERB_WATCH)
+			answer.error = beside_attach(instance, &request.link);
+		else if (request.verb == VERB_UNWATCH)
+			answer.error = beside_detach(instance, &request.link);
 		else if (request.verb == VERB_PRUNE)
 			answer.error = hook_prune(instance);
 		else if (request.verb == VERB_SAVE)
@@ -396,9 +399,17 @@ int helper_detach(const struct helper *helper, const struct netdev_link *link)
 	return ask(helper, &request, &answer);
 }
 
-int helper_attach_other(void *helper, const struct netdev_link *link)
+int helper_watch(void *helper, const struct netdev_link *link)
 {
-	struct request request = { .verb = VERB_ATTACH_OTHER, .link = *link };
+	struct request request = { .verb = VERB_WATCH, .link = *link };
+	struct answer answer = {};
+
+	return ask(helper, &request, &answer);
+}
+
+int helper_unwatch(void *helper, const struct netdev_link *link)
+{
+	struct request request = { .verb = VERB_UNWATCH, .link = *link };
 	struct answer answer = {};
 
 	return ask(helper, &request, &answer);

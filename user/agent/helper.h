@@ -73,8 +73,9 @@ int helper_fast(const struct helper *helper, uint64_t lease_ns,
  * root's, and does not look into them. 0, and cni_free it; or -errno.
  */
 int helper_names(const struct helper *helper, struct cni **out);
-/* hook_attach_other. */
-int helper_attach_other(void *helper, const struct netdev_link *link);
+/* beside_attach, beside_detach. */
+int helper_watch(void *helper, const struct netdev_link *link);
+int helper_unwatch(void *helper, const struct netdev_link *link);
 int helper_prune(const struct helper *helper);
 
 #endif

@@ -351,8 +351,8 @@ static void note_links(struct agent *a)
 /* Interfaces that are not attached, by which flows come in all the same. */
 static void watch_others(struct agent *a, const struct netdev *netdev)
 {
-	int err = other_sync(a->instance, netdev, helper_attach_other,
-			     &a->helper, NULL, NULL);
+	int err = other_sync(a->instance, netdev, helper_watch, helper_unwatch,
+			     &a->helper);
 
 	if (err == -EPIPE)
 		a->failed = err;

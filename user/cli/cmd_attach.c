@@ -17,6 +17,7 @@
 #include "config/config.h"
 #include "kernel/names.h"
 #include "kernel/netdev.h"
+#include "plane/beside.h"
 #include "plane/fastpath.h"
 #include "plane/fit.h"
 #include "plane/hook.h"
@@ -320,8 +321,10 @@ static void undo(struct attach *a)
 		if (uplink->is_new)
 			node_del_uplink(a->instance, uplink->link->ifindex);
 	}
-	if (a->instance->is_new)
-		instance_remove(a->instance);
+	if (!a->instance->is_new)
+		return;
+	beside_detach_all(a->instance, a->netdev);
+	instance_remove(a->instance);
 }
 
 /* Everything that changes the kernel; all of it or nothing. */
@@ -351,8 +354,8 @@ static int change(struct attach *a, const struct instance_options *options)
 	if (!err && a->fast_path == FASTPATH_OFF && a->asked_fast_path)
 		err = fastpath_stop(a->instance);
 	if (!err)
-		err = other_sync(a->instance, a->netdev, hook_attach_other,
-				 a->instance, NULL, NULL);
+		err = other_sync(a->instance, a->netdev, beside_attach,
+				 beside_detach, a->instance);
 	err = err ?: let_ports_go(a);
 	if (err)
 		undo(a);

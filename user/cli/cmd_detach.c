@@ -13,6 +13,7 @@
 #include "kernel/names.h"
 #include "kernel/netdev.h"
 #include "kernel/netns.h"
+#include "plane/beside.h"
 #include "plane/fastpath.h"
 #include "plane/hook.h"
 #include "plane/instance.h"
@@ -283,6 +284,8 @@ static int detach_some(const struct cmd_line *line)
 	if (!err)
 		err = hook_prune(instance) ?: node_sync(instance, netdev) ?:
 		      node_uplinks(instance, &uplinks, &left);
+	if (!err && !left)
+		err = beside_detach_all(instance, netdev);
 	if (!err && !left) {
 		forget(instance, before, count);
 		fastpath_restore_tcp(instance);

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* clsact.c - by netlink what libbpf does not tell, the rest by libbpf. */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,9 +12,9 @@
 #include <linux/pkt_cls.h>
 #include <linux/pkt_sched.h>
 #include <linux/rtnetlink.h>
-#include <sys/stat.h>
 #include "kernel/netlink.h"
 #include "plane/clsact.h"
+#include "plane/pins.h"
 #include "plane/tcx.h"
 
 /*
@@ -27,6 +26,13 @@
 #define TC_PRIORITY_INGRESS 3
 #define TC_PRIORITY_EGRESS  0xc7e0
 #define TC_HANDLE	    0x6d617371 /* "masq" */
+/*
+ * Where there is a watch no uplink is, but another instance may watch the same
+ * interface: each takes the first priority of these that is free.
+ */
+#define TC_PRIORITY_BESIDE 4
+#define TC_BESIDE_TRIES	   8
+#define TC_HANDLE_BESIDE   0x6d617362
 
 uint32_t clsact_priority(enum hook_dir dir)
 {
@@ -204,19 +210,23 @@ static void tc_opts_init(struct bpf_tc_opts *opts, enum hook_dir dir)
 	opts->priority = clsact_priority(dir);
 }
 
-/* Any program serves as a note: all that can be pinned are BPF objects. */
 static void qdisc_note(uint32_t ifindex, char *buf)
 {
 	snprintf(buf, TCX_PIN_MAX, "masq_clsact_%u", ifindex);
 }
 
-static void note_qdisc(const struct instance *instance, uint32_t ifindex)
+/* clsact is there afterwards, whoever made it. 0 or -errno. */
+static int make_qdisc(const struct instance *instance, uint32_t ifindex,
+		      struct bpf_tc_hook *hook)
 {
-	char path[sizeof(instance->pin_dir) + TCX_PIN_MAX], name[TCX_PIN_MAX];
+	char name[TCX_PIN_MAX];
+	int err = bpf_tc_hook_create(hook);
 
+	if (err)
+		return err == -EEXIST ? 0 : err;
 	qdisc_note(ifindex, name);
-	snprintf(path, sizeof(path), "%s/%s", instance->pin_dir, name);
-	bpf_obj_pin(instance->prog[PROG_masq_ctl], path);
+	pin_note(instance, name);
+	return 0;
 }
 
 int clsact_attach(const struct instance *instance,
@@ -229,36 +239,42 @@ int clsact_attach(const struct instance *instance,
 	tc_hook_init(&hook, link->ifindex, dir);
 	tc_opts_init(&opts, dir);
 	opts.prog_fd = chain_prog_for(instance, link, dir);
-	err = bpf_tc_hook_create(&hook);
-	/* -EEXIST: clsact is there, whoever made it */
-	if (err && err != -EEXIST)
-		return err;
-	if (!err)
-		note_qdisc(instance, link->ifindex);
-	return bpf_tc_attach(&hook, &opts);
+	err = make_qdisc(instance, link->ifindex, &hook);
+	return err ?: bpf_tc_attach(&hook, &opts);
 }
 
-int clsact_replace(uint32_t ifindex, enum hook_dir dir, int prog)
+int clsact_replace(uint32_t ifindex, enum hook_dir dir,
+		   const struct hook_prog *old, int prog)
 {
 	struct bpf_tc_hook hook;
 	struct bpf_tc_opts opts;
 
 	tc_hook_init(&hook, ifindex, dir);
 	tc_opts_init(&opts, dir);
+	opts.handle = old->handle;
+	opts.priority = old->priority;
 	opts.prog_fd = prog;
 	opts.flags = BPF_TC_F_REPLACE;
 	return bpf_tc_attach(&hook, &opts);
+}
+
+void clsact_note_again(const struct instance *instance, uint32_t ifindex)
+{
+	char name[TCX_PIN_MAX];
+
+	qdisc_note(ifindex, name);
+	if (pin_is_noted(instance, name))
+		pin_note(instance, name);
 }
 
 void clsact_drop(const struct instance *instance, uint32_t ifindex)
 {
 	struct bpf_tc_hook hook;
 	char name[TCX_PIN_MAX];
-	struct stat st;
 	int err = 0;
 
 	qdisc_note(ifindex, name);
-	if (fstatat(instance->lock_fd, name, &st, AT_SYMLINK_NOFOLLOW))
+	if (!pin_is_noted(instance, name))
 		return;
 	for (enum hook_dir dir = 0; dir < HOOK_DIRS && !err; dir++) {
 		struct hook_chain chain = {};
@@ -294,4 +310,57 @@ bool clsact_is_there(const struct hook_chain *chain, enum hook_dir dir)
 		    chain->progs[i].priority == clsact_priority(dir))
 			return true;
 	return false;
+}
+
+/* --- watches ------------------------------------------------------------ */
+
+const struct hook_prog *clsact_beside(const struct instance *instance,
+				      const struct hook_chain *chain)
+{
+	for (size_t i = 0; i < chain->count; i++) {
+		const struct hook_prog *p = &chain->progs[i];
+
+		if (p->kind != HOOK_TC || p->handle != TC_HANDLE_BESIDE)
+			continue;
+		/* while programs are being put in it may be pinned nowhere */
+		if (p->ours || (instance->unsettled &&
+				!strncmp(p->name, "masq_beside", 11)))
+			return p;
+	}
+	return NULL;
+}
+
+int clsact_attach_beside(const struct instance *instance, uint32_t ifindex,
+			 int prog)
+{
+	struct bpf_tc_hook hook;
+	struct bpf_tc_opts opts;
+	int err;
+
+	tc_hook_init(&hook, ifindex, HOOK_INGRESS);
+	err = make_qdisc(instance, ifindex, &hook);
+	for (int i = 0; i < TC_BESIDE_TRIES && !err; i++) {
+		tc_opts_init(&opts, HOOK_INGRESS);
+		opts.handle = TC_HANDLE_BESIDE;
+		opts.priority = TC_PRIORITY_BESIDE + i;
+		opts.prog_fd = prog;
+		err = bpf_tc_attach(&hook, &opts);
+		/* another instance's watch, a filter of another kind */
+		if (err != -EEXIST && err != -EINVAL)
+			return err;
+		err = 0;
+	}
+	return err ?: -EOPNOTSUPP;
+}
+
+int clsact_detach_beside(uint32_t ifindex, const struct hook_prog *beside)
+{
+	struct bpf_tc_hook hook;
+	struct bpf_tc_opts opts;
+
+	tc_hook_init(&hook, ifindex, HOOK_INGRESS);
+	tc_opts_init(&opts, HOOK_INGRESS);
+	opts.handle = beside->handle;
+	opts.priority = beside->priority;
+	return bpf_tc_detach(&hook, &opts);
 }

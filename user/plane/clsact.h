@@ -26,10 +26,24 @@ int clsact_is_ingress(uint32_t ifindex, bool *has);
 /* 0 or -errno. */
 int clsact_attach(const struct instance *instance,
 		  const struct netdev_link *link, enum hook_dir dir);
-/* Our filter that is there gets another program, in one step. */
-int clsact_replace(uint32_t ifindex, enum hook_dir dir, int prog);
+/* A filter that is there gets another program, in one step. */
+int clsact_replace(uint32_t ifindex, enum hook_dir dir,
+		   const struct hook_prog *old, int prog);
 int clsact_detach(const struct netdev_link *link, enum hook_dir dir);
 /* Removes the clsact qdisc if we made it and nobody has a filter there. */
 void clsact_drop(const struct instance *instance, uint32_t ifindex);
+/* That we made it stays known, and no program of before with it. */
+void clsact_note_again(const struct instance *instance, uint32_t ifindex);
+
+/*
+ * A watch's filter at the ingress (beside.h): ours in the chain, or NULL; at a
+ * priority that is free (-EOPNOTSUPP: none of ours is), removed again. 0 or
+ * -errno.
+ */
+const struct hook_prog *clsact_beside(const struct instance *instance,
+				      const struct hook_chain *chain);
+int clsact_attach_beside(const struct instance *instance, uint32_t ifindex,
+			 int prog);
+int clsact_detach_beside(uint32_t ifindex, const struct hook_prog *beside);
 
 #endif

@@ -11,6 +11,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "kernel/caps.h"
+#include "plane/beside.h"
 #include "plane/clsact.h"
 #include "plane/hook.h"
 #include "plane/pinname.h"
@@ -73,58 +74,6 @@ int hook_attach_pod(const struct instance *instance,
 		log_error("%s: fast path: tcx: %s", link->name,
 			  caps_strerror(err, CAPS_BPF | CAPS_NET_ADMIN));
 	return err;
-}
-
-static void other_pin_name(const struct netdev_link *link, char *buf)
-{
-	snprintf(buf, TCX_PIN_MAX, TCX_OTHER_PREFIX "ingress_%u",
-		 link->ifindex);
-}
-
-int hook_attach_other(void *data, const struct netdev_link *link)
-{
-	const struct instance *instance = data;
-	char name[TCX_PIN_MAX];
-	bool has;
-	int err;
-
-	if (!tcx_exists(link->ifindex))
-		return -EOPNOTSUPP;
-	other_pin_name(link, name);
-	err = tcx_has(instance, name, link->ifindex, &has);
-	if (!err && !has)
-		err = tcx_pin(instance, link->ifindex, HOOK_INGRESS,
-			      instance->prog[netdev_is_ethernet(link)
-						     ? PROG_masq_beside
-						     : PROG_masq_beside_l3],
-			      true, name);
-	if (err && err != -ENODEV)
-		log_error("%s: watch: tcx: %s", link->name,
-			  caps_strerror(err, CAPS_BPF | CAPS_NET_ADMIN));
-	return err;
-}
-
-bool hook_has_other(const struct instance *instance,
-		    const struct netdev_link *link)
-{
-	char name[TCX_PIN_MAX];
-
-	other_pin_name(link, name);
-	/* by its name: an agent may not open it. Only "no" is no */
-	return !faccessat(instance->lock_fd, name, F_OK, 0) || errno != ENOENT;
-}
-
-int hook_detach_other(const struct instance *instance,
-		      const struct netdev_link *link)
-{
-	char name[TCX_PIN_MAX];
-	int err;
-
-	other_pin_name(link, name);
-	err = tcx_unpin(instance, name);
-	if (err && err != -ENOENT)
-		log_error("%s: watch: %s", link->name, strerror(-err));
-	return err == -ENOENT ? 0 : err;
 }
 
 /* --- both -------------------------------------------------------------- */
@@ -354,7 +303,7 @@ int hook_attach(const struct instance *instance, const struct netdev_link *link,
 	other = set;
 	memset(other.has[kind], 0, sizeof(other.has[kind]));
 	err = hook_detach(instance, link, &other)
-		      ?: hook_detach_other(instance, link);
+		      ?: beside_detach((void *)instance, link);
 	for (enum hook_dir dir = 0; dir < HOOK_DIRS && !err; dir++)
 		if (kind == HOOK_TCX)
 			err = tcx_restore_place(instance, link, dir);
@@ -409,8 +358,7 @@ int hook_prune(const struct instance *instance)
 	return unpin_links(instance, "tcx_", false);
 }
 
-int hook_detach_all(const struct instance *instance,
-		    const struct netdev *netdev)
+int hook_detach_all(struct instance *instance, const struct netdev *netdev)
 {
 	struct hook_set *sets = calloc(netdev->link_count + 1, sizeof(*sets));
 	int err = sets ? 0 : -ENOMEM;
@@ -422,6 +370,7 @@ int hook_detach_all(const struct instance *instance,
 		err = hook_detach(instance, &netdev->links[i], &sets[i]);
 	if (!err)
 		err = unpin_links(instance, TCX_POD_PREFIX, true)
+			      ?: beside_detach_all(instance, netdev)
 			      ?: unpin_links(instance, TCX_OTHER_PREFIX, true);
 	/* of links that are gone, or in another network namespace */
 	for (int dir = HOOK_DIRS - 1; dir >= 0 && !err; dir--) {

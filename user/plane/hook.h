@@ -70,24 +70,12 @@ int hook_attach_pod(const struct instance *instance,
 		    const struct netdev_link *link);
 /* Takes them off again everywhere. 0 or -errno, printed. */
 int hook_detach_pods(const struct instance *instance);
-/*
- * The watch of an interface that is not attached, in front of all others at its
- * ingress; likewise, but -EOPNOTSUPP without TCX is not printed either. The
- * instance as void *, for other_sync.
- */
-int hook_attach_other(void *instance, const struct netdev_link *link);
-bool hook_has_other(const struct instance *instance,
-		    const struct netdev_link *link);
-/* Takes the watch off again, where there is one. 0 or -errno, printed. */
-int hook_detach_other(const struct instance *instance,
-		      const struct netdev_link *link);
 /* Removes the pins of links whose device is gone. */
 int hook_prune(const struct instance *instance);
 /*
  * Removes everything of the instance: every pinned link, wherever it is, and
  * our filters on the links of this network namespace.
  */
-int hook_detach_all(const struct instance *instance,
-		    const struct netdev *netdev);
+int hook_detach_all(struct instance *instance, const struct netdev *netdev);
 
 #endif

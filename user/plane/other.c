@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <linux/rtnetlink.h>
-#include "plane/hook.h"
+#include "plane/beside.h"
 #include "plane/node.h"
 #include "plane/other.h"
 
@@ -71,14 +71,14 @@ bool other_is_blind(const struct instance *instance,
 	return link->up && other_may_bring(netdev, link) &&
 	       !(instance->meta.features & MASQ_FEAT_CT) &&
 	       !node_uplink(instance, link->ifindex, &iface) &&
-	       !hook_has_other(instance, link);
+	       !beside_is_there(instance, link->ifindex);
 }
 
 int other_sync(struct instance *instance, const struct netdev *netdev,
 	       int (*attach)(void *data, const struct netdev_link *link),
-	       void *data, size_t *watched, size_t *blind)
+	       int (*detach)(void *data, const struct netdev_link *link),
+	       void *data)
 {
-	size_t n = 0, without = 0;
 	struct masq_iface iface;
 	int err = 0;
 
@@ -86,22 +86,20 @@ int other_sync(struct instance *instance, const struct netdev *netdev,
 		const struct netdev_link *link = &netdev->links[i];
 		int uplink;
 
-		if (!other_may_bring(netdev, link))
+		if (!other_may_bring(netdev, link)) {
+			/* a pod's now, or a port */
+			if (beside_is_there(instance, link->ifindex))
+				err = detach(data, link);
 			continue;
+		}
 		uplink = node_uplink(instance, link->ifindex, &iface);
 		if (uplink < 0)
 			err = uplink;
 		if (uplink)
 			continue;
 		err = attach(data, link);
-		n += !err;
-		without += err == -EOPNOTSUPP;
 		if (err == -EOPNOTSUPP || err == -ENODEV) /* it went away */
 			err = 0;
 	}
-	if (watched)
-		*watched = n;
-	if (blind)
-		*blind = without;
 	return err;
 }

@@ -30,13 +30,12 @@ bool other_is_blind(const struct instance *instance,
 
 /*
  * Brings the watches to what the kernel has now: one on each such interface
- * that is no uplink, none on an uplink. *watched, *blind (either may be NULL):
- * how many have one, and how many should and cannot, because this kernel has
- * no TCX. Hooked by `attach` (0 or -errno, printed but for -EOPNOTSUPP: no TCX), since not everybody may.
- * 0 or -errno, printed.
+ * that is no uplink, none on others. By `attach` and `detach` (beside.h), since
+ * not everybody may; -EOPNOTSUPP: that one stays without. 0 or -errno, printed.
  */
 int other_sync(struct instance *instance, const struct netdev *netdev,
 	       int (*attach)(void *data, const struct netdev_link *link),
-	       void *data, size_t *watched, size_t *blind);
+	       int (*detach)(void *data, const struct netdev_link *link),
+	       void *data);
 
 #endif

@@ -23,8 +23,9 @@ static const char *const names[] = {
 
 /* With the number of an interface behind. */
 static const char *const heads[] = {
-	"masq_clsact_",	    "tcx_ingress_",    "tcx_egress_",
-	"tcx_pod_ingress_", "tcx_pod_egress_", "tcx_other_ingress_",
+	"masq_clsact_",	      "masq_beside_",	  "tcx_ingress_",
+	"tcx_egress_",	      "tcx_pod_ingress_", "tcx_pod_egress_",
+	"tcx_other_ingress_",
 };
 
 static bool is_number(const char *text)

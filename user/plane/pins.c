@@ -66,6 +66,31 @@ int pin_open(const struct instance *instance, const char *name)
 	return fd == -ENOENT ? -EIO : fd;
 }
 
+int pin_note(const struct instance *instance, const char *name)
+{
+	int fd = bpf_map_create(BPF_MAP_TYPE_ARRAY, "masq_note",
+				sizeof(uint32_t), sizeof(uint32_t), 1, NULL);
+	char path[PIN_PATH_MAX];
+	int err = fd < 0 ? fd : 0;
+
+	if (!err && unlinkat(instance->lock_fd, PIN_TEMPORARY, 0) &&
+	    errno != ENOENT)
+		err = -errno;
+	err = err ?: bpf_obj_pin(fd, pin_path(instance, PIN_TEMPORARY, path));
+	if (!err &&
+	    renameat(instance->lock_fd, PIN_TEMPORARY, instance->lock_fd, name))
+		err = -errno;
+	if (fd >= 0)
+		close(fd);
+	return err;
+}
+
+bool pin_is_noted(const struct instance *instance, const char *name)
+{
+	/* by its name: an agent may not open it. Only "no" is no */
+	return !faccessat(instance->lock_fd, name, F_OK, 0) || errno != ENOENT;
+}
+
 int pins_programs(const struct instance *instance)
 {
 	int err = 0;

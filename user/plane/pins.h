@@ -21,6 +21,13 @@ int pin_open(const struct instance *instance, const char *name);
 /* Pins the programs in the place of those that are. 0 or -errno, printed. */
 int pins_programs(const struct instance *instance);
 /*
+ * A pin that says no more than its name: of a map with nothing in it, since
+ * what is pinned stays in memory with all that it uses. In the place of one
+ * that is there. 0 or -errno.
+ */
+int pin_note(const struct instance *instance, const char *name);
+bool pin_is_noted(const struct instance *instance, const char *name);
+/*
  * Removes every pin, masq_meta first, those of other layouts as well. What
  * else lies there is not ours, and the directory stays with it. 0 or -errno.
  */

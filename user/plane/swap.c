@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "kernel/caps.h"
 #include "kernel/netdev.h"
+#include "plane/beside.h"
 #include "plane/chain.h"
 #include "plane/clsact.h"
 #include "plane/pinname.h"
@@ -118,7 +119,21 @@ static int swap_links(const struct instance *instance,
 	return err;
 }
 
-static int swap_filters(const struct instance *next, const struct ids *ids,
+/* One that has filters of ours, or may have? Else whose there are is no
+ * question. */
+static bool has_filters(const struct instance *instance,
+			const struct instance *next, uint32_t ifindex,
+			enum hook_dir dir)
+{
+	struct masq_iface iface;
+
+	return !bpf_map_lookup_elem(next->map[MAP_masq_ifaces], &ifindex,
+				    &iface) ||
+	       (dir == HOOK_INGRESS && beside_is_filter(instance, ifindex));
+}
+
+static int swap_filters(const struct instance *instance,
+			const struct instance *next, const struct ids *ids,
 			const struct netdev *netdev, enum hook_dir dir)
 {
 	int err = 0;
@@ -126,11 +141,8 @@ static int swap_filters(const struct instance *next, const struct ids *ids,
 	for (size_t i = 0; i < netdev->link_count && !err; i++) {
 		uint32_t ifindex = netdev->links[i].ifindex;
 		struct hook_chain chain = {};
-		struct masq_iface iface;
 
-		/* not one of ours: whose filters there are is no question */
-		if (bpf_map_lookup_elem(next->map[MAP_masq_ifaces], &ifindex,
-					&iface))
+		if (!has_filters(instance, next, ifindex, dir))
 			continue;
 		err = clsact_chain(next, ifindex, dir, &chain);
 		for (size_t n = 0; n < chain.count && !err; n++) {
@@ -139,9 +151,11 @@ static int swap_filters(const struct instance *next, const struct ids *ids,
 
 			if (place >= 0 && stale)
 				err = clsact_replace(ifindex, dir,
+						     &chain.progs[n],
 						     next->prog[place]);
 		}
 		free(chain.progs);
+		clsact_note_again(instance, ifindex);
 	}
 	return err;
 }
@@ -167,7 +181,8 @@ int swap_hooks(const struct instance *instance, const struct instance *next)
 		snprintf(prefix, sizeof(prefix), "tcx_%s_", hook_dir_name(dir));
 		err = swap_links(instance, next, netdev, prefix, eth[dir],
 				 l3[dir])
-			      ?: swap_filters(next, &ids, netdev, dir);
+			      ?: swap_filters(instance, next, &ids, netdev,
+					      dir);
 	}
 	for (enum hook_dir dir = 0; dir < HOOK_DIRS && !err; dir++) {
 		char prefix[32];

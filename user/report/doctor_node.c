@@ -227,7 +227,7 @@ static void check_uplinks(struct doctor *d)
 			doctor_add(
 				d, DOCTOR_NOTE, "uplinks",
 				"attach it, too, or load nf_conntrack and attach anew",
-				"%s: not attached, and this kernel (before 6.6) cannot watch it: pods' answers to what comes in by it may be taken for their own flows",
+				"%s: not attached, and not watched (something else has our places at its ingress): pods' answers to what comes in by it may be taken for their own flows",
 				link->name);
 		if (!ours && !uplink_wanted(d->netdev, d->policy, link))
 			continue;

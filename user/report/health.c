@@ -295,9 +295,9 @@ static int read_bypasses(struct health *s, const struct netdev *netdev)
 		else if (other_is_blind(s->instance, netdev, link))
 			err = problem(
 				s, HEALTH_DEGRADED,
-				"%s: not attached, and this kernel cannot "
-				"watch it: pods' answers to what comes in "
-				"by it may be taken for their own flows",
+				"%s: not attached, and not watched: pods' "
+				"answers to what comes in by it may be taken "
+				"for their own flows",
 				link->name);
 	}
 	return err;
