@@ -439,6 +439,15 @@ lab_kernel_before() {
 	[ $((major * 1000 + minor)) -lt $((${1%.*} * 1000 + ${1#*.})) ]
 }
 
+# lab_fib_source: do routes tell a program their source here? Asked, for 6.1 has
+# had it from some release on. Something is attached.
+lab_fib_source() {
+	local said
+	said=$(masq doctor --json || true)
+	! jq -e 'any(.findings[]; .what |
+		startswith("before 6.7 routes cannot tell"))' <<<"$said" >/dev/null
+}
+
 # --- who translates -------------------------------------------------------
 
 # masq ARGS...: masqbpf on the node, with the lab's pins.

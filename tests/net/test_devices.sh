@@ -307,11 +307,7 @@ vrf_by_its_table() {
 	local hinted=10.151.0.7
 	is "another route of the VRF's" "$(word source \
 		"$(traffic pod2 who 172.30.0.5 443)")" 10.151.0.6
-	# asked, for 6.1 has had it from some release on
-	masq doctor --json >"$LAB_DIR/doctor" || true
-	! jq -e 'any(.findings[]; .what |
-		startswith("before 6.7 routes cannot tell"))' \
-		"$LAB_DIR/doctor" >/dev/null || hinted=10.151.0.6
+	lab_fib_source || hinted=10.151.0.6
 	is "the route with a source" "$(word source \
 		"$(traffic pod2 who $FAR_ADDR 443)")" $hinted
 }
@@ -325,11 +321,8 @@ through_parent() {
 	masq attach -q eth0 --config "$LAB_DIR/config.yaml"
 	is "through eth0" "$(word source "$(traffic pod1 who $FAR_ADDR 443)")" \
 		$NODE_ADDR
-	if lab_kernel_before 6.7; then
-		set -- $NODE_ADDR
-	else
-		set -- 10.143.0.6
-	fi
+	set -- $NODE_ADDR
+	! lab_fib_source || set -- 10.143.0.6
 	is "through vlan7" "$(word source "$(traffic pod1 who 172.31.0.5 443)")" \
 		"$1"
 	masq detach -q eth0

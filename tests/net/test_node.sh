@@ -432,7 +432,7 @@ row "a table by the pod's interface" undoing by_rule "iif pod1" \
 row "a table by destination" undoing by_rule "to 172.30.0.0/16" \
 	$NODE_ADDR 41005
 row "a table by a mark" undoing by_mark
-lab_kernel_before 6.7 ||
+! lab_fib_source ||
 	row "the table's source hint" undoing by_rule "from $POD_NET" \
 		$SECOND_ADDR 41006 src $SECOND_ADDR
 row "IPv6, a route for one source" undoing source_specific
