@@ -38,13 +38,9 @@ MASQ_NOINLINE int FN(goes_to_node)(struct __sk_buff *skb,
 				   struct masq_scratch *s, const KEY *key,
 				   __u32 in, __u32 uplink)
 {
-	struct FN(route) r = { .src = key->in_addr,
-			       .dst = key->rem_addr,
-			       .source = s->node };
-
 	__builtin_memset(s->node, 0, sizeof(s->node));
 	if (in && masq_features & MASQ_FEAT_FIB_SRC &&
-	    masq_fib_found(FN(route_source)(skb, &r, in, uplink)))
+	    masq_fib_found(FN(route_source)(skb, key, s->node, in, uplink)))
 		return 0;
 	return FN(is_still_local)(skb, key->rem_addr, key->in_addr, uplink) ==
 	       1;

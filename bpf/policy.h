@@ -30,7 +30,8 @@ struct masq_decision {
 /*
  * Asks the kernel's FIB: by which way does a packet from src (NULL: whoever)
  * to dst go that came in by `ifindex`, or, with BPF_FIB_LOOKUP_OUTPUT, that is
- * to leave by it? MASQ_FIB_* flags that this kernel does not know are left out.
+ * to leave by it? Rules go by protocol and ports as well: those in *fib. MASQ_FIB_*
+ * flags that this kernel does not know are left out.
  */
 MASQ_INLINE int FN(fib)(struct __sk_buff *skb, struct bpf_fib_lookup *fib,
 			const __be32 *src, const __be32 *dst, __u32 ifindex,
@@ -259,32 +260,31 @@ MASQ_NOINLINE int FN(whose)(struct __sk_buff *skb, const __be32 *src,
 }
 
 /*
- * The preferred source of the route that a packet from src to dst takes which
+ * The preferred source of the route that a packet with this key takes which
  * came in by `in` and goes out by `uplink`, where the kernel tells it, else
  * *source is left alone. What the FIB answered.
  *
  * A packet with a tag left by a VLAN's device above this one: its route leads
  * there, and so does its source.
  */
-struct FN(route) {
-	const __be32 *src;
-	const __be32 *dst;
-	__be32 *source;
-};
-MASQ_NOINLINE int FN(route_source)(struct __sk_buff *skb,
-				   const struct FN(route) * r, __u32 in,
-				   __u32 uplink)
+MASQ_NOINLINE int FN(route_source)(struct __sk_buff *skb, const KEY *key,
+				   __be32 *source, __u32 in, __u32 uplink)
 {
-	struct bpf_fib_lookup fib = {};
+	struct bpf_fib_lookup fib = { .l4_protocol = key->proto };
 	__u32 output = in ? 0 : BPF_FIB_LOOKUP_OUTPUT;
-	int ret = FN(fib)(skb, &fib, r->src, r->dst, in ?: uplink,
-			  output | MASQ_FIB_LOOKUP_SRC);
+	int ret;
 
+	if (key->proto != PROTO_ICMP) {
+		fib.sport = key->in_port;
+		fib.dport = key->rem_port;
+	}
+	ret = FN(fib)(skb, &fib, key->in_addr, key->rem_addr, in ?: uplink,
+		      output | MASQ_FIB_LOOKUP_SRC);
 	if (masq_features & MASQ_FEAT_FIB_SRC &&
 	    (ret == BPF_FIB_LKUP_RET_SUCCESS ||
 	     ret == BPF_FIB_LKUP_RET_NO_NEIGH) &&
 	    (fib.ifindex == uplink || (in && skb->vlan_present)))
-		FN(addr_copy)(r->source, FIB_SOURCE(fib));
+		FN(addr_copy)(source, FIB_SOURCE(fib));
 	return ret;
 }
 
@@ -442,9 +442,6 @@ MASQ_NOINLINE int FN(node_address)(struct __sk_buff *skb,
 {
 	const KEY *owner = (const KEY *)&s->owner;
 	__u32 uplink = s->ifindex, snat = s->snat;
-	struct FN(route) r = { .src = owner->in_addr,
-			       .dst = owner->rem_addr,
-			       .source = s->node };
 	struct masq_iface *iface;
 
 	if (snat) {
@@ -457,7 +454,8 @@ MASQ_NOINLINE int FN(node_address)(struct __sk_buff *skb,
 	}
 	if (masq_features & MASQ_FEAT_FIB_SRC) {
 		if (FN(addr_is_zero)(s->node))
-			MASQ_DO(FN(route_source)(skb, &r, 0, uplink));
+			MASQ_DO(FN(route_source)(skb, owner, s->node, 0,
+						 uplink));
 		if (!FN(addr_is_zero)(s->node) &&
 		    (FAM == 4 || !FN(is_link_local)(s->node)))
 			return 1;

@@ -139,6 +139,12 @@ def random_rule(rng, f, table):
         words += ["iif", rng.choice(list(f["pods"]))]
     if rng.random() < 0.4:
         words += ["to", rng.choice((f["some"], *f["dests"]))]
+    if rng.random() < 0.2:
+        words += ["ipproto", rng.choice(("udp", "udp", "tcp"))]
+    if rng.random() < 0.2:
+        # of the ports that packets go to, some
+        first = rng.randrange(40000, 50000)
+        words += ["dport", "%d-%d" % (first, first + rng.randrange(10000))]
     if rng.random() < 0.1:
         words += ["not"]
         if len(words) == 1:
@@ -200,15 +206,16 @@ def clean_node(family):
 
 # --- three answers ------------------------------------------------------------------
 
-def explain(pod, dest):
+def explain(pod, dest, port):
     done = in_node(MASQBPF, "explain", dest, "--source", pod, "--proto", "udp",
-                   "--json")
+                   "--port", str(port), "--json")
     return json.loads(done.stdout)
 
 
-def route_get(family, pod, dev, dest):
+def route_get(family, pod, dev, dest, port):
     done = in_node("ip", "-%d" % family, "-j", "route", "get", dest, "from",
-                   pod, "iif", dev, check=False)
+                   pod, "iif", dev, "ipproto", "udp", "dport", str(port),
+                   check=False)
     if done.returncode:
         return None
     route = json.loads(done.stdout)[0]
@@ -280,8 +287,8 @@ def main():
             for dest in f["dests"]:
                 enter("node")
                 port = Ports.next()
-                said = explain(source, dest)
-                found = route_get(family, source, pod, dest)
+                said = explain(source, dest, port)
+                found = route_get(family, source, pod, dest, port)
                 asked.append(({"pod": pod, "source": source, "dest": dest,
                                "port": port}, said, found))
                 if not said["no_route"]:

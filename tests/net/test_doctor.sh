@@ -455,8 +455,8 @@ strict_but_fitting() {
 doctor_finds_ways() {
 	back
 	is routing "$(findings routing)" ok
-	SAYS='ip rule 90 goes by protocol or port'
-	finds routing warning no_rule lab_in node \
+	SAYS='followed as the kernel does'
+	finds routing ok no_rule lab_in node \
 		ip rule add ipproto tcp dport 443 lookup main priority 90
 	SAYS='ip rule 90 goes by tos'
 	finds routing warning no_rule lab_in node \

@@ -79,6 +79,34 @@ undoing() {
 	return $status
 }
 
+# What is not of that kind goes as before
+by_kind() {
+	lab_in node ip route add default via $FAR_GATEWAY src $SECOND_ADDR \
+		table 100
+	lab_in node ip rule add ipproto udp dport $PORT lookup 100
+	is udp "$(saw pod1 $FAR_ADDR udp 41035)" "$SECOND_ADDR 41035"
+	is tcp "$(saw pod1 $FAR_ADDR tcp 41035)" "$NODE_ADDR 41035"
+	is "explain, udp" "$(explained $FAR_ADDR --source $POD --proto udp \
+		--port $PORT)" $SECOND_ADDR
+	is "explain, another port" "$(explained $FAR_ADDR --source $POD \
+		--proto udp --port 53)" $NODE_ADDR
+}
+
+# Several ways at once, by each flow's ports: the route's source all the same.
+several_ways() {
+	local sport
+	masq attach -q lb0 2>/dev/null
+	lab_in node sysctl -qw net.ipv4.fib_multipath_hash_policy=1
+	lab_in node ip route replace default src $SECOND_ADDR \
+		nexthop via $FAR_GATEWAY dev eth0 \
+		nexthop via 10.150.0.2 dev lb0
+	for sport in 41036 41037 41038 41039 41040; do
+		is udp "$(saw pod1 $FAR_ADDR udp $sport)" "$SECOND_ADDR $sport"
+	done
+	is "explain" "$(explained $FAR_ADDR --source $POD)" $SECOND_ADDR
+	masq detach -q lb0
+}
+
 by_mark() {
 	lab_in node nft add table ip marks
 	lab_in node nft 'add chain ip marks in { type filter hook prerouting priority mangle; }'
@@ -435,6 +463,8 @@ row "a table by a mark" undoing by_mark
 ! lab_fib_source ||
 	row "the table's source hint" undoing by_rule "from $POD_NET" \
 		$SECOND_ADDR 41006 src $SECOND_ADDR
+! lab_fib_source || row "a rule by protocol and port" undoing by_kind
+! lab_fib_source || row "several ways, one source" undoing several_ways
 row "IPv6, a route for one source" undoing source_specific
 row "a blackhole" no_way blackhole blackhole
 row "an unreachable route" no_way unreachable unreachable

@@ -18,6 +18,7 @@
 #include "plane/hook.h"
 #include "plane/instance.h"
 #include "plane/node.h"
+#include "plane/other.h"
 #include "plane/seed.h"
 #include "policy/saved.h"
 
@@ -284,7 +285,11 @@ static int detach_some(const struct cmd_line *line)
 	if (!err)
 		err = hook_prune(instance) ?: node_sync(instance, netdev) ?:
 		      node_uplinks(instance, &uplinks, &left);
-	if (!err && !left)
+	/* what is not attached any more is watched; it is said where not */
+	if (!err && left)
+		other_sync(instance, netdev, beside_attach, beside_detach,
+			   instance);
+	else if (!err)
 		err = beside_detach_all(instance, netdev);
 	if (!err && !left) {
 		forget(instance, before, count);

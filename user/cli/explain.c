@@ -45,12 +45,14 @@ int explain_find_stays(struct explain *e)
 
 /*
  * The uplink whose program is asked: the one by which the pod's packets to DEST
- * leave, which its address and its device may decide. Where that is not
+ * leave, which its address, its device, protocol and port may decide. Where that is not
  * attached, the answer is what an attached one would do.
  */
 int explain_find_uplink(struct explain *e)
 {
 	uint32_t *uplinks = NULL, ifindex = 0, device = 0;
+	const struct netdev_kind kind = { .proto = e->answer.proto,
+					  .port = e->answer.rem_port };
 	struct addr pod = e->source;
 	size_t count = 0;
 	int err = node_uplinks(e->instance, &uplinks, &count);
@@ -63,7 +65,8 @@ int explain_find_uplink(struct explain *e)
 	if (device) {
 		if (!if_indextoname(device, e->device))
 			e->device[0] = '\0';
-		err = netdev_route_from(&e->dest, &pod, device, &ifindex);
+		err = netdev_route_from(&e->dest, &pod, device, &kind,
+					&ifindex);
 		memcpy(e->answer.xlat_addr, pod.a, sizeof(pod.a));
 	} else {
 		err = netdev_route_to(&e->dest, &ifindex);

@@ -239,7 +239,7 @@ static int route_oif(const struct nlmsghdr *message, void *data)
 }
 
 int netdev_ask_route(const struct addr *dst, const struct addr *src,
-		     uint32_t iif,
+		     uint32_t iif, const struct netdev_kind *kind,
 		     int (*each)(const struct nlmsghdr *message, void *data),
 		     void *data)
 {
@@ -262,14 +262,19 @@ int netdev_ask_route(const struct addr *dst, const struct addr *src,
 	}
 	if (iif)
 		mnl_attr_put_u32(request, RTA_IIF, iif);
+	if (kind && kind->proto)
+		mnl_attr_put_u8(request, RTA_IP_PROTO, kind->proto);
+	if (kind && kind->port)
+		mnl_attr_put_u16(request, RTA_DPORT, kind->port);
 	return netlink_ask(request, sizeof(*rtm), each, data);
 }
 
 int netdev_route_from(const struct addr *dst, const struct addr *src,
-		      uint32_t iif, uint32_t *ifindex)
+		      uint32_t iif, const struct netdev_kind *kind,
+		      uint32_t *ifindex)
 {
 	uint32_t oif = 0;
-	int err = netdev_ask_route(dst, src, iif, route_oif, &oif);
+	int err = netdev_ask_route(dst, src, iif, kind, route_oif, &oif);
 
 	if (!err && !oif)
 		err = -ENETUNREACH;
@@ -280,5 +285,5 @@ int netdev_route_from(const struct addr *dst, const struct addr *src,
 
 int netdev_route_to(const struct addr *dst, uint32_t *ifindex)
 {
-	return netdev_route_from(dst, NULL, 0, ifindex);
+	return netdev_route_from(dst, NULL, 0, NULL, ifindex);
 }

@@ -18,22 +18,30 @@ void netdev_free(struct netdev *netdev);
  */
 int netdev_route_to(const struct addr *dst, uint32_t *ifindex);
 
+/* What rules may go by, too: a protocol, and a port in network byte order. 0:
+ * not said. */
+struct netdev_kind {
+	uint8_t proto;
+	uint16_t port;
+};
+
 /*
  * The same for a packet from src that came in by the link `iif`, as the node
- * forwards it: -ENETUNREACH without a route, -EHOSTUNREACH, -EACCES or -EINVAL
+ * forwards it, of this kind (NULL: any): -ENETUNREACH without a route, -EHOSTUNREACH, -EACCES or -EINVAL
  * where the route says unreachable, prohibit or blackhole, -EXDEV where the
  * source may not come in there (rp_filter).
  */
 int netdev_route_from(const struct addr *dst, const struct addr *src,
-		      uint32_t iif, uint32_t *ifindex);
+		      uint32_t iif, const struct netdev_kind *kind,
+		      uint32_t *ifindex);
 
 struct nlmsghdr;
 /*
  * What both ask: `each` gets the kernel's answer, an RTM_NEWROUTE, and returns 0
- * or -errno. src NULL and iif 0: as the node itself. 0 or -errno, as above.
+ * or -errno. src NULL and iif 0: as the node itself; kind NULL: any. 0 or -errno, as above.
  */
 int netdev_ask_route(const struct addr *dst, const struct addr *src,
-		     uint32_t iif,
+		     uint32_t iif, const struct netdev_kind *kind,
 		     int (*each)(const struct nlmsghdr *message, void *data),
 		     void *data);
 

@@ -71,7 +71,7 @@ int way_find(const struct addr *dst, const struct addr *src, uint32_t iif,
 {
 	struct way way = { .next = *dst };
 	struct answer answer = { .way = &way };
-	int err = netdev_ask_route(dst, src, iif, route_message, &answer);
+	int err = netdev_ask_route(dst, src, iif, NULL, route_message, &answer);
 
 	if (err)
 		return err;

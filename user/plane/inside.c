@@ -51,7 +51,7 @@ uint32_t inside_device(const struct addr *pod, const struct addr *dest,
 	if (!netdev_route_to(pod, &device))
 		device = device_by_routes(netdev, pod, device, uplinks, count);
 	for (size_t i = 0; i < count && !device; i++)
-		if (!netdev_route_from(pod, dest, uplinks[i], &device))
+		if (!netdev_route_from(pod, dest, uplinks[i], NULL, &device))
 			device = device_by_routes(netdev, pod, device, uplinks,
 						  count);
 	if (!device)

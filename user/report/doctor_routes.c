@@ -21,7 +21,7 @@
 
 /* The first rule of each kind, by its priority; -1: none. */
 struct rules {
-	long mark, ports, tos;
+	long mark, tos;
 };
 
 static int add_selector(const struct nlattr *attr, void *data)
@@ -31,11 +31,6 @@ static int add_selector(const struct nlattr *attr, void *data)
 	switch (mnl_attr_get_type(attr)) {
 	case FRA_FWMARK:
 		has->mark = 0;
-		break;
-	case FRA_IP_PROTO:
-	case FRA_SPORT_RANGE:
-	case FRA_DPORT_RANGE:
-		has->ports = 0;
 		break;
 	case FRA_PRIORITY:
 		if (mnl_attr_get_payload_len(attr) == sizeof(uint32_t))
@@ -49,15 +44,13 @@ static int add_rule(const struct nlmsghdr *message, void *data)
 {
 	const struct fib_rule_hdr *head = mnl_nlmsg_get_payload(message);
 	/* .tos: the rule's priority, while it is read */
-	struct rules *out = data, has = { -1, -1, 0 };
+	struct rules *out = data, has = { -1, 0 };
 
 	if (head->family != AF_INET && head->family != AF_INET6)
 		return MNL_CB_OK;
 	mnl_attr_parse(message, sizeof(*head), add_selector, &has);
 	if (!has.mark && out->mark < 0)
 		out->mark = has.tos;
-	if (!has.ports && out->ports < 0)
-		out->ports = has.tos;
 	if (head->tos && out->tos < 0)
 		out->tos = has.tos;
 	return MNL_CB_OK;
@@ -66,7 +59,7 @@ static int add_rule(const struct nlmsghdr *message, void *data)
 static void check_rules(struct doctor *d)
 {
 	const struct fib_rule_hdr head = { .family = AF_UNSPEC };
-	struct rules rules = { -1, -1, -1 };
+	struct rules rules = { -1, -1 };
 	int err = netlink_all(NETLINK_ROUTE, RTM_GETRULE, &head, sizeof(head),
 			      add_rule, &rules);
 	bool sees_marks = d->instance &&
@@ -77,12 +70,6 @@ static void check_rules(struct doctor *d)
 			   "the rules could not be read: %s", strerror(-err));
 		return;
 	}
-	if (rules.ports >= 0)
-		doctor_add(
-			d, DOCTOR_WARNING, "routing",
-			"mark such packets and let a rule go by the mark (kernel 6.10), or name the address: snat.addresses",
-			"ip rule %ld goes by protocol or port, which our hook's look-up does not: where it changes the way, the uplink's own address is used, not the route's src",
-			rules.ports);
 	if (rules.tos >= 0)
 		doctor_add(
 			d, DOCTOR_WARNING, "routing",
@@ -95,8 +82,7 @@ static void check_rules(struct doctor *d)
 			"a kernel from 6.10 on, or name the address: snat.addresses",
 			"ip rule %ld goes by a mark, and this kernel's look-up for programs does not: where it changes the way, the uplink's own address is used, not the route's src",
 			rules.mark);
-	if (rules.ports < 0 && rules.tos < 0 &&
-	    (rules.mark < 0 || !d->instance || sees_marks))
+	if (rules.tos < 0 && (rules.mark < 0 || !d->instance || sees_marks))
 		doctor_add(d, DOCTOR_OK, "routing", NULL,
 			   "ip rules are followed as the kernel does");
 }
