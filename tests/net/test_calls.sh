@@ -70,11 +70,11 @@ leaks_reset() {
 
 # what status says is asked for once, and looked at more than once
 look() {
-	masq status --json >status || true
+	masq status --json >status.json || true
 }
 
 get() {
-	jq -c "$1" status
+	jq -c "$1" status.json
 }
 
 source_now() {
