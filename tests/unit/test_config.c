@@ -785,6 +785,9 @@ static void all_errors(void **state)
 		{ "masqLinkLocal: 1\nmasqLinkLocalIPv6: 1\n", "f:1:16|f:2:20",
 		  "; and 1 more error" },
 		{ "masqLinkLocal: 1\n", "f:1:16", "" },
+		/* words of the file are no words of ours */
+		{ "masqLinkLocal: 1\ncidrLimit: \"9: and 7 more errors\"\n",
+		  "f:1:16|f:2:12", "; and 1 more error" },
 		/* what cannot be read as a whole is one error */
 		{ "masqLinkLocal: 1\ncidrLimit: \"\n", "f:3:1", "" },
 	};
@@ -794,10 +797,12 @@ static void all_errors(void **state)
 		char err[CONFIG_ERRLEN] = "", brief[512], got[512] = "";
 		const char *row = rows[i].text, *line = err;
 		struct config *config;
+		size_t errors;
 
-		row_true(row, config_parse(row, strlen(row), "f", NULL, &config,
-					   err, sizeof(err)) == -EINVAL);
-		config_brief(err, brief, sizeof(brief));
+		row_true(row, config_parse_counted(row, strlen(row), "f", NULL,
+						   &config, err, sizeof(err),
+						   &errors) == -EINVAL);
+		config_brief(err, errors, brief, sizeof(brief));
 		row_true(row, strstr(brief, rows[i].brief) &&
 				      !strchr(brief, '\n') &&
 				      !strncmp(brief, err, strcspn(err, "\n")));
@@ -819,7 +824,7 @@ static void many_errors(void **state)
 	char text[4096] = "masqueradeCIDRs:\n", err[CONFIG_ERRLEN], few[300];
 	char brief[512];
 	struct config *config;
-	size_t lines = 1;
+	size_t lines = 1, errors;
 
 	(void)state;
 	for (int i = 0; i < 100; i++)
@@ -827,16 +832,18 @@ static void many_errors(void **state)
 	/* later in the table of keys, last in the file, first of all */
 	memmove(text + 15, text, strlen(text) + 1);
 	memcpy(text, "cidrLimit: xyz\n", 15);
-	assert_int_equal(config_parse(text, strlen(text), "f", NULL, &config,
-				      err, sizeof(err)),
+	assert_int_equal(config_parse_counted(text, strlen(text), "f", NULL,
+					      &config, err, sizeof(err),
+					      &errors),
 			 -EINVAL);
 	for (const char *c = err; *c; c++)
 		lines += *c == '\n';
+	assert_int_equal(errors, 101);
 	assert_int_equal(lines, CONFIG_ERRORS + 1);
 	assert_int_equal(strncmp(err, "f:1:12: cidrLimit", 17), 0);
 	assert_non_null(strstr(err, "\nf:21:3: masqueradeCIDRs"));
 	assert_string_equal(strrchr(err, '\n'), "\nf: and 81 more errors");
-	config_brief(err, brief, sizeof(brief));
+	config_brief(err, errors, brief, sizeof(brief));
 	assert_non_null(strstr(brief, "; and 100 more errors"));
 	for (size_t room = 60; room <= sizeof(few); room++) {
 		size_t named = 0;

@@ -48,13 +48,13 @@ problem(struct agent *a, const char *fmt, ...)
 }
 
 /* Every error of a file in the log, the first one wherever else it is said. */
-static void broken(struct agent *a, const char *lines)
+static void broken(struct agent *a, const char *lines, size_t errors)
 {
 	char text[sizeof(a->config_problem)];
 	const char *more = strchr(lines, '\n');
 	bool news;
 
-	config_brief(lines, text, sizeof(text));
+	config_brief(lines, errors, text, sizeof(text));
 	news = strcmp(text, a->config_problem);
 	problem(a, "%s", text);
 	if (news && more)
@@ -326,6 +326,7 @@ static void take_text(struct agent *a, const char *text, size_t length,
 	uint64_t hash = config_hash(text, length);
 	struct config *config;
 	char err[CONFIG_ERRLEN];
+	size_t errors;
 	int applied;
 	bool refused;
 
@@ -341,9 +342,9 @@ static void take_text(struct agent *a, const char *text, size_t length,
 		}
 		return;
 	}
-	if (config_parse(text, length, path, &options, &config, err,
-			 sizeof(err))) {
-		broken(a, err);
+	if (config_parse_counted(text, length, path, &options, &config, err,
+				 sizeof(err), &errors)) {
+		broken(a, err, errors);
 		return;
 	}
 	if (hash == a->config_hash && !force) {

@@ -247,23 +247,15 @@ int config_may_replace(const struct config *config, char *err, size_t errlen)
 		      message_name(config->path));
 }
 
-const char *config_brief(const char *lines, char *buf, size_t len)
+const char *config_brief(const char *err, size_t errors, char *buf, size_t len)
 {
-	size_t first = strcspn(lines, "\n"), more = 0;
-	const char *line, *last = strrchr(lines, '\n'), *rest;
-	unsigned int left_out;
+	int first = strcspn(err, "\n");
 
-	for (line = lines + first; *line; line += 1 + strcspn(line + 1, "\n"))
-		more++;
-	/* the last one may stand for several */
-	rest = last ? strstr(last, ": and ") : NULL;
-	if (rest && sscanf(rest, ": and %u more error", &left_out) == 1)
-		more += left_out - 1;
-	if (!more)
-		snprintf(buf, len, "%s", lines);
+	if (errors <= 1)
+		snprintf(buf, len, "%.*s", first, err);
 	else
-		snprintf(buf, len, "%.*s; and %zu more error%s", (int)first,
-			 lines, more, more == 1 ? "" : "s");
+		snprintf(buf, len, "%.*s; and %zu more error%s", first, err,
+			 errors - 1, errors == 2 ? "" : "s");
 	return buf;
 }
 
@@ -275,6 +267,17 @@ uint64_t config_hash(const char *text, size_t length)
 int config_parse(const char *text, size_t length, const char *name,
 		 const struct config_options *options, struct config **out,
 		 char *err, size_t errlen)
+{
+	size_t errors;
+
+	return config_parse_counted(text, length, name, options, out, err,
+				    errlen, &errors);
+}
+
+int config_parse_counted(const char *text, size_t length, const char *name,
+			 const struct config_options *options,
+			 struct config **out, char *err, size_t errlen,
+			 size_t *errors)
 {
 	struct loader l = {
 		.name = message_name(name),
@@ -302,6 +305,7 @@ int config_parse(const char *text, size_t length, const char *name,
 out:
 	if (ret == -EINVAL)
 		config_export_errors(&l);
+	*errors = l.error_count + l.errors_left_out;
 	for (size_t i = 0; i < l.error_count; i++)
 		free(l.errors[i].text);
 	free(l.errors);

@@ -23,10 +23,15 @@ int config_load(const char *path, const struct config_options *options,
 int config_parse(const char *text, size_t length, const char *name,
 		 const struct config_options *options, struct config **out,
 		 char *err, size_t errlen);
+/* The same; *errors: how many things are wrong, those without room included. */
+int config_parse_counted(const char *text, size_t length, const char *name,
+			 const struct config_options *options,
+			 struct config **out, char *err, size_t errlen,
+			 size_t *errors);
 int config_preset(const char *name, struct config **out, char *err,
 		  size_t errlen);
-/* The first of these lines, and how many more there are; returns buf. */
-const char *config_brief(const char *lines, char *buf, size_t len);
+/* The first line of what config_parse_counted says; returns buf. */
+const char *config_brief(const char *err, size_t errors, char *buf, size_t len);
 /*
  * May it take the place of a policy that runs? Not where no known key is set:
  * a misspelt one would give the preset, which nobody has asked for. 0, or

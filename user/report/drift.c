@@ -28,7 +28,7 @@ static enum config_look look_at(const char *path,
 	enum config_look look = CONFIG_CHANGED;
 	struct config *config;
 	char err[256], errors[CONFIG_ERRLEN], *text;
-	size_t size;
+	size_t size, count;
 	int failed = file_read(path, &text, &size, err, sizeof(err));
 
 	if (failed == -ENOENT || failed == -ENOTDIR)
@@ -39,9 +39,9 @@ static enum config_look look_at(const char *path,
 	}
 	if (config_hash(text, size) == source->config_hash)
 		look = CONFIG_SAME;
-	else if (config_parse(text, size, name, NULL, &config, errors,
-			      sizeof(errors))) {
-		config_brief(errors, why, length);
+	else if (config_parse_counted(text, size, name, NULL, &config, errors,
+				      sizeof(errors), &count)) {
+		config_brief(errors, count, why, length);
 		look = CONFIG_BROKEN;
 	} else {
 		if (config_may_replace(config, why, length))
