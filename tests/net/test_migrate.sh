@@ -277,6 +277,7 @@ tool_hangs() { # TOOL PATTERN before|behind
 
 # A tool that ends without its work done, or that says it has done it: after each
 # all is as before. (What only reads: tests/net/test_import.)
+FAILS_UNDER=()
 tool_fails() { # TOOL PATTERN WHY SCRIPT
 	local before status=0 bin=$LAB_DIR/fails
 	IPT=iptables-nft
@@ -292,8 +293,8 @@ tool_fails() { # TOOL PATTERN WHY SCRIPT
 	} >"$bin/$1"
 	[ "$2" ] || echo "$4" >"$bin/$1"
 	chmod +x "$bin/$1"
-	PATH=$bin:$PATH masq migrate eth0 --no-wait >"$LAB_DIR/out" \
-		2>"$LAB_DIR/err" || status=$?
+	PATH=$bin:$PATH lab_in node "${FAILS_UNDER[@]}" "$MASQBPF" migrate eth0 \
+		--no-wait >"$LAB_DIR/out" 2>"$LAB_DIR/err" || status=$?
 	is "exit code ($(cat "$LAB_DIR/err"))" "$status" 1
 	grep -qE "^masqbpf: $3" "$LAB_DIR/err" || fail "$(cat "$LAB_DIR/err")"
 	is rules "$(rules)" "$before"
@@ -476,6 +477,11 @@ row "a tool that is killed: before it removes the jump" tool_fails \
 row "a tool that fails behind its work: removing the jump" tool_fails \
 	iptables-nft " -D " 'iptables-nft: cannot remove the jump .*: it ended' \
 	'REAL "$@"; exit 1'
+# two that read, and nft, come before it
+FAILS_UNDER=(strace -qq -o /dev/null -e "inject=clone,clone3,fork,vfork:error=EAGAIN:when=4")
+row "its own attach cannot be started" tool_fails true "" \
+	'migrate: attach cannot be run: Resource temporarily unavailable' ""
+FAILS_UNDER=()
 row "two at once: the second is refused" two_at_once
 row "--config - is read once" from_stdin
 row "a policy that runs stays" keeps_the_policy

@@ -234,6 +234,8 @@ int migrate_attach(struct migration *m)
 	err = tool_run(argv, input, NULL);
 	unsetenv(AUTHOR_ENV);
 	free(argv);
+	if (err < 0 && err != -EINTR) /* else it has said why, or we shall */
+		log_error("migrate: attach cannot be run: %s", tool_why(err));
 	return err > 0 ? -EIO : err;
 }
 
@@ -242,7 +244,12 @@ static void migrate_detach(const struct migration *m)
 	char *argv[] = { TOOL_SELF, "--pin-dir", (char *)m->pin_dir,
 			 "detach",  "--all",	 NULL };
 
-	tool_run(argv, NULL, NULL);
+	int err = tool_run(argv, NULL, NULL);
+
+	if (err < 0)
+		log_error("migrate: detach cannot be run: %s; masqbpf detach "
+			  "--all is left to do",
+			  tool_why(err));
 }
 
 int migrate_seed_again(const struct migration *m)
