@@ -253,6 +253,21 @@ detach_forgets() {
 	silent "$said" "saved"
 	masq attach eth0
 	is generation "$(generation)" 1
+	# what cannot be forgotten is no success, nor what is not ours to take
+	trap 'mount -o remount,rw "$MASQBPF_STATE_DIR"' EXIT
+	mount -o remount,ro "$MASQBPF_STATE_DIR"
+	said=$(masq detach -q eth0 2>&1) && fail "detached: $said"
+	says "$said" "cannot be removed: Read-only file system: the next attach"
+	mount -o remount,rw "$MASQBPF_STATE_DIR"
+	said=$(masq detach --all 2>&1) && fail "detached: $said"
+	says "$said" "what was saved of before is removed"
+	masq attach eth0
+	chmod 777 "$MASQBPF_STATE_DIR"
+	said=$(masq detach eth0 2>&1)
+	chmod 700 "$MASQBPF_STATE_DIR"
+	says "$said" "is not removed: not trusted"
+	masq detach --all 2>/dev/null || true
+	is "what is saved" "$(find "$MASQBPF_STATE_DIR" -type f)" ""
 }
 
 # --- the agent --------------------------------------------------------------

@@ -602,7 +602,8 @@ int saved_forget(const char *pin_dir)
 {
 	char name[sizeof(((struct saved_place *)0)->name) + sizeof(TEMPORARY)];
 	struct saved_place place;
-	int err, there;
+	bool there, passed_over;
+	int err;
 
 	saved_open(pin_dir, false, &place);
 	if (place.err == -ENOENT && !access(saved_dir(), F_OK))
@@ -614,9 +615,13 @@ int saved_forget(const char *pin_dir)
 		err = remove_file(&place, place.name);
 	}
 	there = !err;
-	/* from such a place nothing is taken */
-	if (err == -ENOENT || place.err == -EUNTRUSTED || place.err == -ELOOP ||
-	    place.err == -ENOTDIR || place.err == -EINVAL)
+	/* from such a place nothing is taken, while that is so */
+	passed_over = place.err == -EUNTRUSTED || place.err == -ELOOP ||
+		      place.err == -ENOTDIR || place.err == -EINVAL;
+	if (passed_over && !access(place.path, F_OK))
+		log_warn("%s: is not removed: %s", place.path,
+			 saved_why(place.err));
+	if (err == -ENOENT || passed_over)
 		err = 0;
 	if (err)
 		log_error("%s: cannot be removed: %s: the next attach brings "
