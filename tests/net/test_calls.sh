@@ -257,7 +257,12 @@ as_it_was_or_is() { # COMMAND STATUS
 	reload/*) policy masquerade ;;
 	attach/0) policy masquerade ;;
 	attach/137) ;;
-	attach/*) nothing_left ;;
+	attach/*)
+		# who has not got the lock may not remove the directory: it may
+		# be another's by now
+		rmdir "$MASQBPF_PIN_DIR" 2>/dev/null || true
+		nothing_left
+		;;
 	detach/0) nothing_left ;;
 	detach/*) ;;
 	migrate/0) is "$WHERE: jumps" "$(jumps)" 0 ;;
