@@ -75,6 +75,7 @@ ERRORS = {
     "munmap": ["ENOMEM", "EINVAL"],
     "openat": FILES + ["EINTR", "EMFILE", "ENFILE", "EROFS", "ENOSPC", "EPERM",
                        "EEXIST"],
+    "pidfd_open": ["EMFILE", "ENFILE", "ENODEV", "ENOMEM", "ESRCH"],
     "pipe2": ["EMFILE", "ENFILE"],
     "poll": ["EINTR", "ENOMEM"],
     "prctl": ["EINVAL", "EPERM"],
