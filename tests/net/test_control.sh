@@ -253,6 +253,7 @@ refused_at() { # CALL ERROR NUMBER COMMAND...
 
 # What cannot be listed is not empty, and what cannot be opened is not absent.
 cannot_look() {
+	local n says_elsewhere
 	put_config 10.0.0.0/8
 	masq attach -q eth0 --config "$CONFIG"
 	refused_at openat EMFILE "$(nth openat 1 '"next"' reload -q)" reload -q
@@ -273,6 +274,14 @@ cannot_look() {
 	[ ! -e "$MASQBPF_PIN_DIR" ] || fail "pins are left"
 	! masq detach -q --all 2>err || fail "not attached is exit code 1"
 	is saved "$(find "$MASQBPF_STATE_DIR" -type f)" ""
+	# a new instance, of which it is not known then whose it is
+	n=$(nth newfstatat 3 self/ns/net attach -q eth0 --config "$CONFIG")
+	masq detach -q --all
+	refused_at newfstatat ELOOP "$n" attach -q eth0 --config "$CONFIG"
+	says_elsewhere=$(cat err)
+	[[ $says_elsewhere = *"belongs to another network namespace"* ]] ||
+		fail "another call: $says_elsewhere"
+	[ ! -e "$MASQBPF_PIN_DIR" ] || fail "pins of an attach that failed"
 }
 
 # The agent takes over what is pinned, or waits until it knows.

@@ -553,6 +553,8 @@ static int run(const struct cmd_line *line)
 		goto out;
 	if (instance_is_elsewhere(a.instance)) {
 		instance_say_elsewhere(a.instance);
+		if (a.instance->is_new) /* it could not be found out */
+			undo(&a);
 		goto out;
 	}
 	turn = hook_turn();
