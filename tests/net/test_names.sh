@@ -130,6 +130,25 @@ bridge_by() { # SPORT ARG...
 	masq detach --all -q
 }
 
+# What the machine sends by way of this node is routed, and so a pod's, unless
+# podCIDRs says whose pods are here.
+by_way_of_node() {
+	lab_in vm ip route replace default via $NODE_ADDR
+	lab_in vm sysctl -qw net.ipv4.conf.eth0.accept_redirects=0 \
+		net.ipv4.conf.all.accept_redirects=0
+	masq attach br0 --preset gke-before-1.14 -q 2>"$LAB_DIR/err"
+	is "the machine, UDP" "$(saw vm udp 46101)" "$NODE_ADDR 46101"
+	is "the machine, TCP" "$(saw vm tcp 46102)" "$NODE_ADDR 46102"
+	printf '%s\n' 'nonMasqueradeCIDRs: [10.0.0.0/8]' \
+		'podCIDRs: [10.44.0.0/16]' >"$LAB_DIR/pods.yaml"
+	masq reload -q --config "$LAB_DIR/pods.yaml"
+	is "the machine, UDP, no pod" "$(saw vm udp 46103)" "$VM 46103"
+	is "the machine, TCP, no pod" "$(saw vm tcp 46104)" "$VM 46104"
+	is "the pod" "$(saw pod1 udp 46105)" "$NODE_ADDR 46105"
+	masq detach --all -q
+	lab_in vm ip route replace default via $FAR_GATEWAY
+}
+
 # the hooks stay on the card until somebody attaches again
 card_becomes_port() {
 	end_bridge
@@ -190,6 +209,31 @@ agent_moves() { # ARG: what the agent is told to attach
 	stop
 }
 
+# A bond is its cards' whole as a bridge is; a card goes down to become a port.
+agent_bonds() {
+	lab_in node ip link add bond0 type bond mode active-backup miimon 50 \
+		2>/dev/null || skip "this kernel has no bonds"
+	agent eth0
+	is attached "$(attached)" eth0
+	lab_in node ip addr flush dev eth0
+	lab_in node ip link set eth0 down
+	lab_in node ip link set eth0 master bond0
+	lab_in node ip link set bond0 up
+	lab_in node ip addr add $NODE_ADDR/20 dev bond0
+	lab_in node ip route replace default via $FAR_GATEWAY
+	lab_wait 10 attached_are bond0 || fail "$(cat "$LOG")"
+	is "hooks of the card" "$(lab_ours eth0)" 0
+	is "the pod, UDP" "$(saw pod1 udp 48020)" "$NODE_ADDR 48020"
+	is "the pod, TCP" "$(saw pod1 tcp 48020)" "$NODE_ADDR 48020"
+	lab_in node ip link del bond0
+	lab_in node ip link set eth0 up
+	lab_in node ip addr add $NODE_ADDR/20 dev eth0
+	lab_in node ip route replace default via $FAR_GATEWAY
+	lab_wait 10 attached_are eth0 || fail "$(cat "$LOG")"
+	is "the pod, UDP" "$(saw pod1 udp 48021)" "$NODE_ADDR 48021"
+	stop
+}
+
 agent_waits() {
 	agent eth0,up1
 	is attached "$(attached)" eth0
@@ -212,10 +256,12 @@ row "agent: a list, a part of which comes later" agent_waits
 row "agent: a card becomes a bridge's port and a card again" agent_moves eth0
 row "agent: the same, by an alternative name" agent_moves $ALT
 row "agent: the same, by a pattern" agent_moves 'eth+'
+row "agent: a card becomes a bond's port and a card again" agent_bonds
 row "agent: lo is refused" agent_refuses
 make_bridge
 row "a bridge as uplink" bridge_by 46000 br0
 row "its port: the bridge is meant" bridge_by 46001 eth0
+row "a machine by way of this node" by_way_of_node
 row "both" bridge_by 46002 br0 eth0
 row "a card that becomes a port, without an agent" card_becomes_port
 tap_done
