@@ -193,7 +193,7 @@ MASQ_GLOBAL int FN(egress_refused)(struct __sk_buff *skb, __u32 reason)
  * or kind 0. MASQ_R_HOST: pass it as it is. Or MASQ_MAKE_FLOW.
  */
 MASQ_INLINE int FN(host_flow)(struct __sk_buff *skb, PKT *pkt, VIEW *v,
-			      bool taken, __u32 now)
+			      bool taken, int made, __u32 now)
 {
 	if (taken && !FN(port_may_change)(pkt->proto)) {
 		MASQ_DO(FN(flow_end_any)(v->slot, v->seq, v->kind));
@@ -207,6 +207,9 @@ MASQ_INLINE int FN(host_flow)(struct __sk_buff *skb, PKT *pkt, VIEW *v,
 		MASQ_DO(FN(flow_end)(v->slot, v->seq));
 		v->kind = 0;
 	}
+	/* before the pod's, whose record the old table has under our own key */
+	if (masq_before && made && FN(is_inherited)(&pkt->key, now))
+		return MASQ_INHERIT;
 	if (!taken) {
 		pkt->key.role = MASQ_ROLE_FLOW;
 		return MASQ_R_NONE;
@@ -336,8 +339,10 @@ MASQ_INLINE int FN(egress)(struct __sk_buff *skb, PKT *pkt, const __u32 l2_len,
 		v.kind = 0;
 	}
 	if (unlikely(v.kind ? v.kind == MASQ_K_REV
-			    : !pkt->key.role && masq_host_flows())) {
-		r = FN(host_flow)(skb, pkt, &v, v.kind == MASQ_K_REV, now);
+			    : !pkt->key.role &&
+				      (masq_host_flows() || masq_before))) {
+		r = FN(host_flow)(skb, pkt, &v, v.kind == MASQ_K_REV, made,
+				  now);
 		if (r)
 			return r;
 	}

@@ -108,6 +108,52 @@ static void a_port_is_not_given_twice(void **state)
 	assert_int_equal(inherited(), 0);
 }
 
+/* The port that a TCP packet of the node itself leaves with. */
+static uint16_t node_port(struct prog_lab *lab, uint8_t flags)
+{
+	uint8_t frame[PACKET_MAX];
+	size_t length = packet_build(
+		PKT(TCP, OUT(NODE4, 5000, FAR4, 443), .flags = flags), frame);
+
+	prog_run_raw(lab, "masq_egress", false, frame, length, 0, 0);
+	assert_int_equal(lab->verdict, NEXT);
+	return lab->frame[34] << 8 | lab->frame[35];
+}
+
+/* A pod has the tuple, so the node's flow has another port: before its record
+ * has been met here as after, whether the pod's has been or not. */
+static void the_nodes_own_keeps_its_port(bool pod_first)
+{
+	uint16_t port;
+
+	prog_run(old, EGRESS,
+		 PKT(TCP, OUT(POD4, 5000, FAR4, 443), .flags = SYN));
+	port = node_port(old, SYN);
+	assert_int_not_equal(port, 5000);
+	if (pod_first)
+		prog_run(new, EGRESS,
+			 PKT(TCP, OUT(POD4, 5000, FAR4, 443), .flags = ACK));
+	assert_int_equal(node_port(new, ACK), port);
+	assert_int_equal(inherited(), pod_first + 1);
+	assert_int_equal(node_port(new, ACK), port);
+	SEND_NEW(EGRESS, PKT(TCP, OUT(POD4, 5000, FAR4, 443), .flags = ACK),
+		 PKT(TCP, OUT(NODE4, 5000, FAR4, 443), .flags = ACK));
+	assert_int_equal(inherited(), 2);
+	prog_expect_totals(new, __FILE__, __LINE__);
+}
+
+static void the_nodes_own_is_met_first(void **state)
+{
+	(void)state;
+	the_nodes_own_keeps_its_port(false);
+}
+
+static void the_nodes_own_is_met_behind_the_pods(void **state)
+{
+	(void)state;
+	the_nodes_own_keeps_its_port(true);
+}
+
 static int ctl_inherit(uint8_t proto, uint16_t port, uint16_t rem_port)
 {
 	struct masq_ctl ctl = { .op = MASQ_CTL_INHERIT,
@@ -291,6 +337,8 @@ int main(void)
 		SET(an_expired_one_is_absent),
 		SET(a_port_is_not_given_twice),
 		SET(the_walk_brings_what_was_seen),
+		SET(the_nodes_own_is_met_first),
+		SET(the_nodes_own_is_met_behind_the_pods),
 	};
 	static const struct CMUnitTest three[] = {
 		SET(layout_3_its_port_stays),
