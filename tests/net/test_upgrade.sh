@@ -80,9 +80,14 @@ gone() {
 	masq detach -q --all 2>/dev/null || true
 }
 
-# nothing of it anywhere: hooks, pins
+hooks_gone() {
+	[ "$(lab_ours eth0)" = 0 ]
+}
+
+# nothing of it anywhere: hooks (the kernel lets go of a link when it has the
+# time to), pins
 nothing_left() {
-	is "our programs" "$(lab_ours eth0)" 0
+	lab_wait 5 hooks_gone || is "our programs" "$(lab_ours eth0)" 0
 	[ ! -e "$MASQBPF_PIN_DIR" ] ||
 		fail "pins are left: $(ls "$MASQBPF_PIN_DIR")"
 }
