@@ -130,6 +130,8 @@ source_specific() {
 no_way() {
 	lab_in node ip route add "$1" $FAR_ADDR/32
 	is "explain" "$(explained $FAR_ADDR --source $POD)" "$2"
+	is "its first line" "$(masq explain $FAR_ADDR --source $POD | head -n 1)" \
+		"$FAR_ADDR  masquerade  would leave with the node's address, and has no way out"
 	lab_in node ip route del "$1" $FAR_ADDR/32
 }
 

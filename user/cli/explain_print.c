@@ -145,10 +145,14 @@ static void print_headline(const struct explain *e, FILE *out)
 		what = reason->what;
 	} else if (!strcmp(action, "masquerade")) {
 		color = color_green(stdout);
-		what = "leaves with the node's address";
+		what = e->no_route
+			       ? "would leave with the node's address, and has no way out"
+			       : "leaves with the node's address";
 	} else if (!strcmp(action, "keep")) {
 		color = color_yellow(stdout);
-		what = "leaves with the pod's own address";
+		what = e->no_route
+			       ? "would leave with the pod's own address, and has no way out"
+			       : "leaves with the pod's own address";
 	} else {
 		color = color_bold(stdout);
 		what = reason->what;
@@ -249,9 +253,9 @@ static void print_seen(const struct explain *e, FILE *out)
 					!strcmp(source_by(e), "uplink")
 				? " (the uplink's: this kernel tells no route's source)"
 				: "");
-	else if (keep)
+	else if (keep && !e->no_route)
 		fprintf(out, "  %-13s the pod's address\n", "far side sees");
-	if (keep)
+	if (keep && !e->no_route)
 		fprintf(out,
 			"  %-13s need a route to %s over there, and its firewalls' consent\n",
 			"replies",
