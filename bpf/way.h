@@ -158,8 +158,10 @@ MASQ_NOINLINE int masq_plain(struct __sk_buff *skb, __u32 queue)
 #define MASQ_NFCT_PTR	(~7ULL) /* NFCT_PTRMASK, include/linux/skbuff.h */
 #define MASQ_CT_LIBERAL 0x08 /* IP_CT_TCP_FLAG_BE_LIBERAL */
 
-/* Has conntrack, whose entry this TCP packet carries, been told to be liberal
- * with it, in both directions? */
+/*
+ * Has conntrack, whose entry this TCP packet carries behind the stack, been told
+ * to be liberal with it, in both directions?
+ */
 MASQ_NOINLINE int masq_liberal(struct __sk_buff *skb)
 {
 	__u8 flags[2] = {};
@@ -169,8 +171,8 @@ MASQ_NOINLINE int masq_liberal(struct __sk_buff *skb)
 				  (void *)skb + masq_offsets.skb_nfct))
 		return 0;
 	at &= MASQ_NFCT_PTR;
-	if (!at)
-		return 0;
+	if (!at) /* it does not track this one */
+		return 1;
 	at += masq_offsets.ct_flags;
 	if (bpf_probe_read_kernel(&flags[0], 1, (void *)at) ||
 	    bpf_probe_read_kernel(&flags[1], 1,

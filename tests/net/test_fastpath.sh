@@ -313,6 +313,27 @@ tcp_follows() {
 	lab_in node nft delete table ip every
 }
 
+# What conntrack does not track is not called out of window.
+tcp_untracked() {
+	lab_in node nft -f - <<-X
+		table ip every {
+			counter forwarded { }
+			chain off {
+				type filter hook prerouting priority raw
+				notrack
+			}
+			chain forward {
+				type filter hook forward priority -1
+				counter name forwarded
+			}
+		}
+	X
+	stream_start pod1 $FAR 443
+	lab_wait 10 tcp_is fast || fail "still $SEEN of $ALL by the stack"
+	stream_end
+	lab_in node nft delete table ip every
+}
+
 # The entry that a packet carries decides: it was made anew, so it is strict.
 tcp_is_strict_again() {
 	lab_in node nft -f - <<-X
@@ -447,6 +468,7 @@ row "detach" gone
 row "agent --fast-path auto" auto
 row "it is told everywhere" told
 row "nf_conntrack_tcp_be_liberal is changed by somebody" tcp_follows
+row "conntrack does not track a connection" tcp_untracked
 row "conntrack has begun a connection anew" tcp_is_strict_again
 lab_in node "$MASQBPF" detach --all -q
 end_agent
