@@ -226,6 +226,7 @@ if row_ok; then
 		row "help, $columns columns" at $columns \
 			printed help_$columns help agent
 		row "doctor, $columns columns" fits $columns doctor
+		row "history, $columns columns" fits $columns history
 	done
 	row "explain: what stays here" printed explain_stays explain fd00:44::15
 fi

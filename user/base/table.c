@@ -187,6 +187,12 @@ static void print_row(const struct table *t, size_t row, int room, FILE *file)
 			blanks = INDENT;
 			at = before = 0;
 			pad = alone ? pad : 0;
+		} else if (!whole && !at && blanks > INDENT &&
+			   blanks + before + own > room) {
+			/* behind a cell alone, and no room in its column */
+			columns = false;
+			blanks = INDENT;
+			before = 0;
 		}
 		if (own || whole) {
 			at += blanks + before;
