@@ -237,6 +237,16 @@ half_removed() {
 		$NODE_ADDR
 }
 
+# as_before RULES: nothing of a migration is left, and pods have NAT
+as_before() {
+	is rules "$(rules)" "$1"
+	! masq status 2>/dev/null || fail "it stays attached"
+	! lab_in node nft list table inet masqbpf_migrate 2>/dev/null ||
+		fail "its table is left"
+	is source "$(word source "$(traffic pod1 who $FAR_ADDR 443)")" \
+		$NODE_ADDR
+}
+
 # A tool that hangs has a minute; a test that has none sends what the kernel
 # sends then (tests/unit/test_tool has the minute). It hangs before it has done
 # anything, or behind that: in the one case and in the other all is as before.
@@ -267,12 +277,7 @@ tool_hangs() { # TOOL PATTERN before|behind
 	is "exit code ($(cat "$LAB_DIR/err"))" "$status" 1
 	grep -q "it was not done within a minute, and was ended" \
 		"$LAB_DIR/err" || fail "$(cat "$LAB_DIR/err")"
-	is rules "$(rules)" "$before"
-	! masq status 2>/dev/null || fail "it stays attached"
-	! lab_in node nft list table inet masqbpf_migrate 2>/dev/null ||
-		fail "its table is left"
-	is source "$(word source "$(traffic pod1 who $FAR_ADDR 443)")" \
-		$NODE_ADDR
+	as_before "$before"
 }
 
 # A tool that ends without its work done, or that says it has done it: after each
@@ -297,12 +302,7 @@ tool_fails() { # TOOL PATTERN WHY SCRIPT
 		--no-wait >"$LAB_DIR/out" 2>"$LAB_DIR/err" || status=$?
 	is "exit code ($(cat "$LAB_DIR/err"))" "$status" 1
 	grep -qE "^masqbpf: $3" "$LAB_DIR/err" || fail "$(cat "$LAB_DIR/err")"
-	is rules "$(rules)" "$before"
-	! masq status 2>/dev/null || fail "it stays attached"
-	! lab_in node nft list table inet masqbpf_migrate 2>/dev/null ||
-		fail "its table is left"
-	is source "$(word source "$(traffic pod1 who $FAR_ADDR 443)")" \
-		$NODE_ADDR
+	as_before "$before"
 }
 
 # The first stands before the jump when the second comes: it must not fail

@@ -292,14 +292,22 @@ void clsact_drop(const struct instance *instance, uint32_t ifindex)
 	unlinkat(instance->lock_fd, name, 0);
 }
 
-int clsact_detach(const struct netdev_link *link, enum hook_dir dir)
+static int detach_at(uint32_t ifindex, enum hook_dir dir, uint32_t handle,
+		     uint32_t priority)
 {
 	struct bpf_tc_hook hook;
 	struct bpf_tc_opts opts;
 
-	tc_hook_init(&hook, link->ifindex, dir);
+	tc_hook_init(&hook, ifindex, dir);
 	tc_opts_init(&opts, dir);
+	opts.handle = handle;
+	opts.priority = priority;
 	return bpf_tc_detach(&hook, &opts);
+}
+
+int clsact_detach(const struct netdev_link *link, enum hook_dir dir)
+{
+	return detach_at(link->ifindex, dir, TC_HANDLE, clsact_priority(dir));
 }
 
 bool clsact_is_there(const struct hook_chain *chain, enum hook_dir dir)
@@ -355,12 +363,6 @@ int clsact_attach_beside(const struct instance *instance, uint32_t ifindex,
 
 int clsact_detach_beside(uint32_t ifindex, const struct hook_prog *beside)
 {
-	struct bpf_tc_hook hook;
-	struct bpf_tc_opts opts;
-
-	tc_hook_init(&hook, ifindex, HOOK_INGRESS);
-	tc_opts_init(&opts, HOOK_INGRESS);
-	opts.handle = beside->handle;
-	opts.priority = beside->priority;
-	return bpf_tc_detach(&hook, &opts);
+	return detach_at(ifindex, HOOK_INGRESS, beside->handle,
+			 beside->priority);
 }

@@ -121,9 +121,9 @@ int fastpath_serve_tcp(struct instance *instance)
 	err = err ?: served.list ? 0 : -ENOMEM;
 	err = err
 		      ?: flows_walk_part(instance, &page, SERVE_PAGES,
-					 serve_one, &served)
-				 ?: conntrack_be_liberal(served.list,
-							 served.count);
+					 serve_one, &served);
+	if (!err && served.count)
+		err = conntrack_be_liberal(served.list, served.count);
 	if (served.count)
 		log_debug("fast path: conntrack is told of %zu connections",
 			  served.count);
