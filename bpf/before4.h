@@ -98,14 +98,16 @@ MASQ_GLOBAL int FN(before4)(__u32 slot)
 		FN(addr_copy)(key->in_addr, f->xlat_addr);
 		key->in_port = f->xlat_port;
 		at = FN(before4_find)(slot, MASQ_OWNER);
-		if (at == MASQ_NO_SLOT) {
-			/* a flow of the node itself, with another port */
+		f = at == MASQ_NO_SLOT ? NULL : FN(before4_slot)(at);
+		if (!f || f->what >> MASQ_W_KIND != MASQ_K_FWD) {
+			/* a flow of the node itself, with another port; what
+			 * has its own is the way back of the pod's flow */
 			key->role = MASQ_ROLE_HOST;
 			at = FN(before4_find)(slot, MASQ_OWNER);
+			f = at == MASQ_NO_SLOT ? NULL : FN(before4_slot)(at);
+			if (!f || f->what >> MASQ_W_KIND != MASQ_K_FWD)
+				return 0;
 		}
-		f = at == MASQ_NO_SLOT ? NULL : FN(before4_slot)(at);
-		if (!f || f->what >> MASQ_W_KIND != MASQ_K_FWD)
-			return 0;
 	}
 	page = at >> MASQ_PAGE_SHIFT;
 	p = bpf_map_lookup_elem(&BEFORE4_ASIDE, &page);

@@ -210,7 +210,7 @@ on() {
 answered() {
 	local name
 	for name in "${TALKERS[@]}"; do
-		is "$name: who it was ($(paste -sd, "$name.out"))" \
+		is "$1: $name: who it was ($(paste -sd, "$name.out"))" \
 			"$(sort -u "$name.out" | wc -l)" 1
 		! grep -q none "$name.out" ||
 			fail "$name: unanswered"
@@ -712,9 +712,9 @@ few_on() {
 	local name
 	for name in "${TALKERS[@]}"; do
 		said "$name"
-		is "$name: who it was ($(paste -sd, "$name.out"))" \
+		is "$1: $name: who it was ($(paste -sd, "$name.out"))" \
 			"$(sort -u "$name.out" | wc -l)" 1
-		! grep -q none "$name.out" || fail "$name: unanswered"
+		! grep -q none "$name.out" || fail "$1: $name: unanswered"
 	done
 	is "$1: resets" "$(resets pod1 pod2 far)" "$RESETS"
 	is "$1: leaks" "$(leaks)" "$LEAKS"

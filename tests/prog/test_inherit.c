@@ -154,6 +154,24 @@ static void the_nodes_own_is_met_behind_the_pods(void **state)
 	the_nodes_own_keeps_its_port(true);
 }
 
+/* What comes back for it, met first: the pod's way back has the node's tuple. */
+static void an_answer_to_the_nodes_own(void **state)
+{
+	uint16_t port;
+
+	(void)state;
+	prog_run(old, EGRESS,
+		 PKT(TCP, OUT(POD4, 5000, FAR4, 443), .flags = SYN));
+	port = node_port(old, SYN);
+	assert_int_not_equal(port, 5000);
+	SEND_NEW(INGRESS, PKT(TCP, OUT(FAR4, 443, NODE4, port), .flags = ACK),
+		 PKT(TCP, OUT(FAR4, 443, NODE4, 5000), .flags = ACK));
+	SEND_NEW(INGRESS, PKT(TCP, OUT(FAR4, 443, NODE4, 5000), .flags = ACK),
+		 PKT(TCP, OUT(FAR4, 443, POD4, 5000), .flags = ACK));
+	assert_int_equal(inherited(), 2);
+	prog_expect_totals(new, __FILE__, __LINE__);
+}
+
 static int ctl_inherit(uint8_t proto, uint16_t port, uint16_t rem_port)
 {
 	struct masq_ctl ctl = { .op = MASQ_CTL_INHERIT,
@@ -339,6 +357,7 @@ int main(void)
 		SET(the_walk_brings_what_was_seen),
 		SET(the_nodes_own_is_met_first),
 		SET(the_nodes_own_is_met_behind_the_pods),
+		SET(an_answer_to_the_nodes_own),
 	};
 	static const struct CMUnitTest three[] = {
 		SET(layout_3_its_port_stays),
