@@ -260,6 +260,24 @@ MASQ_NOINLINE int FN(whose)(struct __sk_buff *skb, const __be32 *src,
 }
 
 /*
+ * Rules go by TOS, or by traffic class and flow label, too: what of them the
+ * kernel looks at is its own matter.
+ */
+MASQ_INLINE void FN(fib_tos)(struct __sk_buff *skb, struct bpf_fib_lookup *fib)
+{
+	__be32 head;
+
+	if (bpf_skb_load_bytes_relative(skb, 0, &head, sizeof(head),
+					BPF_HDR_START_NET))
+		return;
+#if FAM == 4
+	fib->tos = bpf_ntohl(head) >> 16;
+#else
+	fib->flowinfo = head & bpf_htonl(0x0fffffff);
+#endif
+}
+
+/*
  * The preferred source of the route that a packet with this key takes which
  * came in by `in` and goes out by `uplink`, where the kernel tells it, else
  * *source is left alone. What the FIB answered.
@@ -278,6 +296,7 @@ MASQ_NOINLINE int FN(route_source)(struct __sk_buff *skb, const KEY *key,
 		fib.sport = key->in_port;
 		fib.dport = key->rem_port;
 	}
+	FN(fib_tos)(skb, &fib);
 	ret = FN(fib)(skb, &fib, key->in_addr, key->rem_addr, in ?: uplink,
 		      output | MASQ_FIB_LOOKUP_SRC);
 	if (masq_features & MASQ_FEAT_FIB_SRC &&

@@ -228,6 +228,10 @@ def talk(args):
                              socket.IPPROTO_ICMP)
         sock.bind((args.source, 0))
         sock.connect((args.dest, 0))
+    if args.tos and family(args.dest) == socket.AF_INET6:
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_TCLASS, args.tos)
+    elif args.tos:
+        sock.setsockopt(socket.SOL_IP, socket.IP_TOS, args.tos)
     sock.settimeout(args.timeout)
     for number, _ in enumerate(sys.stdin):
         if args.proto == "tcp":
@@ -639,6 +643,8 @@ def main():
         if function is talk:
             sub.add_argument("--proto", choices=("tcp", "udp", "icmp"),
                              default="tcp")
+            sub.add_argument("--tos", type=int, default=0,
+                             help="or traffic class; of TCP not its SYN's")
         if function in (up, down):
             sub.add_argument("bytes", type=int)
             sub.set_defaults(timeout=120, connect_timeout=10)

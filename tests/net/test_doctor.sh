@@ -458,8 +458,7 @@ doctor_finds_ways() {
 	SAYS='followed as the kernel does'
 	finds routing ok no_rule lab_in node \
 		ip rule add ipproto tcp dport 443 lookup main priority 90
-	SAYS='ip rule 90 goes by tos'
-	finds routing warning no_rule lab_in node \
+	finds routing ok no_rule lab_in node \
 		ip rule add tos 0x10 lookup main priority 90
 	if lab_kernel_before 6.10; then
 		SAYS='ip rule 90 goes by a mark'

@@ -37,7 +37,7 @@ saw() {
 	local port=$PORT
 	[[ $2 != *:* ]] || port=$PORT6
 	echo | traffic "$1" talk "$2" $port --proto "$3" --sport "$4" \
-		--timeout 3
+		--timeout 3 "${@:5}"
 }
 
 # explained DEST [ARG...]: what explain says that the far side sees
@@ -92,6 +92,23 @@ by_kind() {
 		--proto udp --port 53)" $NODE_ADDR
 }
 
+# By TOS, or by IPv6's traffic class, which only its own packets have.
+by_tos() { # FAMILY DEST VIA SOURCE NODE POD
+	local ip=(ip -"$1")
+	[ "$1" = 4 ] || lab_in node ip addr add "$4/128" dev eth0 nodad \
+		preferred_lft 0
+	lab_in node "${ip[@]}" route add default via "$3" src "$4" table 100 ||
+		skip "no route with this source"
+	lab_in node "${ip[@]}" rule add tos 0x10 lookup 100
+	is "with it" "$(saw pod1 "$2" udp 41141 --tos 16)" "$4 41141"
+	is "without" "$(saw pod1 "$2" udp 41142)" "$5 41142"
+	is "with another" "$(saw pod1 "$2" udp 41143 --tos 8)" "$5 41143"
+	is explain "$(explained "$2" --source "$6")" "$5"
+	lab_in node "${ip[@]}" rule del lookup 100
+	lab_in node "${ip[@]}" route flush table 100
+	[ "$1" = 4 ] || lab_in node ip addr del "$4/128" dev eth0
+}
+
 # Several ways at once, by each flow's ports: the route's source all the same.
 several_ways() {
 	local sport
@@ -133,6 +150,16 @@ no_way() {
 	is "its first line" "$(masq explain $FAR_ADDR --source $POD | head -n 1)" \
 		"$FAR_ADDR  masquerade  would leave with the node's address, and has no way out"
 	lab_in node ip route del "$1" $FAR_ADDR/32
+}
+
+# by_no_rule SELECTOR: a rule in the way of this pod alone
+by_no_rule() {
+	lab_in node ip route del default
+	# shellcheck disable=SC2086 # words
+	lab_in node ip rule add $1 unreachable priority 40000
+	is explain "$(explained $FAR_ADDR --source $POD "${@:3}")" "$2"
+	lab_in node ip rule del priority 40000
+	is "without" "$(explained $FAR_ADDR --source $POD "${@:3}")" none
 }
 
 # A proxy of the node that takes the pod's address: IP_TRANSPARENT.
@@ -466,11 +493,21 @@ row "a table by a mark" undoing by_mark
 	row "the table's source hint" undoing by_rule "from $POD_NET" \
 		$SECOND_ADDR 41006 src $SECOND_ADDR
 ! lab_fib_source || row "a rule by protocol and port" undoing by_kind
+! lab_fib_source || row "a rule by TOS" undoing by_tos 4 $FAR_ADDR \
+	$FAR_GATEWAY $SECOND_ADDR $NODE_ADDR $POD
+! lab_fib_source || row "a rule by traffic class" undoing by_tos 6 \
+	$FAR_ADDR6 $FAR_GATEWAY6 fd00:142::77 $NODE_ADDR6 $POD6
 ! lab_fib_source || row "several ways, one source" undoing several_ways
 row "IPv6, a route for one source" undoing source_specific
 row "a blackhole" no_way blackhole blackhole
 row "an unreachable route" no_way unreachable unreachable
 row "a prohibited one" no_way prohibit prohibit
+row "an unreachable rule" undoing by_no_rule "from $POD" unreachable
+row "an unreachable rule, by protocol" undoing by_no_rule \
+	"ipproto udp dport 53" unreachable --proto udp --port 53
+row "an unreachable rule of others" undoing by_no_rule "from 10.44.99.0/24" none
+row "an unreachable rule of all but others" undoing by_no_rule \
+	"not from 10.44.99.0/24" unreachable
 row "a proxy with the pod's address" proxy
 row "an address that is bound without being there" bound_without_being_there
 row "IPv6 fragmented anew" fragmented_anew

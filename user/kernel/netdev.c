@@ -13,6 +13,7 @@
 #include "kernel/netdev.h"
 #include "kernel/netdev_parse.h"
 #include "kernel/netlink.h"
+#include "kernel/rule.h"
 
 /* --- next hops as objects of their own --------------------------------- */
 
@@ -247,6 +248,7 @@ int netdev_ask_route(const struct addr *dst, const struct addr *src,
 	struct nlmsghdr *request = mnl_nlmsg_put_header(buffer);
 	size_t length = dst->family == 4 ? 4 : 16;
 	struct rtmsg *rtm;
+	int err;
 
 	request->nlmsg_type = RTM_GETROUTE;
 	/* the acknowledgement says that this was all */
@@ -266,7 +268,10 @@ int netdev_ask_route(const struct addr *dst, const struct addr *src,
 		mnl_attr_put_u8(request, RTA_IP_PROTO, kind->proto);
 	if (kind && kind->port)
 		mnl_attr_put_u16(request, RTA_DPORT, kind->port);
-	return netlink_ask(request, sizeof(*rtm), each, data);
+	err = netlink_ask(request, sizeof(*rtm), each, data);
+	if (err == -ENETUNREACH && rule_says_unreachable(dst, src, iif, kind))
+		err = -EHOSTUNREACH;
+	return err;
 }
 
 int netdev_route_from(const struct addr *dst, const struct addr *src,

@@ -27,9 +27,10 @@ struct netdev_kind {
 
 /*
  * The same for a packet from src that came in by the link `iif`, as the node
- * forwards it, of this kind (NULL: any): -ENETUNREACH without a route, -EHOSTUNREACH, -EACCES or -EINVAL
- * where the route says unreachable, prohibit or blackhole, -EXDEV where the
- * source may not come in there (rp_filter).
+ * forwards it, of this kind (NULL: any): -ENETUNREACH without a route,
+ * -EHOSTUNREACH, -EACCES or -EINVAL where the route or a rule says unreachable,
+ * prohibit or blackhole, -EXDEV where the source may not come in there
+ * (rp_filter).
  */
 int netdev_route_from(const struct addr *dst, const struct addr *src,
 		      uint32_t iif, const struct netdev_kind *kind,

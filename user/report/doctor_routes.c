@@ -19,49 +19,27 @@
 
 /* --- rules ------------------------------------------------------------- */
 
-/* The first rule of each kind, by its priority; -1: none. */
-struct rules {
-	long mark, tos;
-};
-
-static int add_selector(const struct nlattr *attr, void *data)
-{
-	struct rules *has = data;
-
-	switch (mnl_attr_get_type(attr)) {
-	case FRA_FWMARK:
-		has->mark = 0;
-		break;
-	case FRA_PRIORITY:
-		if (mnl_attr_get_payload_len(attr) == sizeof(uint32_t))
-			has->tos = mnl_attr_get_u32(attr);
-		break;
-	}
-	return MNL_CB_OK;
-}
-
+/* *data: the priority of the first rule by a mark, -1: none. */
 static int add_rule(const struct nlmsghdr *message, void *data)
 {
 	const struct fib_rule_hdr *head = mnl_nlmsg_get_payload(message);
-	/* .tos: the rule's priority, while it is read */
-	struct rules *out = data, has = { -1, 0 };
+	struct nlattr *at[NETLINK_ATTRS] = { NULL };
+	long *mark = data;
 
 	if (head->family != AF_INET && head->family != AF_INET6)
 		return MNL_CB_OK;
-	mnl_attr_parse(message, sizeof(*head), add_selector, &has);
-	if (!has.mark && out->mark < 0)
-		out->mark = has.tos;
-	if (head->tos && out->tos < 0)
-		out->tos = has.tos;
+	mnl_attr_parse(message, sizeof(*head), netlink_collect, at);
+	if (at[FRA_FWMARK] && *mark < 0)
+		*mark = at[FRA_PRIORITY] ? netlink_u32(at[FRA_PRIORITY]) : 0;
 	return MNL_CB_OK;
 }
 
 static void check_rules(struct doctor *d)
 {
 	const struct fib_rule_hdr head = { .family = AF_UNSPEC };
-	struct rules rules = { -1, -1 };
+	long mark = -1;
 	int err = netlink_all(NETLINK_ROUTE, RTM_GETRULE, &head, sizeof(head),
-			      add_rule, &rules);
+			      add_rule, &mark);
 	bool sees_marks = d->instance &&
 			  d->instance->meta.features & MASQ_FEAT_FIB_MARK;
 
@@ -70,19 +48,13 @@ static void check_rules(struct doctor *d)
 			   "the rules could not be read: %s", strerror(-err));
 		return;
 	}
-	if (rules.tos >= 0)
-		doctor_add(
-			d, DOCTOR_WARNING, "routing",
-			"mark such packets and let a rule go by the mark (kernel 6.10), or name the address: snat.addresses",
-			"ip rule %ld goes by tos, which our hook's look-up does not: where it changes the way, the uplink's own address is used, not the route's src",
-			rules.tos);
-	if (rules.mark >= 0 && d->instance && !sees_marks)
+	if (mark >= 0 && d->instance && !sees_marks)
 		doctor_add(
 			d, DOCTOR_WARNING, "routing",
 			"a kernel from 6.10 on, or name the address: snat.addresses",
 			"ip rule %ld goes by a mark, and this kernel's look-up for programs does not: where it changes the way, the uplink's own address is used, not the route's src",
-			rules.mark);
-	if (rules.tos < 0 && (rules.mark < 0 || !d->instance || sees_marks))
+			mark);
+	if (mark < 0 || !d->instance || sees_marks)
 		doctor_add(d, DOCTOR_OK, "routing", NULL,
 			   "ip rules are followed as the kernel does");
 }
