@@ -214,6 +214,29 @@ killed_before_saved() {
 	says "$(kept)" 203.0.114.0/24
 }
 
+# Behind the switch, while it writes the history that the file is made of: each
+# of its calls that write many.
+killed_before_kept() {
+	local n number=0 before
+	lab_in node strace -f -o calls -e trace=bpf "$MASQBPF" cidr add \
+		203.0.115.0/24
+	awk '/ bpf\(/ { n++ } /BPF_MAP_UPDATE_BATCH/ { print n }' calls >batches
+	[ "$(wc -l <batches)" -ge 3 ] || fail "$(cat batches)"
+	while read -r n <&3; do
+		lab_in node strace -f -o /dev/null -e trace=bpf \
+			-e "inject=bpf:signal=KILL:when=$n" "$MASQBPF" \
+			cidr add 203.1.$((++number)).0/24 && fail "not killed at $n"
+		masq reload -q
+		silent "$(masq status)" "^saved"
+		is "health, killed at $n" \
+			"$(masq status --json | jq -r .health)" ok
+	done 3<batches
+	before=$(generation)
+	reboots
+	masq attach -q eth0
+	is generation "$(generation)" "$before"
+}
+
 # The first attach, too, of which nothing is noted yet; by status and, saving it,
 # by an agent and by the same attach again.
 first_killed_before_saved() {
@@ -354,6 +377,7 @@ row "the same file: as if nothing had been" same_file
 row "what is damaged is ignored, and said" damaged
 row "what cannot be saved is told" unwritable
 row "a change that was killed before it was saved" killed_before_saved
+row "a change that was killed before the history had it" killed_before_kept
 row "a first attach that was killed before it was saved" \
 	first_killed_before_saved
 row "a detach is meant" detach_forgets

@@ -795,7 +795,8 @@ healed() {
 	}
 	read -ra words <<<"$(words_of "$2")"
 	masq "${words[@]}" 2>err || fail "$1: not healed: $(cat err)"
-	is "$1: health" "$(get .health)" '"ok"'
+	is "$1: what is not ok" \
+		"$(get '[.verdict[] | select(.level != "ok") | .text]')" '[]'
 	is "$1: programs" "$(lab_ours eth0)" 2
 	[ ! -e "$MASQBPF_PIN_DIR/next" ] || fail "$1: next is left"
 	few_on "$1: healed"

@@ -297,13 +297,18 @@ int history_load(const struct instance *instance, uint32_t generation,
 	return 0;
 }
 
-uint32_t history_newest(const struct instance *instance, uint32_t from)
+bool history_is_kept(const struct instance *instance, uint32_t generation)
 {
 	struct history_head head;
 
+	return !history_head_read(instance, generation, &head) &&
+	       is_whole(&head);
+}
+
+uint32_t history_newest(const struct instance *instance, uint32_t from)
+{
 	for (uint32_t back = 0; back < HISTORY_KEPT && back < from; back++)
-		if (!history_head_read(instance, from - back, &head) &&
-		    is_whole(&head))
+		if (history_is_kept(instance, from - back))
 			return from - back;
 	return 0;
 }

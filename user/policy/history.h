@@ -7,6 +7,7 @@
 #ifndef MASQ_HISTORY_H
 #define MASQ_HISTORY_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include "plane/instance.h"
@@ -27,6 +28,9 @@ void history_save(struct instance *instance, const struct policy *policy,
 /* One generation. Either may be NULL. -ENOENT: it is not kept (any more). */
 int history_load(const struct instance *instance, uint32_t generation,
 		 struct policy **policy, struct history_note *note);
+
+/* Is all of it there, for a rollback and for the saved file? */
+bool history_is_kept(const struct instance *instance, uint32_t generation);
 
 /* The nearest kept one at or below, at or above 1; 0: there is none. */
 uint32_t history_newest(const struct instance *instance, uint32_t from);

@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "policy/baseline.h"
 #include "policy/history.h"
+#include "policy/read.h"
 #include "policy/saved.h"
 
 /* How the last writing went: a note of HISTORY_SAVED. */
@@ -67,13 +68,34 @@ static uint32_t in_force(const struct instance *instance)
 		       : policy.generation;
 }
 
+/*
+ * What is in force has its text in the history, which the file is made of. Who
+ * was killed behind the switch has not come to that; what was too large is so
+ * the next time.
+ */
+static void keep_text(struct instance *instance, const struct saved_note *before)
+{
+	const uint32_t generation = in_force(instance);
+	const struct policy_change none = { .generation = generation };
+	struct policy *policy = NULL;
+
+	if (before->err == -EFBIG || !generation ||
+	    history_is_kept(instance, generation))
+		return;
+	if (!policy_read(instance, &policy))
+		history_save(instance, policy, &none);
+	policy_free(policy);
+}
+
 void saved_keep(struct instance *instance, bool baseline)
 {
 	struct saved_note before = {}, note = {};
-	int err = 0;
+	int err;
 
 	if (!saved_is_wanted())
 		return;
+	err = read_note(instance, &before);
+	keep_text(instance, &before);
 	if (baseline && baseline_take(instance))
 		log_debug("guard: what is answered now could not be noted");
 	note.err = instance->save ? instance->save(instance, instance->fit_data)
@@ -82,7 +104,6 @@ void saved_keep(struct instance *instance, bool baseline)
 	if (note.err == -ECANCELED || note.err == -EPIPE)
 		return;
 	snprintf(note.path, sizeof(note.path), "%s", saved_dir());
-	err = read_note(instance, &before);
 	note.generation = note.err ? before.generation : in_force(instance);
 	if (!err && before.err == note.err && !strcmp(before.path, note.path) &&
 	    before.generation == note.generation)
