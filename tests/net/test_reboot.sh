@@ -218,14 +218,17 @@ killed_before_saved() {
 # of its calls that write many.
 killed_before_kept() {
 	local n number=0 before
-	lab_in node strace -f -o calls -e trace=bpf "$MASQBPF" cidr add \
-		203.0.115.0/24
+	file 10.0.0.0/8
+	masq reload
+	file "10.0.0.0/8, 203.1.0.0/24"
+	lab_in node strace -f -o calls -e trace=bpf "$MASQBPF" reload
 	awk '/ bpf\(/ { n++ } /BPF_MAP_UPDATE_BATCH/ { print n }' calls >batches
 	[ "$(wc -l <batches)" -ge 3 ] || fail "$(cat batches)"
 	while read -r n <&3; do
+		file "10.0.0.0/8, 203.1.$((++number)).0/24"
 		lab_in node strace -f -o /dev/null -e trace=bpf \
-			-e "inject=bpf:signal=KILL:when=$n" "$MASQBPF" \
-			cidr add 203.1.$((++number)).0/24 && fail "not killed at $n"
+			-e "inject=bpf:signal=KILL:when=$n" "$MASQBPF" reload &&
+			fail "not killed at $n"
 		masq reload -q
 		silent "$(masq status)" "^saved"
 		is "health, killed at $n" \
