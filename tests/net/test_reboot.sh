@@ -302,6 +302,29 @@ all_is_saved() {
 	masq status >"$LAB_DIR/status" && ! grep '^saved' "$LAB_DIR/status"
 }
 
+# It keeps in the history, too, what a killed command has not.
+agent_keeps_text() {
+	local n
+	file 10.0.0.0/8
+	agent
+	lab_in node strace -f -o calls -e trace=bpf "$MASQBPF" cidr add \
+		192.0.3.0/24
+	# the policy's two, the text, and that it is whole
+	n=$(awk '/ bpf\(/ { n++ } /UPDATE_BATCH/ && ++many == 4 { print n }' \
+		calls)
+	lab_in node strace -f -o /dev/null -e trace=bpf \
+		-e "inject=bpf:signal=KILL:when=$n" "$MASQBPF" \
+		cidr add 192.0.4.0/24 && fail "not killed at $n"
+	n=$(generation)
+	lab_wait 20 all_is_saved
+	stop KILL
+	reboots
+	masq attach -q eth0
+	is generation "$(generation)" "$n"
+	is kept "$(kept)" "10.0.0.0/8 192.0.3.0/24 192.0.4.0/24"
+	masq detach -q --all
+}
+
 agent_goes_on() {
 	file "10.0.0.0/8, 100.64.0.0/10"
 	agent
@@ -385,6 +408,7 @@ row "a first attach that was killed before it was saved" \
 	first_killed_before_saved
 row "a detach is meant" detach_forgets
 anew
+row "the agent: a change killed before the history had it" agent_keeps_text
 row "the agent: the same" agent_goes_on
 anew
 row "a preset for want of a file is degraded, everywhere" no_file_is_degraded
