@@ -103,10 +103,9 @@ policy_seen() {
 	fail "$WHERE: config $config: $(cat err)"
 }
 
-# but for what could not be written for the next boot, and flows of netfilter's
-# that a migration is not to wait for
+# but for flows of netfilter's that a migration is not to wait for
 problems() {
-	get '[.problems[] | select(test("a reboot would bring back|" +
+	get '[.problems[] | select(test(
 		"a migration from ip-masq-agent is not finished") | not)]'
 }
 
@@ -160,6 +159,9 @@ prepare() {
 	migrate)
 		chained # before masqbpf goes
 		detached
+		# what conntrack has seen of masqbpf's flows, netfilter does not
+		# translate where a port comes again
+		lab_in node conntrack -F 2>/dev/null
 		;;
 	*) attached ;;
 	esac

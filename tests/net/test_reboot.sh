@@ -315,13 +315,20 @@ agent_keeps_text() {
 	lab_in node strace -f -o /dev/null -e trace=bpf \
 		-e "inject=bpf:signal=KILL:when=$n" "$MASQBPF" \
 		cidr add 192.0.4.0/24 && fail "not killed at $n"
-	n=$(generation)
 	lab_wait 20 all_is_saved
+	# nor does it leave it at once that it could not
+	mount -o remount,ro "$MASQBPF_STATE_DIR"
+	trap 'mount -o remount,rw "$MASQBPF_STATE_DIR"' EXIT
+	masq cidr add 192.0.5.0/24
+	says "$(masq status)" "^saved .*cannot be written"
+	mount -o remount,rw "$MASQBPF_STATE_DIR"
+	lab_wait 30 all_is_saved
+	n=$(generation)
 	stop KILL
 	reboots
 	masq attach -q eth0
 	is generation "$(generation)" "$n"
-	is kept "$(kept)" "10.0.0.0/8 192.0.3.0/24 192.0.4.0/24"
+	is kept "$(kept)" "10.0.0.0/8 192.0.3.0/24 192.0.4.0/24 192.0.5.0/24"
 	masq detach -q --all
 }
 

@@ -14,7 +14,7 @@
 #define FIRST_MS 60000
 /* The flows are walked for it: at most this part of the time. */
 #define PART 200
-/* Somebody else has the lock. */
+/* Somebody else has the lock, or it failed: longer each time, up to BASELINE_MS. */
 #define AGAIN_MS 5000
 /* When it ends somebody waits. */
 #define LAST_MS	 500
@@ -44,10 +44,17 @@ void agent_save_update(struct agent *a)
 
 	if (!a->has_policy || !saved_is_wanted())
 		return;
-	/* a command that was killed has not come to it */
+	/* a command that was killed has not come to it, or it failed */
 	behind = now >= a->save_again_ms && saved_is_behind(a->instance);
-	if (behind)
-		a->save_again_ms = now + AGAIN_MS;
+	if (behind) {
+		a->save_wait_ms = a->save_wait_ms ? 2 * a->save_wait_ms
+						  : AGAIN_MS;
+		if (a->save_wait_ms > BASELINE_MS)
+			a->save_wait_ms = BASELINE_MS;
+		a->save_again_ms = now + a->save_wait_ms;
+	} else if (now >= a->save_again_ms) {
+		a->save_wait_ms = 0;
+	}
 	if (now < a->save_due_ms && !behind)
 		return;
 	if ((a->save_due_ms || behind) && !save(a)) {

@@ -63,7 +63,7 @@ void saved_keep(struct instance *instance, bool baseline);
 int saved_forget(const char *pin_dir);
 /*
  * Is another generation saved than the one in force, as after a change that was
- * killed, or is about to save it?
+ * killed, or is about to save it, or that could not?
  */
 bool saved_is_behind(const struct instance *instance);
 /* Why what is in force would not outlive a reboot, and what to do; false: it

@@ -73,7 +73,8 @@ static uint32_t in_force(const struct instance *instance)
  * was killed behind the switch has not come to that; what was too large is so
  * the next time.
  */
-static void keep_text(struct instance *instance, const struct saved_note *before)
+static void keep_text(struct instance *instance,
+		      const struct saved_note *before)
 {
 	const uint32_t generation = in_force(instance);
 	const struct policy_change none = { .generation = generation };
@@ -116,10 +117,14 @@ void saved_keep(struct instance *instance, bool baseline)
 	history_note_write(instance, HISTORY_SAVED, &note, sizeof(note));
 }
 
+/* *note: what is noted, {} where that cannot be read. */
 static bool is_behind(const struct instance *instance, struct saved_note *note)
 {
 	uint32_t generation = in_force(instance);
-	int err = read_note(instance, note);
+	int err;
+
+	*note = (struct saved_note){};
+	err = read_note(instance, note);
 
 	if (err == -ENOENT) { /* not even the first was */
 		*note = (struct saved_note){};
@@ -134,7 +139,7 @@ bool saved_is_behind(const struct instance *instance)
 {
 	struct saved_note note;
 
-	return saved_is_wanted() && is_behind(instance, &note);
+	return saved_is_wanted() && (is_behind(instance, &note) || note.err);
 }
 
 /* Whoever has the lock, be it ourselves, may be about to save it. */
