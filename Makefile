@@ -158,7 +158,8 @@ $(O)/tests/bench/%: tests/bench/%.c $(USER_LIB) $(O)/bench.skel.h $(O)/bench_xdp
 	$(call say,CC,$@)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(USER_CFLAGS) -Itests/bench -MMD -MP -MF $@.d -o $@ $< $(USER_LIB) $(USER_LDFLAGS) $(PKG_LIBS)
-bench: $(O)/masqbpf $(O)/tests/bench/bench $(O)/tests/bench/stall $(O)/tests/bench/walk ## measure (scripts/bench.sh; takes long)
+BENCH_BIN := $(addprefix $(O)/tests/bench/,bench stall walk fill3)
+bench: $(O)/masqbpf $(BENCH_BIN) ## measure (scripts/bench.sh; takes long)
 	$(Q)scripts/bench.sh
 
 model: ## every order of the flow table's steps, in full (tests/model; many minutes)
