@@ -82,13 +82,35 @@ int instance_renew(struct instance *instance, bool locked)
 
 /* --- other programs ----------------------------------------------------- */
 
+static int write_meta(const struct instance *instance,
+		      const struct masq_meta *meta)
+{
+	int err = map_write(instance, MAP_masq_meta, 0, meta);
+
+	if (err)
+		log_error("%s: cannot write masq_meta: %s", instance->pin_dir,
+			  caps_strerror(err, CAPS_BPF));
+	return err;
+}
+
+/* What the instance has not yet, since its programs had no such map. */
+static int pin_new_maps(const struct instance *instance,
+			const struct instance *fresh)
+{
+	int err = 0;
+
+	for (int i = 0; i < MASQ_MAP_COUNT && !err; i++)
+		if (instance->map[i] < 0)
+			err = pin_make(fresh, fresh->map[i], map_names[i]);
+	return err;
+}
+
 static int put_in_programs(struct instance *instance, uint32_t features)
 {
 	struct before plain = { .flows = { -1, -1 },
 				.aside = { -1, -1 },
 				.prog = instance->prog[PROG_masq_egress] };
 	struct instance fresh = *instance;
-	uint32_t zero = 0;
 	int err;
 
 	memcpy(plain.map, instance->map, sizeof(plain.map));
@@ -96,8 +118,7 @@ static int put_in_programs(struct instance *instance, uint32_t features)
 		fresh.map[i] = -1;
 	for (int i = 0; i < MASQ_PROG_COUNT; i++)
 		fresh.prog[i] = -1;
-	err = bpf_map_lookup_elem(instance->map[MAP_masq_meta], &zero,
-				  &fresh.meta);
+	err = map_read(instance, MAP_masq_meta, 0, &fresh.meta);
 	if (err) {
 		log_error("%s: cannot read masq_meta: %s", instance->pin_dir,
 			  caps_strerror(err, CAPS_BPF));
@@ -105,27 +126,19 @@ static int put_in_programs(struct instance *instance, uint32_t features)
 	}
 	/* those that are hooked are not pinned until the end */
 	fresh.meta.unsettled = 1;
-	err = bpf_map_update_elem(instance->map[MAP_masq_meta], &zero,
-				  &fresh.meta, BPF_ANY);
-	if (err) {
-		log_error("%s: cannot write masq_meta: %s", instance->pin_dir,
-			  caps_strerror(err, CAPS_BPF));
+	err = write_meta(instance, &fresh.meta);
+	if (err)
 		return err;
-	}
 	fresh.meta.unsettled = 0;
 	fresh.meta.features = features;
 	fresh.meta.programs = dataplane_programs(features);
 	snprintf(fresh.meta.version, sizeof(fresh.meta.version), "%s",
 		 MASQ_VERSION);
-	err = dataplane_load(&fresh, &plain);
-	for (int i = 0; i < MASQ_MAP_COUNT && !err; i++)
-		if (instance->map[i] < 0)
-			err = pin_make(&fresh, fresh.map[i], map_names[i]);
-	err = err ?: swap_hooks(instance, &fresh) ?: pins_programs(&fresh);
-	/* last: until then the next one does it again */
-	if (!err)
-		err = bpf_map_update_elem(fresh.map[MAP_masq_meta], &zero,
-					  &fresh.meta, BPF_ANY);
+	/* masq_meta last: until then the next one does it again */
+	err = dataplane_load(&fresh, &plain)
+		      ?: pin_new_maps(instance, &fresh)
+		      ?: swap_hooks(instance, &fresh)
+		      ?: pins_programs(&fresh) ?: write_meta(&fresh, &fresh.meta);
 	if (err) {
 		maps_close(&fresh);
 		return err;

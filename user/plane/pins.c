@@ -93,23 +93,25 @@ bool pin_is_noted(const struct instance *instance, const char *name)
 
 int pins_programs(const struct instance *instance)
 {
-	int err = 0;
+	int err;
 
-	for (int i = 0; i < MASQ_PROG_COUNT && !err; i++) {
+	for (int i = 0; i < MASQ_PROG_COUNT; i++) {
 		/* in one step: a name without a pin would be a damage */
 		if (unlinkat(instance->lock_fd, PIN_TEMPORARY, 0) &&
 		    errno != ENOENT)
-			err = -errno;
-		err = err
-			      ?: pin_make(instance, instance->prog[i],
-					  PIN_TEMPORARY);
-		if (!err && renameat(instance->lock_fd, PIN_TEMPORARY,
-				     instance->lock_fd, prog_names[i]))
-			err = -errno;
+			goto failed;
+		err = pin_make(instance, instance->prog[i], PIN_TEMPORARY);
+		if (err)
+			return err;
+		if (renameat(instance->lock_fd, PIN_TEMPORARY,
+			     instance->lock_fd, prog_names[i]))
+			goto failed;
 	}
-	if (err)
-		log_error("%s: cannot pin the programs: %s", instance->pin_dir,
-			  strerror(-err));
+	return 0;
+failed:
+	err = -errno;
+	log_error("%s: cannot pin the programs: %s", instance->pin_dir,
+		  strerror(-err));
 	return err;
 }
 
