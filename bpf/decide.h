@@ -61,16 +61,45 @@ MASQ_NOINLINE int FN(goes_round)(const __be32 *addr, __u32 from, __u32 uplink)
 }
 
 /*
+ * Has netfilter changed what the node's own socket sends? Then a look for the
+ * socket by what is on the wire does not find it: it has another port (kube-proxy
+ * masquerades what the node sends to a service), or is connected to another
+ * address (the service's). Where conntrack is asked it knows.
+ */
+MASQ_NOINLINE bool FN(is_changed)(struct __sk_buff *skb, const KEY *key)
+{
+	struct bpf_sock *sk = skb->sk;
+	__be32 to[WORDS];
+
+	if (masq_features & MASQ_FEAT_CT || !sk)
+		return false;
+	sk = bpf_sk_fullsock(sk);
+	/* of a tunnel's packet it is who sent what is in it */
+	if (!sk || sk->protocol != key->proto)
+		return false;
+#if FAM == 4
+	to[0] = sk->dst_ip4;
+#else
+	for (int i = 0; i < WORDS; i++)
+		to[i] = sk->dst_ip6[i];
+#endif
+	return sk->src_port != bpf_ntohs(key->in_port) ||
+	       (!FN(addr_is_zero)(to) && !FN(addr_equal)(to, key->rem_addr));
+}
+
+/*
  * A flow of the node, or of a neighbour that netfilter translates to an address
  * of the node: would a pod be given its ports, or its only mapping? Not where a
  * socket holds them, which host_owns finds.
  */
-MASQ_INLINE bool FN(needs_reservation)(const PKT *pkt, __u32 forwarded)
+MASQ_INLINE bool FN(needs_reservation)(struct __sk_buff *skb, const PKT *pkt)
 {
-	if (pkt->class == MASQ_C_OPENER)
-		return forwarded ||
-		       (pkt->proto != IPPROTO_TCP && pkt->proto != IPPROTO_UDP);
-	return forwarded && pkt->class == MASQ_C_ACK;
+	bool ports = pkt->proto == IPPROTO_TCP || pkt->proto == IPPROTO_UDP;
+
+	if (pkt->class == MASQ_C_OPENER && !ports)
+		return true;
+	return (pkt->class == MASQ_C_OPENER || pkt->class == MASQ_C_ACK) &&
+	       (skb->ingress_ifindex || FN(is_changed)(skb, &pkt->key));
 }
 
 /*
@@ -104,7 +133,7 @@ MASQ_GLOBAL int FN(egress_new)(struct __sk_buff *skb, __u32 now)
 	r = FN(whose)(skb, pkt->key.in_addr, pkt->key.rem_addr, skb->ifindex,
 		      skb->ingress_ifindex);
 	if (r == MASQ_OWN_ADDRESS) {
-		if (!FN(needs_reservation)(pkt, skb->ingress_ifindex))
+		if (!FN(needs_reservation)(skb, pkt))
 			return MASQ_R_HOST;
 		d.half = masq_half();
 		d.prefix = MASQ_NO_PREFIX;

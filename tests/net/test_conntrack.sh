@@ -24,11 +24,11 @@ unprivileged() {
 		"$MASQBPF" "$@"
 }
 
-# A connection over whatever COMMAND does.
+# A connection over whatever COMMAND does: a pod's, or that of TALKS.
+TALKS=(pod1 talk "$FAR_ADDR" "$PORT" --sport 41000)
 over() {
 	local before after
-	coproc FLOW { traffic pod1 talk $FAR_ADDR $PORT --sport 41000 \
-		--timeout 10; }
+	coproc FLOW { traffic "${TALKS[@]}" --timeout 10; }
 	echo >&"${FLOW[1]}"
 	read -r before <&"${FLOW[0]}"
 	"$@"
@@ -197,6 +197,62 @@ used_later() {
 	[ "$(port_got 40009)" != 40009 ] || fail "has netfilter's port"
 }
 
+# What the node's own socket sends to a service, as kube-proxy sends it on:
+# 10.96.0.1 is far, and its port 42078 becomes 42079.
+services() {
+	lab_in node nft -f - <<-EOF
+		table ip services {
+			chain out {
+				type nat hook output priority -100
+				ip daddr 10.96.0.1 dnat to $FAR_ADDR
+			}
+			chain post {
+				type nat hook postrouting priority srcnat
+				ip protocol tcp tcp sport 42078 \
+					masquerade to :42079
+				ip protocol udp udp sport 42078 \
+					masquerade to :42079
+			}
+		}
+	EOF
+	[ ! -e /sys/kernel/btf/vmlinux ] ||
+		lab_in node strace -f -qq -o "$LAB_DIR/calls" \
+			-P /sys/kernel/btf/vmlinux \
+			-e inject=openat,newfstatat,access,faccessat,faccessat2:error=ENOENT \
+			"$MASQBPF" attach -q eth0 --config "$LAB_DIR/config.yaml"
+	[ -e /sys/kernel/btf/vmlinux ] || lab_nat masqbpf
+	! is_asked || fail "conntrack is asked"
+}
+
+# A pod has the port that the node's flow has by now.
+pod_sends() { # PROTO PORT
+	local seen
+	seen=$(echo | traffic pod1 talk $FAR_ADDR $PORT --proto "$1" \
+		--sport "$2" --timeout 5)
+	[[ $seen = "$NODE_ADDR "* && $seen != "$NODE_ADDR $2" ]] ||
+		fail "the pod is seen as: $seen"
+}
+
+changed_by_netfilter() {
+	local proto
+	masq detach -q --all
+	services
+	for proto in udp tcp; do
+		TALKS=(node talk 10.96.0.1 "$PORT" --proto "$proto" --sport 42078)
+		over pod_sends $proto 42079
+		TALKS=(node talk 10.96.0.1 "$PORT" --proto "$proto" --sport 42080)
+		over pod_sends $proto 42080
+	done
+	# its socket says all of it
+	masq flush -q >/dev/null
+	for proto in udp tcp; do
+		echo | traffic node talk $FAR_ADDR $PORT --proto $proto \
+			--sport 42081 --timeout 5 >/dev/null
+	done
+	is "records of what is not changed" \
+		"$(masq flows | grep -c 42081 || true)" 0
+}
+
 row "a look that fails" nothing_is_gone
 row "nf_conntrack comes while the agent runs" by_itself
 if [ -e /sys/kernel/btf/nf_conntrack ]; then
@@ -207,4 +263,6 @@ row "nf_conntrack comes after the attach" it_comes_later
 row "another size without CAP_SYS_ADMIN" without_the_right
 row "a first attach without CAP_SYS_ADMIN" first_without_the_right
 row "conntrack is used later" used_later
+row "what netfilter makes of the node's own, where conntrack is not asked" \
+	changed_by_netfilter
 tap_done
