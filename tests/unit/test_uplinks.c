@@ -15,6 +15,7 @@
 
 struct link {
 	const char *name, *kind, *master, *lower;
+	uint16_t type; /* 0: Ethernet */
 };
 
 struct route {
@@ -101,6 +102,56 @@ static const struct node nodes[] = {
 			   { "veth1", "veth", "cni0" } },
 		.routes = { { "0.0.0.0/0", "eth0", "10.142.0.1" },
 			    { "172.20.0.0/24", "cni0" } },
+		.want = "eth0",
+	},
+	{
+		.title = "a VPN's peers, one host each, and a pod's tap",
+		.links = { { "eth0" },
+			   { "wg0", "wireguard", NULL, NULL, ARPHRD_NONE },
+			   { "gre1", "gre", NULL, NULL, ARPHRD_IPGRE },
+			   { "tap1", "tun" } },
+		.routes = { { "0.0.0.0/0", "eth0", "10.142.0.1" },
+			    { "203.0.113.9/32", "wg0" },
+			    { "203.0.113.10/32", "gre1" },
+			    { "203.0.113.11/32", "tap1" } },
+		.want = "eth0 wg0 gre1",
+	},
+	{
+		.title = "a VPN's peer that is kept",
+		.links = { { "eth0" },
+			   { "wg0", "wireguard", NULL, NULL, ARPHRD_NONE } },
+		.routes = { { "0.0.0.0/0", "eth0", "10.142.0.1" },
+			    { "10.9.0.1/32", "wg0" } },
+		.want = "eth0",
+	},
+	{
+		.title = "a bridge with a card in it, and its network",
+		.links = { { "eth0" },
+			   { "br1", "bridge" },
+			   { "eth1", "", "br1" },
+			   { "veth1", "veth", "br1" } },
+		.routes = { { "0.0.0.0/0", "eth0", "10.142.0.1" },
+			    { "203.0.113.0/24", "br1" } },
+		.want = "eth0 br1",
+	},
+	{
+		.title = "a bridge of pods with a card in it, by podCIDRs",
+		.links = { { "eth0" },
+			   { "br1", "bridge" },
+			   { "eth1", "", "br1" } },
+		.routes = { { "0.0.0.0/0", "eth0", "10.142.0.1" },
+			    { "203.0.113.0/24", "br1" } },
+		.pods = "203.0.113.0/24",
+		.want = "eth0",
+	},
+	{
+		.title = "a bridge of machines, and what holds its address",
+		.links = { { "eth0" },
+			   { "virbr0", "bridge" },
+			   { "virbr0-nic", "dummy", "virbr0" },
+			   { "vnet0", "tun", "virbr0" } },
+		.routes = { { "0.0.0.0/0", "eth0", "10.142.0.1" },
+			    { "203.0.113.0/24", "virbr0" } },
 		.want = "eth0",
 	},
 	{
@@ -213,7 +264,7 @@ static void check(void **state)
 		struct netdev_link *l = &links[netdev.link_count++];
 
 		l->ifindex = i + 2;
-		l->type = ARPHRD_ETHER;
+		l->type = link->type ?: ARPHRD_ETHER;
 		l->up = true;
 		snprintf(l->name, sizeof(l->name), "%s", link->name);
 		snprintf(l->kind, sizeof(l->kind), "%s", link->kind ?: "");

@@ -44,7 +44,27 @@ static bool in_masquerade_space(struct policy *policy, const struct cidr *dst)
 	return false;
 }
 
-static bool route_leads_out(struct policy *policy,
+/* Has this bridge a card, a VLAN or a tunnel in it, so that its network goes on
+ * outside of this node? Pods and machines of the node have the others. */
+static bool goes_on_outside(const struct netdev *netdev,
+			    const struct netdev_link *bridge)
+{
+	static const char *const inside[] = { "veth", "netkit", "tun", "dummy",
+					      "ifb" };
+
+	for (size_t i = 0; i < netdev->link_count; i++) {
+		const struct netdev_link *port = &netdev->links[i];
+		bool of_node = port->master != bridge->ifindex;
+
+		for (size_t k = 0; k < sizeof(inside) / sizeof(*inside); k++)
+			of_node |= !strcmp(port->kind, inside[k]);
+		if (!of_node)
+			return true;
+	}
+	return false;
+}
+
+static bool route_leads_out(const struct netdev *netdev, struct policy *policy,
 			    const struct netdev_link *link,
 			    const struct netdev_route *route)
 {
@@ -53,11 +73,14 @@ static bool route_leads_out(struct policy *policy,
 	if (policy && !ipv4 && !(policy->head.flags & MASQ_P_IPV6))
 		return false;
 	if (!route->gateway.family) {
-		/* a pod's own route, as CNIs make it */
-		if (route->dst.plen == (ipv4 ? 32 : 128))
+		/* a pod's own route, as CNIs make it; not a peer's of a VPN,
+		 * whose packets have no Ethernet header */
+		if (route->dst.plen == (ipv4 ? 32 : 128) &&
+		    netdev_is_ethernet(link))
 			return false;
 		/* the subnet of the pods on a bridge; not all the world */
-		if (!strcmp(link->kind, "bridge") && route->dst.plen)
+		if (!strcmp(link->kind, "bridge") && route->dst.plen &&
+		    !goes_on_outside(netdev, link))
 			return false;
 	}
 	if (!policy)
@@ -80,7 +103,7 @@ static bool has_way_out(const struct netdev *netdev, struct policy *policy,
 		return false;
 	for (size_t i = 0; i < netdev->route_count; i++)
 		if (netdev->routes[i].ifindex == link->ifindex &&
-		    route_leads_out(policy, link, &netdev->routes[i]))
+		    route_leads_out(netdev, policy, link, &netdev->routes[i]))
 			return true;
 	return false;
 }
