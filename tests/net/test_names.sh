@@ -244,6 +244,13 @@ agent_waits() {
 	lab_in node ip link set up1 name eth1
 }
 
+agent_auto() {
+	agent up1,auto
+	is attached "$(attached)" eth0
+	! grep -q 'auto: no such interface' "$LOG" || fail "$(cat "$LOG")"
+	stop
+}
+
 agent_refuses() {
 	! lab_in node timeout 10 "$MASQBPF" agent eth0,lo 2>"$LOG" ||
 		fail "it runs"
@@ -253,6 +260,7 @@ agent_refuses() {
 }
 
 row "agent: a list, a part of which comes later" agent_waits
+row "agent: auto in a list" agent_auto
 row "agent: a card becomes a bridge's port and a card again" agent_moves eth0
 row "agent: the same, by an alternative name" agent_moves $ALT
 row "agent: the same, by a pattern" agent_moves 'eth+'

@@ -525,8 +525,6 @@ int agent_run(const struct agent_options *options)
 
 	leave_alone(options);
 	podname_take(NULL); /* the helper opens them, later */
-	for (int i = 0; i < options->iface_count; i++)
-		a.auto_ifaces |= !strcmp(options->ifaces[i], "auto");
 	err = set_up(&a);
 	if (!err) {
 		agent_policy_begin(&a);

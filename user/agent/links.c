@@ -190,6 +190,8 @@ static int add_part(void *data, const struct names_part *part)
 	bool found = false;
 	int err;
 
+	if (!strcmp(part->name, "auto"))
+		return add_auto(w->list, netdev);
 	if (part->link)
 		return add_whole(w, part->link);
 	if (!part->pattern)
@@ -219,11 +221,8 @@ static int list_links(struct agent *a, const struct netdev *netdev,
 	int err = 0;
 
 	for (int i = 0; i < a->options.iface_count && !err; i++)
-		if (strcmp(a->options.ifaces[i], "auto"))
-			err = names_each(netdev, a->options.ifaces[i], add_part,
-					 &wanted);
-	if (!err && a->auto_ifaces)
-		err = add_auto(list, netdev);
+		err = names_each(netdev, a->options.ifaces[i], add_part,
+				 &wanted);
 	/* attached by somebody else, or before a rename */
 	return err ?: add_uplinks(&wanted);
 }

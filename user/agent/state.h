@@ -83,7 +83,6 @@ struct agent {
 	unsigned int renew_failures;
 	struct http *http;
 	int netlink_fd, notify_fd, guard_fd; /* -1: none */
-	bool auto_ifaces;
 	uint64_t watchdog_ms, watchdog_at; /* of the service manager; 0: none */
 	uint64_t listen_at; /* the next attempt to listen; 0: it does */
 
