@@ -332,6 +332,48 @@ static const struct {
 	{ "nonMasqueradeCIDRs: [10.0.0.0/8]\nsnat: {portRange: 512-65535}\n",
 	  "keep 10.0.0.0/8; ports 512-65535; ",
 	  { "\"512-65535\" contains system ports" } },
+	/* kept: nothing leaves with them */
+	{ "nonMasqueradeCIDRs: [10.0.0.0/8]\nsnat:\n  addresses:\n"
+	  "  - {destination: 10.1.0.0/16, address: 192.0.2.8}\n"
+	  "  - {destination: 172.30.0.0/16, address: 192.0.2.9}\n",
+	  "keep 10.0.0.0/8; snat 10.1.0.0/16 192.0.2.8; "
+	  "snat 172.30.0.0/16 192.0.2.9; ",
+	  { ":4:5: snat.addresses: \"10.1.0.0/16\" is kept (\"10.0.0.0/8\", "
+	    "in line 1)" } },
+	{ "snat: {addresses: [{destination: 172.30.0.0/16, "
+	  "address: 192.0.2.8}]}\n",
+	  DEFAULTS "snat 172.30.0.0/16 192.0.2.8; ",
+	  { "preset ip-masq-agent applies",
+	    "is kept (\"172.16.0.0/12\", in the preset ip-masq-agent" } },
+	{ "nonMasqueradeCIDRs: [10.0.0.0/8]\nmasqueradeCIDRs: [10.1.2.0/24]\n"
+	  "snat: {addresses: [{destination: 10.1.0.0/16, "
+	  "address: 192.0.2.8}]}\n",
+	  "keep 10.0.0.0/8; masq 10.1.2.0/24; snat 10.1.0.0/16 192.0.2.8; ",
+	  { NULL } },
+	/* pods' own: all of them, the first, the last, some in the middle */
+	{ "nonMasqueradeCIDRs: [10.0.0.0/8]\npodCIDRs: [10.44.0.0/16]\n"
+	  "snat: {addresses: [10.44.14.0/24]}\n",
+	  "keep 10.0.0.0/8; pods 10.44.0.0/16; snat 0.0.0.0/0 10.44.14.0/24; ",
+	  { "\"10.44.14.0/24\" lies in podCIDRs (10.44.0.0/16)" } },
+	{ "nonMasqueradeCIDRs: [10.0.0.0/8]\npodCIDRs: [10.44.0.0/28]\n"
+	  "snat: {addresses: [10.43.255.250-10.44.0.0]}\n",
+	  "keep 10.0.0.0/8; pods 10.44.0.0/28; "
+	  "snat 0.0.0.0/0 10.43.255.250-10.44.0.0; ",
+	  { "lies in podCIDRs (10.44.0.0/28)" } },
+	{ "nonMasqueradeCIDRs: [10.0.0.0/8]\npodCIDRs: [10.44.0.0/28]\n"
+	  "snat: {addresses: [10.44.0.15-10.44.0.20]}\n",
+	  "keep 10.0.0.0/8; pods 10.44.0.0/28; "
+	  "snat 0.0.0.0/0 10.44.0.15-10.44.0.20; ",
+	  { "lies in podCIDRs (10.44.0.0/28)" } },
+	{ "nonMasqueradeCIDRs: [10.0.0.0/8]\npodCIDRs: [10.44.0.16/30]\n"
+	  "snat: {addresses: [10.44.0.0/24]}\n",
+	  "keep 10.0.0.0/8; pods 10.44.0.16/30; snat 0.0.0.0/0 10.44.0.0/24; ",
+	  { "lies in podCIDRs (10.44.0.16/30)" } },
+	{ "nonMasqueradeCIDRs: [10.0.0.0/8]\npodCIDRs: [10.44.0.16/30]\n"
+	  "snat: {addresses: [10.44.0.20-10.44.0.30, 10.44.0.0/28]}\n",
+	  "keep 10.0.0.0/8; pods 10.44.0.16/30; "
+	  "snat 0.0.0.0/0 10.44.0.0/28, 10.44.0.20-10.44.0.30; ",
+	  { NULL } },
 	{ "nonMasqueradeCIDRs: [10.0.0.0/8]\nsnat:\n  addresses:\n"
 	  "  - 10.142.0.100\n"
 	  "  - destination: 172.30.0.0/16\n    address: 10.142.0.101\n"

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * check.c - what only the config as a whole can tell: one prefix with
- * two actions, duplicates, limits, pods that would be masqueraded to pods.
+ * two actions, duplicates, limits, pods that would be masqueraded to pods,
+ * source addresses that nobody gets, or that are pods'.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -213,6 +214,86 @@ static int check_pods(struct loader *l, const struct view *view)
 	return ret;
 }
 
+static bool any_masqueraded_in(const struct view *view, const struct cidr *dest)
+{
+	for (size_t i = 0; i < view->count; i++)
+		if (view->entries[i]->list == LIST_MASQUERADE &&
+		    cidr_covers(dest, &view->entries[i]->cidr))
+			return true;
+	return false;
+}
+
+/* Addresses that nothing leaves with: what goes there is kept. */
+static int check_choice(struct loader *l, const struct view *view,
+			const struct entry *choice)
+{
+	const struct entry *match = longest_match(view, &choice->cidr);
+	char dest[CIDR_STRLEN], kept[CIDR_STRLEN], from[128];
+
+	if (!match || match->list != LIST_KEEP ||
+	    any_masqueraded_in(view, &choice->cidr))
+		return 0;
+	return config_warn(
+		l, choice->place,
+		"snat.addresses: \"%s\" is kept (\"%s\", %s): nothing leaves"
+		" for there with such an address",
+		cidr_format(&choice->cidr, dest, sizeof(dest)),
+		cidr_format(&match->cidr, kept, sizeof(kept)),
+		entry_from(l, match, from, sizeof(from)));
+}
+
+/* Is there an address that is in both? */
+static bool pool_meets(const struct pool *pool, const struct cidr *cidr)
+{
+	uint8_t whole = cidr->addr.family == 4 ? 32 : 128;
+
+	for (int i = 0; i < pool->count; i++) {
+		const struct pool_range *range = &pool->range[i];
+		const struct cidr first = { range->first, whole };
+
+		if (pool->family == cidr->addr.family &&
+		    (cidr_covers(cidr, &first) ||
+		     (addr_cmp(&range->first, &cidr->addr) <= 0 &&
+		      addr_cmp(&cidr->addr, &range->last) <= 0)))
+			return true;
+	}
+	return false;
+}
+
+/* What comes in for a pool is for flows, so a pod that has an address of it is
+ * no more to be reached from outside. */
+static int check_pool(struct loader *l, const struct view *view,
+		      const struct entry *choice)
+{
+	const struct pool *pool = &l->config->snat[choice->choice].pool;
+	char text[POOL_STRLEN], pods[CIDR_STRLEN];
+
+	for (size_t i = 0; i < view->count; i++) {
+		const struct entry *entry = view->entries[i];
+
+		if (entry->list == LIST_PODS && pool_meets(pool, &entry->cidr))
+			return config_warn(
+				l, choice->place,
+				"snat.addresses: \"%s\" lies in podCIDRs (%s):"
+				" a pod that has such an address is not reached"
+				" from outside: name some that no pod gets",
+				pool_short(pool, text, sizeof(text)),
+				cidr_format(&entry->cidr, pods, sizeof(pods)));
+	}
+	return 0;
+}
+
+static int check_choices(struct loader *l, const struct view *view)
+{
+	int ret = 0;
+
+	for (size_t i = 0; i < view->count && !ret; i++)
+		if (view->entries[i]->list == LIST_SNAT)
+			ret = check_choice(l, view, view->entries[i])
+				      ?: check_pool(l, view, view->entries[i]);
+	return ret;
+}
+
 /* The flags keep link-local as if it were in the list. */
 static int check_link_local(struct loader *l)
 {
@@ -366,6 +447,9 @@ int config_check(struct loader *l)
 	if (!make_view(l, &view))
 		return config_nomem(l);
 	config_go_on(&ret, check_neighbours(l, &view));
+	/* by numbers that joining changes */
+	if (!ret && !l->error_count)
+		ret = check_choices(l, &view);
 	drop_joined(l->config);
 	if (!ret && !l->error_count)
 		ret = check_snat_slots(l);
