@@ -121,7 +121,27 @@ several_ways() {
 		is udp "$(saw pod1 $FAR_ADDR udp $sport)" "$SECOND_ADDR $sport"
 	done
 	is "explain" "$(explained $FAR_ADDR --source $POD)" $SECOND_ADDR
+	is ways "$(ways $FAR_ADDR)" "eth0 true lb0 true"
 	masq detach -q lb0
+	is "ways, one of them not attached" "$(ways $FAR_ADDR)" \
+		"eth0 true lb0 false"
+	masq explain $FAR_ADDR --source $POD |
+		grep -q 'lb0 is not attached: what leaves by it passes' ||
+		fail "explain does not say that lb0 is not attached"
+	lab_in node ip nexthop add id 1 via $FAR_GATEWAY dev eth0
+	lab_in node ip nexthop add id 2 via 10.150.0.2 dev lb0
+	lab_in node ip nexthop add id 3 group 1/2
+	lab_in node ip route replace default nhid 3
+	is "ways of an object" "$(ways $FAR_ADDR)" "eth0 true lb0 false"
+	lab_in node ip route replace default via $FAR_GATEWAY
+	lab_in node ip nexthop flush >/dev/null
+	is "one way" "$(ways $FAR_ADDR)" ""
+	is "its far side" "$(explained $FAR_ADDR --source $POD)" $NODE_ADDR
+}
+
+ways() { # DEST
+	masq explain "$1" --source $POD --json |
+		jq -r '[.ways[] | .uplink, .attached] | map(tostring) | join(" ")'
 }
 
 by_mark() {

@@ -43,6 +43,26 @@ int explain_find_stays(struct explain *e)
 	return 0;
 }
 
+/* The other ways, where each flow may take another one. */
+static void find_ways(struct explain *e, const struct addr *pod,
+		      uint32_t device, const struct netdev_kind *kind,
+		      const uint32_t *uplinks, size_t count)
+{
+	uint32_t found[EXPLAIN_WAYS];
+	size_t ways;
+
+	if (netdev_ways_from(&e->dest, pod, device, kind, found, EXPLAIN_WAYS,
+			     &ways) ||
+	    ways < 2)
+		return;
+	for (size_t i = 0; i < ways; i++) {
+		if (!if_indextoname(found[i], e->way[e->ways].name))
+			continue;
+		e->way[e->ways++].attached =
+			inside_is_uplink(uplinks, count, found[i]);
+	}
+}
+
 /*
  * The uplink whose program is asked: the one by which the pod's packets to DEST
  * leave, which its address, its device, protocol and port may decide. Where that is not
@@ -77,6 +97,8 @@ int explain_find_uplink(struct explain *e)
 		if (!if_indextoname(ifindex, e->uplink))
 			e->uplink[0] = '\0';
 		e->attached = inside_is_uplink(uplinks, count, ifindex);
+		find_ways(e, device ? &pod : NULL, device, &kind, uplinks,
+			  count);
 	}
 	if (e->attached)
 		e->answer.ifindex = ifindex;

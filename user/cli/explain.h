@@ -17,6 +17,7 @@
 #include "policy/treat.h"
 
 #define EXPLAIN_GROUPS 64 /* that are told apart */
+#define EXPLAIN_WAYS   16 /* of one route, that are named */
 
 /* Unanswered flows of one pod to one port. */
 struct explain_group {
@@ -34,6 +35,13 @@ struct explain {
 	const struct pool *pool; /* that each pod has one of; NULL: no such */
 	char uplink[IF_NAMESIZE]; /* by which DEST is reached; "": none */
 	bool attached;
+	/* all interfaces that flows to DEST may leave by, where the route has
+	 * several ways; ways: 0 where it has one */
+	struct {
+		char name[IF_NAMESIZE];
+		bool attached;
+	} way[EXPLAIN_WAYS];
+	size_t ways;
 	/* DEST is the node itself, or behind an interface where only pods are:
 	 * no policy is asked, for nothing leaves */
 	enum {

@@ -102,6 +102,14 @@ void explain_json(const struct explain *e)
 		  e->answer.reason ? reasons[e->answer.reason].name : NULL);
 	json_text(&j, "uplink", *e->uplink ? e->uplink : NULL);
 	json_bool(&j, "uplink_attached", e->attached);
+	json_array(&j, "ways");
+	for (size_t i = 0; i < e->ways; i++) {
+		json_object(&j, NULL);
+		json_string(&j, "uplink", e->way[i].name);
+		json_bool(&j, "attached", e->way[i].attached);
+		json_object_end(&j);
+	}
+	json_array_end(&j);
 	json_text(&j, "stays",
 		  e->stays == EXPLAIN_NODE  ? "node"
 		  : e->stays == EXPLAIN_POD ? "pod"
@@ -233,6 +241,13 @@ static void print_before(const struct explain *e, FILE *out)
 		shown(e->change.command));
 }
 
+static void print_unattached(FILE *out, const char *uplink)
+{
+	fprintf(out,
+		"  %-13s %s%s is not attached: what leaves by it passes untouched%s\n",
+		"uplink", color_red(stdout), shown(uplink), color_off(stdout));
+}
+
 static void print_seen(const struct explain *e, FILE *out)
 {
 	bool keep = !strcmp(action_text(e), "keep");
@@ -268,12 +283,20 @@ static void print_seen(const struct explain *e, FILE *out)
 			"route", color_red(stdout), no_route_text(e->no_route),
 			color_off(stdout), *e->device ? ", from " : "",
 			shown(e->device));
+	if (e->ways && !e->no_route) {
+		fprintf(out, "  %-13s", "ways");
+		for (size_t i = 0; i < e->ways; i++)
+			fprintf(out, "%s %s", i ? "," : "",
+				shown(e->way[i].name));
+		fprintf(out, ": each flow has one of them; above, by %s\n",
+			shown(e->uplink));
+	}
+	for (size_t i = 0; i < e->ways && e->entry; i++)
+		if (!e->way[i].attached && strcmp(e->way[i].name, e->uplink))
+			print_unattached(out, e->way[i].name);
 	/* where the policy has a say, it only has it on attached uplinks */
 	if (e->entry && *e->uplink && !e->attached)
-		fprintf(out,
-			"  %-13s %s%s is not attached: what leaves by it passes untouched%s\n",
-			"uplink", color_red(stdout), shown(e->uplink),
-			color_off(stdout));
+		print_unattached(out, e->uplink);
 }
 
 static void print_flows(const struct explain *e, FILE *out)

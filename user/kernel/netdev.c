@@ -239,10 +239,10 @@ static int route_oif(const struct nlmsghdr *message, void *data)
 	return 0;
 }
 
-int netdev_ask_route(const struct addr *dst, const struct addr *src,
-		     uint32_t iif, const struct netdev_kind *kind,
-		     int (*each)(const struct nlmsghdr *message, void *data),
-		     void *data)
+static int ask(const struct addr *dst, const struct addr *src, uint32_t iif,
+	       const struct netdev_kind *kind, uint32_t flags,
+	       int (*each)(const struct nlmsghdr *message, void *data),
+	       void *data)
 {
 	char buffer[256];
 	struct nlmsghdr *request = mnl_nlmsg_put_header(buffer);
@@ -257,6 +257,7 @@ int netdev_ask_route(const struct addr *dst, const struct addr *src,
 	rtm = mnl_nlmsg_put_extra_header(request, sizeof(*rtm));
 	rtm->rtm_family = dst->family == 4 ? AF_INET : AF_INET6;
 	rtm->rtm_dst_len = 8 * length;
+	rtm->rtm_flags = flags;
 	mnl_attr_put(request, RTA_DST, length, dst->a);
 	if (src) {
 		rtm->rtm_src_len = 8 * length;
@@ -271,6 +272,62 @@ int netdev_ask_route(const struct addr *dst, const struct addr *src,
 	err = netlink_ask(request, sizeof(*rtm), each, data);
 	if (err == -ENETUNREACH && rule_says_unreachable(dst, src, iif, kind))
 		err = -EHOSTUNREACH;
+	return err;
+}
+
+int netdev_ask_route(const struct addr *dst, const struct addr *src,
+		     uint32_t iif, const struct netdev_kind *kind,
+		     int (*each)(const struct nlmsghdr *message, void *data),
+		     void *data)
+{
+	return ask(dst, src, iif, kind, 0, each, data);
+}
+
+struct ways {
+	uint32_t *ifindexes;
+	size_t max, count;
+};
+
+static void add_way(struct ways *ways, uint32_t ifindex)
+{
+	for (size_t i = 0; i < ways->count; i++)
+		if (ways->ifindexes[i] == ifindex)
+			return;
+	if (ifindex && ways->count < ways->max)
+		ways->ifindexes[ways->count++] = ifindex;
+}
+
+static int route_ways(const struct nlmsghdr *message, void *data)
+{
+	const struct nlattr *attr;
+
+	mnl_attr_for_each(attr, message, sizeof(struct rtmsg))
+	{
+		const struct rtnexthop *hop = mnl_attr_get_payload(attr);
+		int left = mnl_attr_get_payload_len(attr);
+
+		if (mnl_attr_get_type(attr) == RTA_OIF)
+			add_way(data, netlink_u32(attr));
+		if (mnl_attr_get_type(attr) != RTA_MULTIPATH)
+			continue;
+		for (; RTNH_OK(hop, left); hop = RTNH_NEXT(hop)) {
+			if (!(hop->rtnh_flags & RTNH_F_DEAD))
+				add_way(data, hop->rtnh_ifindex);
+			left -= RTNH_ALIGN(hop->rtnh_len);
+		}
+	}
+	return 0;
+}
+
+int netdev_ways_from(const struct addr *dst, const struct addr *src,
+		     uint32_t iif, const struct netdev_kind *kind,
+		     uint32_t *ifindexes, size_t max, size_t *count)
+{
+	struct ways ways = { .ifindexes = ifindexes, .max = max };
+	/* the route as it stands, not what became of it for this packet */
+	int err = ask(dst, src, iif, kind, RTM_F_FIB_MATCH, route_ways, &ways);
+
+	*count = err ? 0 : ways.count;
 	return err;
 }
 

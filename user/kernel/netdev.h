@@ -36,6 +36,15 @@ int netdev_route_from(const struct addr *dst, const struct addr *src,
 		      uint32_t iif, const struct netdev_kind *kind,
 		      uint32_t *ifindex);
 
+/*
+ * All interfaces that packets of that kind may leave by, each once, the dead ones
+ * left out: a route with several ways has one for each flow. At most max of them
+ * go to ifindexes, *count says how many. 0 or -errno, as above.
+ */
+int netdev_ways_from(const struct addr *dst, const struct addr *src,
+		     uint32_t iif, const struct netdev_kind *kind,
+		     uint32_t *ifindexes, size_t max, size_t *count);
+
 struct nlmsghdr;
 /*
  * What both ask: `each` gets the kernel's answer, an RTM_NEWROUTE, and returns 0
