@@ -234,6 +234,18 @@ few_ports() {
 	masq reload --config few.yaml --yes
 }
 
+reserved_ports() {
+	lab_in node sysctl -qw net.ipv4.ip_local_reserved_ports="$1"
+	cp old.yaml few.yaml
+	echo 'snat: {portRange: 50000-50009}' >>few.yaml
+	masq reload --config few.yaml --yes 2>said_too
+}
+
+all_ports() {
+	lab_in node sysctl -qw net.ipv4.ip_local_reserved_ports=
+	back
+}
+
 usual_ports() {
 	local_ports '33000 39999'
 	back
@@ -247,6 +259,12 @@ doctor_finds_ports() {
 	finds ports ok usual_ports local_ports '1024 9999'
 	SAYS="only 1000 ports (20000-20999)"
 	finds ports "ok warning" usual_ports few_ports
+	SAYS="only 9 ports (50000-50009)"
+	finds ports "ok warning" all_ports reserved_ports 50000
+	SAYS="no port of 50000-50009 is left"
+	finds ports "bad ok" all_ports reserved_ports 50000-50009
+	grep -q 'warning: snat.portRange: 50000-50009: no port is left' said_too ||
+		fail "reload: $(cat said_too)"
 }
 
 strict_rp_filter() {
@@ -441,6 +459,11 @@ sources() { # ADDRESSES
 	masq reload --config sources.yaml
 }
 
+sources_of_pods() {
+	connect pod1 $FAR_ADDR
+	sources 10.44.14.8/29
+}
+
 strict_ports() {
 	connect pod1 $FAR_ADDR
 	strict_but_fitting
@@ -488,6 +511,8 @@ doctor_finds_sources() {
 	finds snat-addresses warning back sources "$NODE_ADDR, 10.142.0.99"
 	SAYS="203.0.113.0/28 (snat.addresses): no interface has all of it"
 	finds snat-addresses note back sources 203.0.113.0/28
+	SAYS="10.44.14.8/29 (snat.addresses): pods have addresses of it"
+	finds snat-addresses warning back sources_of_pods
 	SAYS="is this node's"
 	finds snat-addresses ok back sources $NODE_ADDR
 	SAYS='no live flow has a port outside 50000-60000'

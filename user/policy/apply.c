@@ -94,7 +94,7 @@ static int compare(struct work *w, enum difference *out,
 {
 	enum difference difference = SAME;
 	uint64_t ports[MASQ_PORT_WORDS];
-	int err = ports_read(w, w->active, ports);
+	int err = ports_read(w->instance, w->active, ports);
 
 	if (err)
 		return policy_fail(err, "read masq_ports");

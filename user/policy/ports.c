@@ -40,12 +40,21 @@ void ports_set_reserved(uint64_t *words)
 	fclose(file);
 }
 
-int ports_read(const struct work *w, uint32_t half, uint64_t *words)
+uint32_t ports_left(const uint64_t *words, uint32_t from, uint32_t to)
+{
+	uint32_t left = 0;
+
+	for (uint32_t port = from; port <= to && port < 65536; port++)
+		left += !(words[port / 64] >> port % 64 & 1);
+	return left;
+}
+
+int ports_read(const struct instance *instance, uint32_t half, uint64_t *words)
 {
 	uint32_t keys[MASQ_PORT_WORDS], last, count = MASQ_PORT_WORDS;
 	uint32_t before = half * MASQ_PORT_WORDS - 1;
 
-	if (bpf_map_lookup_batch(w->instance->map[MAP_masq_ports],
+	if (bpf_map_lookup_batch(instance->map[MAP_masq_ports],
 				 half ? &before : NULL, &last, keys, words,
 				 &count, NULL) &&
 	    errno != ENOENT)
@@ -57,6 +66,13 @@ int ports_write(const struct work *w, uint32_t half)
 {
 	uint32_t keys[MASQ_PORT_WORDS], count = MASQ_PORT_WORDS;
 
+	if (!ports_left(w->ports, w->policy->head.port_min,
+			w->policy->head.port_max))
+		log_warn("snat.portRange: %u-%u: no port is left: all are "
+			 "snat.nodePortRange's or reserved "
+			 "(net.ipv4.ip_local_reserved_ports): flows that need "
+			 "one are dropped",
+			 w->policy->head.port_min, w->policy->head.port_max);
 	for (uint32_t i = 0; i < count; i++)
 		keys[i] = half * MASQ_PORT_WORDS + i;
 	return bpf_map_update_batch(w->instance->map[MAP_masq_ports], keys,

@@ -10,8 +10,10 @@ void ports_set(uint64_t *words, uint32_t from, uint32_t to);
 void ports_set_outside(uint64_t *words, uint32_t from, uint32_t to);
 /* Of this network namespace; "8080,9000-9010". */
 void ports_set_reserved(uint64_t *words);
+/* How many of from ... to may be chosen. */
+uint32_t ports_left(const uint64_t *words, uint32_t from, uint32_t to);
 /* Those of a half into `words`; w->ports into a half. 0 or -errno. */
-int ports_read(const struct work *w, uint32_t half, uint64_t *words);
+int ports_read(const struct instance *instance, uint32_t half, uint64_t *words);
 int ports_write(const struct work *w, uint32_t half);
 
 #endif

@@ -17,8 +17,10 @@
 #include "plane/clsact.h"
 #include "plane/fastpath.h"
 #include "plane/hook.h"
+#include "plane/maps.h"
 #include "plane/node.h"
 #include "plane/other.h"
+#include "policy/ports.h"
 #include "policy/uplinks.h"
 #include "report/doctor.h"
 #include "report/pods.h"
@@ -75,6 +77,30 @@ static void check_rp_filter(struct doctor *d, const struct netdev_link *link)
 			"%s: reverse path filter is strict", link->name);
 }
 
+/* What is left of snat.portRange, for what is in force. */
+static void check_range(struct doctor *d, const struct masq_policy *head)
+{
+	uint64_t words[MASQ_PORT_WORDS] = {};
+	uint32_t half, left;
+
+	ports_set(words, head->node_port_min, head->node_port_max);
+	if (d->instance && (map_read(d->instance, MAP_masq_active, 0, &half) ||
+			    ports_read(d->instance, half & 1, words)))
+		return;
+	left = ports_left(words, head->port_min, head->port_max);
+	if (!left)
+		doctor_add(
+			d, DOCTOR_BAD, "ports",
+			"widen snat.portRange, or see net.ipv4.ip_local_reserved_ports",
+			"no port of %u-%u is left: all are node ports or reserved, and flows that need one are dropped (no_port)",
+			head->port_min, head->port_max);
+	else if (left < 4096)
+		doctor_add(
+			d, DOCTOR_WARNING, "ports", "widen snat.portRange",
+			"only %u ports (%u-%u) towards each destination and port",
+			left, head->port_min, head->port_max);
+}
+
 static void check_ports(struct doctor *d)
 {
 	const char *path = "/proc/sys/net/ipv4/ip_local_port_range";
@@ -82,6 +108,7 @@ static void check_ports(struct doctor *d)
 	unsigned int low, high;
 	FILE *file = fopen(path, "re");
 
+	check_range(d, head);
 	if (!file)
 		return;
 	if (fscanf(file, "%u %u", &low, &high) != 2)
@@ -89,12 +116,6 @@ static void check_ports(struct doctor *d)
 	fclose(file);
 	if (!low)
 		return;
-	if (head->port_max - head->port_min < 4096)
-		doctor_add(
-			d, DOCTOR_WARNING, "ports", "widen snat.portRange",
-			"only %u ports (%u-%u) towards each destination and port",
-			head->port_max - head->port_min + 1, head->port_min,
-			head->port_max);
 	if (low <= head->port_max && head->port_min <= high)
 		/* as it is meant to be, and by default is */
 		doctor_add(

@@ -191,6 +191,17 @@ static void check_sources(struct doctor *d)
 				from = cidr.addr;
 				if (is_ours(d->netdev, &from))
 					continue;
+				if (doctor_pods_in(d, &cidr) == PODS_INSIDE) {
+					bad++;
+					doctor_add(
+						d, DOCTOR_WARNING,
+						"snat-addresses",
+						"name addresses that no pod gets",
+						"%s (snat.addresses): pods have addresses of it (podCIDRs, or their flows), and by these they are not reached from outside",
+						cidr_format(&cidr, all,
+							    sizeof(all)));
+					break;
+				}
 				link = network_of(d, &from);
 				if (!link) {
 					elsewhere = true;
