@@ -139,6 +139,32 @@ several_ways() {
 	is "its far side" "$(explained $FAR_ADDR --source $POD)" $NODE_ADDR
 }
 
+# A macvlan has an address of its own. Where only its card is attached the pod
+# gets the card's, and all say so.
+on_a_card() {
+	local text
+	lab_in node ip link add link eth0 name mac0 type macvlan mode bridge ||
+		skip "this kernel has no macvlan"
+	lab_in node ip link set mac0 up
+	lab_in node ip addr add 10.142.0.50/20 dev mac0
+	lab_in node ip route add $FAR_ADDR/32 via $FAR_GATEWAY dev mac0
+	goes $FAR_ADDR $NODE_ADDR 41151
+	text=$(masq explain $FAR_ADDR --source $POD)
+	grep -q 'mac0, by the hooks of eth0, which it is on' <<<"$text" ||
+		fail "$text"
+	! grep -q 'untouched' <<<"$text" || fail "$text"
+	masq status | tr -s ' \n' '  ' | grep -q \
+		"mac0: not attached: what leaves by it gets the address of eth0" ||
+		fail "$(masq status)"
+	masq attach -q mac0
+	goes $FAR_ADDR 10.142.0.50 41152
+	goes 172.30.99.1 $NODE_ADDR 41153
+	masq status | grep -c 'mac0: not attached' >/dev/null &&
+		fail "$(masq status)"
+	masq detach -q mac0
+	lab_in node ip link del mac0
+}
+
 ways() { # DEST
 	masq explain "$1" --source $POD --json |
 		jq -r '[.ways[] | .uplink, .attached] | map(tostring) | join(" ")'
@@ -519,6 +545,7 @@ row "a table by a mark" undoing by_mark
 	$FAR_ADDR6 $FAR_GATEWAY6 fd00:142::77 $NODE_ADDR6 $POD6
 ! lab_fib_source || row "several ways, one source" undoing several_ways
 row "IPv6, a route for one source" undoing source_specific
+! lab_fib_source || row "a macvlan on a card" undoing on_a_card
 row "a blackhole" no_way blackhole blackhole
 row "an unreachable route" no_way unreachable unreachable
 row "a prohibited one" no_way prohibit prohibit

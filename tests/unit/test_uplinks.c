@@ -79,6 +79,18 @@ static const struct node nodes[] = {
 		.want = "eth0",
 	},
 	{
+		.title = "a macvlan and its parent: each has its own address",
+		.links = { { "eth0" },
+			   { "mac0", "macvlan", NULL, "eth0" },
+			   { "ipv0", "ipvlan", NULL, "eth0" },
+			   { "mac0.7", "vlan", NULL, "mac0" } },
+		.routes = { { "0.0.0.0/0", "eth0", "10.142.0.1" },
+			    { "172.30.0.0/16", "mac0", "10.142.0.1" },
+			    { "172.31.0.0/16", "ipv0", "10.142.0.1" },
+			    { "172.29.0.0/16", "mac0.7", "10.7.0.1" } },
+		.want = "eth0 mac0 ipv0",
+	},
+	{
 		.title = "a VLAN on a bond",
 		.links = { { "eth0", "", "bond0" },
 			   { "bond0", "bond" },

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* explain.c - asks for what explain.h says. */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <net/if.h>
@@ -43,10 +44,24 @@ int explain_find_stays(struct explain *e)
 	return 0;
 }
 
+/* By this link: whose hooks see it, 0: nobody's; *name: a card's that it is on. */
+static uint32_t hooked(const struct explain *e, const struct netdev *netdev,
+		       uint32_t ifindex, char *name)
+{
+	const struct netdev_link *link = netdev_by_index(netdev, ifindex);
+	const struct netdev_link *by = node_hooked(e->instance, netdev, link);
+
+	if (by && by != link && name)
+		snprintf(name, IF_NAMESIZE, "%s", by->name);
+	if (by && by != link && node_tells_apart(e->instance, link))
+		return ifindex;
+	return by ? by->ifindex : 0;
+}
+
 /* The other ways, where each flow may take another one. */
-static void find_ways(struct explain *e, const struct addr *pod,
-		      uint32_t device, const struct netdev_kind *kind,
-		      const uint32_t *uplinks, size_t count)
+static void find_ways(struct explain *e, const struct netdev *netdev,
+		      const struct addr *pod, uint32_t device,
+		      const struct netdev_kind *kind)
 {
 	uint32_t found[EXPLAIN_WAYS];
 	size_t ways;
@@ -58,8 +73,7 @@ static void find_ways(struct explain *e, const struct addr *pod,
 	for (size_t i = 0; i < ways; i++) {
 		if (!if_indextoname(found[i], e->way[e->ways].name))
 			continue;
-		e->way[e->ways++].attached =
-			inside_is_uplink(uplinks, count, found[i]);
+		e->way[e->ways++].attached = hooked(e, netdev, found[i], NULL);
 	}
 }
 
@@ -74,11 +88,13 @@ int explain_find_uplink(struct explain *e)
 	const struct netdev_kind kind = { .proto = e->answer.proto,
 					  .port = e->answer.rem_port };
 	struct addr pod = e->source;
+	struct netdev *netdev = NULL;
 	size_t count = 0;
-	int err = node_uplinks(e->instance, &uplinks, &count);
+	int err = node_uplinks(e->instance, &uplinks, &count)
+			  ?: netdev_read(&netdev);
 
 	if (err)
-		return err;
+		goto out;
 	/* any pod's way is one pod's way, where one is known */
 	if (pod.family || inside_next_pod(e->instance, e->dest.family, &pod))
 		device = inside_device(&pod, &e->dest, uplinks, count);
@@ -96,16 +112,17 @@ int explain_find_uplink(struct explain *e)
 	if (!err) {
 		if (!if_indextoname(ifindex, e->uplink))
 			e->uplink[0] = '\0';
-		e->attached = inside_is_uplink(uplinks, count, ifindex);
-		find_ways(e, device ? &pod : NULL, device, &kind, uplinks,
-			  count);
+		e->answer.ifindex = hooked(e, netdev, ifindex, e->parent);
+		e->attached = e->answer.ifindex;
+		find_ways(e, netdev, device ? &pod : NULL, device, &kind);
 	}
-	if (e->attached)
-		e->answer.ifindex = ifindex;
-	else if (count)
+	if (!e->attached && count)
 		e->answer.ifindex = uplinks[0];
+	err = 0;
+out:
+	netdev_free(netdev);
 	free(uplinks);
-	return 0;
+	return err;
 }
 
 bool explain_is_translated(const struct explain *e)

@@ -35,6 +35,7 @@ struct explain {
 	const struct pool *pool; /* that each pod has one of; NULL: no such */
 	char uplink[IF_NAMESIZE]; /* by which DEST is reached; "": none */
 	bool attached;
+	char parent[IF_NAMESIZE]; /* whose hooks see it; "": its own */
 	/* all interfaces that flows to DEST may leave by, where the route has
 	 * several ways; ways: 0 where it has one */
 	struct {

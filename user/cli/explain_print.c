@@ -102,6 +102,7 @@ void explain_json(const struct explain *e)
 		  e->answer.reason ? reasons[e->answer.reason].name : NULL);
 	json_text(&j, "uplink", *e->uplink ? e->uplink : NULL);
 	json_bool(&j, "uplink_attached", e->attached);
+	json_text(&j, "uplink_parent", *e->parent ? e->parent : NULL);
 	json_array(&j, "ways");
 	for (size_t i = 0; i < e->ways; i++) {
 		json_object(&j, NULL);
@@ -283,6 +284,9 @@ static void print_seen(const struct explain *e, FILE *out)
 			"route", color_red(stdout), no_route_text(e->no_route),
 			color_off(stdout), *e->device ? ", from " : "",
 			shown(e->device));
+	if (*e->parent && !e->no_route)
+		fprintf(out, "  %-13s %s, by the hooks of %s, which it is on\n",
+			"uplink", shown(e->uplink), shown(e->parent));
 	if (e->ways && !e->no_route) {
 		fprintf(out, "  %-13s", "ways");
 		for (size_t i = 0; i < e->ways; i++)

@@ -288,6 +288,28 @@ int node_uplink(const struct instance *instance, uint32_t ifindex,
 	return err ? say("masq_ifaces", "look an uplink up", err) : 1;
 }
 
+const struct netdev_link *node_hooked(const struct instance *instance,
+				      const struct netdev *netdev,
+				      const struct netdev_link *link)
+{
+	struct masq_iface iface;
+
+	for (int depth = 0; link && depth < 8; depth++) {
+		if (node_uplink(instance, link->ifindex, &iface) > 0)
+			return link;
+		link = link->lower ? netdev_by_index(netdev, link->lower)
+				   : NULL;
+	}
+	return NULL;
+}
+
+bool node_tells_apart(const struct instance *instance,
+		      const struct netdev_link *link)
+{
+	return !strcmp(link->kind, "vlan") &&
+	       instance->meta.features & MASQ_FEAT_FIB_SRC;
+}
+
 int node_add_uplink(struct instance *instance, const struct netdev *netdev,
 		    const struct netdev_link *link)
 {

@@ -27,6 +27,15 @@ int node_snat_nets(struct instance *instance, const struct cidr *nets,
 		   size_t count, bool keep);
 
 /* An uplink more or less. 0 or -errno, printed. */
+/* Whose hooks see what leaves by this link: its own, or those of the card that a
+ * VLAN, macvlan or ipvlan is on. NULL: nobody's. */
+const struct netdev_link *node_hooked(const struct instance *instance,
+				      const struct netdev *netdev,
+				      const struct netdev_link *link);
+/* Do hooks of such a card translate to this link's own address? By a VLAN's tag
+ * they do, where the kernel tells a route's source; else to the card's. */
+bool node_tells_apart(const struct instance *instance,
+		      const struct netdev_link *link);
 int node_add_uplink(struct instance *instance, const struct netdev *netdev,
 		    const struct netdev_link *link);
 int node_del_uplink(struct instance *instance, uint32_t ifindex);

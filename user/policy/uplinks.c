@@ -121,9 +121,11 @@ bool uplink_wanted(const struct netdev *netdev, struct policy *policy,
 		return false;
 	/*
 	 * A VLAN's packets go through its parent's hooks as well: where the
-	 * parent is an uplink itself, its hooks see all of both.
+	 * parent is an uplink itself, its hooks see all of both. So do a
+	 * macvlan's, but nothing in them says whose they are, and they would
+	 * get the parent's address.
 	 */
-	for (int depth = 0; depth < 8 && link->lower; depth++) {
+	for (int depth = 0; depth < 8 && !strcmp(link->kind, "vlan"); depth++) {
 		link = netdev_by_index(netdev, link->lower);
 		if (!link)
 			break;

@@ -202,12 +202,23 @@ static void check_chain(struct doctor *d, const struct netdev_link *link,
 
 static void check_uplink(struct doctor *d, const struct netdev_link *link)
 {
+	const struct netdev_link *by =
+		node_hooked(d->instance, d->netdev, link);
 	struct masq_iface iface;
 	struct hook_set set = {};
 	char todo[64];
 
 	snprintf(todo, sizeof(todo), "masqbpf attach %s", link->name);
-	if (!node_uplink(d->instance, link->ifindex, &iface)) {
+	if (by && by != link) {
+		if (node_tells_apart(d->instance, link))
+			return;
+		doctor_add(
+			d, DOCTOR_WARNING, "uplinks", todo,
+			"%s: not attached: what leaves by it gets the address of %s, whose hooks see it",
+			link->name, by->name);
+		return;
+	}
+	if (!by) {
 		doctor_add(
 			d, DOCTOR_BAD, "uplinks", todo,
 			"%s: has routes to masqueraded destinations and is not attached: pods' packets leave by it as they are",

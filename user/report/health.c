@@ -279,14 +279,24 @@ static int read_fast(struct health *s, const struct netdev *netdev)
 /* Ways out that do not go through us. */
 static int read_bypasses(struct health *s, const struct netdev *netdev)
 {
-	struct masq_iface iface;
 	int err = 0;
 
 	for (size_t i = 0; i < netdev->link_count && s->policy && !err; i++) {
 		const struct netdev_link *link = &netdev->links[i];
+		const struct netdev_link *by =
+			node_hooked(s->instance, netdev, link);
+		bool wanted = by != link &&
+			      !(by && node_tells_apart(s->instance, link)) &&
+			      uplink_wanted(netdev, s->policy, link);
 
-		if (uplink_wanted(netdev, s->policy, link) &&
-		    !node_uplink(s->instance, link->ifindex, &iface))
+		if (wanted && by)
+			err = problem(
+				s, HEALTH_DEGRADED,
+				"%s: not attached: what leaves by it gets "
+				"the address of %s, whose hooks see it\nrun "
+				"masqbpf attach %s",
+				link->name, by->name, link->name);
+		else if (wanted)
 			err = problem(s, HEALTH_DEGRADED,
 				      "%s: has routes to masqueraded "
 				      "destinations and is not attached\nrun "
