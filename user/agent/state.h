@@ -119,7 +119,7 @@ struct agent {
 	uint64_t save_due_ms; /* of what is answered; 0: not known yet */
 	uint64_t save_cost_ms;
 	uint64_t save_again_ms; /* of what has failed, or nobody has come to */
-	uint64_t save_wait_ms; /* between two times that it fails; 0: it did not */
+	uint64_t save_wait_ms; /* between two that fail; 0: none did */
 
 	/* interfaces */
 	struct agent_link *links;

@@ -51,6 +51,13 @@ struct netdev_route {
 	uint32_t nexthop; /* the object that says where to; 0: the route does */
 };
 
+/* What rules may go by, too: a protocol, and a port in network byte order. 0:
+ * not said. */
+struct netdev_kind {
+	uint8_t proto;
+	uint16_t port;
+};
+
 /* All of it at one moment (links by ifindex, addresses in kernel order). */
 struct netdev {
 	struct netdev_link *links;

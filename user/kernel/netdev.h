@@ -18,13 +18,6 @@ void netdev_free(struct netdev *netdev);
  */
 int netdev_route_to(const struct addr *dst, uint32_t *ifindex);
 
-/* What rules may go by, too: a protocol, and a port in network byte order. 0:
- * not said. */
-struct netdev_kind {
-	uint8_t proto;
-	uint16_t port;
-};
-
 /*
  * The same for a packet from src that came in by the link `iif`, as the node
  * forwards it, of this kind (NULL: any): -ENETUNREACH without a route,

@@ -4,7 +4,7 @@
 #ifndef MASQ_KERNEL_RULE_H
 #define MASQ_KERNEL_RULE_H
 
-#include "kernel/netdev.h"
+#include "kernel/links.h"
 
 /*
  * The kernel found no route: because a rule says unreachable? It has the same
