@@ -125,7 +125,15 @@ def random_route(rng, f, family, table, prefix="default"):
         if family == 6 and rng.random() < 0.25:
             words += ["from", rng.choice((f["net"], "%s/128" % rng.choice(
                 list(f["pods"].values()))))]
-        words += ["via", f["via"][dev], "dev", dev]
+        kind = rng.random()
+        if words == [prefix] and kind < 0.2:
+            # as an object: 1 to 3, in the order of UPLINKS; 4 is a black hole
+            words += ["nhid", str(rng.choice((
+                1 + UPLINKS.index(dev), 1 + UPLINKS.index(dev), 4)))]
+        else:
+            words += ["via", f["via"][dev], "dev", dev]
+            if kind > 0.9:
+                words += ["onlink"]
         if rng.random() < 0.4:
             words += ["src", rng.choice(f["own"])]
     return words + ["table", table]
@@ -152,6 +160,8 @@ def random_rule(rng, f, table):
         words.insert(0, words.pop(words.index("not")))
     action = ["lookup", table] if rng.random() < 0.85 else \
         [rng.choice(list(NO_WAY))]
+    if action[0] == "lookup" and rng.random() < 0.15:
+        action += ["suppress_prefixlength", str(rng.choice((0, 0, 19)))]
     return words + ["priority", str(rng.randrange(100, 900))] + action
 
 
@@ -160,7 +170,9 @@ def make_node(rng, family):
     f = FAMILIES[family]
     ip = ["ip", "-%d" % family]
     done = []
-    commands = []
+    commands = [ip + ["nexthop", "add", "id", str(1 + i), "via", f["via"][dev],
+                      "dev", dev] for i, dev in enumerate(UPLINKS)]
+    commands.append(ip + ["nexthop", "add", "id", "4", "blackhole"])
     if rng.random() < 0.4:
         commands.append(ip + ["route", "del", "default"])
         if rng.random() < 0.6:
@@ -200,6 +212,7 @@ def clean_node(family):
         pass
     for kind in NO_WAY:
         in_node(*ip, "route", "del", kind, "default", check=False)
+    in_node("ip", "nexthop", "flush")
     in_node(*ip, "route", "add", "default", "via", f["via"]["eth0"], "dev",
             "eth0")
 
