@@ -511,7 +511,7 @@ doctor_finds_sources() {
 	finds snat-addresses warning back sources "$NODE_ADDR, 10.142.0.99"
 	SAYS="203.0.113.0/28 (snat.addresses): no interface has all of it"
 	finds snat-addresses note back sources 203.0.113.0/28
-	SAYS="10.44.14.8/29 (snat.addresses): pods have addresses of it"
+	SAYS="10.44.14.8/29 (snat.addresses): pod 10.44.14.15 has an address of it"
 	finds snat-addresses warning back sources_of_pods
 	SAYS="is this node's"
 	finds snat-addresses ok back sources $NODE_ADDR

@@ -12,6 +12,7 @@
 #include <string.h>
 #include "kernel/netlink.h"
 #include "plane/flows.h"
+#include "plane/inside.h"
 #include "plane/node.h"
 #include "policy/uplinks.h"
 #include "report/doctor.h"
@@ -171,6 +172,20 @@ static const struct netdev_link *network_of(const struct doctor *d,
 	return NULL;
 }
 
+/* Has a pod that has flows an address of it? */
+static bool has_a_pod(const struct doctor *d, const struct pool *pool,
+		      struct addr *pod)
+{
+	*pod = (struct addr){};
+	while (d->instance && inside_next_pod(d->instance, pool->family, pod))
+		for (int i = 0; i < pool->count; i++)
+			if (addr_cmp(&pool->range[i].first, pod) <= 0 &&
+			    addr_cmp(pod, &pool->range[i].last) <= 0 &&
+			    !is_ours(d->netdev, pod))
+				return true;
+	return false;
+}
+
 static void check_sources(struct doctor *d)
 {
 	char first[CIDR_STRLEN], all[POOL_STRLEN];
@@ -179,7 +194,18 @@ static void check_sources(struct doctor *d)
 	for (size_t i = 0; i < d->policy->snat_count; i++) {
 		const struct pool *pool = &d->policy->snat[i];
 		bool elsewhere = false;
+		struct addr pod;
 
+		if (has_a_pod(d, pool, &pod)) {
+			bad++;
+			doctor_add(
+				d, DOCTOR_WARNING, "snat-addresses",
+				"name addresses that no pod gets",
+				"%s (snat.addresses): pod %s has an address of it, and is not reached from outside by that",
+				pool_short(pool, all, sizeof(all)),
+				addr_format(&pod, first, sizeof(first)));
+			continue;
+		}
 		for (int k = 0; k < pool->count; k++) {
 			const struct pool_range *range = &pool->range[k];
 			const struct netdev_link *link;
@@ -191,17 +217,6 @@ static void check_sources(struct doctor *d)
 				from = cidr.addr;
 				if (is_ours(d->netdev, &from))
 					continue;
-				if (doctor_pods_in(d, &cidr) == PODS_INSIDE) {
-					bad++;
-					doctor_add(
-						d, DOCTOR_WARNING,
-						"snat-addresses",
-						"name addresses that no pod gets",
-						"%s (snat.addresses): pods have addresses of it (podCIDRs, or their flows), and by these they are not reached from outside",
-						cidr_format(&cidr, all,
-							    sizeof(all)));
-					break;
-				}
 				link = network_of(d, &from);
 				if (!link) {
 					elsewhere = true;
