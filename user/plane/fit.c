@@ -47,6 +47,9 @@ static int is_pinned(const struct instance *instance, bool *same)
 	*same = *same && !err && meta.programs == instance->meta.programs &&
 		meta.features == instance->meta.features;
 	close(fd);
+	if (err)
+		log_error("%s: cannot read masq_meta: %s", instance->pin_dir,
+			  caps_strerror(err, CAPS_BPF));
 	return err;
 }
 
