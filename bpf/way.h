@@ -120,6 +120,48 @@ MASQ_INLINE __u64 masq_peek(__u64 at, __u32 offset)
 }
 
 /*
+ * Filters of clsact in a direction: 0, 1, or 2 for more. A priority has a list of
+ * its own, and the first of them may have more than one.
+ */
+MASQ_INLINE __u32 masq_filters(__u64 miniq)
+{
+	__u64 first = miniq ? masq_peek(miniq, masq_offsets.miniq_filters) : 0;
+	__u64 list;
+
+	if (!first)
+		return 0;
+	if (masq_peek(first, masq_offsets.filters_next))
+		return 2;
+	if (!masq_offsets.filters_root)
+		return 1;
+	list = masq_peek(first, masq_offsets.filters_root);
+	return masq_peek(list, masq_offsets.bpf_list) ==
+			       masq_peek(list, masq_offsets.bpf_list + 8)
+		       ? 1
+		       : 2;
+}
+
+/* One program or filter at most is there: ours, since it runs. */
+MASQ_INLINE bool masq_alone(__u64 dev, const int dir)
+{
+	__u64 at, miniq;
+	__u32 count = 0;
+
+	if (masq_offsets.dev_tcx[dir]) {
+		at = masq_peek(dev, masq_offsets.dev_tcx[dir]);
+		if (!at)
+			return true;
+		at = masq_peek(at, masq_offsets.entry_bundle);
+		count = masq_peek(at, masq_offsets.bundle_count);
+		miniq = masq_peek(at - masq_offsets.bundle_tcx,
+				  masq_offsets.tcx_miniq);
+	} else {
+		miniq = masq_peek(dev, masq_offsets.dev_miniq[dir]);
+	}
+	return count <= 1 && count + masq_filters(miniq) <= 1;
+}
+
+/*
  * The interface that the packet is at: no program beside ours and no filter of
  * clsact in either direction, no hook of netfilter's own, and (a pod's) no
  * queue. Where the kernel does not tell, user space has looked.
@@ -140,13 +182,7 @@ MASQ_NOINLINE int masq_plain(struct __sk_buff *skb, __u32 queue)
 		    (queue || !i) && /* an uplink's egress is still met */
 		    masq_peek(dev, masq_offsets.dev_nf[i]))
 			return 0;
-		at = masq_peek(dev, masq_offsets.dev_tcx[i]);
-		if (!at)
-			continue;
-		at = masq_peek(at, masq_offsets.entry_bundle);
-		if ((__u32)masq_peek(at, masq_offsets.bundle_count) > 1 ||
-		    masq_peek(at - masq_offsets.bundle_tcx,
-			      masq_offsets.tcx_miniq))
+		if (!masq_alone(dev, i))
 			return 0;
 	}
 	if (!queue)

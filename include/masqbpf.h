@@ -592,13 +592,20 @@ struct masq_fast {
  */
 struct masq_offsets {
 	__u32 skb_dev; /* in struct sk_buff */
-	__u32 dev_tcx[2]; /* in struct net_device: ingress, egress */
+	/* in struct net_device: ingress, egress */
+	__u32 dev_tcx[2]; /* 0: a kernel without TCX; then ... */
+	__u32 dev_miniq[2]; /* ... clsact's filters hang here */
 	__u32 dev_nf[2]; /* netfilter's hooks; 0: this kernel has none */
 	__u32 dev_qdisc;
 	__u32 entry_bundle; /* in struct bpf_mprog_entry */
 	__u32 bundle_count; /* in struct bpf_mprog_bundle */
 	__u32 bundle_tcx; /* of it in struct tcx_entry */
 	__u32 tcx_miniq; /* in struct tcx_entry: clsact's filters */
+	__u32 miniq_filters; /* in struct mini_Qdisc */
+	/* in struct tcf_proto, the filters of one priority */
+	__u32 filters_next;
+	__u32 filters_root; /* what cls_bpf has there; 0: not known */
+	__u32 bpf_list; /* in struct cls_bpf_head */
 	__u32 qdisc_enqueue; /* in struct Qdisc */
 	/* conntrack's entry; all 0: unknown */
 	__u32 skb_nfct; /* in struct sk_buff */

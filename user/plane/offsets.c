@@ -13,31 +13,46 @@
 /* Structs without a name in structs without a name. */
 #define DEPTH_MAX 4
 
+/* What a kernel has to have, so that the rest is of use. */
+enum need {
+	ALL, /* all of these */
+	TCX, /* these (6.6), ... */
+	NO_TCX, /* ... or these */
+	MAY_LACK,
+	NEEDS
+};
+
 static const struct {
 	const char *type, *member;
 	size_t at; /* in struct masq_offsets */
-	bool may_lack;
+	enum need need;
 } wanted[] = {
-#define W(type, member, field, lack)                                       \
+#define W(type, member, field, need)                                       \
 	{                                                                  \
-#type, #member, offsetof(struct masq_offsets, field), lack \
+#type, #member, offsetof(struct masq_offsets, field), need \
 	}
-	W(sk_buff, dev, skb_dev, false),
-	W(net_device, tcx_ingress, dev_tcx[0], false),
-	W(net_device, tcx_egress, dev_tcx[1], false),
-	W(net_device, nf_hooks_ingress, dev_nf[0], true),
-	W(net_device, nf_hooks_egress, dev_nf[1], true),
-	W(net_device, qdisc, dev_qdisc, false),
-	W(bpf_mprog_entry, parent, entry_bundle, false),
-	W(bpf_mprog_bundle, count, bundle_count, false),
-	W(tcx_entry, bundle, bundle_tcx, false),
-	W(tcx_entry, miniq, tcx_miniq, false),
-	W(Qdisc, enqueue, qdisc_enqueue, false),
+	W(sk_buff, dev, skb_dev, ALL),
+	W(net_device, nf_hooks_ingress, dev_nf[0], MAY_LACK),
+	W(net_device, nf_hooks_egress, dev_nf[1], MAY_LACK),
+	W(net_device, qdisc, dev_qdisc, ALL),
+	W(Qdisc, enqueue, qdisc_enqueue, ALL),
+	W(net_device, tcx_ingress, dev_tcx[0], TCX),
+	W(net_device, tcx_egress, dev_tcx[1], TCX),
+	W(bpf_mprog_entry, parent, entry_bundle, TCX),
+	W(bpf_mprog_bundle, count, bundle_count, TCX),
+	W(tcx_entry, bundle, bundle_tcx, TCX),
+	W(tcx_entry, miniq, tcx_miniq, TCX),
+	W(net_device, miniq_ingress, dev_miniq[0], NO_TCX),
+	W(net_device, miniq_egress, dev_miniq[1], NO_TCX),
+	/* a kernel without clsact has no filters either */
+	W(mini_Qdisc, filter_list, miniq_filters, MAY_LACK),
+	W(tcf_proto, next, filters_next, MAY_LACK),
 #undef W
 };
 
-/* Of conntrack's entry, in a module's BTF where it is one. */
+/* In modules' BTF where they are modules. */
 #define CONNTRACK_BTF "/sys/kernel/btf/nf_conntrack"
+#define CLS_BPF_BTF   "/sys/kernel/btf/cls_bpf"
 
 /* In bytes; -1: it has none. */
 static int member_offset(const struct btf *btf, uint32_t type,
@@ -101,9 +116,30 @@ static void conntrack_offsets(struct btf *vmlinux, struct masq_offsets *out)
 	}
 }
 
+/*
+ * The list is the first thing that cls_bpf has, and was always; its module, which
+ * would say so, may come later. Were it not, none would be alone in its list.
+ */
+static void filter_offsets(struct btf *vmlinux, struct masq_offsets *out)
+{
+	int root = struct_member(vmlinux, "tcf_proto", "root");
+	int list = struct_member(vmlinux, "cls_bpf_head", "plist");
+	struct btf *btf = NULL;
+
+	if (list < 0)
+		btf = btf__parse_split(CLS_BPF_BTF, vmlinux);
+	if (btf && !libbpf_get_error(btf)) {
+		list = struct_member(btf, "cls_bpf_head", "plist");
+		btf__free(btf);
+	}
+	out->filters_root = root < 0 ? 0 : root;
+	out->bpf_list = list < 0 ? 0 : list;
+}
+
 void offsets_find(struct masq_offsets *out)
 {
 	struct btf *btf = btf__load_vmlinux_btf();
+	bool lacks[NEEDS] = {};
 
 	*out = (struct masq_offsets){};
 	if (libbpf_get_error(btf)) {
@@ -113,17 +149,21 @@ void offsets_find(struct masq_offsets *out)
 	for (size_t i = 0; i < sizeof(wanted) / sizeof(*wanted); i++) {
 		int at = struct_member(btf, wanted[i].type, wanted[i].member);
 
-		if (at < 0 && wanted[i].may_lack)
-			continue;
 		if (at < 0) {
+			lacks[wanted[i].need] = true;
 			log_debug("fast path: the kernel has no %s.%s",
 				  wanted[i].type, wanted[i].member);
-			*out = (struct masq_offsets){};
-			break;
+			continue;
 		}
 		*(uint32_t *)((char *)out + wanted[i].at) = at;
 	}
-	if (out->skb_dev)
+	if (lacks[ALL] || (lacks[TCX] && lacks[NO_TCX]))
+		*out = (struct masq_offsets){};
+	else if (lacks[TCX])
+		memset(out->dev_tcx, 0, sizeof(out->dev_tcx));
+	if (out->skb_dev) {
+		filter_offsets(btf, out);
 		conntrack_offsets(btf, out);
+	}
 	btf__free(btf);
 }
