@@ -2,11 +2,13 @@
 # The fast path: established flows skip the node's stack, by its consent. What
 # the stack still gets to see is counted there by nft; what happens to the
 # packets is judged by the far side, as everywhere.
+#	FAST_HOOK=tc test_fastpath.sh	by filters, where there is TCX
 set -euo pipefail
 . "$(dirname "$0")/../lib/tap.sh"
 . "$(dirname "$0")/../lib/lab.sh"
 
 FAR=172.30.12.110
+HOOK=${FAST_HOOK:-auto}
 
 lab_begin
 lab_node_far
@@ -62,7 +64,7 @@ refused_with() {
 too_old() {
 	local command
 	for command in attach agent; do
-		refused_with "--fast-path needs TCX, which came with kernel 6.6" \
+		refused_with "--fast-path needs bpf_loop, which came with kernel 5.17" \
 			$command eth0 --fast-path
 		[ ! -e "$MASQBPF_PIN_DIR" ] || fail "left: $(ls "$MASQBPF_PIN_DIR")"
 	done
@@ -74,15 +76,15 @@ too_old_auto() {
 		2>"$LAB_DIR/log"
 	lab_wait 60 ready || fail "$(cat "$LAB_DIR/log")"
 	is "lines about it" "$(grep -c "fast path" "$LAB_DIR/log")" 1
-	grep -q "fast path: off: needs TCX" "$LAB_DIR/log" ||
+	grep -q "fast path: off: needs bpf_loop" "$LAB_DIR/log" ||
 		fail "$(cat "$LAB_DIR/log")"
-	says eth0 "^false off: needs TCX" || fail "$(fast_path eth0)"
+	says eth0 "^false off: needs bpf_loop" || fail "$(fast_path eth0)"
 	is health "$(masq status --json | jq -r .health)" ok
 	masq detach --all
 }
 
 start() {
-	masq attach eth0 --fast-path --config "$LAB_DIR/config.yaml"
+	masq attach eth0 --hook "$HOOK" --fast-path --config "$LAB_DIR/config.yaml"
 	is be_liberal "$(be_liberal)" 1
 }
 
@@ -167,6 +169,7 @@ gone() {
 	masq detach --all
 	is "programs left on the pod's interface" \
 		"$(lab_in node ip -d link show pod1 | grep -c tcx || true)" 0
+	is "qdiscs left" "$(lab_in node tc qdisc show | grep clsact || true)" ""
 	[ ! -e "$MASQBPF_PIN_DIR" ] || fail "pins are left"
 }
 
@@ -176,33 +179,39 @@ ready() {
 	lab_in node curl -sf --max-time $((5 * TEST_SLOW)) http://127.0.0.1:9842/readyz >/dev/null
 }
 
-pins() { # NUMBER: of pods' interfaces, two each
-	[ "$(find "$MASQBPF_PIN_DIR" -name 'tcx_pod_*' | wc -l)" = "$1" ]
+pins() { # NUMBER: of pods' interfaces that are hooked
+	local links filters
+	links=$(find "$MASQBPF_PIN_DIR" -name 'tcx_pod_*' | wc -l)
+	filters=$(find "$MASQBPF_PIN_DIR" -name 'masq_veth_*' | wc -l)
+	[ $((links + 2 * filters)) = $((2 * $1)) ]
 }
 
 agent() {
 	chmod 755 "$LAB_DIR" # the agent is nobody and reads its config
 	local option=--fast-path=$1
 	[ "${2:-}" != default ] || option=
+	# an agent keeps the hook that is there
+	[ "$HOOK" = auto ] || masq attach -q eth0 --hook "$HOOK" \
+		--config "$LAB_DIR/config.yaml"
 	# shellcheck disable=SC2086 # none when it is empty
 	lab_spawn node "$MASQBPF" agent $option \
 		--config "$LAB_DIR/config.yaml" eth0 2>"$LAB_DIR/log"
 	echo "$LAB_PID" >"$LAB_DIR/agent"
 	lab_wait 60 ready || fail "$(cat "$LAB_DIR/log")"
-	[ "$1" = off ] || lab_wait 10 pins 4 ||
+	[ "$1" = off ] || lab_wait 10 pins 2 ||
 		fail "$(ls "$MASQBPF_PIN_DIR")"
 }
 
 pod_comes_later() {
 	lab_pod pod3 10.44.14.17
-	lab_wait 10 pins 6 || fail "$(cat "$LAB_DIR/log")"
+	lab_wait 10 pins 3 || fail "$(cat "$LAB_DIR/log")"
 	skips_the_stack pod3
 	is "errors" "$(grep -c 'fast path:.*cannot' "$LAB_DIR/log" || true)" 0
 }
 
 pod_goes() {
 	lab_in node ip link del pod3
-	lab_wait 10 pins 4 || fail "$(cat "$LAB_DIR/log")"
+	lab_wait 10 pins 2 || fail "$(cat "$LAB_DIR/log")"
 	ready
 }
 
@@ -263,7 +272,7 @@ agent_killed() {
 }
 
 liberal_is_put_back() {
-	masq attach -q eth0 --fast-path --config "$LAB_DIR/config.yaml"
+	masq attach -q eth0 --hook "$HOOK" --fast-path --config "$LAB_DIR/config.yaml"
 	is be_liberal "$(be_liberal)" 1
 	masq detach -q --all
 	is be_liberal "$(be_liberal)" 0
@@ -426,16 +435,17 @@ end_agent() {
 }
 
 auto_without_agent() {
-	masq attach -q eth0 --fast-path auto --config "$LAB_DIR/config.yaml"
+	masq attach -q eth0 --hook "$HOOK" --fast-path auto --config "$LAB_DIR/config.yaml"
 	says eth0 "^false" || fail "$(fast_path eth0)"
 	masq detach -q --all
 }
 
 printf 'nonMasqueradeCIDRs: [10.0.0.0/8]\n' >"$LAB_DIR/config.yaml"
-if [ "$(lab_hook)" != tcx ]; then
-	row "a kernel without TCX: refused, and nothing changes" too_old
-	row "a kernel without TCX: an agent says so, and does the rest" too_old_auto
-	row_skip "the fast path" "this kernel has no TCX"
+if lab_kernel_before 5.17; then
+	row "a kernel without bpf_loop: refused, and nothing changes" too_old
+	row "a kernel without bpf_loop: an agent says so, and does the rest" \
+		too_old_auto
+	row_skip "the fast path" "this kernel has no bpf_loop"
 	tap_done
 	exit
 fi

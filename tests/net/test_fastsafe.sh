@@ -3,6 +3,7 @@
 # another way: every kind of difference that docs/fastpath.md lists. Each row
 # has a flow of pod1 that is on the fast path, and does something that the stack
 # would notice.
+#	FAST_HOOK=tc test_fastsafe.sh	by filters, where there is TCX
 set -euo pipefail
 . "$(dirname "$0")/../lib/tap.sh"
 . "$(dirname "$0")/../lib/lab.sh"
@@ -11,6 +12,7 @@ set -euo pipefail
 FAR=172.30.12.110
 PORT=443
 SPORT=5555
+HOOK=${FAST_HOOK:-auto}
 
 fast_py() { # NS ARG...
 	lab_in "$1" "$PYTHON" "$LAB_LIB/fast.py" "${@:2}"
@@ -40,12 +42,15 @@ undo() {
 LATER=()
 
 # A filter of somebody's that drops, or passes, all.
-tc_filter() { # DEV DIRECTION drop|pass
+tc_filter() { # DEV DIRECTION drop|pass [PRIORITY]
 	local verdict=0
 	[ "$3" = pass ] || verdict=2
-	later tc qdisc del dev "$1" clsact
-	lab_in node tc qdisc add dev "$1" clsact
-	lab_in node tc filter add dev "$1" "$2" bpf da bytecode "1,6 0 0 $verdict"
+	# ours are in the same qdisc, where that is our hook
+	! lab_in node tc qdisc add dev "$1" clsact 2>/dev/null ||
+		later tc qdisc del dev "$1" clsact
+	later tc filter del dev "$1" "$2" prio "${4:-9}"
+	lab_in node tc filter add dev "$1" "$2" prio "${4:-9}" \
+		bpf da bytecode "1,6 0 0 $verdict"
 }
 
 # talk POD: in the background, until it is told to end
@@ -126,7 +131,7 @@ frames() {
 }
 
 start() {
-	masq attach -q "${UPLINK:-eth0}" --fast-path \
+	masq attach -q "${UPLINK:-eth0}" --hook "$HOOK" --fast-path \
 		--config "$LAB_DIR/config.yaml"
 }
 
@@ -201,13 +206,14 @@ padded() {
 	end
 }
 
-tc_policy() { # DEV DIRECTION
+tc_policy() { # DEV DIRECTION [PRIORITY]
 	begin
-	tc_filter "$1" "$2" drop
+	tc_filter "$1" "$2" drop "${3:-}"
 	end_cut
 }
 
 tcx_policy() { # DEV DIRECTION
+	[ "$(lab_hook)" = tcx ] || skip "this kernel has no TCX"
 	begin
 	lab_in node "$PYTHON" "$LAB_LIB/foreign.py" load "$LAB_DIR/bpf/p" \
 		"$LAB_DIR/bpf/m"
@@ -347,7 +353,7 @@ refused_by() { # WHY RULE...
 	lab_in node nft add chain ip stack extra \
 		'{ type filter hook forward priority 10; }'
 	lab_in node nft add rule ip stack extra "${@:2}"
-	masq attach eth0 --fast-path --config "$LAB_DIR/config.yaml" \
+	masq attach eth0 --hook "$HOOK" --fast-path --config "$LAB_DIR/config.yaml" \
 		2>"$LAB_DIR/err"
 	grep -q "fast path: off: netfilter: nft ip stack/extra: $1" \
 		"$LAB_DIR/err" || fail "$(cat "$LAB_DIR/err")"
@@ -362,7 +368,7 @@ allowed_with() { # RULE...
 	lab_in node nft add chain ip stack extra \
 		'{ type filter hook forward priority 10; }'
 	lab_in node nft add rule ip stack extra "$@"
-	masq attach eth0 --fast-path --config "$LAB_DIR/config.yaml" \
+	masq attach eth0 --hook "$HOOK" --fast-path --config "$LAB_DIR/config.yaml" \
 		2>"$LAB_DIR/err"
 	if grep "fast path: off" "$LAB_DIR/err"; then
 		fail "$*"
@@ -391,7 +397,7 @@ behind_accept() {
 }
 
 attach_says() {
-	masq attach eth0 --fast-path --config "$LAB_DIR/config.yaml" \
+	masq attach eth0 --hook "$HOOK" --fast-path --config "$LAB_DIR/config.yaml" \
 		2>"$LAB_DIR/err"
 }
 
@@ -430,7 +436,7 @@ iptables_rules() { # COMMAND
 		--probability 0.5 -j RETURN
 	lab_in node "$i" -A FORWARD -p tcp --tcp-flags SYN,RST SYN \
 		-j TCPMSS --clamp-mss-to-pmtu
-	masq attach eth0 --fast-path 2>"$LAB_DIR/err"
+	masq attach eth0 --hook "$HOOK" --fast-path 2>"$LAB_DIR/err"
 	if grep "fast path: off" "$LAB_DIR/err"; then
 		fail "rules that no packet of an established flow meets"
 	fi
@@ -438,17 +444,17 @@ iptables_rules() { # COMMAND
 	lab_in node "$i" -A FORWARD -i pod1 -j deep
 	lab_in node "$i" -A deep -m hashlimit --hashlimit-upto 5/s \
 		--hashlimit-name x -j ACCEPT
-	masq attach eth0 --fast-path 2>"$LAB_DIR/err"
+	masq attach eth0 --hook "$HOOK" --fast-path 2>"$LAB_DIR/err"
 	grep -q "fast path: off: netfilter: .*hashlimit" "$LAB_DIR/err" ||
 		fail "$(cat "$LAB_DIR/err")"
 	lab_in node "$i" -I deep -m comment --comment first -m conntrack \
 		--ctstate RELATED,ESTABLISHED -j ACCEPT
-	masq attach eth0 --fast-path 2>"$LAB_DIR/err"
+	masq attach eth0 --hook "$HOOK" --fast-path 2>"$LAB_DIR/err"
 	allowed_by
 	lab_in node "$i" -I deep -p tcp -m conntrack --ctstate ESTABLISHED \
 		-j RETURN
 	lab_in node "$i" -D deep 2
-	masq attach eth0 --fast-path 2>"$LAB_DIR/err"
+	masq attach eth0 --hook "$HOOK" --fast-path 2>"$LAB_DIR/err"
 	grep -q "fast path: off: netfilter: .*hashlimit" "$LAB_DIR/err" ||
 		fail "an accept of TCP alone: $(cat "$LAB_DIR/err")"
 }
@@ -456,7 +462,7 @@ iptables_rules() { # COMMAND
 # What is there when it is attached: off for that interface, with the reason.
 off_for() { # WHY COMMAND...
 	lab_in node "${@:2}"
-	masq attach eth0 --fast-path 2>"$LAB_DIR/err"
+	masq attach eth0 --hook "$HOOK" --fast-path 2>"$LAB_DIR/err"
 	grep -q "fast path: $1" "$LAB_DIR/err" || fail "$(cat "$LAB_DIR/err")"
 }
 
@@ -564,6 +570,134 @@ bridged() {
 	end
 }
 
+# --- by filters of clsact -------------------------------------------------------
+
+filters() { # DEV: ours there, in both directions
+	{
+		lab_in node tc filter show dev "$1" ingress
+		lab_in node tc filter show dev "$1" egress
+	} | grep -c "masq_pod_\(in\|out\)" || true
+}
+
+# change_hook tc|tcx: of the uplink, and of the pods' with it
+change_hook() {
+	local pod links=0
+	[ "$1" = tc ] || links=4
+	begin
+	masq attach -q eth0 --hook "$1" --fast-path
+	for pod in pod1 pod2; do
+		case $1 in
+		tc) is "filters of $pod" "$(filters $pod)" 2 ;;
+		tcx)
+			is "filters of $pod" "$(filters $pod)" 0
+			is "qdiscs of $pod" "$(lab_in node tc qdisc show \
+				dev $pod | grep -c clsact || true)" 0
+			;;
+		esac
+	done
+	is "pods' links" "$(find "$MASQBPF_PIN_DIR" -name 'tcx_pod_*' | wc -l)" \
+		$links
+	on_fast_path
+	end
+}
+
+change_back() {
+	HOOK=tc start
+	change_hook tcx
+}
+
+# A list of cls_bpf's has more than one filter then.
+same_priority() {
+	local prio
+	begin
+	prio=$(lab_in node tc filter show dev pod1 ingress |
+		sed -n 's/.* pref \([0-9]*\) bpf.*masq_pod_in.*/\1/p')
+	later tc filter del dev pod1 ingress prio "$prio" handle 7 bpf
+	lab_in node tc filter add dev pod1 ingress prio "$prio" handle 7 \
+		bpf da bytecode "1,6 0 0 4294967295"
+	off_fast_path
+	lab_in node tc filter del dev pod1 ingress prio "$prio" handle 7 bpf
+	on_fast_path
+	end
+}
+
+# Nothing leads there, but something may.
+other_chain() {
+	later tc filter del dev pod1 ingress chain 5 prio 9
+	off_for "pod1: off: a tc filter on its ingress" tc filter add dev pod1 \
+		ingress chain 5 prio 9 bpf da bytecode "1,6 0 0 2"
+}
+
+# not_clsact WHY QDISC...: on a pod whose own clsact somebody has taken away
+not_clsact() {
+	later tc qdisc del dev pod2 ingress
+	later tc qdisc del dev pod2 clsact
+	masq attach -q eth0 --fast-path # a row before may have ended so
+	lab_in node tc qdisc del dev pod2 clsact
+	off_for "pod2: off: $1" tc qdisc add dev pod2 "${@:2}"
+	is "filters of ours" "$(filters pod2)" 0
+	lab_in node tc qdisc del dev pod2 "${@: -1}"
+	off_for "2 pod interfaces" true
+	is "filters of ours" "$(filters pod2)" 2
+}
+
+pinned_id() { # PROGRAM
+	lab_in node bpftool -j prog show pinned "$MASQBPF_PIN_DIR/$1" | jq .id
+}
+
+other_programs() {
+	local before
+	begin
+	before=$(pinned_id masq_pod_in)
+	printf 'nonMasqueradeCIDRs: [10.0.0.0/8]\nflowCounters: false\n' \
+		>"$LAB_DIR/config2.yaml"
+	masq attach -q eth0 --config "$LAB_DIR/config2.yaml"
+	[ "$(pinned_id masq_pod_in)" != "$before" ] || fail "the same programs"
+	is "the program on ingress" "$(lab_in node tc -j filter show dev pod1 \
+		ingress | jq '.[1].options.prog.id')" "$(pinned_id masq_pod_in)"
+	is "the program on egress" "$(lab_in node tc -j filter show dev pod1 \
+		egress | jq '.[1].options.prog.id')" "$(pinned_id masq_pod_out)"
+	on_fast_path
+	end
+}
+
+notes() {
+	(cd "$MASQBPF_PIN_DIR" && echo masq_veth_* masq_clsact_*)
+}
+
+# Its filters go with it, and the notes of them with the next command.
+pod_anew() {
+	local before
+	before=$(notes)
+	lab_in node ip link del pod2
+	masq attach -q eth0 --fast-path
+	is "notes of one pod, and of the uplink" "$(notes | wc -w)" 3
+	lab_link pod2 eth0 node pod2
+	lab_in node ip route add 10.44.14.16/32 dev pod2
+	lab_in pod2 ip addr add 10.44.14.16/32 dev eth0
+	lab_in pod2 ip route add 10.44.14.1 dev eth0
+	lab_in pod2 ip route add default via 10.44.14.1
+	masq attach -q eth0 --fast-path
+	is "notes of two" "$(notes | wc -w)" 5
+	[ "$(notes)" != "$before" ] || fail "the same notes: $before"
+	is "filters" "$(filters pod2)" 2
+}
+
+notes_gone() {
+	rm "$MASQBPF_PIN_DIR"/masq_veth_*
+	masq attach -q eth0 --fast-path
+	is "notes" "$(notes | wc -w)" 5
+	is "filters" "$(filters pod1)" 2
+}
+
+detach_under_flow() {
+	begin
+	masq detach -q eth0
+	hush
+	[ ! -e "$MASQBPF_PIN_DIR" ] || fail "left: $(ls "$MASQBPF_PIN_DIR")"
+	is qdiscs "$(lab_in node tc qdisc show | grep clsact || true)" ""
+}
+
 lab_begin
 lab_node_far
 lab_pod pod1 10.44.14.15
@@ -583,12 +717,13 @@ lab_in node nft -f - <<-EOF
 	}
 EOF
 printf 'nonMasqueradeCIDRs: [10.0.0.0/8]\n' >"$LAB_DIR/config.yaml"
-if [ "$(lab_hook)" != tcx ]; then
-	row_skip "the fast path" "this kernel has no TCX"
+if lab_kernel_before 5.17; then
+	row_skip "the fast path" "this kernel has no bpf_loop"
 	tap_done
 	exit
 fi
 start
+BY=$(masq status --json | jq -r '.interfaces[0].hook')
 row "control: the flow's own frames take it" control
 row "forged by another pod, rp_filter" forged_by_rp_filter
 row "forged by another pod, a rule by interface" forged_by_rule
@@ -601,6 +736,8 @@ for at in "pod1 egress" "pod1 ingress" "eth0 ingress" "eth0 egress"; do
 	row "a tc policy on $at comes later" tc_policy $at
 	# shellcheck disable=SC2086
 	row "a TCX program on $at comes later" tcx_policy $at
+	# shellcheck disable=SC2086
+	[ "$BY" = tcx ] || row "a tc policy behind ours on $at" tc_policy $at 60000
 done
 row "netfilter's ingress hook of the pod comes later" netdev_policy ingress pod1
 row "netfilter's egress hook of the pod comes later" netdev_policy egress pod1
@@ -642,4 +779,22 @@ row "a VLAN uplink" vlan_uplink eth0.100
 vlan_gone >/dev/null 2>&1
 row "a pair with both ends on the node" pair_on_the_node
 row "pods on a bridge" bridged
+if [ "$BY" = tcx ]; then
+	row "by filters: the hooks change to them under a flow" \
+		change_hook tc
+	row "by filters: a policy behind ours" tc_policy pod1 ingress 60000
+fi
+if [ "$(masq status --json | jq -r '.interfaces[0].hook')" = tc ]; then
+	row "by filters: one that lets go on, of our priority" same_priority
+	row "by filters: a filter of another chain" other_chain
+	row "by filters: an ingress qdisc in the place of clsact" \
+		not_clsact "an ingress qdisc is in the place of clsact" ingress
+	row "by filters: a block that is shared" \
+		not_clsact "its clsact shares a block" ingress_block 7 clsact
+	row "by filters: other programs in them, under a flow" other_programs
+	row "by filters: a pod that goes, and one that comes" pod_anew
+	row "by filters: their notes are gone" notes_gone
+	row "by filters: detach under a flow" detach_under_flow
+	[ "$BY" = tc ] || row "by filters: back to TCX under a flow" change_back
+fi
 tap_done

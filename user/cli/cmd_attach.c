@@ -24,6 +24,7 @@
 #include "plane/instance.h"
 #include "plane/node.h"
 #include "plane/other.h"
+#include "plane/podhook.h"
 #include "plane/seed.h"
 #include "policy/apply.h"
 #include "policy/policy.h"
@@ -324,6 +325,7 @@ static void undo(struct attach *a)
 	if (!a->instance->is_new)
 		return;
 	beside_detach_all(a->instance, a->netdev);
+	podhook_detach_all(a->instance);
 	instance_remove(a->instance);
 }
 

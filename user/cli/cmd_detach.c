@@ -19,6 +19,7 @@
 #include "plane/instance.h"
 #include "plane/node.h"
 #include "plane/other.h"
+#include "plane/podhook.h"
 #include "plane/seed.h"
 #include "policy/saved.h"
 
@@ -290,7 +291,8 @@ static int detach_some(const struct cmd_line *line)
 		other_sync(instance, netdev, beside_attach, beside_detach,
 			   instance);
 	else if (!err)
-		err = beside_detach_all(instance, netdev);
+		err = beside_detach_all(instance, netdev)
+			      ?: podhook_detach_all(instance);
 	if (!err && !left) {
 		forget(instance, before, count);
 		fastpath_restore_tcp(instance);

@@ -9,8 +9,8 @@
 #include "kernel/caps.h"
 #include "plane/beside.h"
 #include "plane/clsact.h"
-#include "plane/node.h"
 #include "plane/pins.h"
+#include "plane/podhook.h"
 #include "plane/tcx.h"
 
 static const char *link_pin(uint32_t ifindex, char *buf)
@@ -38,25 +38,6 @@ bool beside_is_there(const struct instance *instance, uint32_t ifindex)
 
 	return pin_is_noted(instance, link_pin(ifindex, name)) ||
 	       beside_is_filter(instance, ifindex);
-}
-
-/* Has everybody been told to use filters? A TCX link's pin says no. */
-static bool uplinks_have_filters(const struct instance *instance)
-{
-	uint32_t *uplinks;
-	size_t count;
-	bool links = false;
-
-	if (node_uplinks(instance, &uplinks, &count))
-		return false;
-	for (size_t i = 0; i < count && !links; i++) {
-		char name[TCX_PIN_MAX];
-
-		tcx_pin_name(uplinks[i], HOOK_INGRESS, name);
-		links = pin_is_noted(instance, name);
-	}
-	free(uplinks);
-	return count && !links;
 }
 
 static int remove_link(const struct instance *instance, uint32_t ifindex)
@@ -130,8 +111,7 @@ int beside_attach(void *data, const struct netdev_link *link)
 	int prog =
 		instance->prog[netdev_is_ethernet(link) ? PROG_masq_beside
 							: PROG_masq_beside_l3];
-	bool filter = !tcx_exists(link->ifindex) ||
-		      uplinks_have_filters(instance);
+	bool filter = !tcx_exists(link->ifindex) || podhook_by_filter(instance);
 	int err = filter ? add_filter(instance, link->ifindex, prog)
 			 : add_link(instance, link->ifindex, prog);
 

@@ -33,6 +33,9 @@
 #define TC_PRIORITY_BESIDE 4
 #define TC_BESIDE_TRIES	   8
 #define TC_HANDLE_BESIDE   0x6d617362
+/* On a pod's interface, in both directions, behind what others have there. */
+#define TC_PRIORITY_POD 0xc7e1
+#define TC_HANDLE_POD	0x6d617370
 
 uint32_t clsact_priority(enum hook_dir dir)
 {
@@ -125,12 +128,12 @@ static int tc_message(const struct nlmsghdr *message, void *data)
 
 struct qdisc_dump {
 	uint32_t ifindex;
-	bool ingress;
+	struct clsact_qdisc found;
 };
 
 static void begin_qdiscs(void *data)
 {
-	((struct qdisc_dump *)data)->ingress = false;
+	((struct qdisc_dump *)data)->found = (struct clsact_qdisc){};
 }
 
 static int qdisc_message(const struct nlmsghdr *message, void *data)
@@ -143,22 +146,96 @@ static int qdisc_message(const struct nlmsghdr *message, void *data)
 	if ((uint32_t)info->tcm_ifindex != dump->ifindex ||
 	    info->tcm_parent != TC_H_CLSACT)
 		return 0;
-	mnl_attr_for_each(attr, message,
-			  sizeof(*info)) if (mnl_attr_get_type(attr) ==
-					     TCA_KIND)
-		dump->ingress = !strcmp(netlink_str(attr), "ingress");
+	dump->found.exists = true;
+	mnl_attr_for_each(attr, message, sizeof(*info))
+	{
+		switch (mnl_attr_get_type(attr)) {
+		case TCA_KIND:
+			dump->found.ingress =
+				!strcmp(netlink_str(attr), "ingress");
+			break;
+		case TCA_INGRESS_BLOCK:
+		case TCA_EGRESS_BLOCK:
+			dump->found.shared = true;
+			break;
+		}
+	}
 	return 0;
 }
 
-int clsact_is_ingress(uint32_t ifindex, bool *has)
+int clsact_qdisc(uint32_t ifindex, struct clsact_qdisc *qdisc)
 {
 	struct tcmsg request = { .tcm_family = AF_UNSPEC };
 	struct qdisc_dump dump = { .ifindex = ifindex };
 	int err = netlink_dump(RTM_GETQDISC, &request, sizeof(request),
 			       qdisc_message, begin_qdiscs, &dump);
 
-	*has = dump.ingress;
+	*qdisc = dump.found;
 	return err;
+}
+
+int clsact_is_ingress(uint32_t ifindex, bool *has)
+{
+	struct clsact_qdisc qdisc;
+	int err = clsact_qdisc(ifindex, &qdisc);
+
+	*has = qdisc.ingress;
+	return err;
+}
+
+struct links_dump {
+	uint32_t *ifindexes;
+	size_t count;
+};
+
+static void begin_links(void *data)
+{
+	((struct links_dump *)data)->count = 0;
+}
+
+static int links_message(const struct nlmsghdr *message, void *data)
+{
+	const struct tcmsg *info = mnl_nlmsg_get_payload(message);
+	struct links_dump *dump = data;
+	uint32_t *more;
+
+	if (info->tcm_parent != TC_H_CLSACT)
+		return 0;
+	more = reallocarray(dump->ifindexes, dump->count + 1, sizeof(*more));
+	if (!more)
+		return -ENOMEM;
+	dump->ifindexes = more;
+	more[dump->count++] = info->tcm_ifindex;
+	return 0;
+}
+
+int clsact_links(uint32_t **ifindexes, size_t *count)
+{
+	struct tcmsg request = { .tcm_family = AF_UNSPEC };
+	struct links_dump dump = {};
+	int err = netlink_dump(RTM_GETQDISC, &request, sizeof(request),
+			       links_message, begin_links, &dump);
+
+	if (err) {
+		free(dump.ifindexes);
+		dump = (struct links_dump){};
+	}
+	*ifindexes = dump.ifindexes;
+	*count = dump.count;
+	return err;
+}
+
+/* Ours for the egress is in none but clsact: no need to look. */
+static bool has_our_egress(const struct hook_chain *chain, size_t from)
+{
+	for (size_t i = from; i < chain->count; i++) {
+		const struct hook_prog *p = &chain->progs[i];
+
+		if (p->ours && (!strncmp(p->name, "masq_egress", 11) ||
+				!strcmp(p->name, "masq_pod_out")))
+			return true;
+	}
+	return false;
 }
 
 int clsact_chain(const struct instance *instance, uint32_t ifindex,
@@ -181,7 +258,8 @@ int clsact_chain(const struct instance *instance, uint32_t ifindex,
 
 	err = netlink_dump(RTM_GETTFILTER, &request, sizeof(request),
 			   tc_message, begin_tc, &dump);
-	if (!err && dir == HOOK_EGRESS && chain->count > dump.before)
+	if (!err && dir == HOOK_EGRESS && chain->count > dump.before &&
+	    !has_our_egress(chain, dump.before))
 		err = clsact_is_ingress(ifindex, &ingress);
 	if (ingress)
 		chain->count = dump.before;
@@ -215,18 +293,27 @@ static void qdisc_note(uint32_t ifindex, char *buf)
 	snprintf(buf, TCX_PIN_MAX, "masq_clsact_%u", ifindex);
 }
 
-/* clsact is there afterwards, whoever made it. 0 or -errno. */
+/*
+ * clsact is there afterwards, whoever made it. 0 or -errno. The note is first:
+ * of one that is not noted nobody would know that it has to go.
+ */
 static int make_qdisc(const struct instance *instance, uint32_t ifindex,
 		      struct bpf_tc_hook *hook)
 {
+	struct clsact_qdisc there;
 	char name[TCX_PIN_MAX];
-	int err = bpf_tc_hook_create(hook);
+	int err = clsact_qdisc(ifindex, &there);
 
-	if (err)
-		return err == -EEXIST ? 0 : err;
+	if (err || there.exists)
+		return err;
 	qdisc_note(ifindex, name);
-	pin_note(instance, name);
-	return 0;
+	err = pin_note(instance, name);
+	if (err)
+		return err;
+	err = bpf_tc_hook_create(hook);
+	if (err)
+		unlinkat(instance->lock_fd, name, 0);
+	return err == -EEXIST ? 0 : err; /* somebody was faster */
 }
 
 int clsact_attach(const struct instance *instance,
@@ -365,4 +452,41 @@ int clsact_detach_beside(uint32_t ifindex, const struct hook_prog *beside)
 {
 	return detach_at(ifindex, HOOK_INGRESS, beside->handle,
 			 beside->priority);
+}
+
+/* --- pods ---------------------------------------------------------------- */
+
+bool clsact_pod(const struct instance *instance, const struct hook_chain *chain)
+{
+	for (size_t i = 0; i < chain->count; i++) {
+		const struct hook_prog *p = &chain->progs[i];
+
+		if (p->kind == HOOK_TC && p->handle == TC_HANDLE_POD &&
+		    p->priority == TC_PRIORITY_POD &&
+		    (p->ours || (instance->unsettled &&
+				 !strncmp(p->name, "masq_pod_", 9))))
+			return true;
+	}
+	return false;
+}
+
+int clsact_attach_pod(const struct instance *instance, uint32_t ifindex,
+		      enum hook_dir dir, int prog)
+{
+	struct bpf_tc_hook hook;
+	struct bpf_tc_opts opts;
+	int err;
+
+	tc_hook_init(&hook, ifindex, dir);
+	err = make_qdisc(instance, ifindex, &hook);
+	tc_opts_init(&opts, dir);
+	opts.handle = TC_HANDLE_POD;
+	opts.priority = TC_PRIORITY_POD;
+	opts.prog_fd = prog;
+	return err ?: bpf_tc_attach(&hook, &opts);
+}
+
+int clsact_detach_pod(uint32_t ifindex, enum hook_dir dir)
+{
+	return detach_at(ifindex, dir, TC_HANDLE_POD, TC_PRIORITY_POD);
 }

@@ -18,11 +18,20 @@ int clsact_chain(const struct instance *instance, uint32_t ifindex,
 /* Is our filter in it? */
 bool clsact_is_there(const struct hook_chain *chain, enum hook_dir dir);
 /*
- * Is there an "ingress" qdisc in the place of clsact? It has only the one
- * chain, and takes what is meant for the egress one of clsact into it. (To
- * ask for one qdisc would notify everybody who listens for changes.)
+ * What is in the place of clsact. (To ask for one qdisc would notify everybody
+ * who listens for changes, so all of them are asked for.) 0 or -errno.
  */
+struct clsact_qdisc {
+	bool exists;
+	/* an "ingress" qdisc: it has only the one chain, and takes what is
+	 * meant for the egress one of clsact into it */
+	bool ingress;
+	bool shared; /* of its filters' blocks one may be others', too */
+};
+int clsact_qdisc(uint32_t ifindex, struct clsact_qdisc *qdisc);
 int clsact_is_ingress(uint32_t ifindex, bool *has);
+/* The links that have such a qdisc; the caller frees. 0 or -errno. */
+int clsact_links(uint32_t **ifindexes, size_t *count);
 /* 0 or -errno. */
 int clsact_attach(const struct instance *instance,
 		  const struct netdev_link *link, enum hook_dir dir);
@@ -45,5 +54,15 @@ const struct hook_prog *clsact_beside(const struct instance *instance,
 int clsact_attach_beside(const struct instance *instance, uint32_t ifindex,
 			 int prog);
 int clsact_detach_beside(uint32_t ifindex, const struct hook_prog *beside);
+
+/*
+ * The fast path's filter on a pod's interface (podhook.h), in each direction,
+ * behind those of others. 0 or -errno.
+ */
+bool clsact_pod(const struct instance *instance,
+		const struct hook_chain *chain);
+int clsact_attach_pod(const struct instance *instance, uint32_t ifindex,
+		      enum hook_dir dir, int prog);
+int clsact_detach_pod(uint32_t ifindex, enum hook_dir dir);
 
 #endif

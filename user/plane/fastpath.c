@@ -17,13 +17,10 @@
 #include "plane/fastpath.h"
 #include "plane/hook.h"
 #include "plane/node.h"
+#include "plane/podhook.h"
 #include "plane/probe.h"
-#include "plane/tcx.h"
 
 #define EBTABLES "/sys/module/ebtables"
-
-/* In every network namespace. */
-#define LOOPBACK_IFINDEX 1
 
 static const char *const mode_names[] = {
 	[FASTPATH_OFF] = "off",
@@ -49,8 +46,8 @@ bool fastpath_mode_read(const char *text, enum fastpath_mode *mode)
 
 const char *fastpath_lacks(void)
 {
-	if (!tcx_exists(LOOPBACK_IFINDEX))
-		return "needs TCX, which came with kernel 6.6";
+	if (!probe_loop())
+		return "needs bpf_loop, which came with kernel 5.17";
 	return probe_kernel_memory()
 		       ? NULL
 		       : "needs programs that may read kernel memory: not under lockdown=confidentiality, nor without CAP_PERFMON";
@@ -70,40 +67,50 @@ __attribute__((format(printf, 2, 3))) static void against(char *why,
 	va_end(args);
 }
 
+static void against_other(const struct netdev_link *link, enum hook_dir dir,
+			  const struct hook_prog *p, char *why)
+{
+	const char *dir_name = hook_dir_name(dir);
+
+	if (p->kind == HOOK_TC && !strncmp(p->name, "masq_pod_", 9))
+		against(why,
+			"another instance's hook, or one whose pins are gone: "
+			"tc filter del dev %s %s prio %u handle %#x bpf",
+			link->name, dir_name, p->priority, p->handle);
+	else
+		against(why, "%s on its %s: %s%s%s",
+			p->kind == HOOK_TCX ? "a TCX program" : "a tc filter",
+			dir_name, *p->name ? p->name : p->type,
+			*p->name || *p->type ? "" : "program ",
+			*p->name || *p->type ? "" : "of others");
+}
+
 /*
  * Programs and filters that a packet of the fast path would not meet, or would
  * meet with other addresses than it has on its way through the stack.
  */
 static int look_at_chains(const struct instance *instance,
-			  const struct netdev_link *link, char *why)
+			  const struct netdev_link *link, bool filter,
+			  struct fastpath_link *found)
 {
 	int err = 0;
 
-	for (enum hook_dir dir = 0; dir < HOOK_DIRS && !err; dir++) {
+	found->hooked = true;
+	for (enum hook_dir dir = 0; dir < HOOK_DIRS && !*found->why; dir++) {
 		struct hook_chain chain;
 
 		err = hook_chain(instance, link, dir, &chain);
 		if (err)
 			break;
 		for (size_t i = 0; i < chain.count; i++) {
-			const struct hook_prog *p = &chain.progs[i];
-
-			if (p->ours && p->kind == HOOK_TCX)
-				continue;
-			if (p->ours)
-				against(why,
-					"our own %s hook is by tc, not by TCX",
-					hook_dir_name(dir));
-			else
-				against(why, "%s on its %s: %s%s%s",
-					p->kind == HOOK_TCX ? "a TCX program"
-							    : "a tc filter",
-					hook_dir_name(dir),
-					*p->name ? p->name : p->type,
-					*p->name || *p->type ? "" : "program ",
-					*p->name || *p->type ? ""
-							     : "of others");
+			/* of ours one too many, for a moment, is seen by the
+			 * packets: none has consent then */
+			if (!chain.progs[i].ours)
+				against_other(link, dir, &chain.progs[i],
+					      found->why);
 		}
+		found->hooked &= podhook_is_whole(instance, link->ifindex,
+						  &chain, dir, filter);
 		free(chain.progs);
 	}
 	return err;
@@ -111,10 +118,13 @@ static int look_at_chains(const struct instance *instance,
 
 static int look_at_pod(const struct instance *instance,
 		       const struct netdev *netdev,
-		       const struct netdev_link *link, char *why)
+		       const struct netdev_link *link, bool filter,
+		       struct fastpath_link *found)
 {
 	const struct netdev_link *master =
 		link->master ? netdev_by_index(netdev, link->master) : NULL;
+	char *why = found->why;
+	int err = 0;
 
 	if (!link->up)
 		against(why, "it is down");
@@ -132,7 +142,11 @@ static int look_at_pod(const struct instance *instance,
 			"a port of %s, and ebtables, whose rules cannot be "
 			"read, is loaded",
 			master->name);
-	return *why ? 0 : look_at_chains(instance, link, why);
+	if (!*why)
+		err = look_at_chains(instance, link, filter, found);
+	if (!err && !*why && filter && !found->hooked)
+		err = podhook_lacks(link, why, FASTPATH_WHY);
+	return err;
 }
 
 /* Queues that treat packets of one flow alike and lose none by their rate. */
@@ -148,8 +162,11 @@ static bool is_usual_queue(const char *qdisc)
 }
 
 static int look_at_uplink(const struct instance *instance,
-			  const struct netdev_link *link, char *why)
+			  const struct netdev_link *link,
+			  struct fastpath_link *found)
 {
+	char *why = found->why;
+
 	if (!netdev_is_ethernet(link))
 		against(why, "its packets have no Ethernet header");
 	if (link->mtu < MASQ_WAY_LEAST4)
@@ -157,7 +174,7 @@ static int look_at_uplink(const struct instance *instance,
 	if (!is_usual_queue(link->qdisc))
 		against(why, "a queue: %s",
 			*link->qdisc ? link->qdisc : "unknown");
-	return *why ? 0 : look_at_chains(instance, link, why);
+	return *why ? 0 : look_at_chains(instance, link, false, found);
 }
 
 /* Packets up to MASQ_WAY_LEAST4 are taken for equally large. */
@@ -175,6 +192,7 @@ static void look_at_routes(const struct netdev *netdev, char *why)
 int fastpath_look(const struct instance *instance, const struct netdev *netdev,
 		  struct fastpath_view *out)
 {
+	bool filter = podhook_by_filter(instance);
 	uint32_t *uplinks;
 	size_t count;
 	int err;
@@ -200,8 +218,9 @@ int fastpath_look(const struct instance *instance, const struct netdev *netdev,
 		found->ifindex = link->ifindex;
 		snprintf(found->name, sizeof(found->name), "%s", link->name);
 		found->pod = !uplink;
-		err = uplink ? look_at_uplink(instance, link, found->why)
-			     : look_at_pod(instance, netdev, link, found->why);
+		err = uplink ? look_at_uplink(instance, link, found)
+			     : look_at_pod(instance, netdev, link, filter,
+					   found);
 		if (err == -ENODEV) { /* it has just gone */
 			*found = (struct fastpath_link){};
 			err = 0;
@@ -347,7 +366,7 @@ int fastpath_stop(struct instance *instance)
 	/* an entry that says no: who attaches later leaves it so */
 	err = map_write(instance, MAP_masq_fast, 0, &(struct masq_fast){})
 		      ?: drop_others(instance, NULL);
-	return err ? say_unwritten(err) : hook_detach_pods(instance);
+	return err ? say_unwritten(err) : podhook_detach_all(instance);
 }
 
 int fastpath_sync(struct instance *instance, const struct netdev *netdev,
@@ -380,8 +399,8 @@ int fastpath_sync(struct instance *instance, const struct netdev *netdev,
 
 		if (*found->why || !link)
 			continue;
-		if (found->pod)
-			failed = hook_attach_pod(instance, link);
+		if (found->pod && !found->hooked)
+			failed = podhook_attach(instance, link);
 		if (failed) {
 			against(found->why, "cannot be hooked: %s",
 				strerror(-failed));

@@ -31,6 +31,7 @@ struct fastpath_link {
 	uint32_t ifindex;
 	char name[IFNAMSIZ];
 	bool pod; /* else an uplink */
+	bool hooked; /* a pod's: nothing to add or to take off */
 	char why[FASTPATH_WHY]; /* not; "": it may */
 };
 

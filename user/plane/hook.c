@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* hook.c - attaching to links by TCX or clsact. */
+#include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -15,6 +16,7 @@
 #include "plane/clsact.h"
 #include "plane/hook.h"
 #include "plane/pinname.h"
+#include "plane/podhook.h"
 #include "plane/tcx.h"
 
 #define TURN_MS	     2000
@@ -46,33 +48,6 @@ int hook_chain(const struct instance *instance, const struct netdev_link *link,
 		free(chain->progs);
 		chain->progs = NULL;
 	}
-	return err;
-}
-
-/* --- TCX links --------------------------------------------------------- */
-
-int hook_attach_pod(const struct instance *instance,
-		    const struct netdev_link *link)
-{
-	int err = 0;
-
-	for (enum hook_dir dir = 0; dir < HOOK_DIRS && !err; dir++) {
-		char name[TCX_PIN_MAX];
-		int prog =
-			instance->prog[dir == HOOK_INGRESS ? PROG_masq_pod_in
-							   : PROG_masq_pod_out];
-		bool has;
-
-		snprintf(name, sizeof(name), TCX_POD_PREFIX "%s_%u",
-			 hook_dir_name(dir), link->ifindex);
-		err = tcx_has(instance, name, link->ifindex, &has);
-		if (!err && !has)
-			err = tcx_pin(instance, link->ifindex, dir, prog, false,
-				      name);
-	}
-	if (err && err != -ENODEV)
-		log_error("%s: fast path: tcx: %s", link->name,
-			  caps_strerror(err, CAPS_BPF | CAPS_NET_ADMIN));
 	return err;
 }
 
@@ -348,14 +323,54 @@ static int unpin_links(const struct instance *instance, const char *prefix,
 	return err;
 }
 
-int hook_detach_pods(const struct instance *instance)
+/*
+ * The notes of filters and qdiscs that are gone: where there is no clsact there
+ * are no filters of ours.
+ */
+static int prune_notes(const struct instance *instance)
 {
-	return unpin_links(instance, TCX_POD_PREFIX, true);
+	static const char *const notes[] = { "masq_clsact_", "masq_veth_",
+					     "masq_beside_" };
+	DIR *dir = opendir(instance->pin_dir);
+	uint32_t *ifindexes = NULL;
+	struct dirent *entry;
+	size_t count = 0;
+	int err = dir ? 0 : -errno;
+	bool read = false;
+
+	while (dir && !err && (entry = file_next(dir, &err))) {
+		const char *number = NULL;
+		bool there = false;
+
+		for (size_t i = 0; i < sizeof(notes) / sizeof(*notes); i++)
+			if (!strncmp(entry->d_name, notes[i], strlen(notes[i])))
+				number = entry->d_name + strlen(notes[i]);
+		/* masq_beside_l3 is a program */
+		if (!number || !isdigit((unsigned char)*number) ||
+		    !pin_is_ours(entry->d_name))
+			continue;
+		if (!read)
+			err = clsact_links(&ifindexes, &count);
+		read = true;
+		for (size_t i = 0; i < count; i++)
+			there |= ifindexes[i] == strtoul(number, NULL, 10);
+		if (!err && !there &&
+		    unlinkat(instance->lock_fd, entry->d_name, 0) &&
+		    errno != ENOENT)
+			err = -errno;
+	}
+	if (dir)
+		closedir(dir);
+	free(ifindexes);
+	if (err)
+		log_error("%s: cannot remove notes of filters: %s",
+			  instance->pin_dir, strerror(-err));
+	return err;
 }
 
 int hook_prune(const struct instance *instance)
 {
-	return unpin_links(instance, "tcx_", false);
+	return unpin_links(instance, "tcx_", false) ?: prune_notes(instance);
 }
 
 int hook_detach_all(struct instance *instance, const struct netdev *netdev)
@@ -369,7 +384,7 @@ int hook_detach_all(struct instance *instance, const struct netdev *netdev)
 	for (size_t i = 0; i < netdev->link_count && !err; i++)
 		err = hook_detach(instance, &netdev->links[i], &sets[i]);
 	if (!err)
-		err = unpin_links(instance, TCX_POD_PREFIX, true)
+		err = podhook_detach_all(instance)
 			      ?: beside_detach_all(instance, netdev)
 			      ?: unpin_links(instance, TCX_OTHER_PREFIX, true);
 	/* of links that are gone, or in another network namespace */

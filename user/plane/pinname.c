@@ -25,7 +25,7 @@ static const char *const names[] = {
 static const char *const heads[] = {
 	"masq_clsact_",	      "masq_beside_",	  "tcx_ingress_",
 	"tcx_egress_",	      "tcx_pod_ingress_", "tcx_pod_egress_",
-	"tcx_other_ingress_",
+	"tcx_other_ingress_", "masq_veth_",
 };
 
 static bool is_number(const char *text)

@@ -111,12 +111,17 @@ enum probe_ct probe_conntrack(void)
 	return there;
 }
 
+bool probe_loop(void)
+{
+	return libbpf_probe_bpf_helper(BPF_PROG_TYPE_SCHED_CLS, BPF_FUNC_loop,
+				       NULL) == 1;
+}
+
 uint32_t probe_features(void)
 {
-	const enum bpf_prog_type type = BPF_PROG_TYPE_SCHED_CLS;
 	uint32_t features = 0;
 
-	if (libbpf_probe_bpf_helper(type, BPF_FUNC_loop, NULL) == 1)
+	if (probe_loop())
 		features |= MASQ_FEAT_LOOP;
 	if (probe_fib(FIB_LOOKUP_SRC))
 		features |= MASQ_FEAT_FIB_SRC;

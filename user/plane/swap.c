@@ -17,6 +17,7 @@
 #include "plane/clsact.h"
 #include "plane/pinname.h"
 #include "plane/pins.h"
+#include "plane/podhook.h"
 #include "plane/swap.h"
 #include "plane/tcx.h"
 
@@ -123,10 +124,12 @@ static int swap_links(const struct instance *instance,
  * question. */
 static bool has_filters(const struct instance *instance,
 			const struct instance *next, uint32_t ifindex,
-			enum hook_dir dir)
+			enum hook_dir dir, bool pods)
 {
 	struct masq_iface iface;
 
+	if (pods)
+		return podhook_is_filter(instance, ifindex);
 	return !bpf_map_lookup_elem(next->map[MAP_masq_ifaces], &ifindex,
 				    &iface) ||
 	       (dir == HOOK_INGRESS && beside_is_filter(instance, ifindex));
@@ -134,7 +137,8 @@ static bool has_filters(const struct instance *instance,
 
 static int swap_filters(const struct instance *instance,
 			const struct instance *next, const struct ids *ids,
-			const struct netdev *netdev, enum hook_dir dir)
+			const struct netdev *netdev, enum hook_dir dir,
+			bool pods)
 {
 	int err = 0;
 
@@ -142,7 +146,7 @@ static int swap_filters(const struct instance *instance,
 		uint32_t ifindex = netdev->links[i].ifindex;
 		struct hook_chain chain = {};
 
-		if (!has_filters(instance, next, ifindex, dir))
+		if (!has_filters(instance, next, ifindex, dir, pods))
 			continue;
 		err = clsact_chain(next, ifindex, dir, &chain);
 		for (size_t n = 0; n < chain.count && !err; n++) {
@@ -181,8 +185,8 @@ int swap_hooks(const struct instance *instance, const struct instance *next)
 		snprintf(prefix, sizeof(prefix), "tcx_%s_", hook_dir_name(dir));
 		err = swap_links(instance, next, netdev, prefix, eth[dir],
 				 l3[dir])
-			      ?: swap_filters(instance, next, &ids, netdev,
-					      dir);
+			      ?: swap_filters(instance, next, &ids, netdev, dir,
+					      false);
 	}
 	for (enum hook_dir dir = 0; dir < HOOK_DIRS && !err; dir++) {
 		char prefix[32];
@@ -190,7 +194,9 @@ int swap_hooks(const struct instance *instance, const struct instance *next)
 		snprintf(prefix, sizeof(prefix), "tcx_pod_%s_",
 			 hook_dir_name(dir));
 		err = swap_links(instance, next, netdev, prefix, pod[dir],
-				 pod[dir]);
+				 pod[dir])
+			      ?: swap_filters(instance, next, &ids, netdev, dir,
+					      true);
 	}
 	err = err
 		      ?: swap_links(instance, next, netdev,
