@@ -23,7 +23,8 @@ tests=(
 	net/test_inbound net/test_icmp net/test_errors net/test_nodeport
 	net/test_detach net/test_seed net/test_leak net/test_devices
 	net/test_twin net/test_agent net/test_policy net/test_attach
-	net/test_traffic net/test_expiry net/test_fastpath net/test_fastsafe prog/test_ports
+	net/test_traffic net/test_expiry net/test_fastpath net/test_fastsafe
+	net/test_fastdiff prog/test_ports
 	prog/test_differential net/test_trust net/test_migrate net/test_cni
 	net/test_metrics net/test_insight net/test_faults net/test_node
 	net/test_routes net/test_conntrack net/test_beside net/test_names
@@ -375,7 +376,7 @@ write_doc() {
 		| missing | instead |
 		|---|---|
 		| TCX (6.6) | a clsact filter of our own handle and priority; others can remove it, so the agent looks after it |
-		| `bpf_loop` (5.17) | loops of fixed length: 32 ports are tried for a new flow in place of 640, and 64 pages of the flow table looked at for room in place of 512 |
+		| `bpf_loop` (5.17) | loops of fixed length: 32 ports are tried for a new flow in place of 640, and 64 pages of the flow table looked at for room in place of 512; no fast path |
 		| source address from the FIB (6.7) | the uplink's address as masqbpf last read it; the agent follows changes |
 		| routes by mark in the FIB (6.10) | the route without the mark, where it leads out of the same uplink; else the uplink's address |
 		| a program may ask conntrack (5.18, nf_conntrack loaded) | reservations and watches alone: docs/node.md |

@@ -45,7 +45,8 @@ usage() {
 		  routes   ROUTES_NODES=${ROUTES_NODES:-1000} nodes with random rules, tables and
 		           ways out: explain, the far side and the kernel's own answer
 		  fast     FAST_SEEDS=${FAST_SEEDS:-1000} nodes with random rules and traffic: does
-		           the fast path what the stack does? From FAST_SEED (random) on
+		           the fast path what the stack does? From FAST_SEED (random) on,
+		           half of them by tc
 		  mutants  one decision taken out or turned round at a time: does a test
 		           notice? MUTANTS (all): those whose name or file matches
 		  rebuild  two clones in different folders: is it the same binary?
@@ -260,11 +261,12 @@ routes() {
 }
 
 fast() {
-	local i first=${FAST_SEED:-$RANDOM$RANDOM} status=0
+	local i first=${FAST_SEED:-$RANDOM$RANDOM} status=0 hooks=(auto tc auto tc)
 	local each=$(((${FAST_SEEDS:-1000} + 3) / 4))
 	# they mostly wait
 	for i in 0 1 2 3; do
 		FASTDIFF_SEEDS="$((first + i * each)) $((first + (i + 1) * each - 1))" \
+			FAST_HOOK=${hooks[i]} \
 			tests/net/test_fastdiff.sh >"$WORK/fast.$i" 2>&1 &
 		pids+=($!)
 	done
