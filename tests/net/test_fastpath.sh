@@ -249,6 +249,23 @@ agent_looks() {
 	lab_wait 8 says pod1 "^true" || fail "$(fast_path pod1)"
 }
 
+# Our clsact is taken off by somebody: the stack has the packets until it is
+# there again.
+agent_hooks_again() {
+	[ "$(masq status --json | jq -r '.interfaces[0].hook')" = tc ] ||
+		skip "links cannot be taken off"
+	lab_in node tc qdisc del dev pod1 clsact
+	lab_wait 5 hooked_by_filters pod1 || fail "$(cat "$LAB_DIR/log")"
+	skips_the_stack pod1
+}
+
+hooked_by_filters() {
+	[ "$(lab_in node tc filter show dev "$1" ingress |
+		grep -c masq_pod_in)" = 1 ] &&
+		[ "$(lab_in node tc filter show dev "$1" egress |
+			grep -c masq_pod_out)" = 1 ]
+}
+
 takes_the_stack() {
 	local before
 	talk_udp
@@ -473,6 +490,7 @@ row "status says where it is on" on_by_status
 row "agent: a pod that comes later" pod_comes_later
 row "agent: a pod that goes" pod_goes
 row "agent: what comes to stand against it" agent_looks
+row "agent: our filters are taken off a pod" agent_hooks_again
 row "agent: killed" agent_killed
 row "detach" gone
 row "agent --fast-path auto" auto
