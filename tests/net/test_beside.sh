@@ -159,7 +159,9 @@ other_kind() {
 
 agent_looks_after() {
 	attach
-	lab_spawn node "$MASQBPF" agent --config "$CONFIG" eth0 2>"$LOG"
+	# whose filters would be on these cards, which are veths, as well
+	lab_spawn node "$MASQBPF" agent --fast-path off --config "$CONFIG" \
+		eth0 2>"$LOG"
 	echo "$LAB_PID" >"$LAB_DIR/agent"
 	lab_wait 20 ready || fail "$(cat "$LOG")"
 	lab_in node tc qdisc del dev lb0 clsact

@@ -65,16 +65,18 @@ bool podhook_is_whole(const struct instance *instance, uint32_t ifindex,
 		      const struct hook_chain *chain, enum hook_dir dir,
 		      bool filter)
 {
-	size_t ours = 0, right = 0;
+	size_t count = 0, right = 0;
 
 	for (size_t i = 0; i < chain->count; i++) {
 		const struct hook_prog *p = &chain->progs[i];
 
-		ours += p->ours;
-		right += p->ours && p->kind == (filter ? HOOK_TC : HOOK_TCX) &&
-			 !strcmp(p->name, prog_names[programs[dir]]);
+		/* a watch may be there as well */
+		if (!p->ours || strcmp(p->name, prog_names[programs[dir]]))
+			continue;
+		count++;
+		right += p->kind == (filter ? HOOK_TC : HOOK_TCX);
 	}
-	return ours == 1 && right == 1 &&
+	return count == 1 && right == 1 &&
 	       filter == podhook_is_filter(instance, ifindex);
 }
 
