@@ -579,31 +579,36 @@ filters() { # DEV: ours there, in both directions
 	} | grep -c "masq_pod_\(in\|out\)" || true
 }
 
-# change_hook tc|tcx: of the uplink, and of the pods' with it
-change_hook() {
+# hooked_by tc|tcx: by that alone, on the pods
+hooked_by() {
 	local pod links=0
 	[ "$1" = tc ] || links=4
-	begin
-	masq attach -q eth0 --hook "$1" --fast-path
 	for pod in pod1 pod2; do
-		case $1 in
-		tc) is "filters of $pod" "$(filters $pod)" 2 ;;
-		tcx)
+		if [ "$1" = tc ]; then
+			is "filters of $pod" "$(filters $pod)" 2
+		else
 			is "filters of $pod" "$(filters $pod)" 0
 			is "qdiscs of $pod" "$(lab_in node tc qdisc show \
 				dev $pod | grep -c clsact || true)" 0
-			;;
-		esac
+		fi
 	done
 	is "pods' links" "$(find "$MASQBPF_PIN_DIR" -name 'tcx_pod_*' | wc -l)" \
 		$links
+}
+
+change_hook() {
+	begin
+	masq attach -q eth0 --hook tc --fast-path
+	hooked_by tc
 	on_fast_path
 	end
 }
 
 change_back() {
-	HOOK=tc start
-	change_hook tcx
+	masq attach -q eth0 --hook tcx --fast-path
+	hooked_by tcx
+	masq attach -q eth0 --hook tc --fast-path
+	hooked_by tc
 }
 
 # A list of cls_bpf's has more than one filter then.
@@ -681,6 +686,14 @@ pod_anew() {
 	is "notes of two" "$(notes | wc -w)" 5
 	[ "$(notes)" != "$before" ] || fail "the same notes: $before"
 	is "filters" "$(filters pod2)" 2
+}
+
+becomes_uplink() {
+	masq attach -q pod2 2>/dev/null
+	is "filters of an uplink" "$(filters pod2)" 0
+	masq detach -q pod2
+	masq attach -q eth0 --fast-path
+	is filters "$(filters pod2)" 2
 }
 
 notes_gone() {
@@ -783,21 +796,20 @@ for pod in pod5 pod6 pod9; do # two are left
 	lab_in node ip link del $pod 2>/dev/null || true
 done
 if [ "$BY" = tcx ]; then
-	row "by filters: the hooks change to them under a flow" \
-		change_hook tc
+	row "by filters: the hooks change to them under a flow" change_hook
 	row "by filters: a policy behind ours" tc_policy pod1 ingress 60000
-fi
-if [ "$(masq status --json | jq -r '.interfaces[0].hook')" = tc ]; then
+else
 	row "by filters: one that lets go on, of our priority" same_priority
-	row "by filters: a filter of another chain" other_chain
-	row "by filters: an ingress qdisc in the place of clsact" \
-		not_clsact "an ingress qdisc is in the place of clsact" ingress
-	row "by filters: a block that is shared" \
-		not_clsact "its clsact shares a block" ingress_block 7 clsact
 	row "by filters: other programs in them, under a flow" other_programs
-	row "by filters: a pod that goes, and one that comes" pod_anew
-	row "by filters: their notes are gone" notes_gone
-	row "by filters: detach under a flow" detach_under_flow
-	[ "$BY" = tc ] || row "by filters: back to TCX under a flow" change_back
 fi
+row "by filters: a filter of another chain" other_chain
+row "by filters: an ingress qdisc in the place of clsact" \
+	not_clsact "an ingress qdisc is in the place of clsact" ingress
+row "by filters: a block that is shared" \
+	not_clsact "its clsact shares a block" ingress_block 7 clsact
+row "by filters: a pod that goes, and one that comes" pod_anew
+row "by filters: a pod's interface becomes an uplink" becomes_uplink
+row "by filters: their notes are gone" notes_gone
+[ "$BY" = tc ] || row "by filters: to TCX and back" change_back
+row "by filters: detach under a flow" detach_under_flow
 tap_done

@@ -278,7 +278,8 @@ int hook_attach(const struct instance *instance, const struct netdev_link *link,
 	other = set;
 	memset(other.has[kind], 0, sizeof(other.has[kind]));
 	err = hook_detach(instance, link, &other)
-		      ?: beside_detach((void *)instance, link);
+		      ?: beside_detach((void *)instance, link)
+		      ?: podhook_detach(instance, link);
 	for (enum hook_dir dir = 0; dir < HOOK_DIRS && !err; dir++)
 		if (kind == HOOK_TCX)
 			err = tcx_restore_place(instance, link, dir);

@@ -210,6 +210,18 @@ int podhook_attach(const struct instance *instance,
 	return err;
 }
 
+int podhook_detach(const struct instance *instance,
+		   const struct netdev_link *link)
+{
+	int err = remove_links(instance, link->ifindex)
+			  ?: remove_filters(instance, link->ifindex);
+
+	if (err)
+		log_error("%s: fast path: cannot be taken off: %s", link->name,
+			  caps_strerror(err, CAPS_BPF | CAPS_NET_ADMIN));
+	return err;
+}
+
 int podhook_detach_all(const struct instance *instance)
 {
 	DIR *dir = opendir(instance->pin_dir);

@@ -30,6 +30,9 @@ int podhook_lacks(const struct netdev_link *link, char *why, size_t len);
  */
 int podhook_attach(const struct instance *instance,
 		   const struct netdev_link *link);
+/* Takes them off one that is a pod's no more. 0 or -errno, printed. */
+int podhook_detach(const struct instance *instance,
+		   const struct netdev_link *link);
 /* Takes them off again everywhere. 0 or -errno, printed. */
 int podhook_detach_all(const struct instance *instance);
 /* May there be filters of ours? By the note. */
