@@ -126,7 +126,7 @@ MASQ_INLINE __u64 masq_peek(__u64 at, __u32 offset)
 MASQ_INLINE __u32 masq_filters(__u64 miniq)
 {
 	__u64 first = miniq ? masq_peek(miniq, masq_offsets.miniq_filters) : 0;
-	__u64 list;
+	__u64 list, next;
 
 	if (!first)
 		return 0;
@@ -135,8 +135,8 @@ MASQ_INLINE __u32 masq_filters(__u64 miniq)
 	if (!masq_offsets.filters_root)
 		return 1;
 	list = masq_peek(first, masq_offsets.filters_root);
-	return masq_peek(list, masq_offsets.bpf_list) ==
-			       masq_peek(list, masq_offsets.bpf_list + 8)
+	next = masq_peek(list, masq_offsets.bpf_list);
+	return next + 1 && next == masq_peek(list, masq_offsets.bpf_list + 8)
 		       ? 1
 		       : 2;
 }
