@@ -161,7 +161,7 @@ prepare() {
 		detached
 		# what conntrack has seen of masqbpf's flows, netfilter does not
 		# translate where a port comes again
-		lab_in node conntrack -F 2>/dev/null
+		lab_in node "$PYTHON" "$LAB_LIB/conntrack.py" flush
 		;;
 	*) attached ;;
 	esac

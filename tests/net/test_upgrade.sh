@@ -894,8 +894,6 @@ migrating() {
 	few_on "not finished"
 	lab_kill KILL "${TALK_PID[before]}"
 	lab_wait 10 lab_gone "${TALK_PID[before]}"
-	lab_in node conntrack -D -p tcp --orig-port-src $((BASE + 0)) \
-		>/dev/null 2>&1 || true
 	unset "TALKERS[0]"
 	masq migrate --finish >out 2>&1 || fail "$(cat out)"
 	few_on "finished"
