@@ -85,9 +85,10 @@ no_packages() {
 another_number() {
 	local one another try
 	for try in {1..200}; do
-		sleep 0 &
+		sleep 20 & # it has to be there when it is looked at
 		one=$(lab_process $!)
-		wait $!
+		kill $!
+		wait $! || true
 		sleep 0.02 # born in another tick
 		echo $((${one%:*} - 1)) >/proc/sys/kernel/ns_last_pid
 		sleep 20 &
