@@ -105,9 +105,9 @@ MASQ_GLOBAL int FN(before4)(__u32 slot)
 			key->role = MASQ_ROLE_HOST;
 			at = FN(before4_find)(slot, MASQ_OWNER);
 			f = at == MASQ_NO_SLOT ? NULL : FN(before4_slot)(at);
-			if (!f || f->what >> MASQ_W_KIND != MASQ_K_FWD)
-				return 0;
 		}
+		if (!f || f->what >> MASQ_W_KIND != MASQ_K_FWD)
+			return 0;
 	}
 	page = at >> MASQ_PAGE_SHIFT;
 	p = bpf_map_lookup_elem(&BEFORE4_ASIDE, &page);

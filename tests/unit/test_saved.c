@@ -613,6 +613,27 @@ static void behind(void **arg)
 	end_instance(before);
 }
 
+/* Its text in the history, which a rollback wants as well: also where nothing is
+ * saved. */
+static void text_is_kept(void **arg)
+{
+	const char *const dirs[] = { "", state };
+
+	(void)arg;
+	for (size_t i = 0; i < 2; i++) {
+		struct instance *before = make_instance(1000);
+
+		apply(before, 1);
+		setenv(SAVED_DIR_ENV, dirs[i], 1);
+		history_forget(before, 1);
+		assert_false(history_is_kept(before, 1));
+		saved_keep(before, false);
+		assert_true(history_is_kept(before, 1));
+		setenv(SAVED_DIR_ENV, state, 1);
+		end_instance(before);
+	}
+}
+
 /* What a killed writer left is in nobody's way; and gone is gone. */
 static void leftovers(void **arg)
 {
@@ -686,13 +707,21 @@ static int tear_down(void **arg)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		ROW(all_comes_back),	ROW(other_ticks),
-		ROW(sizes_come_back),	ROW(large_ones),
-		ROW(notes_come_back),	ROW(clock_steps),
-		ROW(damaged),		ROW(hostile),
-		ROW(not_to_be_trusted), ROW(directory),
-		ROW(unwritable),	ROW(behind),
-		ROW(leftovers),		ROW(names),
+		ROW(all_comes_back),
+		ROW(other_ticks),
+		ROW(sizes_come_back),
+		ROW(large_ones),
+		ROW(notes_come_back),
+		ROW(clock_steps),
+		ROW(damaged),
+		ROW(hostile),
+		ROW(not_to_be_trusted),
+		ROW(directory),
+		ROW(unwritable),
+		ROW(behind),
+		ROW(text_is_kept),
+		ROW(leftovers),
+		ROW(names),
 	};
 
 	log_level = -2;

@@ -65,10 +65,7 @@ static int remove_filter(const struct instance *instance, uint32_t ifindex)
 	if (err)
 		return err;
 	clsact_drop(instance, ifindex);
-	return unlinkat(instance->lock_fd, filter_note(ifindex, name), 0) &&
-			       errno != ENOENT
-		       ? -errno
-		       : 0;
+	return pin_forget(instance, filter_note(ifindex, name));
 }
 
 static int add_link(const struct instance *instance, uint32_t ifindex, int prog)
@@ -99,7 +96,7 @@ static int add_filter(const struct instance *instance, uint32_t ifindex,
 	err = pin_note(instance, filter_note(ifindex, name))
 		      ?: clsact_attach_beside(instance, ifindex, prog);
 	if (err) {
-		unlinkat(instance->lock_fd, name, 0);
+		pin_forget(instance, name);
 		clsact_drop(instance, ifindex);
 	}
 	return err;

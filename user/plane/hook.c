@@ -16,6 +16,7 @@
 #include "plane/clsact.h"
 #include "plane/hook.h"
 #include "plane/pinname.h"
+#include "plane/pins.h"
 #include "plane/podhook.h"
 #include "plane/tcx.h"
 
@@ -355,10 +356,8 @@ static int prune_notes(const struct instance *instance)
 		read = true;
 		for (size_t i = 0; i < count; i++)
 			there |= ifindexes[i] == strtoul(number, NULL, 10);
-		if (!err && !there &&
-		    unlinkat(instance->lock_fd, entry->d_name, 0) &&
-		    errno != ENOENT)
-			err = -errno;
+		if (!err && !there)
+			err = pin_forget(instance, entry->d_name);
 	}
 	if (dir)
 		closedir(dir);

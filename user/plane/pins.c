@@ -66,6 +66,12 @@ int pin_open(const struct instance *instance, const char *name)
 	return fd == -ENOENT ? -EIO : fd;
 }
 
+int pin_forget(const struct instance *instance, const char *name)
+{
+	return unlinkat(instance->lock_fd, name, 0) && errno != ENOENT ? -errno
+								       : 0;
+}
+
 int pin_note(const struct instance *instance, const char *name)
 {
 	int fd = bpf_map_create(BPF_MAP_TYPE_ARRAY, "masq_note",
@@ -73,9 +79,7 @@ int pin_note(const struct instance *instance, const char *name)
 	char path[PIN_PATH_MAX];
 	int err = fd < 0 ? fd : 0;
 
-	if (!err && unlinkat(instance->lock_fd, PIN_TEMPORARY, 0) &&
-	    errno != ENOENT)
-		err = -errno;
+	err = err ?: pin_forget(instance, PIN_TEMPORARY);
 	err = err ?: bpf_obj_pin(fd, pin_path(instance, PIN_TEMPORARY, path));
 	if (!err &&
 	    renameat(instance->lock_fd, PIN_TEMPORARY, instance->lock_fd, name))

@@ -27,6 +27,8 @@ int pins_programs(const struct instance *instance);
  */
 int pin_note(const struct instance *instance, const char *name);
 bool pin_is_noted(const struct instance *instance, const char *name);
+/* It is not there afterwards. 0 or -errno. */
+int pin_forget(const struct instance *instance, const char *name);
 /*
  * Removes every pin, masq_meta first, those of other layouts as well. What
  * else lies there is not ours, and the directory stays with it. 0 or -errno.

@@ -161,10 +161,7 @@ static int remove_filters(const struct instance *instance, uint32_t ifindex)
 	if (err)
 		return err;
 	clsact_drop(instance, ifindex);
-	return unlinkat(instance->lock_fd, filter_note(ifindex, name), 0) &&
-			       errno != ENOENT
-		       ? -errno
-		       : 0;
+	return pin_forget(instance, filter_note(ifindex, name));
 }
 
 static int add_filters(const struct instance *instance, uint32_t ifindex)

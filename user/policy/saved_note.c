@@ -69,9 +69,9 @@ static uint32_t in_force(const struct instance *instance)
 }
 
 /*
- * What is in force has its text in the history, which the file is made of. Who
- * was killed behind the switch has not come to that; what was too large is so
- * the next time.
+ * What is in force has its text in the history, which a rollback needs, and the
+ * file is made of. Who was killed behind the switch has not come to that; what
+ * was too large is so the next time.
  */
 static void keep_text(struct instance *instance,
 		      const struct saved_note *before)
@@ -91,12 +91,11 @@ static void keep_text(struct instance *instance,
 void saved_keep(struct instance *instance, bool baseline)
 {
 	struct saved_note before = {}, note = {};
-	int err;
+	int err = read_note(instance, &before);
 
+	keep_text(instance, &before);
 	if (!saved_is_wanted())
 		return;
-	err = read_note(instance, &before);
-	keep_text(instance, &before);
 	if (baseline && baseline_take(instance))
 		log_debug("guard: what is answered now could not be noted");
 	note.err = instance->save ? instance->save(instance, instance->fit_data)
@@ -127,7 +126,6 @@ static bool is_behind(const struct instance *instance, struct saved_note *note)
 	err = read_note(instance, note);
 
 	if (err == -ENOENT) { /* not even the first was */
-		*note = (struct saved_note){};
 		snprintf(note->path, sizeof(note->path), "%s", saved_dir());
 		return generation != 0;
 	}
