@@ -114,7 +114,9 @@ crowded() {
 		}
 	NFT
 	kill -HUP "$AGENT"
+	# found by two looks, either of which may be the first
 	lab_wait 10 page_has 'foreign NAT'
+	lab_wait 10 page_has 'did you mean'
 	look crowded 360 740 --mobile --dark
 	shows crowded '^masqbpf degraded$' \
 		'did you mean 10\.0\.0\.0/8\?; and 1 more error; the policy' \
