@@ -41,7 +41,7 @@ test=(
 # some 400 packages, for one that the registry's client may be there without
 chart=()
 command -v npm >/dev/null || chart=(npm)
-kernels=(busybox-static cpio kmod qemu-system-x86 xz-utils zstd)
+kernels=(busybox-static cpio kmod libteam-utils qemu-system-x86 xz-utils zstd)
 arm64=("${kernels[@]}" gcc-aarch64-linux-gnu qemu-system-arm)
 bench=(iperf3)
 torture=(valgrind)

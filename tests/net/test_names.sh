@@ -209,23 +209,43 @@ agent_moves() { # ARG: what the agent is told to attach
 	stop
 }
 
-# A bond is its cards' whole as a bridge is; a card goes down to become a port.
-agent_bonds() {
-	lab_in node ip link add bond0 type bond mode active-backup miimon 50 \
-		2>/dev/null || skip "this kernel has no bonds"
+# bundle KIND: bond0 or team0, a whole without cards
+bundle() {
+	case $1 in
+	bond)
+		lab_in node ip link add bond0 type bond mode active-backup \
+			miimon 50 2>/dev/null || skip "this kernel has no bonds"
+		;;
+	team)
+		lab_in node ip link add team0 type team 2>/dev/null ||
+			skip "this kernel has no teams"
+		command -v teamnl >/dev/null ||
+			fail "no teamnl: scripts/deps.sh kernels installs it"
+		lab_in node teamnl team0 setoption mode activebackup
+		;;
+	esac
+}
+
+# A bond is its cards' whole as a bridge is, and so is a team; a card goes down
+# to become a port.
+agent_bundles() { # KIND
+	bundle "$1"
 	agent eth0
 	is attached "$(attached)" eth0
 	lab_in node ip addr flush dev eth0
 	lab_in node ip link set eth0 down
-	lab_in node ip link set eth0 master bond0
-	lab_in node ip link set bond0 up
-	lab_in node ip addr add $NODE_ADDR/20 dev bond0
+	lab_in node ip link set eth0 master "${1}0"
+	[ "$1" = bond ] || lab_in node teamnl team0 setoption activeport \
+		"$(lab_in node ip -j link show eth0 | jq '.[0].ifindex')"
+	lab_in node ip link set eth0 up
+	lab_in node ip link set "${1}0" up
+	lab_in node ip addr add $NODE_ADDR/20 dev "${1}0"
 	lab_in node ip route replace default via $FAR_GATEWAY
-	lab_wait 10 attached_are bond0 || fail "$(cat "$LOG")"
+	lab_wait 10 attached_are "${1}0" || fail "$(cat "$LOG")"
 	is "hooks of the card" "$(lab_ours eth0)" 0
 	is "the pod, UDP" "$(saw pod1 udp 48020)" "$NODE_ADDR 48020"
 	is "the pod, TCP" "$(saw pod1 tcp 48020)" "$NODE_ADDR 48020"
-	lab_in node ip link del bond0
+	lab_in node ip link del "${1}0"
 	lab_in node ip link set eth0 up
 	lab_in node ip addr add $NODE_ADDR/20 dev eth0
 	lab_in node ip route replace default via $FAR_GATEWAY
@@ -264,7 +284,8 @@ row "agent: auto in a list" agent_auto
 row "agent: a card becomes a bridge's port and a card again" agent_moves eth0
 row "agent: the same, by an alternative name" agent_moves $ALT
 row "agent: the same, by a pattern" agent_moves 'eth+'
-row "agent: a card becomes a bond's port and a card again" agent_bonds
+row "agent: a card becomes a bond's port and a card again" agent_bundles bond
+row "agent: a card becomes a team's port and a card again" agent_bundles team
 row "agent: lo is refused" agent_refuses
 make_bridge
 row "a bridge as uplink" bridge_by 46000 br0

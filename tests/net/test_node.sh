@@ -414,6 +414,49 @@ fail_over() {
 	masq detach lb0 >/dev/null
 }
 
+# The address that flows have moves to the other card, and the route with it:
+# the same address, so the same flows, UDP and TCP.
+address_moves() {
+	local proto
+	masq attach lb0 >/dev/null
+	# what is on its way to there goes by the card that has it
+	lab_in far ip route del $SECOND_ADDR/32 2>/dev/null || true
+	lab_in node ip route replace default via $FAR_GATEWAY src $SECOND_ADDR
+	for proto in udp tcp; do
+		coproc FLOW { traffic pod1 talk $FAR_ADDR $PORT --proto $proto \
+			--sport 41095 --timeout 5; }
+		eval "exec {${proto}_in}>&${FLOW[1]} {${proto}_out}<&${FLOW[0]}"
+		eval "exec ${FLOW[1]}>&- ${FLOW[0]}<&-"
+	done
+	address_seen before
+	lab_in node ip addr del $SECOND_ADDR/32 dev eth0
+	lab_in node ip addr add $SECOND_ADDR/32 dev lb0
+	lab_in node ip route replace default via 10.150.0.2 src $SECOND_ADDR
+	lab_in far ip route add $SECOND_ADDR/32 via $CARD_ADDR
+	masq attach -q lb0 2>/dev/null # it reads the addresses anew
+	address_seen moved
+	lab_in far ip route del $SECOND_ADDR/32
+	lab_in node ip addr del $SECOND_ADDR/32 dev lb0
+	lab_in node ip addr add $SECOND_ADDR/32 dev eth0
+	lab_in node ip route replace default via $FAR_GATEWAY src $SECOND_ADDR
+	address_seen "back again"
+	exec {udp_in}>&- {tcp_in}>&- {udp_out}<&- {tcp_out}<&-
+	lab_in node ip route replace default via $FAR_GATEWAY
+	masq detach lb0 >/dev/null
+}
+
+address_seen() { # WHEN
+	local answer
+	for _ in 1 2; do
+		echo >&$udp_in
+		read -r -t 6 answer <&$udp_out || answer=nothing
+		is "$1, UDP" "$answer" "$SECOND_ADDR 41095"
+		echo >&$tcp_in
+		read -r -t 6 answer <&$tcp_out || answer=nothing
+		is "$1, TCP" "$answer" "$SECOND_ADDR 41095"
+	done
+}
+
 # --- several addresses for a destination -----------------------------------------
 
 # Routed here, and no interface has them.
@@ -563,6 +606,7 @@ row "in by another card, TCP" in_by_lb0 tcp $POD 41072
 row "direct server return" direct_return
 row "a load balancer's address by another card" load_balancer
 row "fail-over to another uplink and back" fail_over
+row "an address that moves to another uplink and back" address_moves
 neighbour
 row "a neighbour of netfilter and a pod, UDP" same_port udp guest pod1 45060
 row "a pod and a neighbour, UDP" same_port udp pod1 guest 45061
