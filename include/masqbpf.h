@@ -789,6 +789,7 @@ struct masq_meta {
 #define MASQ_FEAT_CT		0x20 /* a program may ask conntrack (5.18) */
 #define MASQ_FEAT_FAST		0x8 /* attached with --fast-path */
 #define MASQ_FEAT_NO_FLOW_COUNT 0x10 /* flowCounters: false */
+#define MASQ_FEAT_L3		0x40 /* with masq_*_l3, for what has no Ethernet */
 
 /*
  * Events. A ring buffer has one reader, so each of a few listeners has its

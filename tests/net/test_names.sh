@@ -264,6 +264,93 @@ agent_waits() {
 	lab_in node ip link set up1 name eth1
 }
 
+# Interfaces without Ethernet header have programs of their own, which are
+# loaded when the first one comes; no flow notices.
+tun() { # NAME
+	lab_in node ip tuntap add "$1" mode tun 2>/dev/null ||
+		skip "no tun devices here"
+}
+
+no_tun() { # NAME...
+	local name
+	for name; do
+		lab_in node ip link del "$name" 2>/dev/null || true
+	done
+}
+
+program_at() { # DEV PROGRAM
+	lab_programs "$1" | grep -qw "$2"
+}
+
+flow_begin() {
+	coproc FLOW { traffic pod1 talk $FAR_ADDR $PORT --sport 48030; }
+	goes_on before
+}
+
+goes_on() { # WHEN
+	local answer
+	echo >&"${FLOW[1]}"
+	read -r -t 10 answer <&"${FLOW[0]}" || answer=nothing
+	is "$1" "$answer" "$NODE_ADDR 48030"
+}
+
+flow_end() {
+	eval "exec ${FLOW[1]}>&-"
+	wait "$FLOW_PID" || true
+}
+
+tun_attached() {
+	trap 'masq detach -q --all 2>/dev/null || true; no_tun tun0' EXIT
+	echo 'nonMasqueradeCIDRs: [10.0.0.0/8]' >"$LAB_DIR/tun.yaml"
+	masq attach -q eth0 --config "$LAB_DIR/tun.yaml"
+	[ ! -e "$MASQBPF_PIN_DIR/masq_egress_l3" ] ||
+		fail "programs that nothing needs"
+	flow_begin
+	tun tun0
+	masq attach -q tun0
+	is attached "$(attached)" "eth0 tun0"
+	program_at tun0 masq_egress_l3 || fail "$(lab_programs tun0)"
+	program_at eth0 masq_egress || fail "$(lab_programs eth0)"
+	goes_on "loaded"
+	# another size, with and without it
+	echo 'maxFlows: 4096' >>"$LAB_DIR/tun.yaml"
+	masq reload -q --config "$LAB_DIR/tun.yaml"
+	program_at tun0 masq_egress_l3 || fail "$(lab_programs tun0)"
+	goes_on "another size"
+	masq detach -q tun0
+	no_tun tun0
+	echo 'maxFlows: 8192' >>"$LAB_DIR/tun.yaml"
+	sed -i '/4096/d' "$LAB_DIR/tun.yaml"
+	masq reload -q --config "$LAB_DIR/tun.yaml"
+	goes_on "gone"
+	is health "$(masq status --json | jq -r .health)" ok
+	tun tun0
+	masq attach -q tun0
+	program_at tun0 masq_ingress_l3 || fail "$(lab_programs tun0)"
+	goes_on "there again"
+	flow_end
+	masq detach -q --all
+	lab_nothing_left eth0 tun0
+}
+
+tun_comes() {
+	trap 'no_tun tun0 tun1' EXIT
+	agent eth0,tun0
+	[ ! -e "$MASQBPF_PIN_DIR/masq_egress_l3" ] ||
+		fail "programs that nothing needs"
+	flow_begin
+	# one that is only watched
+	tun tun1
+	lab_wait 10 program_at tun1 masq_beside_l3 || fail "$(cat "$LOG")"
+	goes_on "watched"
+	tun tun0
+	lab_wait 10 attached_are eth0 tun0 || fail "$(cat "$LOG")"
+	program_at tun0 masq_egress_l3 || fail "$(lab_programs tun0)"
+	goes_on "attached"
+	flow_end
+	stop
+}
+
 agent_auto() {
 	agent up1,auto
 	is attached "$(attached)" eth0
@@ -280,6 +367,8 @@ agent_refuses() {
 }
 
 row "agent: a list, a part of which comes later" agent_waits
+row "an interface without Ethernet header" tun_attached
+row "agent: the same, which comes later" tun_comes
 row "agent: auto in a list" agent_auto
 row "agent: a card becomes a bridge's port and a card again" agent_moves eth0
 row "agent: the same, by an alternative name" agent_moves $ALT

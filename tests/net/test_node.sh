@@ -417,7 +417,8 @@ fail_over() {
 # The address that flows have moves to the other card, and the route with it:
 # the same address, so the same flows, UDP and TCP.
 address_moves() {
-	local proto
+	local proto fd
+	local -A asks answers
 	masq attach lb0 >/dev/null
 	# what is on its way to there goes by the card that has it
 	lab_in far ip route del $SECOND_ADDR/32 2>/dev/null || true
@@ -425,7 +426,10 @@ address_moves() {
 	for proto in udp tcp; do
 		coproc FLOW { traffic pod1 talk $FAR_ADDR $PORT --proto $proto \
 			--sport 41095 --timeout 5; }
-		eval "exec {${proto}_in}>&${FLOW[1]} {${proto}_out}<&${FLOW[0]}"
+		exec {fd}>&"${FLOW[1]}"
+		asks[$proto]=$fd
+		exec {fd}<&"${FLOW[0]}"
+		answers[$proto]=$fd
 		eval "exec ${FLOW[1]}>&- ${FLOW[0]}<&-"
 	done
 	address_seen before
@@ -440,20 +444,19 @@ address_moves() {
 	lab_in node ip addr add $SECOND_ADDR/32 dev eth0
 	lab_in node ip route replace default via $FAR_GATEWAY src $SECOND_ADDR
 	address_seen "back again"
-	exec {udp_in}>&- {tcp_in}>&- {udp_out}<&- {tcp_out}<&-
+	for fd in "${asks[@]}" "${answers[@]}"; do
+		exec {fd}>&-
+	done
 	lab_in node ip route replace default via $FAR_GATEWAY
 	masq detach lb0 >/dev/null
 }
 
 address_seen() { # WHEN
-	local answer
-	for _ in 1 2; do
-		echo >&$udp_in
-		read -r -t 6 answer <&$udp_out || answer=nothing
-		is "$1, UDP" "$answer" "$SECOND_ADDR 41095"
-		echo >&$tcp_in
-		read -r -t 6 answer <&$tcp_out || answer=nothing
-		is "$1, TCP" "$answer" "$SECOND_ADDR 41095"
+	local answer proto
+	for proto in udp tcp udp tcp; do
+		echo >&"${asks[$proto]}"
+		read -r -t 6 answer <&"${answers[$proto]}" || answer=nothing
+		is "$1, $proto" "$answer" "$SECOND_ADDR 41095"
 	done
 }
 

@@ -55,7 +55,7 @@ struct request {
 
 struct answer {
 	int32_t error;
-	uint32_t renewed; /* what is open of the instance comes next */
+	uint32_t renewed; /* so many descriptors of the instance come next */
 	uint32_t files; /* NAMES: so many come next, opened */
 	uint32_t kind;
 	uint32_t whole;
@@ -205,33 +205,57 @@ static int receive_files(int fd, size_t count, struct cni *cni)
 
 /* --- descriptors of an instance ------------------------------------------ */
 
-struct fds {
-	int map[MASQ_MAP_COUNT], prog[MASQ_PROG_COUNT];
-};
-#define FDS (sizeof(struct fds) / sizeof(int))
+#define FDS (MASQ_MAP_COUNT + MASQ_PROG_COUNT)
+
+/* Of all maps, and of the programs that are loaded: so many descriptors. */
+static size_t pack(const struct instance *instance, int fds[FDS])
+{
+	size_t count = MASQ_MAP_COUNT;
+
+	memcpy(fds, instance->map, sizeof(instance->map));
+	for (int i = 0; i < MASQ_PROG_COUNT; i++)
+		if (!prog_is_left_out(&instance->meta, i))
+			fds[count++] = instance->prog[i];
+	return count;
+}
+
+static void unpack(struct instance *instance, const int fds[FDS])
+{
+	size_t count = MASQ_MAP_COUNT;
+
+	memcpy(instance->map, fds, sizeof(instance->map));
+	for (int i = 0; i < MASQ_PROG_COUNT; i++)
+		instance->prog[i] = prog_is_left_out(&instance->meta, i)
+					    ? -1
+					    : fds[count++];
+}
 
 static int send_instance(int fd, const struct instance *instance)
 {
-	struct fds fds;
+	int fds[FDS];
+	size_t count = pack(instance, fds);
 
-	memcpy(fds.map, instance->map, sizeof(fds.map));
-	memcpy(fds.prog, instance->prog, sizeof(fds.prog));
-	return fds_send(fd, &instance->meta, sizeof(instance->meta),
-			(const int *)&fds, FDS);
+	return fds_send(fd, &instance->meta, sizeof(instance->meta), fds,
+			count);
 }
 
-/* What *instance has open becomes what comes there. */
-static int receive_instance(int fd, struct instance *instance)
+/* What *instance has open becomes what comes there: so many descriptors. */
+static int receive_instance(int fd, struct instance *instance, size_t count)
 {
 	struct instance fresh = *instance;
-	struct fds fds;
-	int err = fds_receive(fd, &fresh.meta, sizeof(fresh.meta), (int *)&fds,
-			      FDS);
+	int fds[FDS], all[FDS];
+	int err = count > FDS ? -EPIPE
+			      : fds_receive(fd, &fresh.meta, sizeof(fresh.meta),
+					    fds, count);
 
 	if (err)
 		return err;
-	memcpy(fresh.map, fds.map, sizeof(fresh.map));
-	memcpy(fresh.prog, fds.prog, sizeof(fresh.prog));
+	if (count != pack(&fresh, all)) {
+		for (size_t i = 0; i < count; i++)
+			close(fds[i]);
+		return -EPIPE;
+	}
+	unpack(&fresh, fds);
 	fresh.prefixes = NULL;
 	err = instance_map_prefixes(&fresh, instance->writable);
 	if (err) {
@@ -250,8 +274,10 @@ static int fit(struct instance *instance, const struct request *request,
 	int err = request->verb == VERB_FIT
 			  ? instance_fit(instance, &request->want)
 			  : instance_renew(instance, request->locked);
+	int fds[FDS];
 
-	answer->renewed = err > 0;
+	if (err > 0)
+		answer->renewed = pack(instance, fds);
 	return err < 0 ? err : 0;
 }
 
@@ -450,7 +476,8 @@ static int ask_fit(const struct helper *helper, struct instance *instance,
 	int err = ask(helper, request, &answer);
 
 	if (answer.renewed)
-		err = receive_instance(helper->fd, instance) ?: err;
+		err = receive_instance(helper->fd, instance, answer.renewed)
+			      ?: err;
 	return err;
 }
 

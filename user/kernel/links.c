@@ -53,6 +53,14 @@ bool netdev_is_ethernet(const struct netdev_link *link)
 	return link->type == ARPHRD_ETHER || link->type == ARPHRD_LOOPBACK;
 }
 
+bool netdev_has_l3(const struct netdev *netdev)
+{
+	for (size_t i = 0; i < netdev->link_count; i++)
+		if (!netdev_is_ethernet(&netdev->links[i]))
+			return true;
+	return false;
+}
+
 /* The default route that leaves through this link, cheapest first. */
 static const struct netdev_route *
 default_route(const struct netdev *netdev, uint32_t ifindex, uint8_t family)

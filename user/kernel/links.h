@@ -87,6 +87,8 @@ const struct netdev_link *netdev_whole(const struct netdev *netdev,
 				       const struct netdev_link *link);
 /* Do its packets begin with an Ethernet header? */
 bool netdev_is_ethernet(const struct netdev_link *link);
+/* Is there an interface, up or down, whose packets do not? */
+bool netdev_has_l3(const struct netdev *netdev);
 
 /*
  * The address that the kernel would masquerade to on this link: the default

@@ -173,27 +173,31 @@ static int by_ifindex(const void *a, const void *b)
 	return x->ifindex < y->ifindex ? -1 : x->ifindex > y->ifindex;
 }
 
-int netdev_read(struct netdev **out)
+static int read_links(struct netdev *netdev)
 {
 	struct ifinfomsg link = { .ifi_family = AF_UNSPEC };
-	struct ifaddrmsg addr = { .ifa_family = AF_UNSPEC };
-	struct rtmsg route = { .rtm_family = AF_UNSPEC };
-	struct netdev *netdev = calloc(1, sizeof(*netdev));
-	const char *what = "links";
-	int err = -ENOMEM;
+	int err = netlink_dump(RTM_GETLINK, &link, sizeof(link),
+			       netdev_link_message, begin_links, netdev);
 
-	if (!netdev)
-		goto out;
-	err = netlink_dump(RTM_GETLINK, &link, sizeof(link),
-			   netdev_link_message, begin_links, netdev);
-	if (err)
-		goto out;
-	what = "addresses";
-	err = netlink_dump(RTM_GETADDR, &addr, sizeof(addr),
-			   netdev_addr_message, begin_addrs, netdev);
-	if (err)
-		goto out;
-	what = "routes";
+	if (!err && netdev->link_count)
+		qsort(netdev->links, netdev->link_count,
+		      sizeof(netdev->links[0]), by_ifindex);
+	return err;
+}
+
+static int read_addrs(struct netdev *netdev)
+{
+	struct ifaddrmsg addr = { .ifa_family = AF_UNSPEC };
+
+	return netlink_dump(RTM_GETADDR, &addr, sizeof(addr),
+			    netdev_addr_message, begin_addrs, netdev);
+}
+
+static int read_routes(struct netdev *netdev)
+{
+	struct rtmsg route = { .rtm_family = AF_UNSPEC };
+	int err = 0;
+
 	for (int i = 0; i < NETLINK_TRIES; i++) {
 		err = netlink_dump(RTM_GETROUTE, &route, sizeof(route),
 				   netdev_route_message, begin_routes, netdev)
@@ -201,17 +205,41 @@ int netdev_read(struct netdev **out)
 		if (err <= 0)
 			break;
 	}
-	if (err < 0)
-		goto out;
-	if (netdev->link_count)
-		qsort(netdev->links, netdev->link_count,
-		      sizeof(netdev->links[0]), by_ifindex);
-	*out = netdev;
-	return 0;
-out:
-	log_error("netlink: cannot read the %s: %s", what, strerror(-err));
+	return err < 0 ? err : 0;
+}
+
+static int read_parts(struct netdev **out, bool all)
+{
+	static const struct {
+		const char *name;
+		int (*read)(struct netdev *netdev);
+	} parts[] = { { "links", read_links },
+		      { "addresses", read_addrs },
+		      { "routes", read_routes } };
+	struct netdev *netdev = calloc(1, sizeof(*netdev));
+	size_t i = 0, count = all ? sizeof(parts) / sizeof(*parts) : 1;
+	int err = netdev ? 0 : -ENOMEM;
+
+	for (; i < count && !err; i++)
+		err = parts[i].read(netdev);
+	if (!err) {
+		*out = netdev;
+		return 0;
+	}
+	log_error("netlink: cannot read the %s: %s", parts[i ? i - 1 : 0].name,
+		  strerror(-err));
 	netdev_free(netdev);
 	return err;
+}
+
+int netdev_read(struct netdev **out)
+{
+	return read_parts(out, true);
+}
+
+int netdev_read_links(struct netdev **out)
+{
+	return read_parts(out, false);
 }
 
 void netdev_free(struct netdev *netdev)

@@ -10,6 +10,8 @@
 
 /* 0 or -errno; the error has been printed. */
 int netdev_read(struct netdev **out);
+/* The links alone: a node may have a million routes. */
+int netdev_read_links(struct netdev **out);
 void netdev_free(struct netdev *netdev);
 
 /*

@@ -152,7 +152,8 @@ static int open_progs(struct instance *instance, bool all)
 	for (int i = 0; i < MASQ_PROG_COUNT; i++) {
 		int fd = pin_open(instance, prog_names[i]);
 
-		if (fd == -ENOENT && !all)
+		if (fd == -ENOENT &&
+		    (!all || prog_is_left_out(&instance->meta, i)))
 			continue;
 		if (fd == -ENOENT)
 			return say_gone(instance, prog_names[i]);

@@ -109,9 +109,14 @@ int beside_attach(void *data, const struct netdev_link *link)
 		instance->prog[netdev_is_ethernet(link) ? PROG_masq_beside
 							: PROG_masq_beside_l3];
 	bool filter = !tcx_exists(link->ifindex) || podhook_by_filter(instance);
-	int err = filter ? add_filter(instance, link->ifindex, prog)
-			 : add_link(instance, link->ifindex, prog);
+	int err;
 
+	/* one without Ethernet header that has come since the last attach: the
+	 * next one loads the program; until then it is named as blind */
+	if (prog < 0)
+		return -EOPNOTSUPP;
+	err = filter ? add_filter(instance, link->ifindex, prog)
+		     : add_link(instance, link->ifindex, prog);
 	/* the one of the other kind; both, for a moment, do no harm */
 	if (!err)
 		err = filter ? remove_link(instance, link->ifindex)

@@ -189,8 +189,9 @@ int instance_fit(struct instance *instance, const struct instance_options *want)
 	err = instance_plan(&plan, &options);
 	if (err)
 		return err;
-	/* see probe.h (where they cannot be loaded so: dataplane_load) */
-	plan.meta.features |= has->features & PROBED;
+	/* see probe.h (where they cannot be loaded so: dataplane_load); an
+	 * interface that has gone may come again */
+	plan.meta.features |= has->features & (PROBED | MASQ_FEAT_L3);
 	plan.meta.programs = dataplane_programs(plan.meta.features);
 	if (plan.meta.max_flows != has->max_flows ||
 	    plan.meta.max_prefixes > has->max_prefixes ||

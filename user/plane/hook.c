@@ -58,9 +58,17 @@ static int attach_one(const struct instance *instance,
 		      const struct netdev_link *link, enum hook_kind kind,
 		      enum hook_dir dir)
 {
-	int err = kind == HOOK_TCX ? tcx_attach(instance, link, dir)
-				   : clsact_attach(instance, link, dir);
+	int err;
 
+	if (chain_prog_for(instance, link, dir) < 0) {
+		/* it has come a moment ago: instance_plan saw none */
+		log_error("%s: attach: the programs for interfaces without "
+			  "Ethernet header are not loaded yet: again",
+			  link->name);
+		return -EAGAIN;
+	}
+	err = kind == HOOK_TCX ? tcx_attach(instance, link, dir)
+			       : clsact_attach(instance, link, dir);
 	if (err)
 		log_error("%s: attach: %s %s: %s%s", link->name,
 			  hook_kind_name(kind), hook_dir_name(dir),

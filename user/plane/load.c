@@ -227,6 +227,19 @@ static int keep_fd(int fd)
 	return kept < 0 ? -errno : kept;
 }
 
+static int leave_out(const struct dataplane *d, const struct masq_meta *meta)
+{
+	int err = 0;
+
+	for (int i = 0; i < MASQ_PROG_COUNT && !err; i++)
+		if (prog_is_left_out(meta, i))
+			err = bpf_program__set_autoload(
+				bpf_object__find_program_by_name(d->obj,
+								 prog_names[i]),
+				false);
+	return err;
+}
+
 static int open_and_load(struct dataplane *d, const struct masq_meta *meta,
 			 const struct before *before)
 {
@@ -240,7 +253,7 @@ static int open_and_load(struct dataplane *d, const struct masq_meta *meta,
 	else if (!err && meta->features & MASQ_FEAT_FAST && d->noct)
 		offsets_find(
 			(struct masq_offsets *)&d->noct->rodata->masq_offsets);
-	return err ?: bpf_object__load(d->obj);
+	return err ?: leave_out(d, meta) ?: bpf_object__load(d->obj);
 }
 
 int dataplane_load(struct instance *instance, const struct before *before)
@@ -279,6 +292,9 @@ int dataplane_load(struct instance *instance, const struct before *before)
 
 		if (instance->prog[i] >= 0)
 			close(instance->prog[i]);
+		instance->prog[i] = -1;
+		if (prog_is_left_out(&instance->meta, i))
+			continue;
 		instance->prog[i] = prog ? keep_fd(bpf_program__fd(prog))
 					 : -ENOENT;
 		err = instance->prog[i] < 0 ? instance->prog[i] : 0;

@@ -9,6 +9,7 @@
 #include <sys/random.h>
 #include "base/log.h"
 #include "kernel/caps.h"
+#include "kernel/netdev.h"
 #include "kernel/netns.h"
 #include "plane/clock.h"
 #include "plane/load.h"
@@ -29,7 +30,9 @@ static int pin_all(const struct instance *instance)
 			err = pin_make(instance, instance->map[i],
 				       map_names[i]);
 	for (int i = 0; i < MASQ_PROG_COUNT && !err; i++)
-		err = pin_make(instance, instance->prog[i], prog_names[i]);
+		if (instance->prog[i] >= 0)
+			err = pin_make(instance, instance->prog[i],
+				       prog_names[i]);
 	return err
 		       ?: pin_make(instance, instance->map[MAP_masq_meta],
 				   map_names[MAP_masq_meta]);
@@ -70,6 +73,16 @@ static int shape_tables(struct masq_meta *meta, bool ipv6)
 	return 0;
 }
 
+/* Where it could not be found out there may be one. */
+static bool needs_l3(void)
+{
+	struct netdev *netdev = NULL;
+	bool needs = netdev_read_links(&netdev) || netdev_has_l3(netdev);
+
+	netdev_free(netdev);
+	return needs;
+}
+
 int instance_plan(struct instance *instance,
 		  const struct instance_options *options)
 {
@@ -107,6 +120,8 @@ int instance_plan(struct instance *instance,
 		}
 		meta->features |= MASQ_FEAT_FAST;
 	}
+	if (needs_l3())
+		meta->features |= MASQ_FEAT_L3;
 	meta->programs = dataplane_programs(meta->features);
 	log_debug(
 		"features: bpf_loop %s, FIB source %s, FIB mark %s, conntrack %s",

@@ -90,6 +90,17 @@ static inline bool map_is_young(int map)
 	return map == MAP_masq_fast || map == MAP_masq_skips;
 }
 
+/*
+ * Those for interfaces without Ethernet header are loaded where there is one.
+ * Elsewhere they are absent, and -1: half of what the kernel has to verify.
+ */
+static inline bool prog_is_left_out(const struct masq_meta *meta, int prog)
+{
+	return !(meta->features & MASQ_FEAT_L3) &&
+	       (prog == PROG_masq_egress_l3 || prog == PROG_masq_ingress_l3 ||
+		prog == PROG_masq_beside_l3);
+}
+
 /* By enum masq_map_id, enum masq_prog_id. */
 extern const char *const map_names[];
 extern const char *const prog_names[];
@@ -100,7 +111,7 @@ struct instance {
 	char pin_dir[MASQ_PIN_DIR_MAX + 8]; /* and "/next", see succeed.h */
 	int lock_fd; /* flock on the pin directory */
 	int map[MASQ_MAP_COUNT];
-	int prog[MASQ_PROG_COUNT];
+	int prog[MASQ_PROG_COUNT]; /* see prog_is_left_out */
 	struct masq_meta meta;
 	struct masq_prefix *prefixes; /* mmap of masq_prefixes */
 	bool writable; /* the prefixes are mapped so */

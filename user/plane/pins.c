@@ -104,6 +104,11 @@ int pins_programs(const struct instance *instance)
 		if (unlinkat(instance->lock_fd, PIN_TEMPORARY, 0) &&
 		    errno != ENOENT)
 			goto failed;
+		if (instance->prog[i] < 0) {
+			if (pin_forget(instance, prog_names[i]))
+				goto failed;
+			continue;
+		}
 		err = pin_make(instance, instance->prog[i], PIN_TEMPORARY);
 		if (err)
 			return err;
@@ -117,6 +122,28 @@ failed:
 	log_error("%s: cannot pin the programs: %s", instance->pin_dir,
 		  strerror(-err));
 	return err;
+}
+
+static int move(const struct instance *from, const struct instance *into,
+		const char *name)
+{
+	return renameat(from->lock_fd, name, into->lock_fd, name) &&
+			       errno != ENOENT
+		       ? -errno
+		       : 0;
+}
+
+int pins_move(const struct instance *from, const struct instance *into)
+{
+	int err = 0;
+
+	for (int i = 0; i < MASQ_MAP_COUNT && !err; i++)
+		if (i != MAP_masq_meta)
+			err = move(from, into, map_names[i]);
+	for (int i = 0; i < MASQ_PROG_COUNT && !err; i++)
+		err = from->prog[i] < 0 ? pin_forget(into, prog_names[i])
+					: move(from, into, prog_names[i]);
+	return err ?: move(from, into, map_names[MAP_masq_meta]);
 }
 
 int pins_remove(struct instance *instance)

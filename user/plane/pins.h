@@ -21,6 +21,12 @@ int pin_open(const struct instance *instance, const char *name);
 /* Pins the programs in the place of those that are. 0 or -errno, printed. */
 int pins_programs(const struct instance *instance);
 /*
+ * The pins of the one take their names in the directory of the other, masq_meta
+ * last; what is there already stays, a program that the one has not goes. 0 or
+ * -errno. May be done again.
+ */
+int pins_move(const struct instance *from, const struct instance *into);
+/*
  * A pin that says no more than its name: of a map with nothing in it, since
  * what is pinned stays in memory with all that it uses. In the place of one
  * that is there. 0 or -errno.

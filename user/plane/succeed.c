@@ -135,7 +135,8 @@ static int plan_meta(const struct before *old,
 	if (err)
 		return err;
 	if (old->layout == MASQ_ABI) {
-		next->meta.features |= old->meta.features & PROBED;
+		next->meta.features |= old->meta.features &
+				       (PROBED | MASQ_FEAT_L3);
 		next->meta.programs = dataplane_programs(next->meta.features);
 	}
 	/* slots are what counters and tries are numbered by: none goes */
@@ -283,7 +284,12 @@ static int reopen(const struct instance *instance, struct instance *next,
 		next->map[i] = fd;
 		err = fd < 0 ? fd : 0;
 	}
+	err = err
+		      ?: bpf_map_lookup_elem(next->map[MAP_masq_meta], &zero,
+					     &next->meta);
 	for (int i = 0; i < MASQ_PROG_COUNT && !err; i++) {
+		if (prog_is_left_out(&next->meta, i))
+			continue;
 		fd = pin_open(next, prog_names[i]);
 		if (fd == -ENOENT) {
 			*moved = true;
@@ -292,9 +298,6 @@ static int reopen(const struct instance *instance, struct instance *next,
 		next->prog[i] = fd;
 		err = fd < 0 ? fd : 0;
 	}
-	err = err
-		      ?: bpf_map_lookup_elem(next->map[MAP_masq_meta], &zero,
-					     &next->meta);
 	if (!err &&
 	    (next->meta.magic != MASQ_MAGIC || next->meta.abi != MASQ_ABI)) {
 		log_error("%s: made by another version of masqbpf, which has "
@@ -367,23 +370,8 @@ static int copy_counts(const struct before *old, const int fds[],
 static int move_pins(const struct instance *instance, struct instance *next,
 		     uint32_t layout)
 {
-	int err = before_unpin(instance, layout);
+	int err = before_unpin(instance, layout) ?: pins_move(next, instance);
 
-	for (int i = 0; i < MASQ_MAP_COUNT + MASQ_PROG_COUNT && !err; i++) {
-		const char *name = i < MASQ_MAP_COUNT
-					   ? map_names[i]
-					   : prog_names[i - MASQ_MAP_COUNT];
-
-		if (i != MAP_masq_meta &&
-		    renameat(next->lock_fd, name, instance->lock_fd, name) &&
-		    errno != ENOENT)
-			err = -errno;
-	}
-	if (!err &&
-	    renameat(next->lock_fd, map_names[MAP_masq_meta], instance->lock_fd,
-		     map_names[MAP_masq_meta]) &&
-	    errno != ENOENT)
-		err = -errno;
 	if (!err && unlinkat(instance->lock_fd, INSTANCE_NEXT, AT_REMOVEDIR) &&
 	    errno != ENOENT)
 		err = -errno;

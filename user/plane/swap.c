@@ -173,11 +173,11 @@ int swap_hooks(const struct instance *instance, const struct instance *next)
 	static const int pod[HOOK_DIRS] = { PROG_masq_pod_in,
 					    PROG_masq_pod_out };
 	struct netdev *netdev = NULL;
-	struct ids ids;
+	struct ids ids = {};
 	int err = ids_pinned(instance, ids.old) ?: ids_pinned(next, ids.pinned);
 
 	for (int i = 0; i < MASQ_PROG_COUNT && !err; i++)
-		err = id_of(next->prog[i], &ids.now[i]);
+		err = next->prog[i] < 0 ? 0 : id_of(next->prog[i], &ids.now[i]);
 	err = err ?: netdev_read(&netdev);
 	for (enum hook_dir dir = 0; dir < HOOK_DIRS && !err; dir++) {
 		char prefix[32];
