@@ -221,7 +221,8 @@ bundle() {
 			skip "this kernel has no teams"
 		command -v teamnl >/dev/null ||
 			fail "no teamnl: scripts/deps.sh kernels installs it"
-		lab_in node teamnl team0 setoption mode activebackup
+		# gives its cards its address, which the others leave to teamd
+		lab_in node teamnl team0 setoption mode roundrobin
 		;;
 	esac
 }
@@ -235,8 +236,6 @@ agent_bundles() { # KIND
 	lab_in node ip addr flush dev eth0
 	lab_in node ip link set eth0 down
 	lab_in node ip link set eth0 master "${1}0"
-	[ "$1" = bond ] || lab_in node teamnl team0 setoption activeport \
-		"$(lab_in node ip -j link show eth0 | jq '.[0].ifindex')"
 	lab_in node ip link set eth0 up
 	lab_in node ip link set "${1}0" up
 	lab_in node ip addr add $NODE_ADDR/20 dev "${1}0"
