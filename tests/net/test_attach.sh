@@ -349,6 +349,28 @@ missing_cap() { # MISSING CAPS
 	nothing_left
 }
 
+# libbpf asks the kernel whether programs have names, and takes a refusal for a
+# no: ours are known all the same.
+nameless() { # HOOK
+	local log=$LAB_DIR/names.log number
+	[ "$1" = tc ] || [ "$(lab_hook)" = tcx ] || skip "no TCX"
+	masq detach -q --all 2>/dev/null || true
+	lab_in node strace -f -qq -o "$log" -e trace=bpf \
+		"$MASQBPF" attach -q eth0 --hook "$1" 2>/dev/null
+	trap 'masq detach -q --all' EXIT
+	masq detach -q --all
+	number=$(grep -n '"libbpf_nametest"' "$log" | head -1 | cut -d: -f1)
+	lab_in node strace -f -qq -o /dev/null -e trace=bpf \
+		-e "inject=bpf:error=ENOMEM:when=$number" \
+		"$MASQBPF" attach -q eth0 --hook "$1"
+	is "names in the kernel" "$(lab_ours eth0)" 0
+	is "names in status" "$(masq status | grep -c "$1 masq_.*gress")" 2
+	masq detach -q --all
+	is "programs" "$(lab_programs eth0 | wc -l)" 0
+	trap - EXIT
+	nothing_left
+}
+
 # Without an Ethernet header other programs are needed.
 layer3() {
 	lab_in node ip tuntap add tun0 mode tun 2>/dev/null ||
@@ -493,6 +515,8 @@ row "without CAP_BPF" missing_cap bpf ,+net_admin,+perfmon
 row "without CAP_NET_ADMIN" missing_cap net_admin ,+bpf,+perfmon
 row "without CAP_PERFMON" missing_cap perfmon ,+bpf,+net_admin
 row "an uplink without Ethernet header" layer3
+row "programs without names, tc" nameless tc
+row "programs without names, tcx" nameless tcx
 row "an uplink without address" unnumbered
 row "a node without address" no_address
 row "standard streams closed" closed_streams

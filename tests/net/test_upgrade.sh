@@ -800,7 +800,7 @@ healed() {
 	# libbpf asks the kernel whether programs have names, and takes a refusal
 	# for a no
 	is "$1: programs" "$(lab_programs eth0 |
-		grep -cE 'masq_(in|e)gress|^[0-9]+ $')" 2
+		grep -cE 'masq_(in|e)gress|^[0-9]+ $|0x6d617371 :')" 2
 	[ ! -e "$MASQBPF_PIN_DIR/next" ] || fail "$1: next is left"
 	few_on "$1: healed"
 	[ "$2" != size ] || has_prefix 10.5.219.0/24 ||

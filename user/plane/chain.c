@@ -48,7 +48,8 @@ int chain_is_ours(const struct instance *instance, uint32_t id, char *name,
 			return err;
 		if (info.id != id)
 			continue;
-		snprintf(name, len, "%s", info.name);
+		/* libbpf may have loaded it without a name */
+		snprintf(name, len, "%s", prog_names[i]);
 		*ours = true;
 		break;
 	}
