@@ -36,7 +36,6 @@
 
 #include "way.h"
 
-#ifdef MASQ_MODERN
 /*
  * Gives a record the stack's consent: only as long as the slot is still that
  * flow's, since another one would go this one's way.
@@ -392,23 +391,3 @@ MASQ_INLINE __u32 FN(fast_in)(struct __sk_buff *skb, const PKT *pkt,
 	masq_skipped(MASQ_SKIP_IN);
 	return way->to;
 }
-#else
-MASQ_INLINE int FN(fast_consent_out)(struct __sk_buff *skb, const VIEW *v,
-				     const PKT *pkt, __u32 now)
-{
-	return 0;
-}
-MASQ_INLINE int FN(fast_seen)(struct __sk_buff *skb)
-{
-	return 0;
-}
-MASQ_INLINE int FN(fast_out)(struct __sk_buff *skb)
-{
-	return 0;
-}
-MASQ_INLINE __u32 FN(fast_in)(struct __sk_buff *skb, const PKT *pkt,
-			      const VIEW *rev, __u32 now, const __u32 l2_len)
-{
-	return 0;
-}
-#endif

@@ -6,7 +6,6 @@
  */
 #ifndef MASQ_WAY_H
 #define MASQ_WAY_H
-#ifdef MASQ_MODERN
 MASQ_INLINE bool masq_macs_equal(const __u8 *a, const __u8 *b)
 {
 	__u8 differ = 0;
@@ -248,5 +247,4 @@ MASQ_INLINE __u32 masq_fast_until(const struct masq_policy *pol, __u32 now)
 {
 	return now + (pol->fast < MASQ_FAST_MAX ? pol->fast : MASQ_FAST_MAX);
 }
-#endif
 #endif

@@ -97,11 +97,6 @@ used() {
 	is "without it" "$(cat "$OUT/off/$last.share")" null
 }
 
-if lab_kernel_before 5.17; then
-	row_skip "the fast path" "this kernel has no bpf_loop"
-	tap_done
-	exit
-fi
 OUT=$(mktemp -d "${TMPDIR:-/tmp}/masqbpf-diff.XXXXXX")
 trap 'rm -rf "$OUT" "$TAP_DIR"' EXIT
 mkdir "$OUT/on" "$OUT/off"

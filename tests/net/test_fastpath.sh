@@ -51,38 +51,6 @@ be_liberal() {
 	lab_in node cat /proc/sys/net/netfilter/nf_conntrack_tcp_be_liberal
 }
 
-# refused_with LINE COMMAND ARG...: with this line alone, and nothing changes
-refused_with() {
-	local status=0
-	masq "${@:2}" --config "$LAB_DIR/config.yaml" 2>"$LAB_DIR/err" ||
-		status=$?
-	is "exit status" $status 1
-	is stderr "$(cat "$LAB_DIR/err")" "masqbpf: $1"
-	is be_liberal "$(be_liberal)" 0
-}
-
-too_old() {
-	local command
-	for command in attach agent; do
-		refused_with "--fast-path needs bpf_loop, which came with kernel 5.17" \
-			$command eth0 --fast-path
-		[ ! -e "$MASQBPF_PIN_DIR" ] || fail "left: $(ls "$MASQBPF_PIN_DIR")"
-	done
-}
-
-too_old_auto() {
-	chmod 755 "$LAB_DIR"
-	lab_spawn node "$MASQBPF" agent --config "$LAB_DIR/config.yaml" eth0 \
-		2>"$LAB_DIR/log"
-	lab_wait 60 ready || fail "$(cat "$LAB_DIR/log")"
-	is "lines about it" "$(grep -c "fast path" "$LAB_DIR/log")" 1
-	grep -q "fast path: off: needs bpf_loop" "$LAB_DIR/log" ||
-		fail "$(cat "$LAB_DIR/log")"
-	says eth0 "^false off: needs bpf_loop" || fail "$(fast_path eth0)"
-	is health "$(masq status --json | jq -r .health)" ok
-	masq detach --all
-}
-
 start() {
 	masq attach eth0 --hook "$HOOK" --fast-path --config "$LAB_DIR/config.yaml"
 	is be_liberal "$(be_liberal)" 1
@@ -458,14 +426,6 @@ auto_without_agent() {
 }
 
 printf 'nonMasqueradeCIDRs: [10.0.0.0/8]\n' >"$LAB_DIR/config.yaml"
-if lab_kernel_before 5.17; then
-	row "a kernel without bpf_loop: refused, and nothing changes" too_old
-	row "a kernel without bpf_loop: an agent says so, and does the rest" \
-		too_old_auto
-	row_skip "the fast path" "this kernel has no bpf_loop"
-	tap_done
-	exit
-fi
 row "attach --fast-path, conntrack told to be liberal" start
 if ! row_ok; then
 	tap_done

@@ -623,11 +623,9 @@ other_programs() { # HOOK
 	succeeded
 	masq attach eth0 2>err || fail "$(cat err)"
 	! grep -q 'programs of version' err || fail "again: $(cat err)"
-	if ! lab_kernel_before 5.17; then
-		masq attach --fast-path eth0 2>err || fail "$(cat err)"
-		grep -q 'fast path: [1-9]' err || fail "$(cat err)"
-		succeeded
-	fi
+	masq attach --fast-path eth0 2>err || fail "$(cat err)"
+	grep -q 'fast path: [1-9]' err || fail "$(cat err)"
+	succeeded
 	ended
 	masq detach -q --all
 	nothing_left

@@ -46,8 +46,6 @@ bool fastpath_mode_read(const char *text, enum fastpath_mode *mode)
 
 const char *fastpath_lacks(void)
 {
-	if (!probe_loop())
-		return "needs bpf_loop, which came with kernel 5.17";
 	return probe_kernel_memory()
 		       ? NULL
 		       : "needs programs that may read kernel memory: not under lockdown=confidentiality, nor without CAP_PERFMON";

@@ -227,6 +227,14 @@ static int keep_fd(int fd)
 	return kept < 0 ? -errno : kept;
 }
 
+static struct masq_offsets *offsets_of(const struct dataplane *d)
+{
+	return (struct masq_offsets
+			*)(d->modern ? &d->modern->rodata->masq_offsets
+			   : d->noct ? &d->noct->rodata->masq_offsets
+				     : &d->base->rodata->masq_offsets);
+}
+
 static int leave_out(const struct dataplane *d, const struct masq_meta *meta)
 {
 	int err = 0;
@@ -247,12 +255,8 @@ static int open_and_load(struct dataplane *d, const struct masq_meta *meta,
 
 	*libbpf_complaint = '\0';
 	err = dataplane_open(d, meta, before);
-	if (!err && meta->features & MASQ_FEAT_FAST && d->modern)
-		offsets_find((struct masq_offsets *)&d->modern->rodata
-				     ->masq_offsets);
-	else if (!err && meta->features & MASQ_FEAT_FAST && d->noct)
-		offsets_find(
-			(struct masq_offsets *)&d->noct->rodata->masq_offsets);
+	if (!err && meta->features & MASQ_FEAT_FAST)
+		offsets_find(offsets_of(d));
 	return err ?: leave_out(d, meta) ?: bpf_object__load(d->obj);
 }
 

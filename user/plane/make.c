@@ -113,13 +113,8 @@ int instance_plan(struct instance *instance,
 	meta->features = probe_features();
 	if (options && options->no_flow_counts)
 		meta->features |= MASQ_FEAT_NO_FLOW_COUNT;
-	if (options && options->fast_path) {
-		if (!(meta->features & MASQ_FEAT_LOOP)) {
-			log_error("load: --fast-path needs bpf_loop (5.17)");
-			return -EOPNOTSUPP;
-		}
+	if (options && options->fast_path)
 		meta->features |= MASQ_FEAT_FAST;
-	}
 	if (needs_l3())
 		meta->features |= MASQ_FEAT_L3;
 	meta->programs = dataplane_programs(meta->features);
