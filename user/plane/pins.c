@@ -32,6 +32,23 @@ int pin_make(const struct instance *instance, int fd, const char *name)
 	return err;
 }
 
+int pin_is_there(const struct instance *instance, const char *name)
+{
+	struct stat st;
+	int err = 0;
+
+	for (int look = 0; look < 2; look++) {
+		if (!fstatat(instance->lock_fd, name, &st, AT_SYMLINK_NOFOLLOW))
+			return 1;
+		if (errno != ENOENT)
+			err = -errno;
+	}
+	if (err)
+		log_error("%s/%s: cannot look at it: %s", instance->pin_dir,
+			  name, strerror(-err));
+	return err;
+}
+
 int pin_open(const struct instance *instance, const char *name)
 {
 	char path[PIN_PATH_MAX];

@@ -18,6 +18,12 @@ int pin_make(const struct instance *instance, int fd, const char *name);
  * and is not -ENOENT, whatever the kernel calls it.
  */
 int pin_open(const struct instance *instance, const char *name);
+/*
+ * Is anything of this name there? 1; 0, for which it is looked twice, since
+ * what follows from "none" is that something is made or removed; or -errno,
+ * printed.
+ */
+int pin_is_there(const struct instance *instance, const char *name);
 /* Pins the programs in the place of those that are. 0 or -errno, printed. */
 int pins_programs(const struct instance *instance);
 /*

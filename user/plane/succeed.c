@@ -60,7 +60,11 @@ static int open_next(const struct instance *instance, bool make,
 		return -errno;
 	next->lock_fd = openat(instance->lock_fd, INSTANCE_NEXT,
 			       O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	return next->lock_fd < 0 ? -errno : 0;
+	if (next->lock_fd >= 0)
+		return 0;
+	if (errno != ENOENT)
+		return -errno;
+	return pin_is_there(instance, INSTANCE_NEXT) ? -EIO : -ENOENT;
 }
 
 static void close_next(struct instance *next)
@@ -68,13 +72,6 @@ static void close_next(struct instance *next)
 	maps_close(next);
 	if (next->lock_fd >= 0)
 		close(next->lock_fd);
-}
-
-static bool has_pin(const struct instance *instance, const char *name)
-{
-	struct stat st;
-
-	return !fstatat(instance->lock_fd, name, &st, AT_SYMLINK_NOFOLLOW);
 }
 
 int succeed_forget(const struct instance *instance)
@@ -95,17 +92,18 @@ int succeed_needed(const struct instance *instance)
 {
 	struct instance next;
 	uint32_t layout;
-	int err = open_next(instance, false, &next), found;
+	int err = open_next(instance, false, &next), found = 0;
 
 	if (err && err != -ENOENT) {
 		log_error("%s: cannot look at %s: %s", instance->pin_dir,
 			  INSTANCE_NEXT, strerror(-err));
 		return err;
 	}
-	found = !err && has_pin(&next, map_names[MAP_masq_meta]);
+	if (!err)
+		found = pin_is_there(&next, map_names[MAP_masq_meta]);
 	close_next(&next);
 	if (found)
-		return 2;
+		return found < 0 ? found : 2;
 	err = before_layout(instance, &layout);
 	return err ? (err == -ENOENT ? 0 : err)
 		   : layout != MASQ_ABI && before_known(layout);
@@ -443,10 +441,10 @@ static int finish(const struct instance *instance, struct before *old,
 int succeed(const struct instance *instance,
 	    const struct instance_options *options)
 {
-	int fds[MASQ_MAP_COUNT], err;
+	int fds[MASQ_MAP_COUNT], err, begun;
 	struct instance next;
 	struct before old;
-	bool ipv6, begun, moved = false;
+	bool ipv6, moved = false;
 
 	err = before_open(instance, &old, fds, &ipv6);
 	if (err)
@@ -464,8 +462,10 @@ int succeed(const struct instance *instance,
 			  strerror(-err));
 		goto close;
 	}
-	begun = has_pin(&next, map_names[MAP_masq_meta]);
-	if (begun)
+	begun = pin_is_there(&next, map_names[MAP_masq_meta]);
+	if (begun < 0)
+		err = begun;
+	else if (begun)
 		err = reopen(instance, &next, &moved);
 	else
 		err = plan_meta(&old, options, &next, ipv6)
