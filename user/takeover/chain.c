@@ -290,7 +290,7 @@ static int save_table(const struct variant *variant, char **saved)
 		return 0;
 	log_error("%s: cannot read the rules: %s", variant->save,
 		  tool_why(err));
-	return err < 0 ? err : -EIO;
+	return err < 0 && err != -ENOENT ? err : -EIO;
 }
 
 static int look(const struct variant *variant, const char *name,
@@ -373,7 +373,7 @@ int masq_chains_find(const char *name, struct masq_chains *out)
 	if (plain_only && !tool_exists("iptables-save")) {
 		log_error("iptables-save: cannot read the rules: no such "
 			  "program; install iptables");
-		return -ENOENT;
+		return -EIO; /* not -ENOENT, which is: no such chain */
 	}
 	for (size_t i = 0; i < count && !err; i++)
 		err = look(&from[i], name, &all, &unknown[from[i].family == 6]);
