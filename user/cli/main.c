@@ -51,6 +51,35 @@ static void own_signals(void)
 	signal(SIGPIPE, SIG_IGN);
 }
 
+/*
+ * One directory has one name: what is saved of it goes by that. (.. stays, for
+ * only the kernel knows what it leads to.) What is refused stays as it is.
+ */
+static const char *plain_path(const char *path)
+{
+	static char plain[MASQ_PIN_DIR_MAX + 2];
+	const char *from = path;
+	size_t used = 0, length;
+
+	if (*path != '/')
+		return path;
+	for (; *from; from += length) {
+		from += strspn(from, "/");
+		length = strcspn(from, "/");
+		if (!length || (length == 1 && *from == '.'))
+			continue;
+		if (used + 1 + length >= sizeof(plain))
+			return path;
+		plain[used++] = '/';
+		memcpy(plain + used, from, length);
+		used += length;
+	}
+	if (!used)
+		plain[used++] = '/';
+	plain[used] = '\0';
+	return plain;
+}
+
 /* What was printed is out: 0, or -EIO once stdout could not be written (said). */
 static int finish_stdout(void)
 {
@@ -88,6 +117,7 @@ int main(int argc, char **argv)
 		return result;
 	if (!line.pin_dir || !*line.pin_dir)
 		line.pin_dir = MASQ_DEFAULT_PIN_DIR;
+	line.pin_dir = plain_path(line.pin_dir);
 	if (line.pin_dir[0] != '/' || strlen(line.pin_dir) > MASQ_PIN_DIR_MAX)
 		return cmd_usage(&line,
 				 "--pin-dir %s: not an absolute path of "
