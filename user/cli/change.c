@@ -15,6 +15,7 @@
 #include "cli/change.h"
 #include "kernel/podname.h"
 #include "plane/agent_lock.h"
+#include "plane/fit.h"
 #include "plane/flows.h"
 #include "policy/apply.h"
 #include "policy/compare.h"
@@ -167,7 +168,9 @@ static int ask(const struct cmd_line *line, struct instance *instance,
 		log_error("%s: nothing was changed", line->cmd->name);
 		return CMD_USAGE;
 	}
+	/* another table, too, is another one: this was made for ours */
 	if (lock_take(instance->lock_fd, LOCK_MS) ||
+	    instance_renew(instance, true) ||
 	    map_read(instance, MAP_masq_active, 0, &active) ||
 	    map_read(instance, MAP_masq_policy, active & 1, &now) ||
 	    now.generation != from->head.generation) {
@@ -259,6 +262,11 @@ static int take_back(const struct cmd_line *line, struct ward *ward)
 				     sizeof(holder)));
 		return -EAGAIN;
 	}
+	/* somebody may have given it another size */
+	if (!err && instance_renew(ward->instance, true) < 0) {
+		instance_unlock(ward->instance);
+		return -EAGAIN; /* said why */
+	}
 	err = err ?: ward_go_back(ward, &back);
 	if (!err)
 		change_save(ward->instance);
@@ -320,7 +328,9 @@ static int watch(const struct cmd_line *line, struct instance *instance)
 
 		nanosleep(&t, NULL);
 		pace = 2000;
-		err = ward_look(ward, true);
+		/* of a table that is not in force nothing is learnt */
+		err = instance_renew(instance, false);
+		err = err < 0 ? err : ward_look(ward, true);
 		ward->state.tended_ms = ward_now_ms(instance);
 		ward->news = true;
 		if (!err && ward_is_current(ward) <= 0) {
