@@ -373,6 +373,90 @@ no_file_is_degraded() {
 	silent "$(get /readyz)" "because no config file was there"
 }
 
+# unread ERROR WHEN COMMAND...: what is saved cannot be opened
+unread() {
+	lab_in node strace -qq -o /dev/null -P "$MASQBPF_STATE_DIR" \
+		-e "inject=openat:error=$1:when=$2" "$MASQBPF" "${@:3}" 2>&1
+}
+
+# What cannot be read just now is not nothing: no preset takes its place, and
+# so nothing is lost.
+unreadable() {
+	local said when
+	masq attach -q eth0 --preset gke-before-1.14
+	masq cidr add -q --yes 100.64.0.0/10
+	reboots
+	for when in 1 2; do # the directory, the file
+		said=$(unread EIO $when attach eth0) && fail "attached: $said"
+		says "$said" "cannot be read: Input/output error"
+		says "$said" "no preset is put in its place"
+		[ ! -e "$MASQBPF_PIN_DIR" ] || fail "pins: $said"
+	done
+	masq attach -q eth0
+	is generation "$(generation)" 2
+	is kept "$(kept)" "10.0.0.0/8 100.64.0.0/10"
+	# who names a policy means it
+	reboots
+	unread EIO 1 attach -q eth0 --preset ip-masq-agent >/dev/null ||
+		fail "not attached"
+	is generation "$(generation)" 1
+}
+
+unread_agent() { # ERROR WHEN
+	: >"$LOG"
+	lab_spawn node strace -D -qq -o /dev/null -P "$MASQBPF_STATE_DIR" \
+		-e "inject=openat:error=$1:when=$2" \
+		"$MASQBPF" agent eth0 --config "$CONFIG" 2>>"$LOG"
+	echo "$LAB_PID" >"$LAB_DIR/agent"
+}
+
+not_known() {
+	lab_in node curl -s --max-time 5 "$URL/readyz" |
+		grep -q "what was in force before is not known"
+}
+
+agent_unreadable() {
+	rm -f "$CONFIG"
+	masq attach -q eth0 --preset gke-before-1.14
+	masq cidr add -q --yes 100.64.0.0/10
+	reboots
+	# for a moment
+	unread_agent ENOMEM 1..2
+	lab_wait 30 ready || fail "$(cat "$LOG")"
+	is generation "$(generation)" 2
+	is kept "$(kept)" "10.0.0.0/8 100.64.0.0/10"
+	reboots
+	# for longer
+	unread_agent EIO 1..3
+	lab_wait 30 not_known || fail "$(cat "$LOG")"
+	nothing_hooked || fail "$(cat "$LOG")"
+	silent "$(cat "$LOG")" "no config file: preset"
+	# the next one may
+	reboots
+	agent
+	is kept "$(kept)" "10.0.0.0/8 100.64.0.0/10"
+	reboots
+	unread_agent EIO 1..3
+	lab_wait 30 not_known || fail "$(cat "$LOG")"
+	file 10.0.0.0/8
+	lab_wait 20 ready || fail "$(cat "$LOG")"
+	is kept "$(kept)" 10.0.0.0/8
+}
+
+# However it is written, it is one directory, and what is saved is one file.
+spelled() {
+	masq --pin-dir "$MASQBPF_PIN_DIR/" attach -q eth0 \
+		--preset gke-before-1.14
+	masq --pin-dir "$LAB_DIR/bpf/.//masqbpf" cidr add -q --yes \
+		100.64.0.0/10
+	is files "$(find "$MASQBPF_STATE_DIR" -type f | wc -l)" 1
+	reboots
+	masq attach -q eth0
+	is generation "$(generation)" 2
+	masq --pin-dir "$MASQBPF_PIN_DIR/." detach -q --all
+	is "what is saved" "$(find "$MASQBPF_STATE_DIR" -type f)" ""
+}
+
 # No flow is left that the change could be judged by: what was noted is.
 guard_knows_before() {
 	file 10.0.0.0/8 "guard: {action: rollback}"
@@ -419,6 +503,12 @@ row "the agent: a change killed before the history had it" agent_keeps_text
 row "the agent: the same" agent_goes_on
 anew
 row "a preset for want of a file is degraded, everywhere" no_file_is_degraded
+anew
+row "what cannot be read is not nothing" unreadable
+anew
+row "the agent: what cannot be read is not nothing" agent_unreadable
+anew
+row "a pin directory has one file, however it is written" spelled
 anew
 row "the guard knows who was answered before, and what it refused" \
 	guard_knows_before

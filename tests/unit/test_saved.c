@@ -133,10 +133,20 @@ static int save(struct instance *instance)
 	return err;
 }
 
+static struct saved *read_saved(void)
+{
+	bool unknown;
+	struct saved *saved = saved_read(PINS, &unknown);
+
+	/* what is not to be used is known to be so */
+	assert_false(unknown);
+	return saved;
+}
+
 /* What a new instance has after it; 0: nothing. */
 static uint32_t restored(struct instance *instance)
 {
-	struct saved *saved = saved_read(PINS);
+	struct saved *saved = read_saved();
 	struct policy *policy;
 	uint32_t generation = 0;
 
@@ -236,7 +246,7 @@ static void sizes_come_back(void **arg)
 	(void)arg;
 	apply(before, 1);
 	assert_int_equal(save(before), 0);
-	saved = saved_read(PINS);
+	saved = read_saved();
 	assert_non_null(saved);
 	saved_sizes(saved, &options);
 	assert_true(options.configured && options.no_flow_counts);
@@ -432,16 +442,16 @@ static void damaged(void **arg)
 		memcpy(copy, bytes, length);
 		copy[i] ^= 1 << i % 8;
 		write_all(copy, length);
-		assert_null(saved_read(PINS));
+		assert_null(read_saved());
 	}
 	/* nor any of it be missing, or be too much */
 	for (size_t i = 0; i < length; i += 1 + length / 61) {
 		write_all(bytes, i);
-		assert_null(saved_read(PINS));
+		assert_null(read_saved());
 	}
 	write_all(bytes, length);
 	assert_int_equal(truncate(file, length + 8), 0);
-	assert_null(saved_read(PINS));
+	assert_null(read_saved());
 	free(copy);
 	free(bytes);
 }
@@ -488,23 +498,23 @@ static void not_to_be_trusted(void **arg)
 	(void)arg;
 	prepare(&bytes, &length);
 	assert_int_equal(chmod(file, 0620), 0);
-	assert_null(saved_read(PINS));
+	assert_null(read_saved());
 	assert_int_equal(chmod(file, 0600), 0);
 	assert_int_equal(chown(file, 4711, 0), 0);
-	assert_null(saved_read(PINS));
+	assert_null(read_saved());
 	assert_int_equal(chown(file, 0, 0), 0);
 	/* a link to a good one */
 	snprintf(link, sizeof(link), "%s.elsewhere", file);
 	assert_int_equal(rename(file, link), 0);
 	assert_int_equal(symlink(link, file), 0);
-	assert_null(saved_read(PINS));
+	assert_null(read_saved());
 	assert_int_equal(unlink(file), 0);
 	/* nobody waits for a writer */
 	assert_int_equal(mkfifo(file, 0600), 0);
-	assert_null(saved_read(PINS));
+	assert_null(read_saved());
 	assert_int_equal(unlink(file), 0);
 	assert_int_equal(mkdir(file, 0700), 0);
-	assert_null(saved_read(PINS));
+	assert_null(read_saved());
 	assert_int_equal(rmdir(file), 0);
 	/* another pin directory's, under our name */
 	assert_int_equal(rename(link, file), 0);
@@ -512,7 +522,7 @@ static void not_to_be_trusted(void **arg)
 	bytes[32 + strlen(PINS) - 1] = 'X';
 	seal(bytes, length);
 	write_all(bytes, length);
-	assert_null(saved_read(PINS));
+	assert_null(read_saved());
 	free(bytes);
 }
 
@@ -531,9 +541,17 @@ static void directory(void **arg)
 	assert_int_equal(st.st_mode & 07777, 0700);
 	assert_int_equal(stat(file, &st), 0);
 	assert_int_equal(st.st_mode & 07777, 0600);
+	/* but for one that others have files in, be it /etc */
+	snprintf(link, sizeof(link), "%s/other.yaml", state);
+	close(open(link, O_WRONLY | O_CREAT | O_CLOEXEC, 0644));
+	assert_int_equal(chmod(state, 0755), 0);
+	assert_int_equal(save(before), 0);
+	assert_int_equal(stat(state, &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0755);
+	assert_int_equal(unlink(link), 0);
 	assert_int_equal(chmod(state, 0777), 0);
 	assert_int_not_equal(save(before), 0);
-	assert_null(saved_read(PINS));
+	assert_null(read_saved());
 	assert_int_equal(chmod(state, 0700), 0);
 	snprintf(link, sizeof(link), "%s/link", base);
 	assert_int_equal(symlink(state, link), 0);
@@ -547,7 +565,7 @@ static void directory(void **arg)
 	setenv(SAVED_DIR_ENV, "", 1);
 	saved_keep(before, false);
 	assert_false(saved_is_wanted());
-	assert_null(saved_read(PINS));
+	assert_null(read_saved());
 	setenv(SAVED_DIR_ENV, state, 1);
 	end_instance(before);
 }

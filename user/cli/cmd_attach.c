@@ -61,6 +61,7 @@ struct attach {
 	bool applied;
 	struct saved *saved; /* NULL: nothing, or nothing that is needed */
 	bool looked; /* for it */
+	bool unknown; /* whether there is one */
 	enum fastpath_mode fast_path;
 	bool asked_fast_path; /* the option is there */
 	struct fastpath_view fast; /* where it is, and why not elsewhere */
@@ -400,11 +401,18 @@ static int find_policy(struct attach *a)
 
 	if (err == -ENODATA) { /* new, or a killed attach made it */
 		if (!a->looked)
-			a->saved = saved_read(a->line->pin_dir);
+			a->saved = saved_read(a->line->pin_dir, &a->unknown);
 		if (a->saved && !saved_restore(a->instance, a->saved))
 			a->has_policy = a->restored = true;
-		/* no preset in the place of a file that was named */
-		return a->unusable && !a->restored ? -EINVAL : 0;
+		/* no preset in the place of a file that was named ... */
+		if (a->unusable && !a->restored)
+			return -EINVAL;
+		/* ... nor of a policy that may lie there still */
+		if (a->config || a->restored || !(a->saved || a->unknown))
+			return 0;
+		log_error("attach: no preset is put in its place: run it "
+			  "again, or name a policy: --config, --preset");
+		return -EINVAL;
 	}
 	if (err)
 		return err;
@@ -521,7 +529,7 @@ static int run(const struct cmd_line *line)
 	/* what pins tell is newer than what was saved of them */
 	a.looked = !result && !instance_is_pinned(line->pin_dir);
 	if (a.looked)
-		a.saved = saved_read(line->pin_dir);
+		a.saved = saved_read(line->pin_dir, &a.unknown);
 	if (!result)
 		result = load_config(&a);
 	if (result)

@@ -5,6 +5,7 @@
  * then it is looked at all the same.
  */
 #include <ctype.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -13,6 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 #include <sys/stat.h>
+#include "base/file.h"
 #include "base/hash.h"
 #include "base/log.h"
 #include "policy/apply.h"
@@ -98,7 +100,35 @@ static void make_name(const char *pin_dir, char *name, size_t len)
 		 (unsigned long long)hash_of(pin_dir, strlen(pin_dir)));
 }
 
-/* Only root's, and closed to others: 0700, whoever made it. */
+/* As make_name makes them, the temporary one included. */
+static bool is_our_name(const char *name)
+{
+	const char *dash = strrchr(name, '-');
+
+	return dash && strspn(dash + 1, "0123456789abcdef") == 16 &&
+	       (!dash[17] || !strcmp(dash + 17, TEMPORARY));
+}
+
+/* Else its mode is somebody's who has files there, too: /etc, say. */
+static bool has_only_ours(int fd)
+{
+	int own = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *dir = own < 0 ? NULL : fdopendir(own);
+	const struct dirent *entry;
+	int err = dir ? 0 : -errno;
+
+	if (!dir && own >= 0)
+		close(own);
+	while (dir && !err && (entry = file_next(dir, &err)))
+		if (strcmp(entry->d_name, ".") && strcmp(entry->d_name, "..") &&
+		    !is_our_name(entry->d_name))
+			err = -EEXIST;
+	if (dir)
+		closedir(dir);
+	return !err;
+}
+
+/* Only root's; and one of our own is closed to others: 0700, whoever made it. */
 static int check_dir(int fd)
 {
 	struct stat st;
@@ -108,7 +138,8 @@ static int check_dir(int fd)
 	if ((st.st_uid && st.st_uid != geteuid()) ||
 	    st.st_mode & (S_IWGRP | S_IWOTH))
 		return -EUNTRUSTED;
-	if (st.st_mode & 077 && st.st_uid == geteuid() && fchmod(fd, 0700))
+	if (st.st_mode & 077 && st.st_uid == geteuid() && has_only_ours(fd) &&
+	    fchmod(fd, 0700))
 		return -errno;
 	return 0;
 }
@@ -274,7 +305,27 @@ static int check(struct saved *saved, size_t length, const char *pin_dir)
 	return at == length ? 0 : -EBADMSG;
 }
 
-struct saved *saved_read(const char *pin_dir)
+/* Is that what is there, and not only how it went this time? */
+static bool is_final(int err)
+{
+	switch (-err) {
+	case 0:
+	case ENOENT:
+	case ENAMETOOLONG:
+	case EUNTRUSTED:
+	case ELOOP:
+	case ENOTDIR:
+	case EBADMSG:
+	case EPROTO:
+	case EXDEV:
+	case EINVAL:
+		return true;
+	default:
+		return false;
+	}
+}
+
+struct saved *saved_read(const char *pin_dir, bool *unknown)
 {
 	struct saved *saved = NULL;
 	struct saved_place place;
@@ -301,10 +352,13 @@ struct saved *saved_read(const char *pin_dir)
 		saved_free(saved);
 		saved = NULL;
 		if (err != -ENOENT)
-			log_error("%s: ignored: %s; the policy of before is "
-				  "not known",
-				  place.path, saved_why(err));
+			log_error("%s: %s: %s; the policy of before is not "
+				  "known",
+				  place.path,
+				  is_final(err) ? "ignored" : "cannot be read",
+				  saved_why(err));
 	}
+	*unknown = !is_final(err);
 	saved_close(&place);
 	return saved;
 }
@@ -538,23 +592,28 @@ static int write_all(int fd, const char *bytes, size_t length)
 	return 0;
 }
 
-/* Were the pins removed since? Then nothing is in force, and nothing saved. */
-static bool is_gone(const struct instance *instance)
+/*
+ * Were the pins removed since? Then nothing is in force, and nothing saved.
+ * 1, 0 or -errno: who cannot look has saved nothing.
+ */
+static int is_gone(const struct instance *instance)
 {
 	struct stat st;
 
-	return fstatat(instance->lock_fd, map_names[MAP_masq_meta], &st,
-		       AT_SYMLINK_NOFOLLOW);
+	if (!fstatat(instance->lock_fd, map_names[MAP_masq_meta], &st,
+		     AT_SYMLINK_NOFOLLOW))
+		return 0;
+	return errno == ENOENT ? 1 : -errno;
 }
 
 int saved_write(struct instance *instance, const struct saved_place *place)
 {
 	struct writer w = {};
 	char name[sizeof(place->name) + sizeof(TEMPORARY)];
-	int err = place->err, fd;
+	int err = place->err ?: is_gone(instance), fd;
 
-	if (err || is_gone(instance))
-		return err;
+	if (err)
+		return err < 0 ? err : 0;
 	snprintf(name, sizeof(name), "%s" TEMPORARY, place->name);
 	err = collect(&w, instance);
 	if (err)

@@ -38,8 +38,12 @@ const char *saved_why(int err);
 
 /* What a file holds, checked as a whole. */
 struct saved;
-/* NULL: there is nothing, or nothing that can be used, which has been said. */
-struct saved *saved_read(const char *pin_dir);
+/*
+ * NULL: there is nothing, or nothing that can be used, which has been said.
+ * *unknown: it cannot be read now (no memory, a disk's error), so what was in
+ * force may lie there all the same: nothing is to take its place by itself.
+ */
+struct saved *saved_read(const char *pin_dir, bool *unknown);
 void saved_free(struct saved *saved);
 /* The sizes of the instance that it was, where options do not say. */
 void saved_sizes(const struct saved *saved, struct instance_options *options);
