@@ -251,6 +251,57 @@ refused_at() { # CALL ERROR NUMBER COMMAND...
 		fail "$1 $3: exit code 0: $(cat err)"
 }
 
+# half_over CALL: another size is killed at this call of bpf(), between the
+# first hook that is switched and the second
+half_over() {
+	sed -i s/2000/1000/ "$CONFIG"
+	masq attach -q eth0 --config "$CONFIG"
+	sed -i s/1000/2000/ "$CONFIG"
+	lab_in node strace -qq -o /dev/null -e trace=bpf \
+		-e "inject=bpf:signal=KILL:when=$1" \
+		"$MASQBPF" attach -q eth0 --config "$CONFIG" 2>err || true
+	[ -e "$MASQBPF_PIN_DIR/next/masq_meta" ] ||
+		fail "not killed in the middle: $(cat err)"
+}
+
+# Such a one is not taken for none, whatever says ENOENT: what hooks use already
+# would go, and the others never be switched.
+half_is_not_none() {
+	local call error n killed
+	printf '%s\n' 'nonMasqueradeCIDRs: [10.0.0.0/8]' 'maxFlows: 1000' \
+		>"$CONFIG"
+	masq attach -q eth0 --config "$CONFIG"
+	sed -i s/1000/2000/ "$CONFIG"
+	killed=$(nth bpf 1 BPF_LINK_UPDATE attach -q eth0 --config "$CONFIG")
+	masq detach -q --all
+	half_over $((killed + 1))
+	nth newfstatat 1 . cidr add --yes 192.0.2.0/24 >/dev/null
+	# whoever comes first, and who goes on with it
+	for n in 1 3; do
+		grep -n '"masq_meta"' calls.log |
+			sed -n "${n}s/:.*/ newfstatat E/p"
+	done >met
+	echo "1 openat ENOENT" >>met
+	sed -i '1s/E$/ENOENT/; 2s/E$/EACCES/' met
+	is "calls" "$(wc -l <met)" 3
+	while read -r n call error; do
+		masq detach -q --all
+		half_over $((killed + 1))
+		[ "$call" != openat ] ||
+			n=$(nth openat 1 '"next"' cidr list)
+		lab_in node strace -qq -o /dev/null -e trace="$call" \
+			-e "inject=$call:error=$error:when=$n" \
+			"$MASQBPF" cidr add -q --yes 192.0.2.0/24 2>err || true
+		[ -e "$MASQBPF_PIN_DIR/next/masq_meta" ] ||
+			[ "$(get .flows_max)" = 2000 ] ||
+			fail "$call $error $n: forgotten: $(cat err)"
+		masq attach -q eth0 --config "$CONFIG"
+		is "room" "$(get .flows_max)" 2000
+		is problems "$(get .problems)" "[]"
+		is source "$(source_now)" $NODE_ADDR
+	done <met
+}
+
 # What cannot be listed is not empty, and what cannot be opened is not absent.
 cannot_look() {
 	local n says_elsewhere
@@ -309,6 +360,31 @@ agent_finds_out() {
 	end_agent
 	keeps 172.30.0.0/16 || fail "$(masq cidr list; cat "$LOG")"
 	is generation "$(get .generation)" 1
+}
+
+# What runs is looked after, whether or not the kernel has room for another: the
+# agent begins all the same, says what is due, and tries it again.
+no_room() {
+	local n
+	put_config 10.0.0.0/8
+	masq attach -q eth0 --config "$CONFIG"
+	# it puts other programs in, with the fast path
+	agent strace -qq -o calls.log -e trace=bpf --
+	await 20 ready
+	end_agent
+	n=$(awk '/PROG_LOAD.*"masq_egress"/ { n = NR } END { print n }' calls.log)
+	masq detach -q --all
+	masq attach -q eth0 --config "$CONFIG"
+	agent strace -qq -o /dev/null -e trace=bpf \
+		-e "inject=bpf:error=ENOMEM:when=$n..$((n + 3))" --
+	await 20 ready
+	await 5 status_says 'due since .*sizes and programs are not as wanted'
+	log_says 'stay as they are: tried again' || fail "$(cat "$LOG")"
+	is source "$(source_now)" $NODE_ADDR
+	await 60 metric_is 'agent_due{reason="config"}' 0
+	await 10 log_says 'fast path: on'
+	is problems "$(get .problems)" "[]"
+	end_agent
 }
 
 # --- locks --------------------------------------------------------------------
@@ -737,6 +813,7 @@ tidy_row "attach without sysfs leaves the instance alone" no_sysfs
 tidy_row "attach: what says ENOENT is not the instance's absence" nothing_is_absent
 tidy_row "detach: what says ENOENT is not gone" detach_finds_out
 tidy_row "what cannot be looked at is said, and the next command heals" cannot_look
+tidy_row "a take-over that was killed is not taken for none" half_is_not_none
 tidy_row "agent: a policy that cannot be read is not replaced" agent_finds_out
 tidy_row "a reader that stays stops nobody" pager
 tidy_row "readers in a loop starve no writer" readers
@@ -748,6 +825,7 @@ tidy_row "hooks that go under a lock come back" uplink_under_lock
 tidy_row "attach is killed while it takes over: the next is whole" attach_is_killed
 tidy_row "taking over is refused: the next attach is whole" seeding_is_refused
 tidy_row "agent: its first attach is refused, the next is whole" agent_is_refused
+tidy_row "agent: programs that are refused do not end it" no_room
 tidy_row "taking over has all the time it needs" takes_long
 tidy_row "SIGTERM while it takes over: the next agent is whole" ended_early TERM 10.44.15.3
 tidy_row "SIGKILL while it takes over: the next agent is whole" ended_early KILL 10.44.15.4

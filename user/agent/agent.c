@@ -24,6 +24,7 @@
 #include "agent/policy.h"
 #include "agent/renewer.h"
 #include "agent/save.h"
+#include "agent/sizes.h"
 #include "base/log.h"
 #include "kernel/podname.h"
 #include "plane/agent_lock.h"
@@ -40,6 +41,8 @@
 /* Between attempts to listen, to start the helper. */
 #define LISTEN_MS 3000
 #define HELPER_S  2
+/* And more to read what was in force before. */
+#define SAVED_TRIES 2
 /* While the helper works the service manager is told to wait. */
 #define PATIENCE_MS 10000
 
@@ -217,6 +220,19 @@ static int start_helper(struct agent *a)
 
 /* --- set-up ------------------------------------------------------------ */
 
+/* A moment's lack of memory is waited for. */
+static struct saved *read_saved(struct agent *a)
+{
+	struct saved *saved;
+
+	for (int more = SAVED_TRIES;; more--) {
+		saved = saved_read(a->options.pin_dir, &a->unknown);
+		if (!a->unknown || !more)
+			return saved;
+		sleep(HELPER_S);
+	}
+}
+
 /* What was in force before a reboot, where nothing is yet. */
 static void restore(struct agent *a, struct saved **saved, bool looked)
 {
@@ -228,13 +244,14 @@ static void restore(struct agent *a, struct saved **saved, bool looked)
 	if (err != -ENODATA)
 		return;
 	if (!looked) /* pins of one that was killed before it had a policy */
-		*saved = saved_read(a->options.pin_dir);
-	if (*saved)
-		saved_restore(a->instance, *saved);
+		*saved = read_saved(a);
+	if (*saved && saved_restore(a->instance, *saved))
+		a->unknown = true;
 }
 
-static int open_pins(struct agent *a, struct instance_options *sizes)
+static int open_pins(struct agent *a)
 {
+	struct instance_options *sizes = &a->sizes;
 	const char *lacks = fastpath_lacks();
 	int err;
 
@@ -256,26 +273,22 @@ static int open_pins(struct agent *a, struct instance_options *sizes)
 		return err;
 	if (instance_is_elsewhere(a->instance))
 		return instance_say_elsewhere(a->instance);
-	if (!a->instance->is_new) {
-		err = instance_fit(a->instance, sizes);
-		if (err < 0)
-			return err;
-	}
+	agent_sizes_begin(a);
 	return a->options.fast_path == FASTPATH_ON &&
 			       fastpath_allow_tcp(a->instance)
 		       ? -EPERM
 		       : 0;
 }
 
-static int open_instance(struct agent *a, struct instance_options *sizes)
+static int open_instance(struct agent *a)
 {
 	bool looked = !instance_is_pinned(a->options.pin_dir);
-	struct saved *saved = looked ? saved_read(a->options.pin_dir) : NULL;
+	struct saved *saved = looked ? read_saved(a) : NULL;
 	int err;
 
 	if (saved)
-		saved_sizes(saved, sizes);
-	err = open_pins(a, sizes);
+		saved_sizes(saved, &a->sizes);
+	err = open_pins(a);
 	if (!err)
 		restore(a, &saved, looked);
 	saved_free(saved);
@@ -288,7 +301,6 @@ static int open_instance(struct agent *a, struct instance_options *sizes)
  */
 static int set_up(struct agent *a)
 {
-	struct instance_options sizes = {};
 	struct follow_id known = {};
 	bool at_rest = true;
 	int err;
@@ -296,8 +308,8 @@ static int set_up(struct agent *a)
 	/* now, while root may ask the kernel for writers of root's file */
 	if (a->has_config)
 		at_rest = follow_await(a->options.config, AWAIT_MS, &known);
-	read_sizes(a, at_rest, &sizes);
-	err = open_instance(a, &sizes);
+	read_sizes(a, at_rest, &a->sizes);
+	err = open_instance(a);
 	if (err)
 		return err;
 	instance_unlock(a->instance);
@@ -427,6 +439,7 @@ static uint64_t least_wait_ms(const struct agent *a)
 		wait = sooner(wait, a->watchdog_at);
 	if (a->has_policy) {
 		wait = sooner(wait, a->guard_due_ms);
+		wait = sooner(wait, a->fit_due_ms);
 		if (a->save_due_ms)
 			wait = sooner(wait, a->save_due_ms);
 	}
@@ -447,6 +460,7 @@ static void do_what_is_due(struct agent *a)
 	if (a->has_config)
 		look_at_config(a);
 	agent_policy_again(a);
+	agent_sizes_again(a);
 	agent_guard_update(a);
 	agent_save_update(a);
 	if (follow_now_ms() >= a->foreign_due_ms)

@@ -13,6 +13,7 @@
 #include "agent/due.h"
 #include "agent/policy.h"
 #include "agent/save.h"
+#include "agent/sizes.h"
 #include "agent/ward.h"
 #include "base/file.h"
 #include "base/log.h"
@@ -117,7 +118,7 @@ static void settle(struct agent *a)
 		return;
 	a->again_forced = false;
 	a->again_failures = 0;
-	agent_done(a, MASQ_DUE_CONFIG);
+	agent_sizes_note(a);
 }
 
 /* --- what changes ------------------------------------------------------ */
@@ -254,12 +255,7 @@ static int apply(struct agent *a, const struct config *config, const char *from,
 	err = agent_lock(a);
 	if (err)
 		return err;
-	/* no memory, say: the policy comes into force all the same */
-	if (policy_fit(a->instance, config))
-		log_warn("%s: the sizes stay as they are until the agent "
-			 "starts again, or `masqbpf reload` is run",
-			 from);
-	err = policy_read(a->instance, &old);
+	err = agent_sizes_fit(a, config) ?: policy_read(a->instance, &old);
 	if (!err || err == -ENODATA)
 		err = policy_from_config(a->instance, config,
 					 fastpath_tcp_allowed(), &new);
@@ -294,6 +290,15 @@ static void apply_preset(struct agent *a)
 	int applied;
 
 	a->again = AGAIN_NOTHING;
+	if (a->unknown && !a->has_policy) {
+		problem(a,
+			"%s%sno config file, and what was in force before is "
+			"not known: no preset takes its place",
+			a->has_config ? a->options.config : "",
+			a->has_config ? ": " : "");
+		settle(a);
+		return;
+	}
 	log_warn("%s%sno config file: preset %s: destinations in its "
 		 "prefixes see pod addresses (masqbpf cidr list)",
 		 a->has_config ? a->options.config : "",

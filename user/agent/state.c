@@ -10,20 +10,23 @@
 /* Who has waited so long for the lock looks after other things first. */
 #define LOCK_MS 2000
 
-static void renew(struct agent *a, bool locked)
+static int renew(struct agent *a, bool locked)
 {
 	struct stat st;
+	int err;
 
 	if (a->awaiting)
-		return;
+		return 0;
 	if (fstat(a->instance->lock_fd, &st))
-		return;
+		return -errno;
 	/* what was not done to the end may have been looked at before */
 	if (!locked && st.st_ctim.tv_sec == a->pins_changed.tv_sec &&
 	    st.st_ctim.tv_nsec == a->pins_changed.tv_nsec)
-		return;
-	if (helper_renew(&a->helper, a->instance, locked) >= 0)
+		return 0;
+	err = helper_renew(&a->helper, a->instance, locked);
+	if (err >= 0)
 		a->pins_changed = st.st_ctim;
+	return err < 0 ? err : 0;
 }
 
 void agent_renew(struct agent *a)
@@ -31,17 +34,21 @@ void agent_renew(struct agent *a)
 	renew(a, false);
 }
 
-void agent_renew_now(struct agent *a)
+int agent_renew_now(struct agent *a)
 {
-	renew(a, true);
+	return renew(a, true);
 }
 
 int agent_lock(struct agent *a)
 {
 	int err = lock_take(a->instance->lock_fd, LOCK_MS);
 
-	if (!err)
-		renew(a, true);
+	if (err)
+		return err;
+	/* what is written to maps that are pinned no more nobody sees */
+	err = renew(a, true);
+	if (err)
+		instance_unlock(a->instance);
 	return err;
 }
 

@@ -7,6 +7,7 @@
  *	follow.c	when has a file changed?
  *	guard.c, ward.c	a change that breaks traffic
  *	save.c		what a reboot must not lose
+ *	sizes.c		the table's size, its programs
  *	links.c		interfaces, addresses: attach, heal, refresh
  *	foreign.c	others that translate
  *	due.c		what has failed and is tried again
@@ -102,10 +103,16 @@ struct agent {
 	bool reload_ok, stale;
 	double reload_time;
 	bool has_policy;
+	bool unknown; /* what was in force before, and can be read no more */
 	enum agent_again again;
 	bool again_forced; /* SIGHUP wanted it */
 	unsigned int again_failures;
 	uint64_t again_ms; /* not before */
+
+	/* the table and its programs: user/agent/sizes.c */
+	struct instance_options sizes; /* that are wanted */
+	bool unfit; /* it has others */
+	uint64_t fit_due_ms, fit_wait_ms; /* of the next try; between two */
 
 	/* the guard: user/agent/guard.c */
 	uint32_t guard_action; /* enum config_guard */
@@ -164,10 +171,10 @@ struct agent {
  * descriptors are opened. Not while the helper is at work: who asks meanwhile
  * sees what there was. */
 void agent_renew(struct agent *agent);
-/* The same for who has the lock and knows that it is so. */
-void agent_renew_now(struct agent *agent);
-/* Holds the instance's lock for a change. 0; -EBUSY ..., for the caller to
- * note as due. */
+/* The same for who has the lock: 0, or -errno: ours may not be what is pinned. */
+int agent_renew_now(struct agent *agent);
+/* Holds the lock of the instance that is pinned now, for a change. 0; -EBUSY
+ * ..., for the caller to note as due. */
 int agent_lock(struct agent *agent);
 /* "locked by process 12 (masqbpf)" or the error's own text; returns buf. */
 const char *agent_why(const struct agent *agent, int err, char *buf,
