@@ -387,6 +387,33 @@ no_room() {
 	end_agent
 }
 
+# A newer version, of another layout, takes over beside an agent of this one: that
+# writes nothing to maps that nobody looks at, and says so, once.
+newer_beside() {
+	local other=$LAB_DIR/bpf/other value
+	put_config 10.0.0.0/8
+	agent --
+	await 20 ready
+	lab_in node ip link add d0 type veth peer name d1
+	lab_in node ip link set d0 up
+	masq --pin-dir "$other" attach -q d0 --config "$CONFIG"
+	value=$(bpftool -j map lookup pinned "$other/masq_meta" key 0 0 0 0 |
+		jq -r '.value | .[4] = "0xfa" | join(" ")')
+	# shellcheck disable=SC2086 # a word each
+	bpftool map update pinned "$other/masq_meta" key 0 0 0 0 value $value
+	"$PYTHON" -c 'import os, sys; os.rename(*sys.argv[1:])' \
+		"$other/masq_meta" "$MASQBPF_PIN_DIR/masq_meta"
+	put_config 10.0.0.0/8 172.30.0.0/16
+	await 20 health_says 'not in force yet: another version of masqbpf has'
+	await 20 health_says 'not looked after: another version of masqbpf has'
+	is source "$(source_now)" $NODE_ADDR
+	is "said" "$(grep -c 'with layout 250' "$LOG")" 1
+	end_agent
+	masq detach -q --all
+	[ ! -e "$MASQBPF_PIN_DIR" ] || fail "$(ls "$MASQBPF_PIN_DIR")"
+	lab_in node ip link del d0
+}
+
 # --- locks --------------------------------------------------------------------
 
 # `masqbpf flows | less`, left open
@@ -826,6 +853,7 @@ tidy_row "attach is killed while it takes over: the next is whole" attach_is_kil
 tidy_row "taking over is refused: the next attach is whole" seeding_is_refused
 tidy_row "agent: its first attach is refused, the next is whole" agent_is_refused
 tidy_row "agent: programs that are refused do not end it" no_room
+tidy_row "agent: a newer layout beside it is left alone" newer_beside
 tidy_row "taking over has all the time it needs" takes_long
 tidy_row "SIGTERM while it takes over: the next agent is whole" ended_early TERM 10.44.15.3
 tidy_row "SIGKILL while it takes over: the next agent is whole" ended_early KILL 10.44.15.4

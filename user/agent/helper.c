@@ -268,12 +268,27 @@ static int receive_instance(int fd, struct instance *instance, size_t count)
 	return 0;
 }
 
+/* It is asked for every second: what fails the same way again is said once. */
+static int renew(struct instance *instance, bool locked)
+{
+	static int said;
+	const int muted = said, level = log_level;
+	int err;
+
+	if (muted)
+		log_level = -2;
+	err = instance_renew(instance, locked);
+	log_level = level;
+	said = err < 0 && (!muted || err == muted) ? err : 0;
+	return err;
+}
+
 static int fit(struct instance *instance, const struct request *request,
 	       struct answer *answer)
 {
 	int err = request->verb == VERB_FIT
 			  ? instance_fit(instance, &request->want)
-			  : instance_renew(instance, request->locked);
+			  : renew(instance, request->locked);
 	int fds[FDS];
 
 	if (err > 0)

@@ -438,13 +438,13 @@ static bool lock_and_update(struct agent *a)
 		log_warn("agent: %s: tried again", a->due[MASQ_DUE_INTERFACES]);
 	if (locked)
 		instance_unlock(a->instance);
-	return locked;
+	return err != -EBUSY;
 }
 
 void agent_links_update(struct agent *a)
 {
 	uint64_t start = follow_now_ms(), end;
-	bool locked = true;
+	bool tried = true;
 
 	if (instance_is_gone(a->instance)) {
 		log_error("%s: the pins were removed: ending; a service "
@@ -455,13 +455,13 @@ void agent_links_update(struct agent *a)
 	}
 	/* packets must not meet a dataplane without a policy */
 	if (a->has_policy)
-		locked = lock_and_update(a);
+		tried = lock_and_update(a);
 	watch_again(a);
 	/* on a node whose routes never rest, at most a tenth of the time */
 	end = follow_now_ms();
-	a->links_rest_ms = locked ? end + 9 * (end - start) : end;
-	a->links_due_ms = end + (locked ? POLL_MS : LOCK_AGAIN_MS);
-	for (size_t i = 0; locked && i < a->link_count; i++)
+	a->links_rest_ms = tried ? end + 9 * (end - start) : end;
+	a->links_due_ms = end + (tried ? POLL_MS : LOCK_AGAIN_MS);
+	for (size_t i = 0; tried && i < a->link_count; i++)
 		if (a->links[i].failures && a->links[i].ifindex &&
 		    a->links[i].retry_ms < a->links_due_ms)
 			a->links_due_ms = a->links[i].retry_ms;

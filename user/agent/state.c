@@ -60,6 +60,8 @@ const char *agent_why(const struct agent *a, int err, char *buf, size_t len)
 		snprintf(buf, len, "locked by %s",
 			 lock_holder(a->instance->lock_fd, holder,
 				     sizeof(holder)));
+	else if (err == -EPROTO)
+		snprintf(buf, len, "another version of masqbpf has taken over");
 	else
 		snprintf(buf, len, "%s", strerror(-err));
 	return buf;

@@ -5,7 +5,7 @@
 
 #include <stdbool.h>
 
-extern int log_level; /* -1 with -q, 0, 1 with -v */
+extern int log_level; /* -2: not a word, -1 with -q, 0, 1 with -v */
 void log_error(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* The same of each line of a text. */
 void log_errors(const char *lines);
