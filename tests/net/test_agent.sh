@@ -1076,6 +1076,17 @@ default_config() {
 	soon keeps 10.0.0.0/9 192.0.2.0/24
 	stop
 	masq detach --all
+	# one that cannot be looked at is not one that is not there
+	# shellcheck disable=SC2016 # for the inner shell
+	spawn unshare --mount --propagation slave sh -ec \
+		'mount --bind "$1" /etc && shift && exec "$@"' sh "$etc" \
+		strace -D -qq -o /dev/null -P /etc/config \
+		-e inject=access,faccessat,faccessat2:error=EIO \
+		"$MASQBPF" agent eth0
+	lab_wait 20 ready || fail "$(cat "$LOG")"
+	keeps 10.0.0.0/9 192.0.2.0/24 || fail "$(masq cidr list)"
+	stop
+	masq detach --all
 }
 
 refused() { # PATTERN ARG...

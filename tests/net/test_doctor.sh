@@ -419,6 +419,10 @@ usual_mtu() {
 doctor_finds_the_node() {
 	back
 	finds forwarding bad forward unforward
+	# what cannot be read is not said to be well
+	lab_in node strace -qq -o /dev/null -P /proc/sys/net/ipv4/ip_forward \
+		-e inject=openat:error=EMFILE "$MASQBPF" doctor >said || true
+	grep -q '^unknown  forwarding ' said || fail "$(cat said)"
 	SAYS='172.30.0.0/16 by eth0 is kept (172.16.0.0/12, config .*/new.yaml:1)'
 	finds overlap warning no_kept_peer kept_peer
 	SAYS=

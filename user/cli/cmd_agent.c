@@ -211,7 +211,9 @@ static int run(const struct cmd_line *line)
 				 fast);
 	if (o.config && !strcmp(o.config, "-"))
 		return cmd_usage(line, "--config -: cannot be followed");
-	if (!o.config && !access(UPSTREAM_DIR, X_OK))
+	/* one that is closed to us is there */
+	if (!o.config && (!access(UPSTREAM_DIR, X_OK) ||
+			  (errno != ENOENT && errno != ENOTDIR)))
 		o.config = UPSTREAM_CONFIG;
 	if (check_names(line) || read_listen(line, &o) || read_user(line, &o) ||
 	    read_upstream_flags(line, &o))

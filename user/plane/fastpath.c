@@ -135,7 +135,7 @@ static int look_at_pod(const struct instance *instance,
 			*link->qdisc ? link->qdisc : "unknown");
 	if (master && strcmp(master->kind, "bridge"))
 		against(why, "a port of %s, which is no bridge", master->name);
-	if (master && !access(EBTABLES, F_OK))
+	if (master && (!access(EBTABLES, F_OK) || errno != ENOENT))
 		against(why,
 			"a port of %s, and ebtables, whose rules cannot be "
 			"read, is loaded",

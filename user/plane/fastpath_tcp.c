@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 #include <bpf/bpf.h>
 #include "base/log.h"
@@ -168,10 +167,9 @@ int fastpath_allow_tcp(const struct instance *instance)
 
 void fastpath_restore_tcp(const struct instance *instance)
 {
-	struct stat st;
 	int err;
 
-	if (fstatat(instance->lock_fd, PIN_LIBERAL, &st, AT_SYMLINK_NOFOLLOW))
+	if (!pin_is_noted(instance, PIN_LIBERAL))
 		return;
 	err = write_liberal("0");
 	if (err && err != -ENOENT)

@@ -27,7 +27,7 @@
 
 /* --- settings ---------------------------------------------------------- */
 
-/* -1: not there. */
+/* -1: it cannot be read. */
 static long read_sysctl(const char *name)
 {
 	char path[128];
@@ -47,8 +47,13 @@ static long read_sysctl(const char *name)
 static void check_forwarding(struct doctor *d)
 {
 	bool ipv6 = d->policy && d->policy->head.flags & MASQ_P_IPV6;
+	long on = read_sysctl("ipv4/ip_forward");
 
-	if (!read_sysctl("ipv4/ip_forward"))
+	if (on < 0)
+		doctor_add(d, DOCTOR_UNKNOWN, "forwarding",
+			   "look whether /proc is mounted",
+			   "net.ipv4.ip_forward cannot be read: not checked");
+	else if (!on)
 		doctor_add(
 			d, DOCTOR_BAD, "forwarding",
 			"sysctl -w net.ipv4.ip_forward=1",

@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/tool.h"
 #include "kernel/foreign.h"
+#include "kernel/iptables.h"
 #include "takeover/chain.h"
 
 /* ip-masq-agent's default, and that of the Kubernetes add-on and of GKE */
@@ -20,22 +21,20 @@ static const char *const names[] = { "IP-MASQ-AGENT", "IP-MASQ" };
 struct variant {
 	const char *save, *tool;
 	uint8_t family;
-	const char *proc; /* legacy: tables that are there; saving makes one */
+	bool legacy; /* saving makes a table that is not there */
 };
 
 static const struct variant variants[] = {
-	{ "iptables-nft-save", "iptables-nft", 4, NULL },
-	{ "ip6tables-nft-save", "ip6tables-nft", 6, NULL },
-	{ "iptables-legacy-save", "iptables-legacy", 4,
-	  "/proc/net/ip_tables_names" },
-	{ "ip6tables-legacy-save", "ip6tables-legacy", 6,
-	  "/proc/net/ip6_tables_names" },
+	{ "iptables-nft-save", "iptables-nft", 4, false },
+	{ "ip6tables-nft-save", "ip6tables-nft", 6, false },
+	{ "iptables-legacy-save", "iptables-legacy", 4, true },
+	{ "ip6tables-legacy-save", "ip6tables-legacy", 6, true },
 };
 
 /* Where there is but one iptables, it has the plain names. */
 static const struct variant plain[] = {
-	{ "iptables-save", "iptables", 4, NULL },
-	{ "ip6tables-save", "ip6tables", 6, NULL },
+	{ "iptables-save", "iptables", 4, false },
+	{ "ip6tables-save", "ip6tables", 6, false },
 };
 
 /* --- reading ----------------------------------------------------------- */
@@ -237,19 +236,6 @@ static int find_jumps(struct masq_chain *chain)
 	return 0;
 }
 
-static bool has_nat(const char *path)
-{
-	FILE *file = fopen(path, "re");
-	char name[64];
-	bool found = false;
-
-	while (file && fgets(name, sizeof(name), file))
-		found |= !strcmp(name, "nat\n");
-	if (file)
-		fclose(file);
-	return found;
-}
-
 /*
  * Is there nothing that this tool could not read? Its failing may mean that
  * the kernel has no such tables: only the kernel can tell.
@@ -259,7 +245,7 @@ static bool has_no_rules(const struct variant *variant)
 	struct foreign_nat nat;
 	bool none;
 
-	if (variant->proc) /* they were there a moment ago */
+	if (variant->legacy) /* they were there a moment ago */
 		return false;
 	none = !foreign_nat_find(&nat) && !nat.unreadable;
 	for (size_t i = 0; i < nat.count; i++)
@@ -272,14 +258,16 @@ static bool has_no_rules(const struct variant *variant)
 static int save_table(const struct variant *variant, char **saved)
 {
 	char *argv[] = { (char *)variant->save, "-t", "nat", NULL };
-	int err;
+	int err, has;
 
 	*saved = NULL;
-	if (variant->proc && !has_nat(variant->proc))
+	if (variant->legacy)
+		has = iptables_has(variant->family, "nat");
+	else
+		has = tool_exists(variant->save);
+	if (!has)
 		return 0;
-	if (!variant->proc && !tool_exists(variant->save))
-		return 0;
-	err = tool_run(argv, NULL, saved);
+	err = has < 0 ? has : tool_run(argv, NULL, saved);
 	if (!err && !iptables_saved_whole(*saved))
 		err = -EBADMSG;
 	if (!err)
