@@ -432,6 +432,27 @@ pager() {
 	rm pipe
 }
 
+# Whoever gives a policy by hand may think about it: nobody waits for him.
+slow_input() {
+	local typed reader
+	put_config 10.0.0.0/8
+	masq attach -q eth0 --config "$CONFIG"
+	mkfifo pipe
+	lab_in node "$MASQBPF" reload -q --yes --config - <pipe &
+	reader=$!
+	exec {typed}>pipe
+	sleep 1
+	! is_locked || fail "locked by who reads"
+	timeout 5 nsenter --net="$(lab_netns node)" "$MASQBPF" cidr add -q \
+		--yes 192.0.2.0/24
+	echo 'nonMasqueradeCIDRs: [10.0.0.0/8, 198.51.100.0/24]' >&"$typed"
+	exec {typed}>&-
+	wait "$reader"
+	keeps 198.51.100.0/24 || fail "$(masq cidr list)"
+	! keeps 192.0.2.0/24 || fail "$(masq cidr list)"
+	rm pipe
+}
+
 # Readers whose locks overlap at any moment.
 readers() {
 	rm -f stop
@@ -843,6 +864,7 @@ tidy_row "what cannot be looked at is said, and the next command heals" cannot_l
 tidy_row "a take-over that was killed is not taken for none" half_is_not_none
 tidy_row "agent: a policy that cannot be read is not replaced" agent_finds_out
 tidy_row "a reader that stays stops nobody" pager
+tidy_row "who types a policy stops nobody" slow_input
 tidy_row "readers in a loop starve no writer" readers
 tidy_row "writers are served in turn" writers
 tidy_row "a lock that stays is named, and a wait may be ended" busy

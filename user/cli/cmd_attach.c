@@ -594,12 +594,14 @@ static int run(const struct cmd_line *line)
 			  "with the file");
 		result = CMD_FAILED;
 	}
-	if (line->json &&
-	    status_print(&(struct health){ .instance = a.instance }, true))
-		result = CMD_FAILED;
 	if (a.applied)
 		policy_settle(a.instance, a.policy, &a.change);
 	change_save(a.instance);
+	/* who reads it may take his time: nobody waits for that */
+	instance_unlock(a.instance);
+	if (line->json &&
+	    status_print(&(struct health){ .instance = a.instance }, true))
+		result = CMD_FAILED;
 out:
 	if (turn >= 0)
 		close(turn);

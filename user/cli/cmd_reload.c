@@ -15,45 +15,55 @@
 #include "policy/policy.h"
 #include "policy/read.h"
 
-/* Where the policy came from, unless the command line names a file. */
-static int load(const struct cmd_line *line, struct instance *instance,
-		struct config **config)
+/* 0 and the config, or an exit code, which has been said. */
+static int take_config(int failed, struct config **config, char *err,
+		       size_t errlen)
 {
-	const char *file = cmd_value(line, "config");
+	if (failed) {
+		log_errors(err);
+		return CMD_USAGE;
+	}
+	for (size_t i = 0; i < (*config)->warning_count; i++)
+		log_warn("%s", (*config)->warnings[i]);
+	if (!config_may_replace(*config, err, errlen))
+		return CMD_OK;
+	log_error("%s", err);
+	return CMD_USAGE;
+}
+
+/* Without the lock: standard input may be somebody who thinks. */
+static int load_named(const char *file, struct config **config)
+{
+	char err[CONFIG_ERRLEN];
+	int failed = config_load(file, NULL, config, err, sizeof(err));
+
+	return take_config(failed, config, err, sizeof(err));
+}
+
+/* Where the policy came from. */
+static int load_running(struct instance *instance, struct config **config)
+{
 	struct policy *policy = NULL;
 	char err[CONFIG_ERRLEN];
-	int result = CMD_OK, failed;
+	const char *file;
+	int failed = policy_read(instance, &policy), result;
 
-	if (!file) {
-		failed = policy_read(instance, &policy);
-		if (failed == -ENODATA)
-			log_error(
-				"reload: no policy has been applied yet: give --config FILE");
-		if (failed)
-			return CMD_FAILED;
-		file = policy->source.config_path;
-		if (!strcmp(file, "-")) {
-			log_error(
-				"reload: the policy came from standard input: give --config FILE");
-			result = CMD_USAGE;
-			goto out;
-		}
+	if (failed == -ENODATA)
+		log_error(
+			"reload: no policy has been applied yet: give --config FILE");
+	if (failed)
+		return CMD_FAILED;
+	file = policy->source.config_path;
+	if (!strcmp(file, "-")) {
+		log_error(
+			"reload: the policy came from standard input: give --config FILE");
+		policy_free(policy);
+		return CMD_USAGE;
 	}
 	failed = *file ? config_load(file, NULL, config, err, sizeof(err))
 		       : config_preset(policy->source.preset, config, err,
 				       sizeof(err));
-	if (failed) {
-		log_errors(err);
-		result = CMD_USAGE;
-		goto out;
-	}
-	for (size_t i = 0; i < (*config)->warning_count; i++)
-		log_warn("%s", (*config)->warnings[i]);
-	if (config_may_replace(*config, err, sizeof(err))) {
-		log_error("%s", err);
-		result = CMD_USAGE;
-	}
-out:
+	result = take_config(failed, config, err, sizeof(err));
 	policy_free(policy);
 	return result;
 }
@@ -94,12 +104,15 @@ static int run(const struct cmd_line *line)
 	struct policy *policy = NULL, *from = NULL;
 	struct instance *instance = NULL;
 	struct config *config = NULL;
+	const char *file = cmd_value(line, "config");
 	int result = change_parse(line), err;
 
+	if (!result && file)
+		result = load_named(file, &config);
 	if (!result)
 		result = cmd_open(line, INSTANCE_WRITE, &instance);
-	if (!result)
-		result = load(line, instance, &config);
+	if (!result && !file)
+		result = load_running(instance, &config);
 	if (result)
 		goto out;
 	result = CMD_FAILED;
