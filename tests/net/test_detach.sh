@@ -309,7 +309,28 @@ else
 		"this kernel has no TCX"
 	row_skip "from one hook to the other" "this kernel has no TCX"
 fi
+# A pod ends while every interface is looked at: that keeps nothing attached.
+pod_ends() {
+	local n detach
+	lab_in node "$MASQBPF" attach -q eth0 --config "$LAB_DIR/config.yaml"
+	lab_in node strace -qq -o "$LAB_DIR/calls" -e trace=bpf "$MASQBPF" \
+		detach -q --all
+	n=$(awk '/BPF_PROG_QUERY/ { print NR; exit }' "$LAB_DIR/calls")
+	lab_in node "$MASQBPF" attach -q eth0 --config "$LAB_DIR/config.yaml"
+	lab_in node ip link add ends type veth peer name ended
+	lab_in node strace -qq -o /dev/null -e trace=bpf \
+		-e "inject=bpf:delay_enter=4000000:when=$n" "$MASQBPF" \
+		detach -q --all 2>"$LAB_DIR/err" &
+	detach=$!
+	sleep 2
+	lab_in node ip link del ends
+	wait $detach || fail "$(cat "$LAB_DIR/err")"
+	is said "$(cat "$LAB_DIR/err")" ""
+	[ ! -e "$MASQBPF_PIN_DIR" ] || fail "$(ls "$MASQBPF_PIN_DIR")"
+}
+
 row "two interfaces, one of them vanishes" two_interfaces
+row "a pod ends meanwhile" pod_ends
 row "pins of others in the same directory" others_pins
 row "the root of a bpffs is refused" root_refused
 row "a directory of a bpffs, mounted by itself" mounted_directory

@@ -97,7 +97,7 @@ static int look_at_chains(const struct instance *instance,
 	for (enum hook_dir dir = 0; dir < HOOK_DIRS && !*found->why; dir++) {
 		struct hook_chain chain;
 
-		err = hook_chain(instance, link, dir, &chain);
+		err = hook_look(instance, link, dir, &chain);
 		if (err)
 			break;
 		for (size_t i = 0; i < chain.count; i++) {

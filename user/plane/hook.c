@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include <net/if.h>
 #include <sys/file.h>
 #include "base/file.h"
 #include "base/log.h"
@@ -34,8 +35,8 @@ static int say_unread(const struct netdev_link *link, enum hook_dir dir,
 	return err;
 }
 
-int hook_chain(const struct instance *instance, const struct netdev_link *link,
-	       enum hook_dir dir, struct hook_chain *chain)
+int hook_look(const struct instance *instance, const struct netdev_link *link,
+	      enum hook_dir dir, struct hook_chain *chain)
 {
 	int err;
 
@@ -45,11 +46,20 @@ int hook_chain(const struct instance *instance, const struct netdev_link *link,
 	if (!err)
 		err = clsact_chain(instance, link->ifindex, dir, chain);
 	if (err) {
-		say_unread(link, dir, err);
+		if (err != -ENODEV)
+			say_unread(link, dir, err);
 		free(chain->progs);
 		chain->progs = NULL;
 	}
 	return err;
+}
+
+int hook_chain(const struct instance *instance, const struct netdev_link *link,
+	       enum hook_dir dir, struct hook_chain *chain)
+{
+	int err = hook_look(instance, link, dir, chain);
+
+	return err == -ENODEV ? say_unread(link, dir, err) : err;
 }
 
 /* --- both -------------------------------------------------------------- */
@@ -98,14 +108,15 @@ static int detach_one(const struct instance *instance,
 	return err;
 }
 
-int hook_find(const struct instance *instance, const struct netdev_link *link,
-	      struct hook_set *set)
+/* As hook_look. */
+static int find(const struct instance *instance, const struct netdev_link *link,
+		struct hook_set *set)
 {
 	*set = (struct hook_set){};
 	for (enum hook_dir dir = 0; dir < HOOK_DIRS; dir++) {
 		struct hook_chain chain;
 		char name[TCX_PIN_MAX];
-		int err = hook_chain(instance, link, dir, &chain);
+		int err = hook_look(instance, link, dir, &chain);
 
 		if (err)
 			return err;
@@ -118,6 +129,14 @@ int hook_find(const struct instance *instance, const struct netdev_link *link,
 			return say_unread(link, dir, err);
 	}
 	return 0;
+}
+
+int hook_find(const struct instance *instance, const struct netdev_link *link,
+	      struct hook_set *set)
+{
+	int err = find(instance, link, set);
+
+	return err == -ENODEV ? say_unread(link, HOOK_INGRESS, err) : err;
 }
 
 enum hook_kind hook_set_kind(const struct hook_set *set)
@@ -381,14 +400,28 @@ int hook_prune(const struct instance *instance)
 	return unpin_links(instance, "tcx_", false) ?: prune_notes(instance);
 }
 
+static bool is_gone(const struct netdev_link *link)
+{
+	char name[IF_NAMESIZE];
+
+	return !if_indextoname(link->ifindex, name) && errno == ENXIO;
+}
+
 int hook_detach_all(struct instance *instance, const struct netdev *netdev)
 {
 	struct hook_set *sets = calloc(netdev->link_count + 1, sizeof(*sets));
 	int err = sets ? 0 : -ENOMEM;
 
 	/* who may not look at the hooks of a link may not change them either */
-	for (size_t i = 0; i < netdev->link_count && !err; i++)
-		err = hook_find(instance, &netdev->links[i], &sets[i]);
+	for (size_t i = 0; i < netdev->link_count && !err; i++) {
+		const struct netdev_link *link = &netdev->links[i];
+
+		err = find(instance, link, &sets[i]);
+		if (err == -ENODEV && is_gone(link))
+			err = 0; /* a pod's that has ended since */
+		else if (err == -ENODEV)
+			say_unread(link, HOOK_INGRESS, err);
+	}
 	for (size_t i = 0; i < netdev->link_count && !err; i++)
 		err = hook_detach(instance, &netdev->links[i], &sets[i]);
 	if (!err)

@@ -17,6 +17,9 @@
 /* 0 or -errno, printed. The caller frees chain->progs. */
 int hook_chain(const struct instance *instance, const struct netdev_link *link,
 	       enum hook_dir dir, struct hook_chain *chain);
+/* The same of a link that may go any time, as pods' do: -ENODEV is not printed. */
+int hook_look(const struct instance *instance, const struct netdev_link *link,
+	      enum hook_dir dir, struct hook_chain *chain);
 
 /* What is there of ours on one link, and what an attach changed. */
 struct hook_set {

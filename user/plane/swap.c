@@ -157,6 +157,9 @@ static int swap_filters(const struct instance *instance,
 				err = clsact_replace(ifindex, dir,
 						     &chain.progs[n],
 						     next->prog[place]);
+			/* a pod has ended since */
+			if (err == -ENODEV)
+				err = 0;
 		}
 		free(chain.progs);
 		clsact_note_again(instance, ifindex);
