@@ -479,6 +479,32 @@ failed_call() {
 	done
 }
 
+# Of two kinds of hooks the old ones have gone when it fails: one kind stays, for
+# without any pods would leave as they are.
+failed_switch() { # FROM TO
+	local n
+	masq attach -q eth0 --hook "$1"
+	lab_in node strace -qq -o "$LAB_DIR/calls" -e trace=bpf "$MASQBPF" \
+		attach -q eth0 --hook "$2"
+	# that it is done is noted behind the switch
+	n=$(awk '/\/masq_seeded"/ { fd = $NF }
+		index($0, "UPDATE_ELEM, {map_fd=" fd ",") { n = NR }
+		END { print n }' "$LAB_DIR/calls")
+	masq detach -q --all
+	masq attach -q eth0 --hook "$1"
+	if traced "error=ENOMEM:when=$n" "$MASQBPF" attach -q eth0 --hook "$2" \
+		2>"$LAB_DIR/err"; then
+		fail "not refused"
+	fi
+	is "lines on stderr" "$(wc -l <"$LAB_DIR/err")" 1
+	is "our programs: $(cat "$LAB_DIR/err")" "$(ours)" 2
+	is health "$(get .health)" '"ok"'
+	masq attach -q eth0 --hook "$2"
+	is hook "$(get '.interfaces[0].hook')" "\"$2\""
+	is "our programs" "$(ours)" 2
+	masq detach -q --all
+}
+
 failed_first() {
 	local n
 	for n in $1; do
@@ -527,4 +553,11 @@ row "the first attach fails" failed_first \
 	"43 84 118 131"
 row "another attach fails" failed_call \
 	"3 40 59 61 70 80 100 118"
+if [ "$(lab_hook)" = tcx ]; then
+	row "an attach fails that was to change the hook" failed_switch tcx tc
+	row "the same, the other way" failed_switch tc tcx
+else
+	row_skip "an attach fails that was to change the hook" \
+		"this kernel has no TCX"
+fi
 tap_done

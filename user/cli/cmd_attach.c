@@ -312,6 +312,27 @@ static int attach_uplink(struct attach *a, struct uplink *uplink)
 	return err ?: takeover_done(a->instance, uplink->link->ifindex, seeded);
 }
 
+/*
+ * What was added, unless it is in the place of what was there: hooks of another
+ * kind have gone by then, and without any, packets would leave as they are.
+ */
+static void unhook(const struct attach *a, const struct uplink *uplink)
+{
+	struct hook_set left;
+
+	if (!uplink->is_new) {
+		if (hook_find(a->instance, uplink->link, &left))
+			return;
+		for (enum hook_kind kind = 0; kind < HOOK_KINDS; kind++)
+			for (enum hook_dir dir = 0; dir < HOOK_DIRS; dir++)
+				left.has[kind][dir] &=
+					!uplink->added.has[kind][dir];
+		if (!hook_set_whole(&left))
+			return;
+	}
+	hook_detach(a->instance, uplink->link, &uplink->added);
+}
+
 static void undo(struct attach *a)
 {
 	if (a->instance->is_new)
@@ -319,7 +340,7 @@ static void undo(struct attach *a)
 	for (size_t i = 0; i < a->count; i++) {
 		struct uplink *uplink = &a->uplinks[i];
 
-		hook_detach(a->instance, uplink->link, &uplink->added);
+		unhook(a, uplink);
 		if (uplink->is_new)
 			node_del_uplink(a->instance, uplink->link->ifindex);
 	}
@@ -359,8 +380,13 @@ static int change(struct attach *a, const struct instance_options *options)
 	if (!err)
 		err = other_sync(a->instance, a->netdev, beside_attach,
 				 beside_detach, a->instance);
-	err = err ?: let_ports_go(a);
-	if (err)
+	if (err) {
+		undo(a);
+		return err;
+	}
+	/* a port whose hooks have gone has the whole's alone: they stay */
+	err = let_ports_go(a);
+	if (err && a->instance->is_new)
 		undo(a);
 	return err;
 }
