@@ -15,8 +15,9 @@ static int renew(struct agent *a, bool locked)
 	struct stat st;
 	int err;
 
+	/* the helper is at it, and nobody waits for it any more */
 	if (a->awaiting)
-		return 0;
+		return locked ? -EBUSY : 0;
 	if (fstat(a->instance->lock_fd, &st))
 		return -errno;
 	/* what was not done to the end may have been looked at before */
