@@ -17,6 +17,7 @@
 #include "base/file.h"
 #include "base/hash.h"
 #include "base/log.h"
+#include "plane/pins.h"
 #include "policy/apply.h"
 #include "policy/baseline.h"
 #include "policy/history.h"
@@ -592,28 +593,18 @@ static int write_all(int fd, const char *bytes, size_t length)
 	return 0;
 }
 
-/*
- * Were the pins removed since? Then nothing is in force, and nothing saved.
- * 1, 0 or -errno: who cannot look has saved nothing.
- */
-static int is_gone(const struct instance *instance)
-{
-	struct stat st;
-
-	if (!fstatat(instance->lock_fd, map_names[MAP_masq_meta], &st,
-		     AT_SYMLINK_NOFOLLOW))
-		return 0;
-	return errno == ENOENT ? 1 : -errno;
-}
-
 int saved_write(struct instance *instance, const struct saved_place *place)
 {
 	struct writer w = {};
 	char name[sizeof(place->name) + sizeof(TEMPORARY)];
-	int err = place->err ?: is_gone(instance), fd;
+	int err = place->err, there, fd;
 
 	if (err)
-		return err < 0 ? err : 0;
+		return err;
+	/* were the pins removed since? Then nothing is in force, or saved */
+	there = pin_is_there(instance, map_names[MAP_masq_meta]);
+	if (there <= 0)
+		return there;
 	snprintf(name, sizeof(name), "%s" TEMPORARY, place->name);
 	err = collect(&w, instance);
 	if (err)
