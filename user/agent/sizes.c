@@ -47,10 +47,10 @@ void agent_sizes_begin(struct agent *a)
 
 int agent_sizes_fit(struct agent *a, const struct config *config)
 {
+	/* of prefixes as many as there are: apply.c sees to more */
+	a->sizes.max_prefixes = 0;
 	a->sizes.configured = true;
 	a->sizes.max_flows = config->max_flows;
-	a->sizes.max_prefixes =
-		0; /* the policy's coming into force sees to it */
 	a->sizes.ipv6 = config->ipv6;
 	a->sizes.no_flow_counts = !config->flow_counters;
 	judge(a, instance_want(a->instance, &a->sizes));
