@@ -402,6 +402,65 @@ unreadable() {
 	is generation "$(generation)" 1
 }
 
+# addresses N: a file with so many that no other such one fits beside it
+addresses() {
+	local i
+	file 10.0.0.0/8 "snat: {addresses: [$(for i in {1..150}; do
+		echo "{destination: 198.51.$i.0/24, address: 203.0.$1.$i}"
+	done | paste -sd,)]}"
+}
+
+# A file that is as it should be, and cannot be had: the last policy is better
+# than none, for packets that begin to flow.
+refused_file() {
+	local said n
+	addresses 1
+	masq attach -q eth0 --config "$CONFIG"
+	reboots
+	addresses 2
+	said=$(masq attach eth0 --config "$CONFIG" 2>&1) && fail "$said"
+	says "$said" "more than 255 source addresses"
+	says "$said" "attached with the policy of before, not with the file"
+	is generation "$(generation)" 1
+	is hooks "$(lab_ours eth0)" 2
+	masq detach -q --all
+	# no memory for its size: libbpf asks twice
+	file 10.0.0.0/8 "maxFlows: 1000"
+	masq attach -q eth0 --config "$CONFIG"
+	reboots
+	file 10.0.0.0/8 "maxFlows: 2000"
+	lab_in node strace -qq -o calls -e trace=bpf "$MASQBPF" attach -q \
+		eth0 --config "$CONFIG"
+	n=$(grep -n 'MAP_CREATE.*"masq_flows4"' calls | cut -d: -f1 | tail -n 1)
+	masq detach -q --all
+	file 10.0.0.0/8 "maxFlows: 1000"
+	masq attach -q eth0 --config "$CONFIG"
+	reboots
+	file 10.0.0.0/8 "maxFlows: 2000"
+	said=$(lab_in node strace -qq -o /dev/null -e trace=bpf \
+		-e "inject=bpf:error=ENOMEM:when=$n..$((n + 1))" "$MASQBPF" \
+		attach eth0 --config "$CONFIG" 2>&1) && fail "$said"
+	says "$said" "attached with the policy of before, not with the file"
+	is "room for flows" "$(masq status --json | jq .flows_max)" 1000
+	is hooks "$(lab_ours eth0)" 2
+	# the agent takes the file, as far as it can be had
+	reboots
+	: >"$LOG"
+	lab_spawn node strace -D -qq -o /dev/null -e trace=bpf \
+		-e "inject=bpf:error=ENOMEM:when=$n..$((n + 1))" \
+		"$MASQBPF" agent eth0 --fast-path off --config "$CONFIG" \
+		2>>"$LOG"
+	echo "$LAB_PID" >"$LAB_DIR/agent"
+	lab_wait 30 ready || fail "$(cat "$LOG")"
+	says "$(cat "$LOG")" "load: .*Cannot allocate memory"
+	lab_wait 20 room_is 2000 || fail "$(cat "$LOG")"
+	stop KILL
+}
+
+room_is() {
+	[ "$(masq status --json | jq .flows_max)" = "$1" ]
+}
+
 unread_agent() { # ERROR WHEN
 	: >"$LOG"
 	lab_spawn node strace -D -qq -o /dev/null -P "$MASQBPF_STATE_DIR" \
@@ -507,6 +566,8 @@ anew
 row "what cannot be read is not nothing" unreadable
 anew
 row "the agent: what cannot be read is not nothing" agent_unreadable
+anew
+row "a file that cannot be had: the last policy" refused_file
 anew
 row "a pin directory has one file, however it is written" spelled
 anew

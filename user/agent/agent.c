@@ -249,7 +249,7 @@ static void restore(struct agent *a, struct saved **saved, bool looked)
 		a->unknown = true;
 }
 
-static int open_pins(struct agent *a)
+static int open_pins(struct agent *a, const struct saved *saved)
 {
 	struct instance_options *sizes = &a->sizes;
 	const char *lacks = fastpath_lacks();
@@ -269,6 +269,14 @@ static int open_pins(struct agent *a)
 	sizes->patient = true;
 	err = instance_open(a->options.pin_dir, INSTANCE_MAKE, sizes,
 			    &a->instance);
+	/* as large as before a reboot, where the file's are too large */
+	if ((err == -ENOMEM || err == -E2BIG) && saved && sizes->configured) {
+		sizes->configured = false;
+		sizes->max_prefixes = 0;
+		saved_sizes(saved, sizes);
+		err = instance_open(a->options.pin_dir, INSTANCE_MAKE, sizes,
+				    &a->instance);
+	}
 	if (err)
 		return err;
 	if (instance_is_elsewhere(a->instance))
@@ -288,7 +296,7 @@ static int open_instance(struct agent *a)
 
 	if (saved)
 		saved_sizes(saved, &a->sizes);
-	err = open_pins(a);
+	err = open_pins(a, saved);
 	if (!err)
 		restore(a, &saved, looked);
 	saved_free(saved);

@@ -361,8 +361,11 @@ static int change(struct attach *a, const struct instance_options *options)
 	if (!err)
 		err = node_sync(a->instance, a->netdev);
 	/* packets never meet a dataplane without a policy ... */
-	if (!err && (!a->has_policy || (a->restored && a->config)))
+	if (!err && (!a->has_policy || (a->restored && a->config))) {
 		err = apply(a);
+		if (err && a->restored)
+			err = do_without_config(a);
+	}
 	if (!err)
 		err = note_uplinks(a);
 	for (size_t i = 0; i < a->count && !err; i++)
@@ -540,6 +543,20 @@ static int dry_run(struct attach *a)
 	return result == CHANGE_STOP ? CMD_OK : result;
 }
 
+/* With the sizes of before a reboot where the file's are too large. */
+static int open_instance(struct attach *a, struct instance_options *options)
+{
+	const char *pin_dir = a->line->pin_dir;
+	int err = instance_open(pin_dir, INSTANCE_MAKE, options, &a->instance);
+
+	if ((err != -ENOMEM && err != -E2BIG) || !a->saved || !a->config)
+		return err;
+	do_without_config(a);
+	*options = (struct instance_options){ .fast_path = options->fast_path };
+	saved_sizes(a->saved, options);
+	return instance_open(pin_dir, INSTANCE_MAKE, options, &a->instance);
+}
+
 static int run(const struct cmd_line *line)
 {
 	struct instance_options options = {};
@@ -585,7 +602,7 @@ static int run(const struct cmd_line *line)
 		goto out;
 	}
 	cmd_uninterrupted();
-	if (instance_open(line->pin_dir, INSTANCE_MAKE, &options, &a.instance))
+	if (open_instance(&a, &options))
 		goto out;
 	if (instance_is_elsewhere(a.instance)) {
 		instance_say_elsewhere(a.instance);
@@ -601,6 +618,8 @@ static int run(const struct cmd_line *line)
 		goto out;
 	}
 	result = check_config(&a) ?: say_flips(&a);
+	if (result == CMD_FAILED && a.restored)
+		result = do_without_config(&a);
 	if (result) {
 		if (a.instance->is_new)
 			undo(&a);
