@@ -16,6 +16,7 @@ lab_agent $POD
 lab_pod pod2 10.44.14.16
 lab_reject $POD_NET
 LOG=$LAB_DIR/log
+cd "$LAB_DIR"
 CONF=$LAB_DIR/conf
 CONFIG=$CONF/config.yaml
 mkdir "$CONF"
