@@ -1083,7 +1083,7 @@ default_config() {
 		strace -D -qq -o /dev/null -P /etc/config \
 		-e inject=access,faccessat,faccessat2:error=EIO \
 		"$MASQBPF" agent eth0
-	lab_wait 20 ready || fail "$(cat "$LOG")"
+	lab_wait 60 ready || fail "$(cat "$LOG")"
 	keeps 10.0.0.0/9 192.0.2.0/24 || fail "$(masq cidr list)"
 	stop
 	masq detach --all

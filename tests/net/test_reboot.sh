@@ -452,9 +452,9 @@ refused_file() {
 		"$MASQBPF" agent eth0 --fast-path off --config "$CONFIG" \
 		2>>"$LOG"
 	echo "$LAB_PID" >"$LAB_DIR/agent"
-	lab_wait 30 ready || fail "$(cat "$LOG")"
+	lab_wait 60 ready || fail "$(cat "$LOG")"
 	says "$(cat "$LOG")" "load: .*Cannot allocate memory"
-	lab_wait 20 room_is 2000 || fail "$(cat "$LOG")"
+	lab_wait 60 room_is 2000 || fail "$(cat "$LOG")"
 	stop KILL
 }
 
@@ -482,13 +482,13 @@ agent_unreadable() {
 	reboots
 	# for a moment
 	unread_agent ENOMEM 1..2
-	lab_wait 30 ready || fail "$(cat "$LOG")"
+	lab_wait 60 ready || fail "$(cat "$LOG")"
 	is generation "$(generation)" 2
 	is kept "$(kept)" "10.0.0.0/8 100.64.0.0/10"
 	reboots
 	# for longer
 	unread_agent EIO 1..3
-	lab_wait 30 not_known || fail "$(cat "$LOG")"
+	lab_wait 60 not_known || fail "$(cat "$LOG")"
 	nothing_hooked || fail "$(cat "$LOG")"
 	silent "$(cat "$LOG")" "no config file: preset"
 	# the next one may
@@ -497,9 +497,9 @@ agent_unreadable() {
 	is kept "$(kept)" "10.0.0.0/8 100.64.0.0/10"
 	reboots
 	unread_agent EIO 1..3
-	lab_wait 30 not_known || fail "$(cat "$LOG")"
+	lab_wait 60 not_known || fail "$(cat "$LOG")"
 	file 10.0.0.0/8
-	lab_wait 20 ready || fail "$(cat "$LOG")"
+	lab_wait 60 ready || fail "$(cat "$LOG")"
 	is kept "$(kept)" 10.0.0.0/8
 }
 
