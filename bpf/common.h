@@ -46,6 +46,7 @@
 #define MASQ_FIB_SKIP_NEIGH  0x04 /* BPF_FIB_LOOKUP_SKIP_NEIGH, 6.5 */
 #define MASQ_FIB_LOOKUP_SRC  0x10 /* BPF_FIB_LOOKUP_SRC, 6.7 */
 #define MASQ_FIB_LOOKUP_MARK 0x20 /* BPF_FIB_LOOKUP_MARK, 6.10 */
+#define MASQ_LOOPBACK	     1 /* the ifindex of lo, in every network namespace */
 /* where fib->mark is since then */
 #define MASQ_FIB_MARK(fib)	 (*(__u32 *)(fib)->smac)
 #define MASQ_FIB_RET_NO_SRC_ADDR 9 /* BPF_FIB_LKUP_RET_NO_SRC_ADDR, 6.7 */

@@ -38,6 +38,7 @@
 #include "timeout.h"
 #include "flow.h"
 #include "touch.h"
+#include "fib.h"
 #include "policy.h"
 #include "ct.h"
 #include "room.h"

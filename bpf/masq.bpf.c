@@ -34,10 +34,14 @@ MASQ_INLINE int masq_verdict(__u32 reason)
 	return TC_NEXT;
 }
 
-/* L3 offset and protocol below up to two VLAN tags in the payload. */
-MASQ_INLINE __u32 masq_vlan(struct __sk_buff *skb, __be16 *proto)
+/*
+ * L3 offset and protocol below up to two VLAN tags in the payload, and below the
+ * labels that a route pushes (`encap mpls`), up to eight: no interface of its own
+ * with a hook has seen what is in them.
+ */
+MASQ_INLINE __u32 masq_below(struct __sk_buff *skb, __u32 off, __be16 *proto)
 {
-	__u32 off = ETH_HLEN;
+	__u8 label[5];
 
 	for (int i = 0; i < 2; i++) {
 		if (*proto != bpf_htons(ETH_P_8021Q) &&
@@ -46,6 +50,20 @@ MASQ_INLINE __u32 masq_vlan(struct __sk_buff *skb, __be16 *proto)
 		if (bpf_skb_load_bytes(skb, off + 2, proto, sizeof(*proto)))
 			break;
 		off += 4;
+	}
+	if (*proto != bpf_htons(ETH_P_MPLS_UC))
+		return off;
+	for (int i = 0; i < 8; i++) {
+		if (bpf_skb_load_bytes(skb, off, label, sizeof(label)))
+			break;
+		off += 4;
+		if (!(label[2] & 1)) /* not the bottom of the stack */
+			continue;
+		if (label[4] >> 4 == 4)
+			*proto = bpf_htons(ETH_P_IP);
+		else if (label[4] >> 4 == 6)
+			*proto = bpf_htons(ETH_P_IPV6);
+		break;
 	}
 	return off;
 }
@@ -66,9 +84,9 @@ MASQ_INLINE int masq_hook(struct __sk_buff *skb, const __u32 l2_len,
 
 	if (masq_seal && unlikely(skb->cb[0] == masq_seal_of(dir)))
 		return TC_NEXT;
-	if (l2_len && unlikely(proto != bpf_htons(ETH_P_IP) &&
-			       proto != bpf_htons(ETH_P_IPV6)))
-		l3_off = masq_vlan(skb, &proto);
+	if (unlikely(proto != bpf_htons(ETH_P_IP) &&
+		     proto != bpf_htons(ETH_P_IPV6)))
+		l3_off = masq_below(skb, l2_len, &proto);
 	if (proto == bpf_htons(ETH_P_IP))
 		reason = hook_v4(skb, l3_off, l2_len, dir);
 	else if (proto == bpf_htons(ETH_P_IPV6))
@@ -121,9 +139,9 @@ MASQ_INLINE int masq_beside_hook(struct __sk_buff *skb, const __u32 l2_len)
 	__be16 proto = skb->protocol;
 	__u32 l3_off = l2_len;
 
-	if (l2_len && unlikely(proto != bpf_htons(ETH_P_IP) &&
-			       proto != bpf_htons(ETH_P_IPV6)))
-		l3_off = masq_vlan(skb, &proto);
+	if (unlikely(proto != bpf_htons(ETH_P_IP) &&
+		     proto != bpf_htons(ETH_P_IPV6)))
+		l3_off = masq_below(skb, l2_len, &proto);
 	if (proto == bpf_htons(ETH_P_IP))
 		other_v4(skb, l3_off, l2_len);
 	else if (proto == bpf_htons(ETH_P_IPV6))

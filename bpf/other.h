@@ -8,11 +8,16 @@
  */
 #ifndef MASQ_OTHER
 #define MASQ_OTHER
-/* Sources whose answers leave by no uplink, each known for a second or so: a
- * tunnel's packets pay for one look each second and source. */
+/* What is answered by no uplink, each known for a second or so: a tunnel's packets
+ * pay for one look each second. Rules may go by all of it, but for the far side's
+ * port, of which there are too many. */
 #define MASQ_ASIDE_WAYS 1024
 struct masq_aside_way {
-	__be32 addr[4];
+	__be32 rem_addr[4];
+	__be32 in_addr[4];
+	__be16 in_port;
+	__u8 proto;
+	__u8 family;
 	__u32 ifindex;
 	__u32 until; /* tick >> MASQ_ADDRESS_SHIFT, + 1 */
 };
@@ -20,18 +25,42 @@ MASQ_MAP(masq_aside_ways, BPF_MAP_TYPE_PERCPU_ARRAY, __u32,
 	 struct masq_aside_way, MASQ_ASIDE_WAYS, 0);
 #endif
 
-/* Where the source's answer is remembered not to be ours. */
-MASQ_INLINE struct masq_aside_way *FN(aside_way)(const __be32 *addr,
-						 __u32 ifindex)
+/* Where it is remembered that this key's answers are not ours. */
+MASQ_INLINE struct masq_aside_way *FN(aside_way)(const KEY *key, __u32 ifindex)
 {
-	__u32 hash = addr[WORDS - 1] ^ ifindex;
+	__u32 hash = key->rem_addr[WORDS - 1] ^ ifindex ^ key->proto ^
+		     (__u32)key->in_port << 16;
 
 #if FAM == 6
-	hash ^= addr[0] ^ addr[1] ^ addr[2];
+	hash ^= key->rem_addr[0] ^ key->rem_addr[1] ^ key->rem_addr[2];
 #endif
+	hash = (hash ^ hash >> 16) * 0x85ebca6b;
+	hash ^= key->in_addr[WORDS - 1];
 	hash = (hash ^ hash >> 16) * 0x9e3779b1;
 	hash >>= 22; /* MASQ_ASIDE_WAYS */
 	return bpf_map_lookup_elem(&masq_aside_ways, &hash);
+}
+
+MASQ_INLINE bool FN(is_aside)(const struct masq_aside_way *aside,
+			      const KEY *key, __u32 ifindex, __u32 until)
+{
+	return aside->until == until && aside->ifindex == ifindex &&
+	       aside->family == FAM && aside->proto == key->proto &&
+	       aside->in_port == key->in_port &&
+	       FN(addr_equal)(aside->rem_addr, key->rem_addr) &&
+	       FN(addr_equal)(aside->in_addr, key->in_addr);
+}
+
+MASQ_INLINE void FN(set_aside)(struct masq_aside_way *aside, const KEY *key,
+			       __u32 ifindex, __u32 until)
+{
+	FN(addr_copy)(aside->rem_addr, key->rem_addr);
+	FN(addr_copy)(aside->in_addr, key->in_addr);
+	aside->in_port = key->in_port;
+	aside->proto = key->proto;
+	aside->family = FAM;
+	aside->ifindex = ifindex;
+	aside->until = until;
 }
 
 /* Would an attached uplink see the answer to a packet with this key that has
@@ -43,12 +72,12 @@ MASQ_NOINLINE int FN(is_answered_by_uplink)(struct __sk_buff *skb,
 
 	/* where it goes to; what an address of a load balancer becomes on its
 	 * way, nobody knows here */
-	in = FN(way_to)(skb, key->in_addr, key->rem_addr, here);
+	in = FN(way_of)(skb, key, here, 0);
 	if (in == here)
 		return 0; /* a neighbour pretends */
 	if (!in || bpf_map_lookup_elem(&masq_ifaces, &in))
 		in = here;
-	out = FN(way_to)(skb, key->rem_addr, key->in_addr, in);
+	out = FN(way_of)(skb, key, in, 1);
 	return out && out != here &&
 	       bpf_map_lookup_elem(&masq_ifaces, &out) != NULL;
 }
@@ -69,9 +98,8 @@ MASQ_GLOBAL int FN(other_new)(struct __sk_buff *skb, __u32 now)
 	if (skb->pkt_type || FN(is_multicast)(pkt->key.in_addr) ||
 	    FN(is_link_local)(pkt->key.rem_addr))
 		return MASQ_R_MULTICAST;
-	aside = FN(aside_way)(pkt->key.rem_addr, skb->ifindex);
-	if (aside && aside->until == until && aside->ifindex == skb->ifindex &&
-	    FN(addr_equal)(aside->addr, pkt->key.rem_addr))
+	aside = FN(aside_way)(&pkt->key, skb->ifindex);
+	if (aside && FN(is_aside)(aside, &pkt->key, skb->ifindex, until))
 		return MASQ_R_HOST;
 	d.half = masq_half();
 	d.policy = masq_policy_of(d.half);
@@ -85,11 +113,8 @@ MASQ_GLOBAL int FN(other_new)(struct __sk_buff *skb, __u32 now)
 		return MASQ_R_HOST;
 	if (FN(is_answered_by_uplink)(skb, &pkt->key))
 		return FN(flow_wanted)(skb, pkt, &d, now, MASQ_K_INBOUND);
-	if (aside) {
-		FN(addr_copy)(aside->addr, pkt->key.rem_addr);
-		aside->ifindex = skb->ifindex;
-		aside->until = until;
-	}
+	if (aside)
+		FN(set_aside)(aside, &pkt->key, skb->ifindex, until);
 	return MASQ_R_HOST;
 }
 

@@ -7,14 +7,6 @@
 
 #ifndef MASQ_DECISION
 #define MASQ_DECISION
-/* Does the answer name a way? */
-MASQ_INLINE bool masq_fib_found(int ret)
-{
-	return ret == BPF_FIB_LKUP_RET_SUCCESS ||
-	       ret == BPF_FIB_LKUP_RET_NO_NEIGH ||
-	       ret == MASQ_FIB_RET_NO_SRC_ADDR;
-}
-
 #define MASQ_LOCAL_SNAT 2 /* is_local */
 
 struct masq_decision {
@@ -26,54 +18,6 @@ struct masq_decision {
 	__u8 pad;
 };
 #endif
-
-/*
- * Asks the kernel's FIB: by which way does a packet from src (NULL: whoever)
- * to dst go that came in by `ifindex`, or, with BPF_FIB_LOOKUP_OUTPUT, that is
- * to leave by it? Rules go by protocol and ports as well: those in *fib. MASQ_FIB_*
- * flags that this kernel does not know are left out.
- */
-MASQ_INLINE int FN(fib)(struct __sk_buff *skb, struct bpf_fib_lookup *fib,
-			const __be32 *src, const __be32 *dst, __u32 ifindex,
-			__u32 flags)
-{
-#if FAM == 4
-	fib->family = 2; /* AF_INET */
-	fib->ipv4_dst = dst[0];
-	if (src)
-		fib->ipv4_src = src[0];
-#else
-	fib->family = 10; /* AF_INET6 */
-	FN(addr_copy)(fib->ipv6_dst, dst);
-	if (src)
-		FN(addr_copy)(fib->ipv6_src, src);
-#endif
-	fib->ifindex = ifindex;
-	if (masq_features & MASQ_FEAT_FIB_SRC)
-		flags |= MASQ_FIB_SKIP_NEIGH;
-	else
-		flags &= ~MASQ_FIB_LOOKUP_SRC;
-	if (masq_features & MASQ_FEAT_FIB_MARK) {
-		flags |= MASQ_FIB_LOOKUP_MARK;
-		MASQ_FIB_MARK(fib) = skb->mark;
-	}
-	return bpf_fib_lookup(skb, fib, sizeof(*fib), flags);
-}
-
-/*
- * Where a packet to `addr` goes that comes from `from` by this uplink, as the
- * answer to a packet does: the interface, or 0 when there is no route out of
- * this node for it, because the address is its own or because nobody has it.
- * The two cannot be told apart here: is_local does it.
- */
-MASQ_NOINLINE __u32 FN(way_to)(struct __sk_buff *skb, const __be32 *addr,
-			       const __be32 *from, __u32 uplink)
-{
-	struct bpf_fib_lookup fib = {};
-	int ret = FN(fib)(skb, &fib, from, addr, uplink, 0);
-
-	return masq_fib_found(ret) ? fib.ifindex : 0;
-}
 
 /*
  * Is it an address of this node? That is a fact about its addresses, never
@@ -234,8 +178,6 @@ MASQ_NOINLINE int FN(is_named)(const __be32 *addr)
 MASQ_NOINLINE int FN(whose)(struct __sk_buff *skb, const __be32 *src,
 			    const __be32 *dst, __u32 uplink, __u32 forwarded)
 {
-	__u32 way;
-
 	if (FN(is_multicast)(src))
 		return MASQ_R_MULTICAST;
 	if (FN(is_link_local)(src) || (FAM == 6 && FN(is_link_local)(dst))) {
@@ -248,63 +190,12 @@ MASQ_NOINLINE int FN(whose)(struct __sk_buff *skb, const __be32 *src,
 	if (FN(is_known_pod)(src))
 		return MASQ_R_NONE;
 	if (!forwarded) {
-		if (FN(is_named)(src))
-			return MASQ_R_NONE;
-		way = FN(way_to)(skb, src, dst, uplink);
-		return way && !bpf_map_lookup_elem(&masq_ifaces, &way)
+		return FN(is_named)(src) || FN(lies_inside)(skb, src, dst)
 			       ? MASQ_R_NONE
 			       : MASQ_R_HOST;
 	}
 	return FN(is_still_local)(skb, src, dst, uplink) ? MASQ_OWN_ADDRESS
 							 : MASQ_R_NONE;
-}
-
-/*
- * Rules go by TOS, or by traffic class and flow label, too: what of them the
- * kernel looks at is its own matter.
- */
-MASQ_INLINE void FN(fib_tos)(struct __sk_buff *skb, struct bpf_fib_lookup *fib)
-{
-	__be32 head;
-
-	if (bpf_skb_load_bytes_relative(skb, 0, &head, sizeof(head),
-					BPF_HDR_START_NET))
-		return;
-#if FAM == 4
-	fib->tos = bpf_ntohl(head) >> 16;
-#else
-	fib->flowinfo = head & bpf_htonl(0x0fffffff);
-#endif
-}
-
-/*
- * The preferred source of the route that a packet with this key takes which
- * came in by `in` and goes out by `uplink`, where the kernel tells it, else
- * *source is left alone. What the FIB answered.
- *
- * A packet with a tag left by a VLAN's device above this one: its route leads
- * there, and so does its source.
- */
-MASQ_NOINLINE int FN(route_source)(struct __sk_buff *skb, const KEY *key,
-				   __be32 *source, __u32 in, __u32 uplink)
-{
-	struct bpf_fib_lookup fib = { .l4_protocol = key->proto };
-	__u32 output = in ? 0 : BPF_FIB_LOOKUP_OUTPUT;
-	int ret;
-
-	if (key->proto != PROTO_ICMP) {
-		fib.sport = key->in_port;
-		fib.dport = key->rem_port;
-	}
-	FN(fib_tos)(skb, &fib);
-	ret = FN(fib)(skb, &fib, key->in_addr, key->rem_addr, in ?: uplink,
-		      output | MASQ_FIB_LOOKUP_SRC);
-	if (masq_features & MASQ_FEAT_FIB_SRC &&
-	    (ret == BPF_FIB_LKUP_RET_SUCCESS ||
-	     ret == BPF_FIB_LKUP_RET_NO_NEIGH) &&
-	    (fib.ifindex == uplink || (in && skb->vlan_present)))
-		FN(addr_copy)(source, FIB_SOURCE(fib));
-	return ret;
 }
 
 /*

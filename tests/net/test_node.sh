@@ -209,17 +209,61 @@ by_no_rule() {
 }
 
 # A proxy of the node that takes the pod's address: IP_TRANSPARENT.
-proxy() {
+proxy() { # [LENGTH [MARK]]
+	masq flush >/dev/null
 	lab_saw_reset
-	lab_in node "$PYTHON" - $POD $FAR_ADDR <<-'EOF'
+	lab_in node "$PYTHON" - $POD $FAR_ADDR "${1:-1}" "${2:-0}" <<-'EOF'
 		import socket, sys
 		s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 		s.setsockopt(socket.SOL_IP, 19, 1)
+		s.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, int(sys.argv[4]))
 		s.bind((sys.argv[1], 41050))
-		s.sendto(b"x", (sys.argv[2], 9))
+		s.sendto(b"x" * int(sys.argv[3]), (sys.argv[2], 9))
 	EOF
 	lab_wait 3 saw_someone
 	far_saw $NODE_ADDR
+}
+
+# To whom the path is narrower than out.
+proxy_large() {
+	lab_in node ip link set pod1 mtu 1280
+	proxy 1400
+	lab_in node ip link set pod1 mtu 1500
+}
+
+# What it sends has a way of its own, where pods are not.
+proxy_marked() {
+	lab_in node ip route add default via $FAR_GATEWAY table 100
+	lab_in node ip rule add fwmark 2 lookup 100
+	proxy 1 2
+}
+
+# As TPROXY is set up: what has the mark is all for the proxy.
+proxy_table() {
+	lab_in node ip route add local default dev lo table 100
+	lab_in node ip route add local $POD_NET dev lo table 100
+	lab_in node ip rule add fwmark 0x99 lookup 100
+	masq attach -q eth0
+	proxy
+	# nobody's address is the node's by that
+	lab_in far ip route add $POD/32 via $NODE_ADDR
+	is udp "$(from_far $POD udp 41055)" "$FAR_ADDR 41055"
+	is tcp "$(from_far $POD tcp 41056)" "$FAR_ADDR 41056"
+	lab_in far ip route del $POD/32
+}
+
+# What comes back from outside goes to the proxy, by the uplink's name.
+proxy_iif() {
+	lab_in node ip route add local $POD_NET dev lo table 100
+	lab_in node ip rule add iif eth0 lookup 100
+	masq attach -q eth0
+	proxy
+}
+
+# from_far ADDR PROTO SPORT: the client that the server there saw
+from_far() {
+	echo | traffic far talk "$1" 80 --proto "$2" --source $FAR_ADDR \
+		--sport "$3" --timeout 3
 }
 
 saw_someone() {
@@ -238,6 +282,14 @@ bound_without_being_there() {
 	EOF
 	lab_wait 3 saw_someone
 	far_saw 192.0.2.77
+}
+
+# A default route by a card that is not attached leads there, too.
+bound_and_the_default_elsewhere() {
+	lab_in node ip route replace default via 10.150.0.2
+	lab_in node ip route add 172.30.0.0/16 via $FAR_GATEWAY
+	bound_without_being_there
+	lab_in node ip route del 172.30.0.0/16
 }
 
 # IPv6 that conntrack has put together goes out in new fragments, which have
@@ -365,6 +417,33 @@ in_by_lb0() {
 		--source $FAR_ADDR --sport "$3" --timeout 3)
 	lab_in far ip route del "$2/32"
 	is "client that the server saw" "$answer" "$FAR_ADDR $3"
+}
+
+# One client asks two pods within a second; the other one's answers leave by lb0.
+in_by_lb0_twice() {
+	local pod=10.44.14.30 sport
+	lab_in pod1 ip addr add $pod/32 dev eth0
+	lab_in node ip route add $pod/32 dev pod1
+	lab_in node ip route add default via 10.150.0.2 table 100
+	lab_in node ip rule add from $pod lookup 100
+	lab_in far ip route add $POD/32 via $CARD_ADDR
+	lab_in far ip route add $pod/32 via $CARD_ADDR
+	for sport in 41091 41092 41093; do
+		is "the other" "$(from_far $pod udp $sport)" "$FAR_ADDR $sport"
+		is "this one" "$(from_far $POD udp $sport)" "$FAR_ADDR $sport"
+	done
+	lab_in far ip route del $POD/32
+	lab_in far ip route del $pod/32
+	lab_in node ip route del $pod/32
+	lab_in pod1 ip addr del $pod/32 dev eth0
+}
+
+# The answer's way out is chosen by the service's port.
+in_by_lb0_out_by_port() {
+	lab_in node ip route replace default via 10.150.0.2
+	lab_in node ip route add default via $FAR_GATEWAY table 100
+	lab_in node ip rule add ipproto udp sport 80 lookup 100
+	in_by_lb0 udp $POD 41094
 }
 
 direct_return() {
@@ -602,10 +681,18 @@ row "an unreachable rule of others" undoing by_no_rule "from 10.44.99.0/24" none
 row "an unreachable rule of all but others" undoing by_no_rule \
 	"not from 10.44.99.0/24" unreachable
 row "a proxy with the pod's address" proxy
+row "a proxy, a pod with a small MTU" proxy_large
+! lab_fib_source || row "a proxy, by a mark" undoing proxy_marked
+row "a proxy, its table has all for local" undoing proxy_table
+row "a proxy, by the uplink's name" undoing proxy_iif
 row "an address that is bound without being there" bound_without_being_there
+row "such an address, the default route elsewhere" undoing \
+	bound_and_the_default_elsewhere
 row "IPv6 fragmented anew" fragmented_anew
 row "in by another card, UDP" in_by_lb0 udp $POD 41071
 row "in by another card, TCP" in_by_lb0 tcp $POD 41072
+row "in by another card, two pods' ways out" undoing in_by_lb0_twice
+row "in by another card, a way out by port" undoing in_by_lb0_out_by_port
 row "direct server return" direct_return
 row "a load balancer's address by another card" load_balancer
 row "fail-over to another uplink and back" fail_over

@@ -39,7 +39,8 @@ static int watch(void)
 {
 	static const int groups[] = { RTNLGRP_LINK,	   RTNLGRP_IPV4_IFADDR,
 				      RTNLGRP_IPV6_IFADDR, RTNLGRP_IPV4_ROUTE,
-				      RTNLGRP_IPV6_ROUTE,  RTNLGRP_TC };
+				      RTNLGRP_IPV6_ROUTE,  RTNLGRP_IPV4_RULE,
+				      RTNLGRP_IPV6_RULE,   RTNLGRP_TC };
 	struct sockaddr_nl addr = { .nl_family = AF_NETLINK };
 	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK,
 			NETLINK_ROUTE);

@@ -58,6 +58,13 @@ struct netdev_kind {
 	uint16_t port;
 };
 
+/* A table of routes that rules lead to. */
+struct netdev_table {
+	uint8_t family; /* 4 or 6 */
+	uint32_t id;
+	bool all; /* whatever packet it is, but for where it goes to */
+};
+
 /* All of it at one moment (links by ifindex, addresses in kernel order). */
 struct netdev {
 	struct netdev_link *links;
@@ -69,9 +76,11 @@ struct netdev {
 	struct netdev_route *routes;
 	size_t route_count;
 	/* what routes of type local or anycast make the node's own, addresses
-	 * of interfaces among them */
+	 * of interfaces among them; not what they make a proxy's */
 	struct cidr *locals;
 	size_t local_count;
+	struct netdev_table *tables;
+	size_t table_count;
 };
 
 /* By its name or another one of its. NULL: no such link. */

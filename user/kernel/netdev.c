@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <libmnl/libmnl.h>
+#include <linux/fib_rules.h>
 #include <linux/nexthop.h>
 #include <linux/rtnetlink.h>
 #include "base/log.h"
@@ -160,6 +161,11 @@ static void begin_addrs(void *data)
 	((struct netdev *)data)->addr_count = 0;
 }
 
+static void begin_tables(void *data)
+{
+	((struct netdev *)data)->table_count = 0;
+}
+
 static void begin_routes(void *data)
 {
 	((struct netdev *)data)->route_count = 0;
@@ -193,6 +199,15 @@ static int read_addrs(struct netdev *netdev)
 			    netdev_addr_message, begin_addrs, netdev);
 }
 
+static int read_rules(struct netdev *netdev)
+{
+	struct fib_rule_hdr rule = { .family = AF_UNSPEC };
+	int err = netlink_dump(RTM_GETRULE, &rule, sizeof(rule),
+			       netdev_rule_message, begin_tables, netdev);
+
+	return err == -EOPNOTSUPP ? 0 : err; /* a kernel without them */
+}
+
 static int read_routes(struct netdev *netdev)
 {
 	struct rtmsg route = { .rtm_family = AF_UNSPEC };
@@ -215,6 +230,7 @@ static int read_parts(struct netdev **out, bool all)
 		int (*read)(struct netdev *netdev);
 	} parts[] = { { "links", read_links },
 		      { "addresses", read_addrs },
+		      { "rules", read_rules },
 		      { "routes", read_routes } };
 	struct netdev *netdev = calloc(1, sizeof(*netdev));
 	size_t i = 0, count = all ? sizeof(parts) / sizeof(*parts) : 1;
@@ -251,6 +267,7 @@ void netdev_free(struct netdev *netdev)
 	free(netdev->addrs);
 	free(netdev->routes);
 	free(netdev->locals);
+	free(netdev->tables);
 	free(netdev);
 }
 

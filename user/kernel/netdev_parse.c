@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <linux/fib_rules.h>
 #include <linux/if_addr.h>
 #include <linux/rtnetlink.h>
 #include <net/if_arp.h>
@@ -205,14 +206,97 @@ int netdev_add_route(struct netdev *netdev, const struct netdev_route *route)
 	return 0;
 }
 
-static int add_local(struct netdev *netdev, const struct cidr *cidr)
+static struct netdev_table *find_table(const struct netdev *netdev,
+				       uint8_t family, uint32_t id)
 {
-	struct cidr *new =
-		grow(&netdev->locals, &netdev->local_count, sizeof(*new));
+	for (size_t i = 0; i < netdev->table_count; i++)
+		if (netdev->tables[i].id == id &&
+		    netdev->tables[i].family == family)
+			return &netdev->tables[i];
+	return NULL;
+}
 
+/*
+ * Does the rule go by something of a packet beside where it goes to? One for all
+ * that have not got a mark is for ordinary packets.
+ */
+static bool is_for_some(const struct fib_rule_hdr *head,
+			const struct nlmsghdr *message)
+{
+	const struct nlattr *attr;
+
+	if (head->flags & FIB_RULE_INVERT)
+		return false;
+	if (head->src_len || head->tos)
+		return true;
+	mnl_attr_for_each(attr, message, sizeof(*head))
+	{
+		switch (mnl_attr_get_type(attr)) {
+		case FRA_DST:
+		case FRA_PRIORITY:
+		case FRA_TABLE:
+		case FRA_SUPPRESS_PREFIXLEN:
+		case FRA_SUPPRESS_IFGROUP:
+		case FRA_PROTOCOL:
+		case FRA_L3MDEV:
+		case FRA_FLOW:
+		case FRA_FWMASK:
+		case FRA_PAD:
+			break;
+		default:
+			return true;
+		}
+	}
+	return false;
+}
+
+int netdev_rule_message(const struct nlmsghdr *message, void *data)
+{
+	const struct fib_rule_hdr *head = mnl_nlmsg_get_payload(message);
+	uint8_t family = head->family == AF_INET ? 4 : 6;
+	struct netdev *netdev = data;
+	struct netdev_table *table;
+	const struct nlattr *attr;
+	uint32_t id = head->table;
+
+	if ((head->family != AF_INET && head->family != AF_INET6) ||
+	    head->action != FR_ACT_TO_TBL)
+		return 0;
+	mnl_attr_for_each(attr, message, sizeof(*head))
+	{
+		if (mnl_attr_get_type(attr) == FRA_TABLE)
+			id = netlink_u32(attr);
+	}
+	table = find_table(netdev, family, id);
+	if (!table) {
+		table = grow(&netdev->tables, &netdev->table_count,
+			     sizeof(*table));
+		if (!table)
+			return -ENOMEM;
+		table->family = family;
+		table->id = id;
+	}
+	table->all |= !is_for_some(head, message);
+	return 0;
+}
+
+/*
+ * What some packets alone find local are a transparent proxy's, which takes them
+ * whoever they go to (`ip rule add fwmark 1 lookup 100; ip route add local default
+ * dev lo table 100`): no address of the node. A VRF's table has no rule of its own.
+ */
+static int add_local(struct netdev *netdev, const struct netdev_route *route)
+{
+	const struct netdev_table *table =
+		find_table(netdev, route->dst.addr.family, route->table);
+	struct cidr *new;
+
+	if (!route->dst.plen || (table && !table->all))
+		return 0;
+	new = grow(&netdev->locals, &netdev->local_count, sizeof(*new));
 	if (!new)
 		return -ENOMEM;
-	*new = *cidr;
+	*new = route->dst;
 	return 0;
 }
 
@@ -307,7 +391,7 @@ int netdev_route_message(const struct nlmsghdr *message, void *data)
 		}
 	}
 	if (local)
-		return add_local(data, &route.dst);
+		return add_local(data, &route);
 	/* with nexthop_compat_mode the kernel says what the object says */
 	if (multipath || route.ifindex)
 		route.nexthop = 0;

@@ -14,6 +14,8 @@
 int netdev_link_message(const struct nlmsghdr *message, void *data);
 int netdev_addr_message(const struct nlmsghdr *message, void *data);
 int netdev_route_message(const struct nlmsghdr *message, void *data);
+/* The rules come before the routes, which are judged by them. */
+int netdev_rule_message(const struct nlmsghdr *message, void *data);
 
 /* 0 or -ENOMEM; a route that leads nowhere is left out. */
 int netdev_add_route(struct netdev *netdev, const struct netdev_route *route);
