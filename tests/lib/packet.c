@@ -214,8 +214,13 @@ size_t packet_build(const struct packet *p, uint8_t *frame)
 			put16(frame + n + 2, p->vlan);
 			n += 4;
 		}
-		put16(frame + n, ethertype);
+		put16(frame + n, p->mpls ? 0x8847 : ethertype);
 		n += 2;
+	}
+	for (int i = 1; i <= p->mpls; i++) {
+		put16(frame + n, i);
+		put16(frame + n + 2, (i == p->mpls) << 8 | 64);
+		n += 4;
 	}
 	return n + build_l3(p, frame + n, PACKET_MAX - n);
 }

@@ -43,6 +43,7 @@ struct packet {
 	uint8_t ttl;
 	uint8_t tos; /* with ECN */
 	uint16_t vlan; /* 802.1Q tag in the payload */
+	uint8_t mpls; /* so many labels */
 	bool no_ethernet;
 	bool udp_no_checksum;
 	bool bad_checksum; /* L4 */

@@ -364,6 +364,33 @@ static void vlan_tag_in_the_payload(void **state)
 	     PKT(TCP, OUT(FAR4, 53, NODE4, 5000), .vlan = 7));
 }
 
+/* As a route pushes them (`ip route add ... encap mpls 100`). */
+static void labels_of_mpls(void **state)
+{
+	struct prog_lab *lab = *state;
+
+	for (int labels = 1; labels <= 8; labels++) {
+		prog_lab_reset(state);
+		SEND(EGRESS, NEXT,
+		     PKT(UDP, OUT(POD4, 5000, FAR4, 53), .mpls = labels,
+			 .length = 8),
+		     PKT(UDP, OUT(NODE4, 5000, FAR4, 53), .mpls = labels,
+			 .length = 8));
+		SEND(EGRESS, NEXT,
+		     PKT(TCP, OUT(POD6, 5000, FAR6, 443), .flags = SYN,
+			 .mpls = labels),
+		     PKT(TCP, OUT(NODE6, 5000, FAR6, 443), .flags = SYN,
+			 .mpls = labels));
+		SEND(INGRESS, NEXT,
+		     PKT(UDP, OUT(FAR4, 53, NODE4, 5000), .mpls = labels),
+		     PKT(UDP, OUT(FAR4, 53, POD4, 5000), .mpls = labels));
+		/* the answer's have been popped on the way */
+		SEND(INGRESS, NEXT,
+		     PKT(TCP, OUT(FAR6, 443, NODE6, 5000), .flags = SYN | ACK),
+		     PKT(TCP, OUT(FAR6, 443, POD6, 5000), .flags = SYN | ACK));
+	}
+}
+
 static void ip_options_are_carried(void **state)
 {
 	struct prog_lab *lab = *state;
@@ -674,6 +701,7 @@ int main(void)
 		ROW(protocols_with_ports_keep_them),
 		ROW(protocols_without_ports_have_one_mapping),
 		ROW(vlan_tag_in_the_payload),
+		ROW(labels_of_mpls),
 		ROW(ip_options_are_carried),
 		ROW(a_wrong_checksum_stays_wrong),
 		ROW(malformed_never_leaves_untranslated),

@@ -243,6 +243,35 @@ static void an_address_that_is_not_there_is_the_nodes(void **state)
 	assert_int_equal(REASON(HOST), 2);
 }
 
+/* What its own way out goes by does not hide a pod: its mark, an uplink that does
+ * not forward. A default route by an interface that is no uplink leads nobody
+ * there. */
+static void a_route_to_a_pod_is_found(void **state)
+{
+	struct prog_lab *lab = *state;
+	const struct packet own = { UDP, OUT("192.0.2.77", 5000, FAR4, 53) };
+	const struct packet own6 = { UDP,
+				     OUT("2001:db8:77::1", 5000, FAR6, 53) };
+
+	lab->mark = 7;
+	sh("ip rule add fwmark 7 lookup 77;"
+	   "ip route add default via 10.142.0.1 dev up0 table 77");
+	SEND_AS(false, PKT(UDP, OUT(POD4, 5000, FAR4, 53)),
+		PKT(UDP, OUT(NODE4, 5000, FAR4, 53)));
+	sh("ip rule del fwmark 7; ip route flush table 77");
+	lab->mark = 0;
+	prog_lab_reset(state);
+	sh("sysctl -qw net.ipv6.conf.up0.forwarding=0");
+	SEND_AS(false, PKT(UDP, OUT(POD6, 5000, FAR6, 53)),
+		PKT(UDP, OUT(NODE6, 5000, FAR6, 53)));
+	sh("sysctl -qw net.ipv6.conf.up0.forwarding=1");
+	sh("ip route add default dev pod0 metric 1;"
+	   "ip -6 route add default dev pod0 metric 1");
+	SEND_AS(false, &own, &own);
+	SEND_AS(false, &own6, &own6);
+	sh("ip route del default dev pod0; ip -6 route del default dev pod0");
+}
+
 static void podCIDRs_name_pods_without_a_route(void **state)
 {
 	struct prog_lab *lab = *state;
@@ -1056,6 +1085,7 @@ int main(int argc, char **argv)
 		ROW(a_pod_is_one_without_an_interface_too),
 		ROW(fragments_made_here_are_the_pods),
 		ROW(an_address_that_is_not_there_is_the_nodes),
+		ROW(a_route_to_a_pod_is_found),
 		ROW(podCIDRs_name_pods_without_a_route),
 		ROW(link_local_pods_are_named),
 		ROW(an_error_of_a_pod_without_an_interface),
