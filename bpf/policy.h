@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * policy.h - what the policy in force says of a new flow, and which address
- * it would be translated to. Reads maps and the kernel's FIB, changes nothing:
+ * it would be translated to. Reads maps and the kernel's FIB (fib.h), changes nothing:
  * `masqbpf explain` enters here too. Included once per family by family.h.
  */
 

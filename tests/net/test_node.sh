@@ -79,6 +79,40 @@ undoing() {
 	return $status
 }
 
+# Before any pod has flows: the way of one that a route leads to.
+nobody_yet() {
+	lab_in node ip route del default
+	lab_in node ip route add default via $FAR_GATEWAY table 100
+	lab_in node ip rule add from $POD_NET lookup 100
+	is "explain, of any pod" "$(explained $FAR_ADDR)" $NODE_ADDR
+}
+
+# Rules that take a pod's packets for the node's own: nothing leaves.
+taken() {
+	lab_in node ip route add local $FAR_ADDR/32 dev lo table 100
+	lab_in node ip rule add iif pod1 lookup 100
+	is stays "$(masq explain $FAR_ADDR --source $POD --json |
+		jq -r '.stays, .source_seen' | xargs)" "node null"
+	# where another pod's would go on, and another port's
+	is "another's" "$(explained $FAR_ADDR --source 10.44.14.99)" $NODE_ADDR
+}
+
+# A route that puts packets into others (SRv6): no hook sees the pod's.
+wrapped() {
+	lab_in node ip -6 route add $FAR_ADDR6/128 encap seg6 mode encap \
+		segs $FAR_GATEWAY6 dev eth0 || skip "no SRv6"
+	is explain "$(masq explain $FAR_ADDR6 --source $POD6 --json |
+		jq .wrapped)" true
+	masq explain $FAR_ADDR6 --source $POD6 | grep -q \
+		'its route wraps it before our hook' ||
+		fail "$(masq explain $FAR_ADDR6 --source $POD6)"
+	(masq doctor || true) | grep -q "the route to $FAR_ADDR6/128 wraps" ||
+		fail "$(masq doctor)"
+	lab_in node ip -6 route del $FAR_ADDR6/128
+	is afterwards "$(masq explain $FAR_ADDR6 --source $POD6 --json |
+		jq .wrapped)" false
+}
+
 # What is not of that kind goes as before
 by_kind() {
 	lab_in node ip route add default via $FAR_GATEWAY src $SECOND_ADDR \
@@ -651,6 +685,7 @@ drops() {
 	masq counters --json | jq ".drops.$1 // 0"
 }
 
+row "a table by the pods' source, nobody has flows" undoing nobody_yet
 row "the main table" goes $FAR_ADDR $NODE_ADDR 41001
 row "IPv6, the main table" goes $FAR_ADDR6 $NODE_ADDR6 41002
 row "a table by the pods' source" undoing by_rule "from $POD_NET" \
@@ -671,6 +706,8 @@ row "a table by a mark" undoing by_mark
 ! lab_fib_source || row "several ways, one source" undoing several_ways
 row "IPv6, a route for one source" undoing source_specific
 ! lab_fib_source || row "a macvlan on a card" undoing on_a_card
+row "a rule takes it for the node's own" undoing taken
+row "a route that wraps" wrapped
 row "a blackhole" no_way blackhole blackhole
 row "an unreachable route" no_way unreachable unreachable
 row "a prohibited one" no_way prohibit prohibit

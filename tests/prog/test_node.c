@@ -261,6 +261,11 @@ static void a_route_to_a_pod_is_found(void **state)
 	sh("ip rule del fwmark 7; ip route flush table 77");
 	lab->mark = 0;
 	prog_lab_reset(state);
+	sh("ip link set pod0 mtu 1280"); /* less than there is out */
+	SEND_AS(false, PKT(UDP, OUT(POD4, 5000, FAR4, 53), .length = 1400),
+		PKT(UDP, OUT(NODE4, 5000, FAR4, 53), .length = 1400));
+	sh("ip link set pod0 mtu 1500");
+	prog_lab_reset(state);
 	sh("sysctl -qw net.ipv6.conf.up0.forwarding=0");
 	SEND_AS(false, PKT(UDP, OUT(POD6, 5000, FAR6, 53)),
 		PKT(UDP, OUT(NODE6, 5000, FAR6, 53)));
@@ -1028,6 +1033,31 @@ static void what_comes_in_elsewhere_is_answered_as_it_asked(void **state)
 	no_second_uplink(lab);
 }
 
+/* One client within a second, and pods and ports whose answers have other ways. */
+static void what_comes_in_elsewhere_has_a_way_of_its_own(void **state)
+{
+	struct prog_lab *lab = *state;
+	const struct packet udp = { UDP, OUT(POD4, 80, FAR4, 7000) };
+
+	second_card(lab);
+	prog_lab_reset(state);
+	second_card_known(lab);
+	sh("ip route add default via 10.143.0.99 dev up1 table 78;"
+	   "ip rule add from 10.44.14.77 lookup 78;"
+	   "ip rule add ipproto udp sport 81 lookup 78");
+	for (int i = 0; i < 2; i++) {
+		other(lab, PKT(UDP, OUT(FAR4, 7000, "10.44.14.77", 80)));
+		other(lab, PKT(UDP, OUT(FAR4, 7000, POD4, 81)));
+		assert_int_equal(prog_records(lab), i);
+		other(lab, PKT(UDP, OUT(FAR4, 7000, POD4, 80)));
+		assert_int_equal(prog_records(lab), 1);
+	}
+	SEND(EGRESS, NEXT, &udp, &udp);
+	sh("ip rule del lookup 78; ip rule del lookup 78;"
+	   "ip route flush table 78");
+	no_second_uplink(lab);
+}
+
 /* It makes no record of the node's traffic or a pod's, nor by an address that
  * it would have to be sent back to. */
 static void a_watch_is_not_fooled(void **state)
@@ -1107,6 +1137,7 @@ int main(int argc, char **argv)
 		ROW(E1_an_address_goes_without_a_route),
 		ROW(an_idle_connection_from_outside_goes_on),
 		ROW(what_comes_in_elsewhere_is_answered_as_it_asked),
+		ROW(what_comes_in_elsewhere_has_a_way_of_its_own),
 		ROW(a_watch_is_not_fooled),
 		/* where the FIB tells; SOURCE_ROWS */
 		ROW(the_routes_source_is_the_source),

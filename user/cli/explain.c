@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <linux/rtnetlink.h>
 #include <net/if.h>
 #include <netinet/in.h>
 #include "base/log.h"
@@ -28,9 +29,13 @@ int explain_find_stays(struct explain *e)
 	struct way way;
 	int err;
 
-	if (e->answer.reason == MASQ_R_MULTICAST)
+	if (e->answer.reason == MASQ_R_MULTICAST) {
+		e->stays = EXPLAIN_LEAVES;
 		return 0;
-	if (way_find(&e->dest, NULL, 0, &way) == -EADDRNOTAVAIL)
+	}
+	/* rules may let what comes in by the pod's device go on all the same */
+	if ((e->stays || e->no_route || !*e->device) &&
+	    way_find(&e->dest, NULL, 0, &way) == -EADDRNOTAVAIL)
 		e->stays = EXPLAIN_NODE;
 	if (e->stays || e->no_route || e->attached)
 		return 0;
@@ -84,7 +89,8 @@ static void find_ways(struct explain *e, const struct netdev *netdev,
  */
 int explain_find_uplink(struct explain *e)
 {
-	uint32_t *uplinks = NULL, ifindex = 0, device = 0;
+	struct netdev_found way = {};
+	uint32_t *uplinks = NULL, device = 0;
 	const struct netdev_kind kind = { .proto = e->answer.proto,
 					  .port = e->answer.rem_port };
 	struct addr pod = e->source;
@@ -98,21 +104,27 @@ int explain_find_uplink(struct explain *e)
 	/* any pod's way is one pod's way, where one is known */
 	if (pod.family || inside_next_pod(e->instance, e->dest.family, &pod))
 		device = inside_device(&pod, &e->dest, uplinks, count);
+	if (!device && !e->source.family)
+		inside_by_routes(netdev, e->dest.family, uplinks, count, &pod,
+				 &device);
 	if (device) {
 		if (!if_indextoname(device, e->device))
 			e->device[0] = '\0';
-		err = netdev_route_from(&e->dest, &pod, device, &kind,
-					&ifindex);
+		err = netdev_find_way(&e->dest, &pod, device, &kind, &way);
 		memcpy(e->answer.xlat_addr, pod.a, sizeof(pod.a));
 	} else {
-		err = netdev_route_to(&e->dest, &ifindex);
+		err = netdev_find_way(&e->dest, NULL, 0, NULL, &way);
 	}
 	e->answer.device = device;
 	e->no_route = -err;
-	if (!err) {
-		if (!if_indextoname(ifindex, e->uplink))
+	if (!err && (way.type == RTN_LOCAL || way.type == RTN_ANYCAST ||
+		     way.type == RTN_BROADCAST)) {
+		e->stays = EXPLAIN_TAKEN;
+	} else if (!err) {
+		if (!if_indextoname(way.ifindex, e->uplink))
 			e->uplink[0] = '\0';
-		e->answer.ifindex = hooked(e, netdev, ifindex, e->parent);
+		e->wraps = way.wraps;
+		e->answer.ifindex = hooked(e, netdev, way.ifindex, e->parent);
 		e->attached = e->answer.ifindex;
 		find_ways(e, netdev, device ? &pod : NULL, device, &kind);
 	}
@@ -155,7 +167,7 @@ int explain_ask(struct explain *e)
 	if (explain_is_translated(e) && e->entry && e->entry->snat &&
 	    pool_size(&e->policy->snat[e->entry->snat - 1]) > 1)
 		e->pool = &e->policy->snat[e->entry->snat - 1];
-	if (e->no_route || (e->pool && !e->source.family)) {
+	if (e->no_route || e->stays || (e->pool && !e->source.family)) {
 		e->seen.family = 0;
 	} else if (explain_is_translated(e)) {
 		e->seen.family = e->dest.family;

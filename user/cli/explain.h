@@ -35,6 +35,7 @@ struct explain {
 	const struct pool *pool; /* that each pod has one of; NULL: no such */
 	char uplink[IF_NAMESIZE]; /* by which DEST is reached; "": none */
 	bool attached;
+	bool wraps; /* into another packet, before a hook sees it */
 	char parent[IF_NAMESIZE]; /* whose hooks see it; "": its own */
 	/* all interfaces that flows to DEST may leave by, where the route has
 	 * several ways; ways: 0 where it has one */
@@ -43,11 +44,13 @@ struct explain {
 		bool attached;
 	} way[EXPLAIN_WAYS];
 	size_t ways;
-	/* DEST is the node itself, or behind an interface where only pods are:
-	 * no policy is asked, for nothing leaves */
+	/* DEST is the node itself, or rules give the pod's packets to the node,
+	 * or it is behind an interface where only pods are: no policy is asked,
+	 * for nothing leaves */
 	enum {
 		EXPLAIN_LEAVES,
 		EXPLAIN_NODE,
+		EXPLAIN_TAKEN,
 		EXPLAIN_POD
 	} stays;
 	int no_route; /* errno of the pod's way to DEST; 0: there is one */

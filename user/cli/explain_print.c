@@ -111,10 +111,11 @@ void explain_json(const struct explain *e)
 		json_object_end(&j);
 	}
 	json_array_end(&j);
+	json_bool(&j, "wrapped", e->wraps);
 	json_text(&j, "stays",
-		  e->stays == EXPLAIN_NODE  ? "node"
+		  !e->stays		    ? NULL
 		  : e->stays == EXPLAIN_POD ? "pod"
-					    : NULL);
+					    : "node");
 	json_text(&j, "no_route",
 		  e->no_route ? no_route_text(e->no_route) : NULL);
 	json_text(&j, "source_by",
@@ -185,6 +186,9 @@ static void print_stays(const struct explain *e, FILE *out)
 	if (e->stays == EXPLAIN_NODE)
 		fprintf(out,
 			"the node's own address: it does not leave the node\n");
+	else if (e->stays == EXPLAIN_TAKEN)
+		fprintf(out,
+			"the node takes it for its own: it does not leave the node\n");
 	else
 		fprintf(out, "behind %s: it does not leave the node\n",
 			shown(e->uplink));
@@ -249,6 +253,13 @@ static void print_unattached(FILE *out, const char *uplink)
 		"uplink", color_red(stdout), shown(uplink), color_off(stdout));
 }
 
+static void print_wraps(FILE *out)
+{
+	fprintf(out,
+		"  %-13s %sits route wraps it before our hook%s (ip route: encap): in there is the pod's own address\n",
+		"uplink", color_red(stdout), color_off(stdout));
+}
+
 static void print_seen(const struct explain *e, FILE *out)
 {
 	bool keep = !strcmp(action_text(e), "keep");
@@ -287,6 +298,8 @@ static void print_seen(const struct explain *e, FILE *out)
 	if (*e->parent && !e->no_route)
 		fprintf(out, "  %-13s %s, by the hooks of %s, which it is on\n",
 			"uplink", shown(e->uplink), shown(e->parent));
+	if (e->wraps && explain_is_translated(e) && e->attached)
+		print_wraps(out);
 	if (e->ways && !e->no_route) {
 		fprintf(out, "  %-13s", "ways");
 		for (size_t i = 0; i < e->ways; i++)

@@ -23,6 +23,7 @@ struct nexthop {
 	uint32_t member; /* of a group, which has an entry for each; 0: none */
 	uint32_t ifindex;
 	struct addr gateway;
+	bool wraps;
 };
 
 struct nexthops {
@@ -45,7 +46,7 @@ static int add_nexthop(struct nexthops *hops, const struct nexthop *hop)
 static int nexthop_message(const struct nlmsghdr *message, void *data)
 {
 	const struct nhmsg *info = mnl_nlmsg_get_payload(message);
-	const struct nlattr *group = NULL, *attr;
+	const struct nlattr *group = NULL, *type = NULL, *encap = NULL, *attr;
 	struct nexthop hop = {};
 	int err = 0;
 
@@ -67,8 +68,15 @@ static int nexthop_message(const struct nlmsghdr *message, void *data)
 		case NHA_GROUP:
 			group = attr;
 			break;
+		case NHA_ENCAP_TYPE:
+			type = attr;
+			break;
+		case NHA_ENCAP:
+			encap = attr;
+			break;
 		}
 	}
+	hop.wraps = netdev_wraps(type, encap);
 	if (!group)
 		return add_nexthop(data, &hop);
 	for (size_t i = 0; !err && (i + 1) * sizeof(struct nexthop_grp) <=
@@ -107,6 +115,7 @@ static int resolve(struct netdev *netdev, struct netdev_route route,
 		}
 		route.ifindex = hop->ifindex;
 		route.gateway = hop->gateway;
+		route.wraps = hop->wraps;
 		/* a black hole has no interface */
 		if (hop->ifindex)
 			err = netdev_add_route(netdev, &route);
@@ -273,14 +282,28 @@ void netdev_free(struct netdev *netdev)
 
 /* --- asking ------------------------------------------------------------ */
 
-static int route_oif(const struct nlmsghdr *message, void *data)
+static int route_found(const struct nlmsghdr *message, void *data)
 {
-	const struct nlattr *attr;
+	const struct rtmsg *rtm = mnl_nlmsg_get_payload(message);
+	const struct nlattr *attr, *type = NULL, *encap = NULL;
+	struct netdev_found *found = data;
 
-	mnl_attr_for_each(attr, message,
-			  sizeof(struct rtmsg)) if (mnl_attr_get_type(attr) ==
-						    RTA_OIF) *
-		(uint32_t *)data = netlink_u32(attr);
+	found->type = rtm->rtm_type;
+	mnl_attr_for_each(attr, message, sizeof(*rtm))
+	{
+		switch (mnl_attr_get_type(attr)) {
+		case RTA_OIF:
+			found->ifindex = netlink_u32(attr);
+			break;
+		case RTA_ENCAP_TYPE:
+			type = attr;
+			break;
+		case RTA_ENCAP:
+			encap = attr;
+			break;
+		}
+	}
+	found->wraps = netdev_wraps(type, encap);
 	return 0;
 }
 
@@ -376,17 +399,29 @@ int netdev_ways_from(const struct addr *dst, const struct addr *src,
 	return err;
 }
 
+int netdev_find_way(const struct addr *dst, const struct addr *src,
+		    uint32_t iif, const struct netdev_kind *kind,
+		    struct netdev_found *out)
+{
+	struct netdev_found found = {};
+	int err = netdev_ask_route(dst, src, iif, kind, route_found, &found);
+
+	if (!err && !found.ifindex)
+		err = -ENETUNREACH;
+	if (!err)
+		*out = found;
+	return err;
+}
+
 int netdev_route_from(const struct addr *dst, const struct addr *src,
 		      uint32_t iif, const struct netdev_kind *kind,
 		      uint32_t *ifindex)
 {
-	uint32_t oif = 0;
-	int err = netdev_ask_route(dst, src, iif, kind, route_oif, &oif);
+	struct netdev_found found;
+	int err = netdev_find_way(dst, src, iif, kind, &found);
 
-	if (!err && !oif)
-		err = -ENETUNREACH;
 	if (!err)
-		*ifindex = oif;
+		*ifindex = found.ifindex;
 	return err;
 }
 

@@ -31,6 +31,16 @@ int netdev_route_from(const struct addr *dst, const struct addr *src,
 		      uint32_t iif, const struct netdev_kind *kind,
 		      uint32_t *ifindex);
 
+/* The same, and what kind of way it is. */
+struct netdev_found {
+	uint32_t ifindex;
+	uint8_t type; /* RTN_* */
+	bool wraps; /* as of struct netdev_route */
+};
+int netdev_find_way(const struct addr *dst, const struct addr *src,
+		    uint32_t iif, const struct netdev_kind *kind,
+		    struct netdev_found *out);
+
 /*
  * All interfaces that packets of that kind may leave by, each once, the dead ones
  * left out: a route with several ways has one for each flow. At most max of them

@@ -6,7 +6,10 @@
 #include <string.h>
 #include <linux/fib_rules.h>
 #include <linux/if_addr.h>
+#include <linux/ioam6_iptunnel.h>
+#include <linux/lwtunnel.h>
 #include <linux/rtnetlink.h>
+#include <linux/seg6_iptunnel.h>
 #include <net/if_arp.h>
 #include "kernel/netdev_parse.h"
 #include "kernel/netlink.h"
@@ -193,6 +196,25 @@ static void read_via(const struct nlattr *attr, struct addr *out)
 	memcpy(out->a, via->rtvia_addr, out->family == 4 ? 4 : 16);
 }
 
+bool netdev_wraps(const struct nlattr *type, const struct nlattr *encap)
+{
+	const struct nlattr *attr;
+
+	if (!type || !encap)
+		return false;
+	mnl_attr_for_each_nested(attr, encap)
+	{
+		/* struct seg6_iptunnel_encap, which begins with the mode */
+		if (netlink_u16(type) == LWTUNNEL_ENCAP_SEG6 &&
+		    mnl_attr_get_type(attr) == SEG6_IPTUNNEL_SRH)
+			return netlink_u32(attr) != SEG6_IPTUN_MODE_INLINE;
+		if (netlink_u16(type) == LWTUNNEL_ENCAP_IOAM6 &&
+		    mnl_attr_get_type(attr) == IOAM6_IPTUNNEL_MODE)
+			return netlink_u8(attr) != IOAM6_IPTUNNEL_MODE_INLINE;
+	}
+	return false;
+}
+
 int netdev_add_route(struct netdev *netdev, const struct netdev_route *route)
 {
 	struct netdev_route *r;
@@ -309,6 +331,8 @@ static int add_multipath(struct netdev *netdev, struct netdev_route *route,
 	int err = 0;
 
 	while (!err && RTNH_OK(hop, left)) {
+		const struct nlattr *type = NULL, *encap = NULL;
+
 		route->ifindex = hop->rtnh_ifindex;
 		route->gateway = (struct addr){};
 		mnl_attr_for_each_payload((void *)RTNH_DATA(hop),
@@ -318,7 +342,12 @@ static int add_multipath(struct netdev *netdev, struct netdev_route *route,
 				netdev_read_addr(attr, af, &route->gateway);
 			else if (mnl_attr_get_type(attr) == RTA_VIA)
 				read_via(attr, &route->gateway);
+			else if (mnl_attr_get_type(attr) == RTA_ENCAP_TYPE)
+				type = attr;
+			else if (mnl_attr_get_type(attr) == RTA_ENCAP)
+				encap = attr;
 		}
+		route->wraps = netdev_wraps(type, encap);
 		err = netdev_add_route(netdev, route);
 		left -= RTNH_ALIGN(hop->rtnh_len);
 		hop = RTNH_NEXT(hop);
@@ -342,7 +371,8 @@ int netdev_route_message(const struct nlmsghdr *message, void *data)
 {
 	const struct rtmsg *info = mnl_nlmsg_get_payload(message);
 	struct netdev_route route = { .table = info->rtm_table };
-	const struct nlattr *multipath = NULL, *attr;
+	const struct nlattr *multipath = NULL, *type = NULL, *encap = NULL;
+	const struct nlattr *attr;
 	uint8_t af = info->rtm_family;
 
 	bool local = info->rtm_type == RTN_LOCAL ||
@@ -388,8 +418,15 @@ int netdev_route_message(const struct nlmsghdr *message, void *data)
 		case RTA_MULTIPATH:
 			multipath = attr;
 			break;
+		case RTA_ENCAP_TYPE:
+			type = attr;
+			break;
+		case RTA_ENCAP:
+			encap = attr;
+			break;
 		}
 	}
+	route.wraps = netdev_wraps(type, encap);
 	if (local)
 		return add_local(data, &route);
 	/* with nexthop_compat_mode the kernel says what the object says */

@@ -6,6 +6,7 @@
 #ifndef MASQ_NETDEV_PARSE_H
 #define MASQ_NETDEV_PARSE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <libmnl/libmnl.h>
 #include "kernel/links.h"
@@ -19,6 +20,12 @@ int netdev_rule_message(const struct nlmsghdr *message, void *data);
 
 /* 0 or -ENOMEM; a route that leads nowhere is left out. */
 int netdev_add_route(struct netdev *netdev, const struct netdev_route *route);
+
+/*
+ * Does a way with this encapsulation (RTA_ENCAP_TYPE, RTA_ENCAP; NULL: has none)
+ * put packets into others, of the node's, before a hook sees them?
+ */
+bool netdev_wraps(const struct nlattr *type, const struct nlattr *encap);
 
 /* An address of this family (AF_*); too short: *out stays as it is. */
 void netdev_read_addr(const struct nlattr *attr, uint8_t af, struct addr *out);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* inside.c - where routes lead that leave by no uplink. */
+#include <arpa/inet.h>
 #include <string.h>
 #include <bpf/bpf.h>
 #include "kernel/netdev.h"
@@ -58,6 +59,47 @@ uint32_t inside_device(const struct addr *pod, const struct addr *dest,
 		device = device_by_routes(netdev, pod, 0, uplinks, count);
 	netdev_free(netdev);
 	return device;
+}
+
+/* How well the route suits, 0: not at all. */
+static int suits(const struct netdev *netdev, const struct netdev_route *route)
+{
+	const struct netdev_link *link =
+		netdev_by_index(netdev, route->ifindex);
+	uint8_t all = route->dst.addr.family == 4 ? 32 : 128;
+	bool bridge = link && !strcmp(link->kind, "bridge");
+
+	if (!link || route->gateway.family || !route->dst.plen ||
+	    (!bridge && strcmp(link->kind, "veth") &&
+	     strcmp(link->kind, "netkit")) ||
+	    (all == 128 && ntohl(route->dst.addr.a[0]) >> 24 >= 0xfe))
+		return 0;
+	if (route->dst.plen == all)
+		return 2;
+	return bridge && route->dst.plen < all - 2;
+}
+
+bool inside_by_routes(const struct netdev *netdev, uint8_t family,
+		      const uint32_t *uplinks, size_t count, struct addr *pod,
+		      uint32_t *device)
+{
+	int best = 0;
+
+	for (size_t i = 0; i < netdev->route_count; i++) {
+		const struct netdev_route *route = &netdev->routes[i];
+		int how = suits(netdev, route);
+
+		if (route->dst.addr.family != family || how <= best ||
+		    inside_is_uplink(uplinks, count, route->ifindex))
+			continue;
+		best = how;
+		*pod = route->dst.addr;
+		*device = route->ifindex;
+		/* the first is the bridge's own, as a rule */
+		if (how == 1)
+			pod->a[family == 4 ? 0 : 3] |= htonl(2);
+	}
+	return best;
 }
 
 bool inside_next_pod(const struct instance *instance, uint8_t family,

@@ -25,4 +25,13 @@ bool inside_is_uplink(const uint32_t *uplinks, size_t count, uint32_t ifindex);
 bool inside_next_pod(const struct instance *instance, uint8_t family,
 		     struct addr *last);
 
+/*
+ * One that may be a pod of this family by the routes alone, where none has flows,
+ * and its device: who has a host route as CNIs make it, else somebody on a bridge.
+ */
+struct netdev;
+bool inside_by_routes(const struct netdev *netdev, uint8_t family,
+		      const uint32_t *uplinks, size_t count, struct addr *pod,
+		      uint32_t *device);
+
 #endif

@@ -64,7 +64,7 @@ static bool goes_on_outside(const struct netdev *netdev,
 	return false;
 }
 
-static bool route_leads_out(const struct netdev *netdev, struct policy *policy,
+bool uplink_route_leads_out(const struct netdev *netdev, struct policy *policy,
 			    const struct netdev_link *link,
 			    const struct netdev_route *route)
 {
@@ -76,7 +76,7 @@ static bool route_leads_out(const struct netdev *netdev, struct policy *policy,
 		/* a pod's own route, as CNIs make it; not a peer's of a VPN,
 		 * whose packets have no Ethernet header */
 		if (route->dst.plen == (ipv4 ? 32 : 128) &&
-		    netdev_is_ethernet(link))
+		    netdev_is_ethernet(link) && !route->wraps)
 			return false;
 		/* the subnet of the pods on a bridge; not all the world */
 		if (!strcmp(link->kind, "bridge") && route->dst.plen &&
@@ -103,7 +103,8 @@ static bool has_way_out(const struct netdev *netdev, struct policy *policy,
 		return false;
 	for (size_t i = 0; i < netdev->route_count; i++)
 		if (netdev->routes[i].ifindex == link->ifindex &&
-		    route_leads_out(netdev, policy, link, &netdev->routes[i]))
+		    uplink_route_leads_out(netdev, policy, link,
+					   &netdev->routes[i]))
 			return true;
 	return false;
 }

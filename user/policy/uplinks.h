@@ -14,6 +14,10 @@
  * to anywhere but a pod. */
 bool uplink_leads_out(const struct netdev *netdev, struct policy *policy,
 		      const struct netdev_link *link);
+/* Does this one of its routes? */
+bool uplink_route_leads_out(const struct netdev *netdev, struct policy *policy,
+			    const struct netdev_link *link,
+			    const struct netdev_route *route);
 bool uplink_wanted(const struct netdev *netdev, struct policy *policy,
 		   const struct netdev_link *link);
 

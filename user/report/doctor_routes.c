@@ -86,6 +86,26 @@ static void check_hints(struct doctor *d)
 	}
 }
 
+/* As with IPsec: the hooks see the outer packet, which is the node's. */
+static void check_wrapping(struct doctor *d)
+{
+	for (size_t i = 0; i < d->netdev->route_count; i++) {
+		const struct netdev_route *route = &d->netdev->routes[i];
+		const struct netdev_link *link =
+			netdev_by_index(d->netdev, route->ifindex);
+		char dest[CIDR_STRLEN];
+
+		if (!route->wraps || !link ||
+		    !uplink_route_leads_out(d->netdev, d->policy, link, route))
+			continue;
+		doctor_add(
+			d, DOCTOR_WARNING, "routing",
+			"keep the destination (nonMasqueradeCIDRs), or use a tunnel with an interface and attach that",
+			"the route to %s wraps packets (encap) before our hook: what takes it leaves with pods' addresses inside, whatever the prefix says",
+			cidr_format(&route->dst, dest, sizeof(dest)));
+	}
+}
+
 /* --- attached, and nothing leaves by it --------------------------------- */
 
 /* Is there an interface in the VRF that is no uplink? Then it has pods of its
@@ -292,6 +312,7 @@ void doctor_check_routes(struct doctor *d)
 		return;
 	check_rules(d);
 	check_hints(d);
+	check_wrapping(d);
 	check_sources(d);
 	if (!d->instance)
 		return;
