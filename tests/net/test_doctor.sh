@@ -609,7 +609,7 @@ ways_out() {
 }
 
 doctor_sees_every_way_out() {
-	local compat
+	local compat rule
 	lab_ns ways waysfar
 	lab_link ways eth0 waysfar eth0
 	lab_link ways eth1 waysfar eth1
@@ -625,6 +625,17 @@ doctor_sees_every_way_out() {
 	ways_out eth0 'route add default via 10.142.0.1'
 	ways_out "eth0 eth1" 'route add default nexthop via 10.142.0.1
 		nexthop via 10.143.0.1'
+	# by tables that only the node's own packets are led to, or pods' as well
+	lab_in ways ip route add default via 10.143.0.1 table 200
+	for rule in "eth0 uidrange 1000-1000" "eth0 iif lo" "eth0 oif eth1" \
+		"eth0,eth1 from 10.44.0.0/16" "eth0,eth1 not iif lo" \
+		"eth0,eth1 fwmark 7"; do
+		lab_in ways ip rule add ${rule#* } lookup 200
+		ways_out "$(tr , ' ' <<<"${rule%% *}")" \
+			'route add default via 10.142.0.1'
+		lab_in ways ip rule del lookup 200
+	done
+	lab_in ways ip route flush table 200
 	ways_out eth1 'route add default dev eth1'
 	ways_out br0 'route add default dev br0'
 	ways_out br0 '-4 route add default via inet6 fe80::1 dev br0 onlink'
@@ -648,7 +659,42 @@ doctor_sees_every_way_out() {
 	done
 }
 
+# six ARG...: on a node without an address of IPv4
+six() {
+	lab_in six "$MASQBPF" --pin-dir "$LAB_DIR/bpf/six" "$@"
+}
+
+doctor_on_ipv6_alone() {
+	trap 'six detach --all -q' EXIT
+	lab_ns six sixfar
+	lab_link six eth0 sixfar eth0
+	lab_in six sysctl -qw net.ipv6.conf.all.disable_ipv6=0 \
+		net.ipv6.conf.eth0.disable_ipv6=0 \
+		net.ipv6.conf.eth0.accept_dad=0 net.ipv4.ip_forward=0 \
+		net.ipv6.conf.all.forwarding=1
+	lab_in six ip addr add $NODE_ADDR6/64 dev eth0 nodad
+	lab_in six ip -6 route add default via $FAR_GATEWAY6
+	echo 'enableIPv6: true' >six.yaml
+	six attach -q eth0 --config six.yaml
+	is status "$(six status --json | jq -c '[.health, .problems]')" \
+		'["ok",[]]'
+	six doctor --json >six.json || true
+	is findings "$(jq -c '[.findings[] | select(.check == "uplinks" or
+		.check == "forwarding") | .level] | unique' six.json)" '["ok"]'
+	# and a way out of the other family makes its lack one
+	lab_in six ip route add default dev eth0
+	is "status, IPv4" "$(six status --json | jq -c '[.health, .problems]')" \
+		'["degraded",["eth0: no IPv4 address to translate to"]]'
+	lab_in six ip addr add $NODE_ADDR/20 dev eth0
+	lab_in six ip -6 addr flush dev eth0 scope global
+	six doctor --json >six.json || true
+	is "doctor, no address of IPv6" "$(jq -r '.findings[] | select(
+		.check == "uplinks") | .what' six.json)" \
+		"eth0: no IPv6 address to translate to: what should be is dropped"
+}
+
 row "every form of a way out" doctor_sees_every_way_out
+row "a node with IPv6 alone" doctor_on_ipv6_alone
 row "a healthy node" doctor_is_content
 row "foreign nft rules" doctor_finds_nft
 row "iptables, legacy too" doctor_finds_iptables

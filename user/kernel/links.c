@@ -8,6 +8,16 @@
 #include <net/if_arp.h>
 #include "kernel/links.h"
 
+const struct netdev_table *netdev_table(const struct netdev *netdev,
+					uint8_t family, uint32_t id)
+{
+	for (size_t i = 0; i < netdev->table_count; i++)
+		if (netdev->tables[i].id == id &&
+		    netdev->tables[i].family == family)
+			return &netdev->tables[i];
+	return NULL;
+}
+
 const struct netdev_link *netdev_by_name(const struct netdev *netdev,
 					 const char *name)
 {

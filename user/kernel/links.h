@@ -65,6 +65,7 @@ struct netdev_table {
 	uint8_t family; /* 4 or 6 */
 	uint32_t id;
 	bool all; /* whatever packet it is, but for where it goes to */
+	bool forwarded; /* also what comes in by an interface */
 };
 
 /* All of it at one moment (links by ifindex, addresses in kernel order). */
@@ -85,6 +86,9 @@ struct netdev {
 	size_t table_count;
 };
 
+/* NULL: no rule leads there (a VRF's own table; or none at all). */
+const struct netdev_table *netdev_table(const struct netdev *netdev,
+					uint8_t family, uint32_t id);
 /* By its name or another one of its. NULL: no such link. */
 const struct netdev_link *netdev_by_name(const struct netdev *netdev,
 					 const char *name);

@@ -228,16 +228,6 @@ int netdev_add_route(struct netdev *netdev, const struct netdev_route *route)
 	return 0;
 }
 
-static struct netdev_table *find_table(const struct netdev *netdev,
-				       uint8_t family, uint32_t id)
-{
-	for (size_t i = 0; i < netdev->table_count; i++)
-		if (netdev->tables[i].id == id &&
-		    netdev->tables[i].family == family)
-			return &netdev->tables[i];
-	return NULL;
-}
-
 /*
  * Does the rule go by something of a packet beside where it goes to? One for all
  * that have not got a mark is for ordinary packets.
@@ -272,13 +262,31 @@ static bool is_for_some(const struct fib_rule_hdr *head,
 	return false;
 }
 
+/* Does it go by what only the node's own packets have: a user, a socket's
+ * interface, none that they came in by? */
+static bool is_for_the_node(const struct fib_rule_hdr *head,
+			    const struct nlmsghdr *message)
+{
+	const struct nlattr *attr;
+
+	mnl_attr_for_each(attr, message, sizeof(*head))
+	{
+		uint16_t type = mnl_attr_get_type(attr);
+
+		if (type == FRA_UID_RANGE || type == FRA_OIFNAME ||
+		    (type == FRA_IIFNAME && !strcmp(netlink_str(attr), "lo")))
+			return !(head->flags & FIB_RULE_INVERT);
+	}
+	return false;
+}
+
 int netdev_rule_message(const struct nlmsghdr *message, void *data)
 {
 	const struct fib_rule_hdr *head = mnl_nlmsg_get_payload(message);
 	uint8_t family = head->family == AF_INET ? 4 : 6;
 	struct netdev *netdev = data;
-	struct netdev_table *table;
 	const struct nlattr *attr;
+	struct netdev_table *table;
 	uint32_t id = head->table;
 
 	if ((head->family != AF_INET && head->family != AF_INET6) ||
@@ -289,7 +297,7 @@ int netdev_rule_message(const struct nlmsghdr *message, void *data)
 		if (mnl_attr_get_type(attr) == FRA_TABLE)
 			id = netlink_u32(attr);
 	}
-	table = find_table(netdev, family, id);
+	table = (struct netdev_table *)netdev_table(netdev, family, id);
 	if (!table) {
 		table = grow(&netdev->tables, &netdev->table_count,
 			     sizeof(*table));
@@ -299,6 +307,7 @@ int netdev_rule_message(const struct nlmsghdr *message, void *data)
 		table->id = id;
 	}
 	table->all |= !is_for_some(head, message);
+	table->forwarded |= !is_for_the_node(head, message);
 	return 0;
 }
 
@@ -310,7 +319,7 @@ int netdev_rule_message(const struct nlmsghdr *message, void *data)
 static int add_local(struct netdev *netdev, const struct netdev_route *route)
 {
 	const struct netdev_table *table =
-		find_table(netdev, route->dst.addr.family, route->table);
+		netdev_table(netdev, route->dst.addr.family, route->table);
 	struct cidr *new;
 
 	if (!route->dst.plen || (table && !table->all))

@@ -90,8 +90,19 @@ bool uplink_route_leads_out(const struct netdev *netdev, struct policy *policy,
 	       in_masquerade_space(policy, &route->dst);
 }
 
+/* Only the node's own packets are led to such a table. */
+static bool is_the_nodes(const struct netdev *netdev,
+			 const struct netdev_route *route)
+{
+	const struct netdev_table *table =
+		netdev_table(netdev, route->dst.addr.family, route->table);
+
+	return table && !table->forwarded;
+}
+
+/* family 0: any */
 static bool has_way_out(const struct netdev *netdev, struct policy *policy,
-			const struct netdev_link *link)
+			const struct netdev_link *link, uint8_t family)
 {
 	const struct netdev_link *master =
 		link->master ? netdev_by_index(netdev, link->master) : NULL;
@@ -103,6 +114,8 @@ static bool has_way_out(const struct netdev *netdev, struct policy *policy,
 		return false;
 	for (size_t i = 0; i < netdev->route_count; i++)
 		if (netdev->routes[i].ifindex == link->ifindex &&
+		    (!family || netdev->routes[i].dst.addr.family == family) &&
+		    !is_the_nodes(netdev, &netdev->routes[i]) &&
 		    uplink_route_leads_out(netdev, policy, link,
 					   &netdev->routes[i]))
 			return true;
@@ -112,13 +125,22 @@ static bool has_way_out(const struct netdev *netdev, struct policy *policy,
 bool uplink_leads_out(const struct netdev *netdev, struct policy *policy,
 		      const struct netdev_link *link)
 {
-	return has_way_out(netdev, policy, link);
+	return has_way_out(netdev, policy, link, 0);
+}
+
+bool uplink_needs(const struct netdev *netdev, struct policy *policy,
+		  const struct netdev_link *link, uint8_t family)
+{
+	if (family == 6 && policy && !(policy->head.flags & MASQ_P_IPV6))
+		return false;
+	return has_way_out(netdev, policy, link, family) ||
+	       !has_way_out(netdev, policy, link, family == 4 ? 6 : 4);
 }
 
 bool uplink_wanted(const struct netdev *netdev, struct policy *policy,
 		   const struct netdev_link *link)
 {
-	if (!has_way_out(netdev, policy, link))
+	if (!has_way_out(netdev, policy, link, 0))
 		return false;
 	/*
 	 * A VLAN's packets go through its parent's hooks as well: where the
@@ -130,7 +152,7 @@ bool uplink_wanted(const struct netdev *netdev, struct policy *policy,
 		link = netdev_by_index(netdev, link->lower);
 		if (!link)
 			break;
-		if (has_way_out(netdev, policy, link))
+		if (has_way_out(netdev, policy, link, 0))
 			return false;
 	}
 	return true;

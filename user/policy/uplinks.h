@@ -14,6 +14,10 @@
  * to anywhere but a pod. */
 bool uplink_leads_out(const struct netdev *netdev, struct policy *policy,
 		      const struct netdev_link *link);
+/* Does what leaves by it need an address of this family (4 or 6) to be translated
+ * to? Not where only the other family has a way out by it. */
+bool uplink_needs(const struct netdev *netdev, struct policy *policy,
+		  const struct netdev_link *link, uint8_t family);
 /* Does this one of its routes? */
 bool uplink_route_leads_out(const struct netdev *netdev, struct policy *policy,
 			    const struct netdev_link *link,

@@ -14,6 +14,7 @@ void doctor_check_kernel(struct doctor *d, const char *pin_dir);
 void doctor_check_programs(struct doctor *d);
 void doctor_check_foreign(struct doctor *d);
 void doctor_check_node(struct doctor *d);
+void doctor_check_ipsec(struct doctor *d); /* by doctor_check_node */
 void doctor_check_routes(struct doctor *d);
 void doctor_check_policy(struct doctor *d);
 

@@ -1,19 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * doctor_node.c - the node around us: kernel settings, interfaces and their
- * hooks, neighbours in the chains, ports, IPsec, MTU.
+ * hooks, neighbours in the chains, ports, MTU.
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include <libmnl/libmnl.h>
-#include <linux/netlink.h>
-#include <linux/xfrm.h>
 #include <net/if.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
-#include "kernel/netlink.h"
 #include "plane/clsact.h"
 #include "plane/fastpath.h"
 #include "plane/hook.h"
@@ -44,12 +40,33 @@ static long read_sysctl(const char *name)
 	return value;
 }
 
+/* Without an interface that could be one, IPv4 is looked at. */
+static bool needs_ipv4(const struct doctor *d)
+{
+	bool any = false;
+
+	for (size_t i = 0; d->policy && d->netdev && i < d->netdev->link_count;
+	     i++) {
+		const struct netdev_link *link = &d->netdev->links[i];
+
+		if (!uplink_leads_out(d->netdev, d->policy, link))
+			continue;
+		any = true;
+		if (uplink_needs(d->netdev, d->policy, link, 4))
+			return true;
+	}
+	return !any;
+}
+
 static void check_forwarding(struct doctor *d)
 {
 	bool ipv6 = d->policy && d->policy->head.flags & MASQ_P_IPV6;
 	long on = read_sysctl("ipv4/ip_forward");
 
-	if (on < 0)
+	if (!needs_ipv4(d))
+		doctor_add(d, DOCTOR_OK, "forwarding", NULL,
+			   "no IPv4 packet has a way out");
+	else if (on < 0)
 		doctor_add(d, DOCTOR_UNKNOWN, "forwarding",
 			   "look whether /proc is mounted",
 			   "net.ipv4.ip_forward cannot be read: not checked");
@@ -205,6 +222,18 @@ static void check_chain(struct doctor *d, const struct netdev_link *link,
 	free(chain.progs);
 }
 
+static bool check_address(struct doctor *d, const struct netdev_link *link,
+			  int family, bool has)
+{
+	if (has || !uplink_needs(d->netdev, d->policy, link, family))
+		return true;
+	doctor_add(
+		d, DOCTOR_BAD, "uplinks", "give it one",
+		"%s: no IPv%d address to translate to: what should be is dropped",
+		link->name, family);
+	return false;
+}
+
 static void check_uplink(struct doctor *d, const struct netdev_link *link)
 {
 	const struct netdev_link *by =
@@ -236,12 +265,10 @@ static void check_uplink(struct doctor *d, const struct netdev_link *link)
 		return;
 	}
 	node_uplink_now(d->netdev, link->ifindex, &iface);
-	if (!iface.addr4)
-		doctor_add(
-			d, DOCTOR_BAD, "uplinks", "give it one",
-			"%s: no IPv4 address to translate to: what should be is dropped",
-			link->name);
-	else
+	if (check_address(d, link, 4, iface.addr4) &
+	    check_address(d, link, 6,
+			  iface.addr6[0] | iface.addr6[1] | iface.addr6[2] |
+				  iface.addr6[3]))
 		doctor_add(d, DOCTOR_OK, "uplinks", NULL, "%s: attached",
 			   link->name);
 	for (enum hook_dir dir = 0; dir < HOOK_DIRS; dir++)
@@ -290,89 +317,6 @@ static void check_uplinks(struct doctor *d)
 				"interface %u is gone; one that came back passes everything untranslated",
 				attached[i]);
 	free(attached);
-}
-
-/* --- IPsec ------------------------------------------------------------- */
-
-#define SHOWN_POLICIES 8
-
-struct ipsec {
-	struct xfrm_selector shown[SHOWN_POLICIES];
-	size_t count; /* that encrypt what leaves */
-};
-
-static int find_template(const struct nlattr *attr, void *data)
-{
-	if (mnl_attr_get_type(attr) == XFRMA_TMPL &&
-	    mnl_attr_get_payload_len(attr))
-		*(bool *)data = true;
-	return MNL_CB_OK;
-}
-
-static int add_policy(const struct nlmsghdr *message, void *data)
-{
-	const struct xfrm_userpolicy_info *info =
-		mnl_nlmsg_get_payload(message);
-	struct ipsec *out = data;
-	bool transforms = false;
-
-	mnl_attr_parse(message, sizeof(*info), find_template, &transforms);
-	/* one without a template lets packets by as they are */
-	if (info->dir != XFRM_POLICY_OUT || info->action != XFRM_POLICY_ALLOW ||
-	    !transforms)
-		return MNL_CB_OK;
-	if (out->count < SHOWN_POLICIES)
-		out->shown[out->count] = info->sel;
-	out->count++;
-	return MNL_CB_OK;
-}
-
-static struct cidr selector(const struct xfrm_selector *sel, bool source)
-{
-	struct cidr cidr = { .addr.family = sel->family == AF_INET ? 4 : 6,
-			     .plen = source ? sel->prefixlen_s
-					    : sel->prefixlen_d };
-
-	memcpy(cidr.addr.a, source ? &sel->saddr : &sel->daddr,
-	       cidr.addr.family == 4 ? 4 : 16);
-	return cidr;
-}
-
-static void judge_ipsec(struct doctor *d, const struct xfrm_selector *sel)
-{
-	struct cidr from = selector(sel, true), to = selector(sel, false);
-	char source[CIDR_STRLEN], dest[CIDR_STRLEN];
-
-	cidr_format(&from, source, sizeof(source));
-	cidr_format(&to, dest, sizeof(dest));
-	if (doctor_pods_in(d, &from) == PODS_NONE)
-		doctor_add(d, DOCTOR_NOTE, "ipsec", NULL,
-			   "policy %s -> %s encrypts no pods' packets", source,
-			   dest);
-	else
-		doctor_add(
-			d, DOCTOR_WARNING, "ipsec",
-			"ip xfrm policy; keep the destination (nonMasqueradeCIDRs), or use a VPN with an interface and attach that",
-			"policy %s -> %s encrypts before our hook: what matches it leaves with pods' addresses inside, whatever the prefix says",
-			source, dest);
-}
-
-static void check_ipsec(struct doctor *d)
-{
-	const struct xfrm_userpolicy_id head = {};
-	struct ipsec ipsec = {};
-	int err = netlink_all(NETLINK_XFRM, XFRM_MSG_GETPOLICY, &head,
-			      sizeof(head), add_policy, &ipsec);
-
-	for (size_t i = 0; i < ipsec.count && i < SHOWN_POLICIES; i++)
-		judge_ipsec(d, &ipsec.shown[i]);
-	if (ipsec.count > SHOWN_POLICIES)
-		doctor_add(d, DOCTOR_WARNING, "ipsec", "ip xfrm policy",
-			   "and %zu policies more that encrypt",
-			   ipsec.count - SHOWN_POLICIES);
-	if (!ipsec.count && !err)
-		doctor_add(d, DOCTOR_OK, "ipsec", NULL,
-			   "no policy encrypts what leaves");
 }
 
 /* --- MTU --------------------------------------------------------------- */
@@ -491,7 +435,7 @@ void doctor_check_node(struct doctor *d)
 		return;
 	check_ports(d);
 	check_uplinks(d);
-	check_ipsec(d);
+	doctor_check_ipsec(d);
 	check_mtu(d);
 	check_fast_path(d);
 }

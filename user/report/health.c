@@ -122,6 +122,7 @@ static int read_config(struct health *s)
 static int read_addresses(struct health *s, const struct netdev *netdev,
 			  struct health_uplink *u)
 {
+	const struct netdev_link *link = netdev_by_index(netdev, u->ifindex);
 	struct masq_iface iface, now;
 	int err = 0;
 
@@ -139,10 +140,11 @@ static int read_addresses(struct health *s, const struct netdev *netdev,
 	      iface.addr6[3]))
 		u->addrs[1].family = 0;
 
-	if (!iface.addr4)
+	if (!iface.addr4 && uplink_needs(netdev, s->policy, link, 4))
 		err = problem(s, HEALTH_DEGRADED,
 			      "%s: no IPv4 address to translate to", u->name);
-	if (!err && s->ipv6 && !u->addrs[1].family)
+	if (!err && s->ipv6 && !u->addrs[1].family &&
+	    uplink_needs(netdev, s->policy, link, 6))
 		err = problem(s, HEALTH_DEGRADED,
 			      "%s: no IPv6 address to translate to", u->name);
 	if (!err && (iface.addr4 != now.addr4 ||
