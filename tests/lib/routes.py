@@ -119,6 +119,9 @@ def random_route(rng, f, family, table, prefix="default"):
         words = [rng.choice(list(NO_WAY)), prefix]
     elif kind < 0.17:
         words = ["throw", prefix]
+    elif kind < 0.22 and table != "main":
+        # what a rule leads there the node takes for its own
+        words = ["local", prefix, "dev", "lo"]
     else:
         dev = rng.choice(UPLINKS if rng.random() < 0.3 else ATTACHED)
         words = [prefix]
@@ -192,6 +195,10 @@ def make_node(rng, family):
     for command in commands:
         if not in_node(*command, check=False).returncode:
             done.append(" ".join(command))
+    # what is known of the node's addresses: as it was at first, or by now
+    if rng.random() < 0.5:
+        in_node(MASQBPF, "attach", "-q", "eth0")
+        done.append("masqbpf attach eth0")
     return done
 
 
@@ -266,9 +273,11 @@ def differs(case, said, got, found):
     if len(got) > 1:
         return "came %d times" % len(got)
     if not found:
-        if said["no_route"] is None:
+        if said["no_route"] is None and said["stays"] != "node":
             return "ip route get finds no way"
         return "came all the same" if got else None
+    if said["stays"]:
+        return "ip route get leads on"
     if said["no_route"]:
         return "ip route get finds one"
     if said["uplink"] != found:
@@ -289,7 +298,8 @@ def main():
     far = listen()
     enter("node")
     cases = counts = 0
-    kinds = {"without a way": 0, "not attached": 0, "by a hint": 0}
+    kinds = {"without a way": 0, "the node's own": 0, "not attached": 0,
+             "by a hint": 0}
     for node in range(NODES):
         family = rng.choice((4, 4, 6))
         f = FAMILIES[family]
@@ -304,7 +314,7 @@ def main():
                 found = route_get(family, source, pod, dest, port)
                 asked.append(({"pod": pod, "source": source, "dest": dest,
                                "port": port}, said, found))
-                if not said["no_route"]:
+                if not said["no_route"] and not said["stays"]:
                     wanted.add(port)
                 send(family, pod, dest, port)
         collect(far, wanted, seen)
@@ -314,8 +324,9 @@ def main():
             why = differs(case, said, got, found)
             cases += 1
             kinds["without a way"] += bool(said["no_route"])
+            kinds["the node's own"] += bool(said["stays"])
             kinds["not attached"] += not said["uplink_attached"] and \
-                not said["no_route"]
+                not said["no_route"] and not said["stays"]
             kinds["by a hint"] += said["source_seen"] not in (
                 None, f["own"][0], case["source"])
             if why:
@@ -325,7 +336,7 @@ def main():
                     print("#   " + command)
                 print("#   explain: %s" % {k: said[k] for k in (
                     "action", "source_seen", "uplink", "uplink_attached",
-                    "no_route", "reason")})
+                    "no_route", "stays", "reason")})
                 print("#   ip route get: %s" % found)
                 print("#   far side: %s" % got)
                 clean_node(family)
