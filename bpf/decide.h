@@ -39,6 +39,10 @@ MASQ_NOINLINE int FN(goes_to_node)(struct __sk_buff *skb,
 				   __u32 in, __u32 uplink)
 {
 	__builtin_memset(s->node, 0, sizeof(s->node));
+	/* sent by no socket: IPv6 that the node has put together forgets where
+	 * it came in, and rules may go by it */
+	if (FAM == 6 && !in && !skb->sk)
+		in = FN(way_back)(skb, key->in_addr, key->rem_addr, 0, 0);
 	if (in && masq_features & MASQ_FEAT_FIB_SRC &&
 	    masq_fib_found(FN(route_source)(skb, key, s->node, in, uplink)))
 		return 0;

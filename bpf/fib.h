@@ -8,6 +8,8 @@
 
 #ifndef MASQ_FIB
 #define MASQ_FIB
+#define MASQ_WRAPPED ~0U /* way_back: no interface has this number */
+
 /* Does the answer name a way? Also one that this packet is too large for. */
 MASQ_INLINE bool masq_fib_found(int ret)
 {
@@ -90,6 +92,9 @@ MASQ_NOINLINE __u32 FN(way_back)(struct __sk_buff *skb, const __be32 *src,
 	}
 	ret = FN(fib)(skb, &fib, dst, to, i == 2 ? MASQ_LOOPBACK : skb->ifindex,
 		      i == 1 ? MASQ_FIB_LOOKUP_MARK : 0);
+	/* there is one, that wraps: by which interface is not told */
+	if (ret == BPF_FIB_LKUP_RET_UNSUPP_LWT)
+		return MASQ_WRAPPED;
 	return masq_fib_found(ret) ? fib.ifindex : 0;
 }
 

@@ -328,7 +328,7 @@ bound_and_the_default_elsewhere() {
 
 # IPv6 that conntrack has put together goes out in new fragments, which have
 # come in by no interface.
-fragmented_anew() {
+fragmented_anew() { # SOURCE
 	local seen
 	lab_in node nft add table ip6 defrag
 	lab_in node nft 'add chain ip6 defrag in { type filter hook prerouting priority 0; }'
@@ -363,7 +363,21 @@ fragmented_anew() {
 	lab_in node nft delete table ip6 defrag
 	seen=$(awk '/frag/ { print $3 }' "$LAB_DIR/frags" |
 		sed 's/\.[0-9]*$//' | sort | uniq -c | tr -s ' \n' ' ')
-	is "fragments by source" "$seen" " 2 $NODE_ADDR6 "
+	is "fragments by source" "$seen" " 2 $1 "
+}
+
+# Its route is that of the interface that it came in by.
+fragmented_anew_by_rule() {
+	masq flush >/dev/null
+	lab_in node ip addr add fd00:142::77/128 dev eth0 nodad preferred_lft 0
+	lab_in node ip -6 route add default via $FAR_GATEWAY6 \
+		src fd00:142::77 table 100 || skip "no route with this source"
+	lab_in node ip -6 rule add iif pod1 lookup 100
+	is explain "$(explained $FAR_ADDR6 --source $POD6)" fd00:142::77
+	fragmented_anew fd00:142::77
+	lab_in node ip -6 rule del lookup 100
+	lab_in node ip -6 route flush table 100
+	lab_in node ip addr del fd00:142::77/128 dev eth0
 }
 
 # --- neighbours ---------------------------------------------------------------
@@ -725,7 +739,9 @@ row "a proxy, by the uplink's name" undoing proxy_iif
 row "an address that is bound without being there" bound_without_being_there
 row "such an address, the default route elsewhere" undoing \
 	bound_and_the_default_elsewhere
-row "IPv6 fragmented anew" fragmented_anew
+row "IPv6 fragmented anew" fragmented_anew $NODE_ADDR6
+! lab_fib_source || row "IPv6 fragmented anew, a route by its interface" \
+	fragmented_anew_by_rule
 row "in by another card, UDP" in_by_lb0 udp $POD 41071
 row "in by another card, TCP" in_by_lb0 tcp $POD 41072
 row "in by another card, two pods' ways out" undoing in_by_lb0_twice

@@ -275,6 +275,13 @@ static void a_route_to_a_pod_is_found(void **state)
 	SEND_AS(false, &own, &own);
 	SEND_AS(false, &own6, &own6);
 	sh("ip route del default dev pod0; ip -6 route del default dev pod0");
+	/* a route that wraps does not say by which interface */
+	if (system("ip -6 route add fd00:44:7::/64 encap seg6 mode encap "
+		   "segs fd00:44::9 dev pod0 2>/dev/null"))
+		return;
+	SEND_AS(false, PKT(UDP, OUT("fd00:44:7::5", 5001, FAR6, 53)),
+		PKT(UDP, OUT(NODE6, 5001, FAR6, 53)));
+	sh("ip -6 route del fd00:44:7::/64");
 }
 
 static void podCIDRs_name_pods_without_a_route(void **state)
