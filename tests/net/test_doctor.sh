@@ -630,6 +630,7 @@ doctor_sees_every_way_out() {
 	for rule in "eth0 uidrange 1000-1000" "eth0 iif lo" "eth0 oif eth1" \
 		"eth0,eth1 from 10.44.0.0/16" "eth0,eth1 not iif lo" \
 		"eth0,eth1 fwmark 7"; do
+		# shellcheck disable=SC2086 # words
 		lab_in ways ip rule add ${rule#* } lookup 200
 		ways_out "$(tr , ' ' <<<"${rule%% *}")" \
 			'route add default via 10.142.0.1'
