@@ -403,6 +403,22 @@ unreadable() {
 	is generation "$(generation)" 1
 }
 
+# Nor is what another version has saved: a node's upgrade ends with a reboot.
+other_version() {
+	local said
+	masq attach -q eth0 --preset gke-before-1.14
+	masq cidr add -q --yes 100.64.0.0/10
+	reboots
+	printf '\143' | dd of="$(find "$MASQBPF_STATE_DIR" -type f)" bs=1 seek=8 \
+		conv=notrunc status=none
+	said=$(masq attach eth0 2>&1) && fail "attached: $said"
+	says "$said" "made by another version of masqbpf; the policy of before"
+	says "$said" "no preset is put in its place"
+	nothing_hooked || fail "$said"
+	masq attach -q eth0 --preset ip-masq-agent
+	is generation "$(generation)" 1
+}
+
 # addresses N: a file with so many that no other such one fits beside it
 addresses() {
 	local i
@@ -567,6 +583,8 @@ anew
 row "what cannot be read is not nothing" unreadable
 anew
 row "the agent: what cannot be read is not nothing" agent_unreadable
+anew
+row "what another version has saved is not nothing" other_version
 anew
 row "a file that cannot be had: the last policy" refused_file
 anew

@@ -306,7 +306,10 @@ static int check(struct saved *saved, size_t length, const char *pin_dir)
 	return at == length ? 0 : -EBADMSG;
 }
 
-/* Is that what is there, and not only how it went this time? */
+/*
+ * Is that what is there, and not only how it went this time, or with this
+ * version (EPROTO): a node's upgrade ends with a reboot.
+ */
 static bool is_final(int err)
 {
 	switch (-err) {
@@ -317,7 +320,6 @@ static bool is_final(int err)
 	case ELOOP:
 	case ENOTDIR:
 	case EBADMSG:
-	case EPROTO:
 	case EXDEV:
 	case EINVAL:
 		return true;

@@ -40,8 +40,9 @@ const char *saved_why(int err);
 struct saved;
 /*
  * NULL: there is nothing, or nothing that can be used, which has been said.
- * *unknown: it cannot be read now (no memory, a disk's error), so what was in
- * force may lie there all the same: nothing is to take its place by itself.
+ * *unknown: it cannot be read now (no memory, a disk's error) or by this version,
+ * so what was in force may lie there all the same: nothing is to take its place
+ * by itself.
  */
 struct saved *saved_read(const char *pin_dir, bool *unknown);
 void saved_free(struct saved *saved);
