@@ -118,6 +118,7 @@ enum {
 	MASQ_NO_PLACE_YET, /* make_flow: once more, after open_around */
 	MASQ_OWN_ADDRESS, /* whose: its source is an address of the node */
 	MASQ_INHERIT, /* the flow that scratch->owner names is to be taken over */
+	MASQ_ANSWER, /* other: to what leaves by an uplink */
 	MASQ_ELSEWHERE = 0x100, /* beside a reason: to scratch->redirect */
 };
 

@@ -138,15 +138,16 @@ MASQ_INLINE int masq_beside_hook(struct __sk_buff *skb, const __u32 l2_len)
 {
 	__be16 proto = skb->protocol;
 	__u32 l3_off = l2_len;
+	bool answer = false;
 
 	if (unlikely(proto != bpf_htons(ETH_P_IP) &&
 		     proto != bpf_htons(ETH_P_IPV6)))
 		l3_off = masq_below(skb, l2_len, &proto);
 	if (proto == bpf_htons(ETH_P_IP))
-		other_v4(skb, l3_off, l2_len);
+		answer = other_v4(skb, l3_off, l2_len);
 	else if (proto == bpf_htons(ETH_P_IPV6))
-		other_v6(skb, l3_off, l2_len);
-	return TC_NEXT;
+		answer = other_v6(skb, l3_off, l2_len);
+	return answer ? masq_hook(skb, l2_len, MASQ_INGRESS) : TC_NEXT;
 }
 
 SEC("tc")

@@ -3,8 +3,10 @@
  * other.h - interfaces that are not attached: a second card, a VLAN, a tunnel
  * from a load balancer. What comes in there is answered by its route, which
  * may lead out of an attached uplink, and the answer must keep the address that
- * the client knows (row I4). Such a flow gets its inbound record here. Changes
- * and drops nothing. Included once per family by family.h.
+ * the client knows (row I4). Such a flow gets its inbound record here. And
+ * what answers a masqueraded flow comes in there where the network sends it back
+ * by another way (row I1): that is left to the program of an uplink's ingress.
+ * Nothing else is changed or dropped. Included once per family by family.h.
  */
 #ifndef MASQ_OTHER
 #define MASQ_OTHER
@@ -136,10 +138,19 @@ MASQ_INLINE int FN(other_packet)(struct __sk_buff *skb, __u32 l3_off,
 	     !FN(parse_simple)(skb, pkt, l2_len, MASQ_INGRESS)) &&
 	    !FN(parse_slow)(skb, l3_off, MASQ_INGRESS))
 		return MASQ_R_NOT_IP;
+	/* an error about a flow, a fragment of one: its uplink's program knows */
 	if (pkt->class > MASQ_C_OTHER)
-		return MASQ_R_INBOUND;
+		return (pkt->class == MASQ_C_ICMP_ERROR ||
+			pkt->class == MASQ_C_FRAGMENT) &&
+				       FN(is_local)(pkt->key.in_addr,
+						    skb->ifindex)
+			       ? MASQ_ANSWER
+			       : MASQ_R_INBOUND;
 	if (FN(see)(&pkt->key, &v)) {
 		if (likely(FN(live)(&v, now))) {
+			/* came back by another way than it went */
+			if (v.kind == MASQ_K_REV)
+				return MASQ_ANSWER;
 			/* any other kind is the business of its uplink */
 			if (v.kind != MASQ_K_INBOUND)
 				return MASQ_R_NONE;
@@ -166,13 +177,15 @@ MASQ_GLOBAL int FN(other_l3)(struct __sk_buff *skb, __u32 l3_off)
 	return FN(other_packet)(skb, l3_off, 0);
 }
 
-MASQ_INLINE void FN(other)(struct __sk_buff *skb, __u32 l3_off,
+/* True: it is an answer to a masqueraded flow, or may be, which the program of an
+ * uplink's ingress treats. */
+MASQ_INLINE bool FN(other)(struct __sk_buff *skb, __u32 l3_off,
 			   const __u32 l2_len)
 {
 	int r = l2_len ? FN(other_eth)(skb, l3_off) : FN(other_l3)(skb, l3_off);
 
 	if (likely(r != MASQ_MAKE_FLOW))
-		return;
+		return r == MASQ_ANSWER;
 	r = FN(make_room)(0) ?: FN(make_flow)(skb, 0);
 	if (r == MASQ_NO_PLACE_YET) {
 		MASQ_DO(FN(open_around)(0));
@@ -180,4 +193,5 @@ MASQ_INLINE void FN(other)(struct __sk_buff *skb, __u32 l3_off,
 	}
 	if (r && r != MASQ_R_BUSY)
 		masq_stat(MASQ_R_INBOUND_UNTRACKED, 1);
+	return false;
 }

@@ -467,6 +467,39 @@ in_by_lb0() {
 	is "client that the server saw" "$answer" "$FAR_ADDR $3"
 }
 
+# What answers a pod comes back by lb0, which is not attached: answers, whole and
+# in fragments, and errors.
+comes_back() {
+	local refused="
+import socket
+with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+    s.settimeout(3)
+    s.connect(('$FAR_ADDR', 5999))
+    s.send(b'x')
+    try:
+        s.recv(1)
+    except ConnectionRefusedError:
+        print('refused')
+"
+	lab_in far ip route add $NODE_ADDR/32 via $CARD_ADDR
+	is udp "$(saw pod1 $FAR_ADDR udp 41171)" "$NODE_ADDR 41171"
+	is tcp "$(saw pod1 $FAR_ADDR tcp 41172)" "$NODE_ADDR 41172"
+	lab_in pod1 ping -q -c 2 -i 0.2 -W 3 -s 4000 $FAR_ADDR >/dev/null ||
+		fail "a datagram in fragments"
+	is "an error" "$(lab_in pod1 "$PYTHON" -c "$refused")" refused
+	# the node's own
+	is node "$(saw node $FAR_ADDR udp 41171 |
+		cut -d' ' -f1)" $NODE_ADDR
+	lab_in far ip route del $NODE_ADDR/32
+	lab_in node ip -6 addr add fd00:150::1/64 dev lb0 nodad
+	lab_in far ip -6 addr add fd00:150::2/64 dev lb0 nodad
+	lab_in far ip -6 route add $NODE_ADDR6/128 via fd00:150::1
+	is "IPv6" "$(saw pod1 $FAR_ADDR6 udp 41173)" "$NODE_ADDR6 41173"
+	lab_in far ip -6 route del $NODE_ADDR6/128 via fd00:150::1
+	lab_in far ip -6 addr del fd00:150::2/64 dev lb0
+	lab_in node ip -6 addr del fd00:150::1/64 dev lb0
+}
+
 # One client asks two pods within a second; the other one's answers leave by lb0.
 in_by_lb0_twice() {
 	local pod=10.44.14.30 sport
@@ -746,6 +779,7 @@ row "in by another card, UDP" in_by_lb0 udp $POD 41071
 row "in by another card, TCP" in_by_lb0 tcp $POD 41072
 row "in by another card, two pods' ways out" undoing in_by_lb0_twice
 row "in by another card, a way out by port" undoing in_by_lb0_out_by_port
+row "an answer to a pod by another card" comes_back
 row "direct server return" direct_return
 row "a load balancer's address by another card" load_balancer
 row "fail-over to another uplink and back" fail_over
