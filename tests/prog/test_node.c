@@ -980,7 +980,8 @@ static void an_idle_connection_from_outside_goes_on(void **state)
 }
 
 /* What comes in by an interface that is not attached. */
-static void other(struct prog_lab *lab, const struct packet *p)
+static void other_becomes(struct prog_lab *lab, const struct packet *p,
+			  const struct packet *want)
 {
 	uint8_t frame[PACKET_MAX];
 	size_t length = packet_build(p, frame);
@@ -989,7 +990,13 @@ static void other(struct prog_lab *lab, const struct packet *p)
 	lab->up = if_nametoindex("up1");
 	prog_run_raw(lab, "masq_beside", false, frame, length, 0, 0);
 	lab->up = up;
-	prog_expect(lab, NEXT, p, __FILE__, __LINE__); /* never touched */
+	prog_expect(lab, NEXT, want, __FILE__, __LINE__);
+}
+
+/* Not touched. */
+static void other(struct prog_lab *lab, const struct packet *p)
+{
+	other_becomes(lab, p, p);
 }
 
 static void second_card(struct prog_lab *lab)
@@ -1062,6 +1069,46 @@ static void what_comes_in_elsewhere_has_a_way_of_its_own(void **state)
 	SEND(EGRESS, NEXT, &udp, &udp);
 	sh("ip rule del lookup 78; ip rule del lookup 78;"
 	   "ip route flush table 78");
+	no_second_uplink(lab);
+}
+
+/* I1, by another card than the flow left by. */
+static void what_answers_a_pod_elsewhere_reaches_it(void **state)
+{
+	static const struct {
+		const char *pod, *node, *far;
+		uint8_t icmp, unreachable;
+	} rows[] = { { POD4, NODE4, FAR4, IPPROTO_ICMP, 3 },
+		     { POD6, NODE6, FAR6, IPPROTO_ICMPV6, 1 } };
+	struct prog_lab *lab = *state;
+
+	second_card(lab);
+	for (size_t i = 0; i < ROWS(rows); i++) {
+		const struct packet out = { UDP, OUT(rows[i].pod, 5000,
+						     rows[i].far, 53) };
+		const struct packet seen = { UDP, OUT(rows[i].node, 5000,
+						      rows[i].far, 53) };
+
+		prog_lab_reset(state);
+		second_card_known(lab);
+		SEND(EGRESS, NEXT, &out, &seen);
+		other_becomes(
+			lab, PKT(UDP, OUT(rows[i].far, 53, rows[i].node, 5000)),
+			PKT(UDP, OUT(rows[i].far, 53, rows[i].pod, 5000)));
+		/* an error on the way back, about what left */
+		other_becomes(
+			lab,
+			PKT(.proto = rows[i].icmp, .flags = rows[i].unreachable,
+			    .code = 3, .src = rows[i].far, .dst = rows[i].node,
+			    .quoted = &seen),
+			PKT(.proto = rows[i].icmp, .flags = rows[i].unreachable,
+			    .code = 3, .src = rows[i].far, .dst = rows[i].pod,
+			    .quoted = &out));
+		/* of another port, or by somebody else: the node's */
+		other(lab, PKT(UDP, OUT(rows[i].far, 53, rows[i].node, 5001)));
+		other(lab, PKT(UDP, OUT(rows[i].far, 54, rows[i].node, 5000)));
+		assert_int_equal(prog_records(lab), 2);
+	}
 	no_second_uplink(lab);
 }
 
@@ -1145,6 +1192,7 @@ int main(int argc, char **argv)
 		ROW(an_idle_connection_from_outside_goes_on),
 		ROW(what_comes_in_elsewhere_is_answered_as_it_asked),
 		ROW(what_comes_in_elsewhere_has_a_way_of_its_own),
+		ROW(what_answers_a_pod_elsewhere_reaches_it),
 		ROW(a_watch_is_not_fooled),
 		/* where the FIB tells; SOURCE_ROWS */
 		ROW(the_routes_source_is_the_source),
