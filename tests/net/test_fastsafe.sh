@@ -224,7 +224,12 @@ tcx_policy() { # DEV DIRECTION
 	end
 }
 
+egress_hook() {
+	! lab_kernel_before 5.16 || skip "netfilter has no hook at egress here"
+}
+
 netdev_policy() { # HOOK DEV
+	[ "$1" != egress ] || egress_hook
 	begin
 	later nft delete table netdev early
 	lab_in node nft add table netdev early
@@ -322,6 +327,7 @@ address_moves() {
 
 # A mark that the stack gives them is there behind it.
 marked() {
+	egress_hook
 	later nft delete table ip marks
 	later nft delete table netdev seen
 	lab_in node nft -f - <<-X
