@@ -147,7 +147,10 @@ MASQ_INLINE int masq_beside_hook(struct __sk_buff *skb, const __u32 l2_len)
 		answer = other_v4(skb, l3_off, l2_len);
 	else if (proto == bpf_htons(ETH_P_IPV6))
 		answer = other_v6(skb, l3_off, l2_len);
-	return answer ? masq_hook(skb, l2_len, MASQ_INGRESS) : TC_NEXT;
+	/* what has a tag is for a VLAN's device above this one, and its hook */
+	return answer && !skb->vlan_present && l3_off == l2_len
+		       ? masq_hook(skb, l2_len, MASQ_INGRESS)
+		       : TC_NEXT;
 }
 
 SEC("tc")

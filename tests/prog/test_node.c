@@ -1104,6 +1104,9 @@ static void what_answers_a_pod_elsewhere_reaches_it(void **state)
 			PKT(.proto = rows[i].icmp, .flags = rows[i].unreachable,
 			    .code = 3, .src = rows[i].far, .dst = rows[i].pod,
 			    .quoted = &out));
+		/* a VLAN's, whose own hook it meets */
+		other(lab, PKT(UDP, OUT(rows[i].far, 53, rows[i].node, 5000),
+			       .vlan = 5));
 		/* of another port, or by somebody else: the node's */
 		other(lab, PKT(UDP, OUT(rows[i].far, 53, rows[i].node, 5001)));
 		other(lab, PKT(UDP, OUT(rows[i].far, 54, rows[i].node, 5000)));
