@@ -547,7 +547,11 @@ metric_is() {
 # before its first policy.
 lock_before_policy() {
 	put_config 10.0.0.0/8
-	(until flock "$MASQBPF_PIN_DIR" sleep 60 2>/dev/null; do :; done) &
+	# behind the agent's own, which it has when it has made the pins
+	(until [ -e "$MASQBPF_PIN_DIR/masq_meta" ] &&
+		flock "$MASQBPF_PIN_DIR" sleep 60 2>/dev/null; do
+		sleep 0.02
+	done) &
 	lab_process $! >holder.pid
 	# it has let go of it when it starts its helper
 	agent strace -f -qq -o /dev/null -e trace=clone,clone3,fork \
