@@ -51,6 +51,59 @@ be_liberal() {
 	lab_in node cat /proc/sys/net/netfilter/nf_conntrack_tcp_be_liberal
 }
 
+# A kernel that lets no program read its memory (lockdown), as far as the first
+# question about it is concerned: the call's number is known from a run before.
+# lacking COMMAND...: strace, with that call refused
+lacking() {
+	local number
+	number=$(awk '/BPF_PROG_LOAD.*insn_cnt=7,.*"masq_probe"/ {
+		print NR; exit }' "$LAB_DIR/probes.$1")
+	[ "$number" ] || fail "no such probe"
+	printf '%s\n' strace -qq -o /dev/null -e trace=bpf \
+		-e "inject=bpf:error=EINVAL:when=$number"
+}
+
+lacks() {
+	local status=0 words
+	lab_in node strace -qq -o "$LAB_DIR/probes.attach" -e trace=bpf \
+		"$MASQBPF" attach -q eth0 --fast-path \
+		--config "$LAB_DIR/config.yaml"
+	masq detach -q --all
+	mapfile -t words < <(lacking attach)
+	lab_in node "${words[@]}" "$MASQBPF" attach eth0 --fast-path \
+		--config "$LAB_DIR/config.yaml" 2>"$LAB_DIR/err" || status=$?
+	is "exit status" $status 1
+	grep -q '^masqbpf: --fast-path needs programs that may read kernel memory' \
+		"$LAB_DIR/err" || fail "$(cat "$LAB_DIR/err")"
+	is "lines" "$(wc -l <"$LAB_DIR/err")" 1
+	is be_liberal "$(be_liberal)" 0
+	[ ! -e "$MASQBPF_PIN_DIR" ] || fail "left: $(ls "$MASQBPF_PIN_DIR")"
+}
+
+lacks_auto() {
+	local words
+	chmod 755 "$LAB_DIR"
+	lab_spawn node strace -D -qq -o "$LAB_DIR/probes.agent" -e trace=bpf \
+		"$MASQBPF" agent --config "$LAB_DIR/config.yaml" eth0 \
+		2>"$LAB_DIR/log"
+	echo "$LAB_PID" >"$LAB_DIR/agent"
+	lab_wait 60 ready || fail "$(cat "$LAB_DIR/log")"
+	end_agent
+	masq detach -q --all
+	mapfile -t words < <(lacking agent)
+	lab_spawn node "${words[@]}" -D "$MASQBPF" agent \
+		--config "$LAB_DIR/config.yaml" eth0 2>"$LAB_DIR/log"
+	echo "$LAB_PID" >"$LAB_DIR/agent"
+	lab_wait 60 ready || fail "$(cat "$LAB_DIR/log")"
+	is "lines about it" "$(grep -c "fast path" "$LAB_DIR/log")" 1
+	grep -q "fast path: off: needs programs that may read kernel memory" \
+		"$LAB_DIR/log" || fail "$(cat "$LAB_DIR/log")"
+	page_says "" "off: needs programs that may read" || fail "$(page)"
+	is health "$(masq status --json | jq -r .health)" ok
+	end_agent
+	masq detach -q --all
+}
+
 start() {
 	masq attach eth0 --hook "$HOOK" --fast-path --config "$LAB_DIR/config.yaml"
 	is be_liberal "$(be_liberal)" 1
@@ -426,6 +479,8 @@ auto_without_agent() {
 }
 
 printf 'nonMasqueradeCIDRs: [10.0.0.0/8]\n' >"$LAB_DIR/config.yaml"
+row "no program may read the kernel's memory: refused, and nothing changes" lacks
+row "agent: no program may: said once, and the rest is done" lacks_auto
 row "attach --fast-path, conntrack told to be liberal" start
 if ! row_ok; then
 	tap_done

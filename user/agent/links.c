@@ -16,8 +16,8 @@
 #include "agent/due.h"
 #include "agent/gone.h"
 #include "agent/links.h"
+#include "agent/sizes.h"
 #include "base/log.h"
-#include "plane/fit.h"
 #include "plane/node.h"
 #include "plane/other.h"
 #include "policy/read.h"
@@ -364,22 +364,6 @@ static bool may_go_on(const struct agent *a)
 	return !a->failed && !a->stop;
 }
 
-/* The first interface without an Ethernet header has programs of its own. */
-static void want_programs(struct agent *a, const struct netdev *netdev)
-{
-	int err;
-
-	if (a->instance->meta.features & MASQ_FEAT_L3 ||
-	    !netdev_has_l3(netdev) ||
-	    (a->l3_failures && follow_now_ms() < a->l3_retry_ms))
-		return;
-	err = instance_want(a->instance, &(struct instance_options){});
-	if (err == -EPIPE)
-		a->failed = err;
-	a->l3_failures = err ? a->l3_failures + 1 : 0;
-	a->l3_retry_ms = follow_now_ms() + agent_backoff_ms(a->l3_failures);
-}
-
 static int update(struct agent *a, const struct netdev *netdev)
 {
 	struct list list = { .agent = a };
@@ -395,7 +379,10 @@ static int update(struct agent *a, const struct netdev *netdev)
 	free(a->links);
 	a->links = list.links;
 	a->link_count = list.count;
-	want_programs(a, netdev);
+	/* the first of these has programs of its own */
+	if (!(a->instance->meta.features & MASQ_FEAT_L3) &&
+	    netdev_has_l3(netdev))
+		agent_sizes_want(a);
 	/* of all of them, before the first translates anything */
 	for (size_t i = 0; i < a->link_count; i++)
 		if (a->links[i].ifindex)

@@ -57,6 +57,16 @@ int agent_sizes_fit(struct agent *a, const struct config *config)
 	return a->unfit ? agent_renew_now(a) : 0;
 }
 
+void agent_sizes_want(struct agent *a)
+{
+	if (a->unfit && follow_now_ms() < a->fit_due_ms)
+		return;
+	judge(a, instance_want(a->instance, &a->sizes));
+	/* there is one word for what is due of a config: a policy comes first */
+	if (a->again == AGAIN_NOTHING)
+		agent_sizes_note(a);
+}
+
 void agent_sizes_again(struct agent *a)
 {
 	if (!a->unfit || !a->has_policy || follow_now_ms() < a->fit_due_ms)
@@ -65,9 +75,6 @@ void agent_sizes_again(struct agent *a)
 		judge(a, -EBUSY);
 		return;
 	}
-	judge(a, instance_want(a->instance, &a->sizes));
+	agent_sizes_want(a);
 	instance_unlock(a->instance);
-	/* there is one word for what is due of a config: a policy comes first */
-	if (a->again == AGAIN_NOTHING)
-		agent_sizes_note(a);
 }

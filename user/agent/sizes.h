@@ -16,6 +16,8 @@ void agent_sizes_begin(struct agent *agent);
  * meanwhile may not be seen.
  */
 int agent_sizes_fit(struct agent *agent, const struct config *config);
+/* The node needs programs that are not there; under the lock. */
+void agent_sizes_want(struct agent *agent);
 void agent_sizes_again(struct agent *agent);
 /* What is due of a config is this alone, or nothing. */
 void agent_sizes_note(struct agent *agent);

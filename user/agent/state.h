@@ -82,9 +82,6 @@ struct agent {
 	struct helper renewer; /* fd -1: none */
 	uint64_t renew_due_ms; /* it may be asked then */
 	unsigned int renew_failures;
-	/* programs for interfaces without Ethernet header: tries, the next */
-	unsigned int l3_failures;
-	uint64_t l3_retry_ms;
 	struct http *http;
 	int netlink_fd, notify_fd, guard_fd; /* -1: none */
 	uint64_t watchdog_ms, watchdog_at; /* of the service manager; 0: none */

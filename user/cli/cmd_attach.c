@@ -562,6 +562,7 @@ static int run(const struct cmd_line *line)
 	struct instance_options options = {};
 	struct attach a = { .line = line };
 	int result, turn = -1;
+	const char *lacks;
 
 	for (int i = 0; i < line->argc; i++)
 		if (!names_possible(line->argv[i]))
@@ -597,8 +598,9 @@ static int run(const struct cmd_line *line)
 		saved_sizes(a.saved, &options);
 	/* on a lease: nothing without an agent that renews it */
 	options.fast_path = a.fast_path == FASTPATH_ON;
-	if (options.fast_path && fastpath_lacks()) {
-		log_error("--fast-path %s", fastpath_lacks());
+	lacks = options.fast_path ? fastpath_lacks() : NULL;
+	if (lacks) {
+		log_error("--fast-path %s", lacks);
 		goto out;
 	}
 	cmd_uninterrupted();

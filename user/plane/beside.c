@@ -111,8 +111,8 @@ int beside_attach(void *data, const struct netdev_link *link)
 	bool filter = !tcx_exists(link->ifindex) || podhook_by_filter(instance);
 	int err;
 
-	/* one without Ethernet header that has come since the last attach: the
-	 * next one loads the program; until then it is named as blind */
+	/* one without Ethernet header that has come since the last attach, and a
+	 * detach meets it: the next attach loads the program */
 	if (prog < 0)
 		return -EOPNOTSUPP;
 	err = filter ? add_filter(instance, link->ifindex, prog)

@@ -111,7 +111,7 @@ enum probe_ct probe_conntrack(void)
 	return there;
 }
 
-bool probe_loop(void)
+static bool probe_loop(void)
 {
 	return libbpf_probe_bpf_helper(BPF_PROG_TYPE_SCHED_CLS, BPF_FUNC_loop,
 				       NULL) == 1;

@@ -24,8 +24,6 @@ uint32_t probe_features(void);
  * who may load no program, and so cannot know.
  */
 bool probe_kernel_memory(void);
-/* bpf_loop? True also for who may load no program. */
-bool probe_loop(void);
 /*
  * May a program ask conntrack? Its functions are in the kernel's BTF, or in
  * that of nf_conntrack once this module is loaded, which only CAP_SYS_ADMIN
