@@ -562,6 +562,23 @@ doctor_reports() {
 	is "written over" "$(status_of masq doctor --report report.tar)" 1
 }
 
+# A config that is no file any more keeps nobody waiting, nor is one that is
+# gone left out without a word.
+doctor_reports_no_file() {
+	back
+	mv old.yaml moved.yaml
+	trap 'mv -f moved.yaml old.yaml' EXIT
+	mkfifo old.yaml
+	timeout $((60 * TEST_SLOW)) nsenter --net="$(lab_netns node)" \
+		"$MASQBPF" doctor --report pipe.tar >said 2>&1 || true
+	tar xOf pipe.tar masqbpf-report/config >config
+	grep -q 'old.yaml is a pipe' config || fail "$(cat said config)"
+	rm old.yaml
+	masq doctor --report gone.tar >said 2>&1 || true
+	tar xOf gone.tar masqbpf-report/config >config
+	grep -q 'old.yaml .*No such file' config || fail "$(cat said config)"
+}
+
 # A report is there, and says which of its tools did not do their work, however
 # they fail to.
 doctor_reports_failures() {
@@ -716,5 +733,6 @@ row "kept and never answered" doctor_finds_the_incident
 row "what is worse is said later, and coloured when asked for" \
 	doctor_worst_last
 row "the report" doctor_reports
+row "the report of a config that is no file" doctor_reports_no_file
 row "the report says which tools failed" doctor_reports_failures
 tap_done

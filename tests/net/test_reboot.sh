@@ -115,6 +115,12 @@ useless_file() { # CONTENT
 	reboots
 	rm -f "$CONFIG"
 	[ -z "${1-}" ] || echo "$1" >"$CONFIG"
+	said=$(masq attach eth0 --config "$CONFIG" --dry-run 2>&1) || status=$?
+	is "exit status of a dry run" $status 1
+	says "$said" "^masqbpf: $CONFIG:"
+	says "$said" "generation 5 would be in force again"
+	nothing_hooked || fail "$said"
+	status=0
 	said=$(masq attach eth0 --config "$CONFIG" 2>&1) || status=$?
 	is "exit status" $status 1
 	says "$said" "^masqbpf: $CONFIG:"
@@ -134,6 +140,12 @@ other_file() {
 	local said
 	reboots
 	file "10.0.0.0/8, 172.30.0.0/16"
+	# said beforehand as well, when there is nothing but what was saved
+	said=$(masq attach eth0 --config "$CONFIG" --dry-run 2>&1)
+	says "$said" "generation 3 would be in force again"
+	says "$said" "172.30.0.0/16: masquerade becomes keep"
+	says "$said" "nothing was changed"
+	[ ! -e "$MASQBPF_PIN_DIR" ] || fail "pins: $said"
 	said=$(masq attach eth0 --config "$CONFIG" 2>&1)
 	says "$said" "172.30.0.0/16: masquerade becomes keep"
 	is generation "$(generation)" 4
@@ -388,6 +400,9 @@ unreadable() {
 	masq cidr add -q --yes 100.64.0.0/10
 	reboots
 	for when in 1 2; do # the directory, the file
+		said=$(unread EIO $when attach eth0 --dry-run) &&
+			fail "would be attached: $said"
+		says "$said" "no preset is put in its place"
 		said=$(unread EIO $when attach eth0) && fail "attached: $said"
 		says "$said" "cannot be read: Input/output error"
 		says "$said" "no preset is put in its place"
@@ -436,7 +451,7 @@ refused_file() {
 	reboots
 	addresses 2
 	said=$(masq attach eth0 --config "$CONFIG" 2>&1) && fail "$said"
-	says "$said" "more than 255 source addresses"
+	says "$said" "do not fit beside those of the policy in force"
 	says "$said" "attached with the policy of before, not with the file"
 	is generation "$(generation)" 1
 	is hooks "$(lab_ours eth0)" 2

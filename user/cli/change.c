@@ -189,7 +189,8 @@ static int judge(const struct cmd_line *line, struct instance *instance,
 	struct plan *plan = NULL;
 	int err = plan_make(instance, from, to, &plan);
 
-	if (!err && (plan->dests.count || plan->sources.count))
+	if (!err && *instance->pin_dir &&
+	    (plan->dests.count || plan->sources.count))
 		err = flows_walk_owners(instance, add_flow, plan);
 	if (!err) {
 		plan->live_said = true;

@@ -31,7 +31,10 @@ int change_parse(const struct cmd_line *line);
  */
 int change_check(const struct cmd_line *line, struct instance *instance,
 		 struct policy *from, struct policy *to);
-/* The same, but asks nobody: CMD_OK, CHANGE_STOP or CMD_FAILED. */
+/*
+ * The same, but asks nobody: CMD_OK, CHANGE_STOP or CMD_FAILED. `from` may be
+ * one that is only saved, `instance` its clock: no flow is looked for then.
+ */
 int change_say(const struct cmd_line *line, struct instance *instance,
 	       struct policy *from, struct policy *to);
 /* What is in force is saved, with what is answered where no agent does that. */

@@ -423,6 +423,13 @@ static int check_hooks(struct attach *a)
 	return err;
 }
 
+static int say_no_preset(void)
+{
+	log_error("attach: no preset is put in its place: run it again, or "
+		  "name a policy: --config, --preset");
+	return CMD_FAILED;
+}
+
 static int find_policy(struct attach *a)
 {
 	struct policy *policy;
@@ -439,8 +446,7 @@ static int find_policy(struct attach *a)
 		/* ... nor of a policy that may lie there still */
 		if (a->config || a->restored || !(a->saved || a->unknown))
 			return 0;
-		log_error("attach: no preset is put in its place: run it "
-			  "again, or name a policy: --config, --preset");
+		say_no_preset();
 		return -EINVAL;
 	}
 	if (err)
@@ -518,6 +524,33 @@ static void summary(const struct attach *a)
 	say_fast_path(a);
 }
 
+/* No policy runs: after a reboot the last one is compared with. */
+static int dry_run_first(struct attach *a)
+{
+	struct instance clock;
+	struct policy *to = NULL;
+	int result;
+
+	if (!a->looked)
+		a->saved = saved_read(a->line->pin_dir, &a->unknown);
+	if (a->unknown && !a->config)
+		return say_no_preset();
+	if (!a->saved || saved_policy(a->saved, &a->from, &clock)) {
+		log_info("attach: no policy runs here: the first one flips "
+			 "nothing");
+		return choose_default(a) ? CMD_FAILED : CHANGE_STOP;
+	}
+	a->has_policy = a->restored = true;
+	result = check_config(a);
+	if (result || !a->config)
+		return result ?: CHANGE_STOP;
+	if (policy_from_config(&clock, a->config, fastpath_tcp_allowed(), &to))
+		return CMD_FAILED;
+	result = change_say(a->line, &clock, a->from, to);
+	policy_free(to);
+	return result;
+}
+
 static int dry_run(struct attach *a)
 {
 	struct policy *policy;
@@ -532,15 +565,16 @@ static int dry_run(struct attach *a)
 		policy_free(policy);
 		a->has_policy = true;
 		result = check_config(a) ?: say_flips(a);
-	}
-	if (err && err != -ENODATA && err != -ENOENT)
+	} else if (err == -ENODATA || err == -ENOENT) {
+		result = dry_run_first(a);
+	} else {
 		return CMD_FAILED;
-	if (err)
-		log_info("attach: no policy runs here: the first one flips "
-			 "nothing; masqbpf plan FILE shows it");
-	if (err || !a->config)
+	}
+	if (result > CMD_OK)
+		return result;
+	if (!a->config || !a->has_policy)
 		log_info("dry run: nothing was changed");
-	return result == CHANGE_STOP ? CMD_OK : result;
+	return a->unusable ? CMD_FAILED : CMD_OK;
 }
 
 /* With the sizes of before a reboot where the file's are too large. */

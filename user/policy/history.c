@@ -342,30 +342,37 @@ static void rescale(uint32_t *ticks, uint32_t from_hz, uint32_t to_hz)
 	*ticks = !*ticks ? 0 : !now ? 1 : now < UINT32_MAX ? now : UINT32_MAX;
 }
 
+int history_text_policy(const void *text, size_t length, uint32_t generation,
+			struct policy **out)
+{
+	struct history_head head;
+
+	if (length < sizeof(head))
+		return -EBADMSG;
+	memcpy(&head, text, sizeof(head));
+	if (head.length != length || !is_whole(&head) || !is_sound(&head) ||
+	    head.policy.generation != generation)
+		return -EBADMSG;
+	return make_policy(&head, text, out);
+}
+
 int history_text_write(const struct instance *instance, uint32_t generation,
 		       const void *text, size_t length, uint32_t hz)
 {
 	struct policy *policy;
 	struct history_head head;
 	char *copy;
-	int err;
+	int err = hz ? history_text_policy(text, length, generation, &policy)
+		     : -EBADMSG;
 
-	if (length < sizeof(head) || !hz)
-		return -EBADMSG;
+	if (err)
+		return err;
+	policy_free(policy);
 	memcpy(&head, text, sizeof(head));
-	if (head.length != length || !is_whole(&head) || !is_sound(&head) ||
-	    head.policy.generation != generation)
-		return -EBADMSG;
 	copy = calloc(history_chunks(length), HISTORY_CHUNK);
 	if (!copy)
 		return -ENOMEM;
 	memcpy(copy, text, length);
-	err = make_policy(&head, copy, &policy);
-	if (err) {
-		free(copy);
-		return err;
-	}
-	policy_free(policy);
 	for (int i = 0; i < MASQ_T_MAX; i++)
 		rescale(&head.policy.timeout[i], hz, instance->meta.hz);
 	rescale(&head.policy.fragment, hz, instance->meta.hz);

@@ -38,10 +38,13 @@ uint32_t history_newest(const struct instance *instance, uint32_t from);
 /*
  * A generation as it is kept, for another instance; *text is malloc'ed. Written
  * is only what can be loaded: `hz` is that of the instance which it was read in.
+ * As a policy, by itself: its times are in that one's ticks.
  * 0 or -errno.
  */
 int history_text_read(const struct instance *instance, uint32_t generation,
 		      void **text, size_t *length);
+int history_text_policy(const void *text, size_t length, uint32_t generation,
+			struct policy **out);
 int history_text_write(const struct instance *instance, uint32_t generation,
 		       const void *text, size_t length, uint32_t hz);
 

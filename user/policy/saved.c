@@ -417,7 +417,24 @@ static int put_back(struct instance *instance, const struct saved *saved)
 	return err ?: baseline_put_back(instance, ward_now_ms(instance));
 }
 
-static void say_restored(const struct saved *saved, const struct policy *policy)
+static int find_text(const struct saved *saved, struct policy **out)
+{
+	size_t at = sizeof(saved->head);
+	int err = -ENOENT;
+
+	for (uint32_t i = 0; i < saved->head.items && err == -ENOENT; i++) {
+		const struct item *item = next_item(saved, &at);
+
+		if (item->kind == ITEM_TEXT &&
+		    item->generation == saved->head.generation)
+			err = history_text_policy(item + 1, item->length,
+						  item->generation, out);
+	}
+	return err;
+}
+
+static void say(const struct saved *saved, const struct policy *policy,
+		const char *what)
 {
 	const struct masq_source *source = &policy->source;
 	const time_t then = saved->head.saved_ns / 1000000000ULL;
@@ -426,12 +443,32 @@ static void say_restored(const struct saved *saved, const struct policy *policy)
 
 	if (localtime_r(&then, &tm))
 		strftime(when, sizeof(when), "%Y-%m-%d %H:%M:%S", &tm);
-	log_warn("%s: generation %u is in force again, as on %s (%s%s)",
-		 saved->path, policy->head.generation, when,
+	log_warn("%s: generation %u %s in force again, as on %s (%s%s)",
+		 saved->path, policy->head.generation, what, when,
 		 *source->config_path ? source->config_path
 		 : *source->preset    ? "preset "
 				      : "no file",
 		 *source->config_path ? "" : source->preset);
+}
+
+static int say_lost(const struct saved *saved, int err)
+{
+	log_error("%s: generation %u cannot be put back: %s", saved->path,
+		  saved->head.generation, saved_why(err));
+	return err;
+}
+
+int saved_policy(const struct saved *saved, struct policy **out,
+		 struct instance *clock)
+{
+	int err = find_text(saved, out);
+
+	if (err)
+		return say_lost(saved, err);
+	*clock = (struct instance){ .meta.hz = saved->head.hz,
+				    .meta.max_flows = saved->head.max_flows };
+	say(saved, *out, "would be");
+	return 0;
 }
 
 int saved_restore(struct instance *instance, const struct saved *saved)
@@ -444,10 +481,9 @@ int saved_restore(struct instance *instance, const struct saved *saved)
 				      NULL);
 	err = err ?: policy_restore(instance, policy);
 	if (err)
-		log_error("%s: generation %u cannot be put back: %s",
-			  saved->path, saved->head.generation, saved_why(err));
+		say_lost(saved, err);
 	else
-		say_restored(saved, policy);
+		say(saved, policy, "is");
 	policy_free(policy);
 	return err;
 }

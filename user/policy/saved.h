@@ -14,6 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include "plane/instance.h"
+#include "policy/policy.h"
 
 #define SAVED_DIR     "/var/lib/masqbpf"
 #define SAVED_DIR_ENV "MASQBPF_STATE_DIR"
@@ -48,6 +49,13 @@ struct saved *saved_read(const char *pin_dir, bool *unknown);
 void saved_free(struct saved *saved);
 /* The sizes of the instance that it was, where options do not say. */
 void saved_sizes(const struct saved *saved, struct instance_options *options);
+/*
+ * The policy that would be in force again, where nothing is changed; and the
+ * clock that its times are told by, for policy_from_config and plan_make: the
+ * rest of *clock is empty. 0 or -errno, said.
+ */
+int saved_policy(const struct saved *saved, struct policy **out,
+		 struct instance *clock);
 /*
  * Into an instance that has no policy: history and notes, and the policy that
  * was in force is again. 0, said; or -errno, said, and there is no policy.

@@ -139,8 +139,8 @@ int snat_assign(struct work *w)
 
 		if (!slot) {
 			log_error(
-				"policy: more than %d source addresses and ends of ranges, those of the policy in force included",
-				MASQ_MAX_SNAT - 1);
+				"policy: its %zu source addresses and ranges do not fit beside those of the policy in force: a range takes two of %d places, an address one; a policy with fewer of them first, then this one",
+				policy->snat_count, MASQ_MAX_SNAT - 1);
 			return -ENOSPC;
 		}
 		for (uint32_t k = 0; k < count; k++)

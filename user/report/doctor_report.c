@@ -6,11 +6,13 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
+#include "base/file.h"
 #include "base/log.h"
 #include "base/safe.h"
 #include "base/tool.h"
@@ -74,21 +76,20 @@ static void add_command(FILE *tar, const char *name, char *const argv[])
 	free(text);
 }
 
+/* What cannot be read, or is no file, is told in its place. */
 static void add_file(FILE *tar, const char *name, const char *path)
 {
-	FILE *file = fopen(path, "re");
+	char err[128], told[PATH_MAX + 160];
 	char *text;
 	size_t length;
 
-	if (!file)
+	if (file_read(path, &text, &length, err, sizeof(err))) {
+		snprintf(told, sizeof(told), "(%s %s)\n", path, err);
+		add_member(tar, name, told, strlen(told));
 		return;
-	text = malloc(1 << 20);
-	if (text) {
-		length = fread(text, 1, 1 << 20, file);
-		add_member(tar, name, text, length);
 	}
+	add_member(tar, name, text, length);
 	free(text);
-	fclose(file);
 }
 
 static void add_findings(FILE *tar, const struct doctor *d)
