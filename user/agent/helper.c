@@ -26,6 +26,9 @@
 
 /* Of others that translate; one is enough for the alarm. */
 #define RULES_MAX 256
+/* Where the saved file lies may be refused for a moment (no memory, say). */
+#define PLACE_TRIES 3
+#define PLACE_MS    100
 
 enum verb {
 	VERB_LOOK = 1,
@@ -345,6 +348,18 @@ static void serve(struct instance *instance, int fd,
 	}
 }
 
+/* While it may be made: a helper that has no place cannot open it later. */
+static void open_place(const struct instance *instance,
+		       struct saved_place *place)
+{
+	for (int tries = PLACE_TRIES; tries; tries--) {
+		saved_open(instance->pin_dir, true, place);
+		if (!place->err || place->err == -ENOENT)
+			return;
+		usleep(PLACE_MS * 1000);
+	}
+}
+
 int helper_start(struct instance *instance, struct helper *out)
 {
 	struct saved_place place;
@@ -355,8 +370,7 @@ int helper_start(struct instance *instance, struct helper *out)
 		err = -errno;
 		goto fail;
 	}
-	/* now, while it may be made */
-	saved_open(instance->pin_dir, true, &place);
+	open_place(instance, &place);
 	pid = fork();
 	if (pid < 0) {
 		err = -errno;
