@@ -339,7 +339,7 @@ agent_keeps_text() {
 	n=$(generation)
 	stop KILL
 	# nor is where to save it given up for a moment's want of memory
-	unread_agent ENOMEM 1..2
+	unread_agent ENOENT 1..2
 	lab_wait 60 ready || fail "$(cat "$LOG")"
 	is kept "$(kept)" "10.0.0.0/8 192.0.3.0/24 192.0.4.0/24 192.0.5.0/24"
 	file "10.0.0.0/8, 192.0.6.0/24"

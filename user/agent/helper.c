@@ -354,7 +354,7 @@ static void open_place(const struct instance *instance,
 {
 	for (int tries = PLACE_TRIES; tries; tries--) {
 		saved_open(instance->pin_dir, true, place);
-		if (!place->err || place->err == -ENOENT)
+		if (!place->err || !saved_is_wanted())
 			return;
 		usleep(PLACE_MS * 1000);
 	}
