@@ -329,8 +329,27 @@ pod_ends() {
 	[ ! -e "$MASQBPF_PIN_DIR" ] || fail "$(ls "$MASQBPF_PIN_DIR")"
 }
 
+# A walk through the pins that ends before its end, each of them.
+walk_ends() {
+	local n
+	lab_in node "$MASQBPF" attach -q eth0 --config "$LAB_DIR/config.yaml"
+	lab_in node strace -qq -o "$LAB_DIR/calls" -P "$MASQBPF_PIN_DIR" \
+		-e trace=getdents64 "$MASQBPF" detach -q --all
+	[ -s "$LAB_DIR/calls" ] || fail "no directory is read"
+	for n in $(seq "$(wc -l <"$LAB_DIR/calls")"); do
+		lab_in node "$MASQBPF" attach -q eth0 \
+			--config "$LAB_DIR/config.yaml"
+		lab_in node strace -qq -o /dev/null -P "$MASQBPF_PIN_DIR" \
+			-e "inject=getdents64:error=ENOENT:when=$n" \
+			"$MASQBPF" detach -q --all
+		[ ! -e "$MASQBPF_PIN_DIR" ] ||
+			fail "read $n: $(ls "$MASQBPF_PIN_DIR")"
+	done
+}
+
 row "two interfaces, one of them vanishes" two_interfaces
 row "a pod ends meanwhile" pod_ends
+row "a directory whose reading ends early" walk_ends
 row "pins of others in the same directory" others_pins
 row "the root of a bpffs is refused" root_refused
 row "a directory of a bpffs, mounted by itself" mounted_directory

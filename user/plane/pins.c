@@ -163,11 +163,15 @@ int pins_move(const struct instance *from, const struct instance *into)
 	return err ?: move(from, into, map_names[MAP_masq_meta]);
 }
 
+/*
+ * Until nothing is found twice: a walk that the kernel ends early (ENOENT, which
+ * readdir() does not tell) looks as if that was all.
+ */
 int pins_remove(struct instance *instance)
 {
 	struct dirent *entry;
+	int err = 0, vain = 0;
 	DIR *dir;
-	int err = 0;
 
 	if (unlinkat(instance->lock_fd, map_names[MAP_masq_meta], 0) &&
 	    errno != ENOENT)
@@ -175,10 +179,16 @@ int pins_remove(struct instance *instance)
 	dir = opendir(instance->pin_dir);
 	if (!dir)
 		return -errno;
-	while (!err && (entry = file_next(dir, &err)))
-		if (pin_is_ours(entry->d_name) &&
-		    unlinkat(instance->lock_fd, entry->d_name, 0))
-			err = -errno;
+	for (; !err && vain < 2; vain++) {
+		rewinddir(dir);
+		while (!err && (entry = file_next(dir, &err))) {
+			if (!pin_is_ours(entry->d_name))
+				continue;
+			if (unlinkat(instance->lock_fd, entry->d_name, 0))
+				err = -errno;
+			vain = -1;
+		}
+	}
 	closedir(dir);
 	return err;
 }
