@@ -523,11 +523,6 @@ helper_meets() { # CALL NUMBER WHAT
 	trace_end
 	agent_made_whole
 	no_leak
-	# a close that strace refuses is none: the link would outlive its pin
-	[ "$1" != close ] || {
-		no_agent
-		helper_begin
-	}
 }
 
 only=${CALL_ROWS:-.}
