@@ -198,6 +198,28 @@ bad_parent_agent() {
 	end_agent
 }
 
+# Files that may not grow: what is saved for a reboot, and a log. That is said,
+# and ends nobody.
+no_file_grows() {
+	put_config 10.0.0.0/8
+	(ulimit -f 0 && masq attach -q eth0 --config "$CONFIG") 2>&1 | cat >out
+	is attach "${PIPESTATUS[0]}" 0
+	(ulimit -f 0 && masq cidr add 192.0.2.0/24) 2>&1 | cat >out
+	is "cidr add" "${PIPESTATUS[0]}" 0
+	masq status --json | jq -e '.problems | any(test("File too large"))' \
+		>/dev/null || fail "$(masq status)"
+	masq detach -q --all
+	agent prlimit --fsize=0 -- --config "$CONFIG"
+	put_config 10.0.0.0/9
+	lab_wait 10 in_force 10.0.0.0/9
+	end_agent
+}
+
+in_force() { # CIDR
+	masq cidr list --json |
+		jq -e --arg c "$1" '.prefixes | any(.prefix == $c)' >/dev/null
+}
+
 # --- an end in the midst of a migration ---------------------------------------
 
 # interrupted STEP SIGNAL: when STEP is begun, to all that run, as by Ctrl-C
@@ -570,6 +592,7 @@ else
 fi
 tidy_row "a parent that blocks alarms: a lock's wait ends" bad_parent_lock
 tidy_row "a parent that blocks SIGTERM: the agent ends" bad_parent_agent
+tidy_row "a parent that lets no file grow" no_file_grows
 tidy_row "the agent inherits no descriptor and no directory" inherited
 tidy_row "a path too long to record" long_paths
 tidy_row "more local routes than fit: said once" full_once

@@ -47,8 +47,10 @@ static void own_signals(void)
 	signal(SIGTERM, SIG_DFL);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
-	/* a closed pipe is reported by finish_stdout, not by death */
+	/* a closed pipe is reported by finish_stdout, not by death, and so is
+	 * RLIMIT_FSIZE where a file is written */
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN);
 }
 
 /*
