@@ -122,7 +122,8 @@ static int read_root(struct loader *l, const struct doc *doc)
 					 " one that is read"
 				       : "");
 	ret = config_read_keys(l, root);
-	l->config->sets_nothing = !l->values_read;
+	/* no prefix to be kept is a policy; no other list is none */
+	l->config->sets_nothing = !l->values_read && !l->config->keep_given;
 	return ret;
 }
 

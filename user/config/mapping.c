@@ -126,6 +126,13 @@ static int collect(struct loader *l, const struct key *keys,
 	return ret;
 }
 
+/* Is anything said there? An empty list says what its default says. */
+static bool has_value(const struct node *value)
+{
+	return value->type == NODE_SCALAR ? !node_is_null(value)
+					  : value->count > 0;
+}
+
 int config_read_mapping(struct loader *l, const struct key *keys,
 			const char *what, const struct node *node, void *base)
 {
@@ -156,9 +163,8 @@ int config_read_mapping(struct loader *l, const struct key *keys,
 					    (char *)base + keys[i].offset);
 		config_go_on(&ret, part);
 		/* of a group what is in it counts */
-		l->values_read +=
-			!part && !keys[i].keys &&
-			(keys[i].takes_null || !node_is_null(pairs[i].value));
+		l->values_read += !part && !keys[i].keys &&
+				  has_value(pairs[i].value);
 	}
 	return ret;
 }
