@@ -119,6 +119,51 @@ tool_fails() { # WHY SCRIPT
 		"^masqbpf: iptables-nft-save: cannot read the rules: $1"
 }
 
+# Of two tables whose nat has one hook the first to translate counts.
+beside_table() { # TOOL CHECK...: nft's words on stdin
+	local words
+	words=$(cat)
+	lab_in node "$1-restore" <<-EOF
+		*nat
+		:POSTROUTING ACCEPT [0:0]
+		:$CHAIN - [0:0]
+		$jump
+		-A $CHAIN -d 10.0.0.0/8 -j RETURN
+		-A $CHAIN -s 10.44.0.0/16 -j MASQUERADE
+		COMMIT
+	EOF
+	lab_in node nft -f - <<<"$words"
+	"${@:2}"
+	lab_in node nft delete table inet other
+	lab_in node "$1" -t nat -F
+	lab_in node "$1" -t nat -X
+}
+
+beside_row() { # NAME CHECK...
+	local words
+	words=$(cat)
+	# shellcheck disable=SC2317
+	run() {
+		beside_table iptables-nft "$@" <<<"$words"
+	}
+	row "$1" run "${@:2}"
+}
+
+# iptables says once more that there are legacy tables, and they never go
+beside_legacy() {
+	lab_in node iptables-legacy -t nat -A POSTROUTING -s 10.44.14.0/24 \
+		-j SNAT --to-source 10.142.0.7
+	restore iptables-nft <<-EOF
+		$jump
+		-A $CHAIN -j MASQUERADE
+	EOF
+	! masq migrate eth0 --no-wait >"$LAB_DIR/out" 2>&1 ||
+		fail "$(cat "$LAB_DIR/out")"
+	grep -q '^masqbpf: iptables-legacy nat, chain POSTROUTING: SNAT .*would translate what' \
+		"$LAB_DIR/out" || fail "$(cat "$LAB_DIR/out")"
+	! masq status 2>/dev/null || fail "it attached"
+}
+
 lab
 for tool in nft legacy; do
 	if ! lab_in node iptables-$tool -t nat -S >/dev/null 2>&1; then
@@ -181,6 +226,26 @@ table_row "a SNAT behind the jump would come to life" iptables-nft refuses \
 	$jump
 	-A POSTROUTING -s 10.44.0.0/16 -j SNAT --to-source 10.142.0.7
 	-A $CHAIN -j MASQUERADE
+EOF
+beside_row "a SNAT in another table" refuses \
+	'^masqbpf: nft inet other, chain post: snat .*would translate what' <<-EOF
+	table inet other {
+		chain post {
+			type nat hook postrouting priority 110
+			ip saddr 10.44.14.0/24 snat ip to 10.142.0.7
+		}
+	}
+EOF
+beside_row "another table's masquerade, and what the chain does not take" says \
+	nonMasqueradeCIDRs:-10.0.0.0/8podCIDRs:-10.44.0.0/16masqLinkLocal:true <<-EOF
+	table inet other {
+		chain post {
+			type nat hook postrouting priority 110
+			ip saddr 10.44.14.0/24 masquerade
+			ip saddr 192.168.122.0/24 snat ip to 10.142.0.7
+			ip6 saddr fd00:44::/64 snat ip6 to fd00:142::7
+		}
+	}
 EOF
 table_row "of several conditions the one that matters is named" iptables-nft \
 	refuses 'rule 2 of IP-MASQ-AGENT cannot be said in a config: --mark' <<-EOF
@@ -255,4 +320,7 @@ fails "prints a zero byte" "$NOT_ALL" \
 	"${sh}REAL \"\$@\" | sed 's/MASQ-AGENT/\\x00/'"
 fails "prints without end" 'it printed more than 128 MiB' \
 	"${sh}exec cat /dev/zero"
+if lab_in node iptables-legacy -t nat -S >/dev/null 2>&1; then
+	row "a SNAT in legacy iptables" beside_legacy
+fi
 tap_done

@@ -205,6 +205,9 @@ static int read_rule(const struct nlmsghdr *message, void *data)
 		return MNL_CB_ERROR;
 	}
 	*rule = r.rule;
+	rule->family = r.family == NFPROTO_IPV4	  ? 4
+		       : r.family == NFPROTO_IPV6 ? 6
+						  : 0;
 	set(rule->chain, sizeof(rule->chain),
 	    netlink_str(attrs[NFTA_RULE_CHAIN]));
 	set_where(rule->where, sizeof(rule->where), r.family, r.table);
@@ -350,6 +353,7 @@ static int legacy_rule(struct legacy *legacy, const char *target,
 	set(rule->chain, sizeof(rule->chain), legacy->chain);
 	set(rule->what, sizeof(rule->what), target);
 	rule->source = *source;
+	rule->family = legacy->family;
 	rule->reached = !legacy->begin; /* a built-in chain */
 	return 0;
 }

@@ -21,6 +21,7 @@ struct foreign_rule {
 	char chain[64];
 	char what[32]; /* "MASQUERADE", "snat" */
 	struct cidr source; /* that it is limited to; family 0: not seen */
+	uint8_t family; /* of its table; 0: of both */
 	bool reached; /* a hook or a rule leads to its chain */
 };
 

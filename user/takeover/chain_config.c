@@ -21,6 +21,7 @@
 #include "base/cidr.h"
 #include "base/log.h"
 #include "takeover/chain.h"
+#include "takeover/chain_others.h"
 #include "takeover/chain_text.h"
 #include "takeover/chain_walk.h"
 
@@ -405,6 +406,27 @@ static int by_cells(struct table *t)
 	return err;
 }
 
+/* Does the chain translate anything of this range? Family 0: all. */
+static bool takes(const void *data, const struct cidr *from)
+{
+	const struct table *t = data;
+
+	for (size_t s = 0; s < t->src_count; s++) {
+		struct cidr src = host(&t->srcs[s]);
+		bool last = s + 1 == t->src_count;
+
+		/* in the range, or the range begins in this one's cell */
+		if (from->addr.family && !cidr_covers(from, &src) &&
+		    (addr_cmp(&from->addr, &src.addr) < 0 ||
+		     (!last && addr_cmp(&from->addr, &t->srcs[s + 1]) >= 0)))
+			continue;
+		for (size_t d = 0; d < t->dst_count; d++)
+			if (want(t, s, d) == WALK_MASQUERADE)
+				return true;
+	}
+	return false;
+}
+
 static int add_table(struct import *import, const struct masq_chain *chain)
 {
 	struct table t = {
@@ -412,7 +434,10 @@ static int add_table(struct import *import, const struct masq_chain *chain)
 		.family = &import->of[chain->family == 6],
 		.chain = chain,
 	};
-	int err = walk_new(chain, &t.walk) ?: walk_cells(&t) ?: by_rules(&t);
+	int err = walk_new(chain, &t.walk)
+			  ?: walk_cells(&t)
+			  ?: chain_others(chain, takes, &t)
+			  ?: by_rules(&t);
 
 	if (!err && !is_exact(&t))
 		err = by_cells(&t);
