@@ -154,7 +154,22 @@ doctor_may_not_read() {
 	jq -r '.findings[].what' "$out" | grep -q 'rules could be read'
 	lab_in node setpriv --bounding-set -all --inh-caps -all "$MASQBPF" \
 		--pin-dir "$LAB_DIR/bpf/nobody" doctor >"$out" || true
-	grep -q '1 unknown' "$out"
+	grep -q '2 unknown' "$out"
+	grep -q '^unknown  ipsec  *not all policies could be read' "$out"
+}
+
+# what a container may have for /proc
+doctor_has_no_proc_net() {
+	local out=$LAB_DIR/blind.json check
+	# shellcheck disable=SC2016
+	lab_in node unshare -m sh -c 'mount -t proc -o subset=pid proc /proc &&
+		exec "$@"' sh "$MASQBPF" --pin-dir "$LAB_DIR/bpf/nobody" \
+		doctor --json >"$out" || true
+	for check in forwarding ports foreign-nat; do
+		is $check "$(jq -r --arg c $check '[.findings[] |
+			select(.check == $c) | .level] | join(" ")' "$out")" \
+			unknown
+	done
 }
 
 doctor_finds_cni_plugins() {
@@ -718,6 +733,7 @@ row "foreign nft rules" doctor_finds_nft
 row "iptables, legacy too" doctor_finds_iptables
 row "rules that change all the time" doctor_in_the_rush
 row "rules that may not be read" doctor_may_not_read
+row "a /proc of processes alone" doctor_has_no_proc_net
 row "CNI plugins that masquerade" doctor_finds_cni_plugins
 row "kubelet that masquerades" doctor_finds_kubelet
 row "IPsec policies" doctor_finds_ipsec

@@ -38,8 +38,9 @@ int iptables_each(uint8_t family, int (*each)(void *data, const char *table),
 	char name[64];
 	int ret = 0;
 
-	if (!file)
-		return errno == ENOENT ? 0 : -errno;
+	if (!file) /* no such module; or no /proc, or one of processes alone */
+		return errno == ENOENT && !access("/proc/net", F_OK) ? 0
+								     : -errno;
 	while (!ret && fgets(name, sizeof(name), file)) {
 		name[strcspn(name, "\n")] = '\0';
 		ret = each(data, name);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* doctor_ipsec.c - policies of IPsec that encrypt pods' packets before our hook. */
+#include <errno.h>
 #include <string.h>
 #include <libmnl/libmnl.h>
 #include <linux/netlink.h>
@@ -85,7 +86,12 @@ void doctor_check_ipsec(struct doctor *d)
 		doctor_add(d, DOCTOR_WARNING, "ipsec", "ip xfrm policy",
 			   "and %zu policies more that encrypt",
 			   ipsec.count - SHOWN_POLICIES);
-	if (!ipsec.count && !err)
+	if (err && err != -EPROTONOSUPPORT) /* a kernel without IPsec */
+		doctor_add(
+			d, DOCTOR_UNKNOWN, "ipsec", "ip xfrm policy, as root",
+			"not all policies could be read (%s): whether they encrypt pods' packets is not known",
+			strerror(-err));
+	else if (!ipsec.count)
 		doctor_add(d, DOCTOR_OK, "ipsec", NULL,
 			   "no policy encrypts what leaves");
 }

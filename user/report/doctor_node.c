@@ -3,6 +3,7 @@
  * doctor_node.c - the node around us: kernel settings, interfaces and their
  * hooks, neighbours in the chains, ports, MTU.
  */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -129,16 +130,17 @@ static void check_ports(struct doctor *d)
 	const struct masq_policy *head = &d->policy->head;
 	unsigned int low, high;
 	FILE *file = fopen(path, "re");
+	bool known = file && fscanf(file, "%u %u", &low, &high) == 2;
 
 	check_range(d, head);
-	if (!file)
-		return;
-	if (fscanf(file, "%u %u", &low, &high) != 2)
-		low = high = 0;
-	fclose(file);
-	if (!low)
-		return;
-	if (low <= head->port_max && head->port_min <= high)
+	if (file)
+		fclose(file);
+	if (!known)
+		doctor_add(
+			d, DOCTOR_UNKNOWN, "ports",
+			"look whether /proc is mounted",
+			"net.ipv4.ip_local_port_range cannot be read: not checked");
+	else if (low <= head->port_max && head->port_min <= high)
 		/* as it is meant to be, and by default is */
 		doctor_add(
 			d, DOCTOR_OK, "ports", NULL,
@@ -321,16 +323,16 @@ static void check_uplinks(struct doctor *d)
 
 /* --- MTU --------------------------------------------------------------- */
 
+/* Or -errno. */
 static int link_mtu(const char *name)
 {
-	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), mtu = 0;
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), mtu;
 	struct ifreq request = {};
 
 	if (fd < 0)
-		return 0;
+		return -errno;
 	memcpy(request.ifr_name, name, strnlen(name, IFNAMSIZ - 1));
-	if (!ioctl(fd, SIOCGIFMTU, &request))
-		mtu = request.ifr_mtu;
+	mtu = ioctl(fd, SIOCGIFMTU, &request) ? -errno : request.ifr_mtu;
 	close(fd);
 	return mtu;
 }
@@ -360,8 +362,14 @@ static void check_mtu(struct doctor *d)
 		const struct netdev_link *link = &d->netdev->links[i];
 		int mtu = link_mtu(link->name);
 
-		if (!mtu || !link->up)
+		if (!link->up || mtu == -ENODEV) /* it has gone */
 			continue;
+		if (mtu < 0) {
+			doctor_add(d, DOCTOR_UNKNOWN, "mtu", NULL,
+				   "%s: cannot be read (%s): not checked",
+				   link->name, strerror(-mtu));
+			return;
+		}
 		if (uplink_wanted(d->netdev, d->policy, link)) {
 			if (!uplink || mtu < uplink) {
 				uplink = mtu;
