@@ -433,6 +433,62 @@ pager() {
 }
 
 # Whoever gives a policy by hand may think about it: nobody waits for him.
+# unread FILE COMMAND...: its stderr is a full pipe of one page, which is read
+# into FILE once FILE.go is there; ends with the command
+cat >unread.py <<'PY'
+import fcntl, os, subprocess, sys, time
+name, command = sys.argv[1], sys.argv[2:]
+r, w = os.pipe()
+fcntl.fcntl(w, 1031, 4096)  # F_SETPIPE_SZ
+os.write(w, b"." * 4095 + b"\n")
+child = subprocess.Popen(command, stderr=w)
+os.close(w)
+open(name + ".pid", "w").write(str(child.pid))
+while not os.path.exists(name + ".go") and child.poll() is None:
+    time.sleep(0.05)
+if os.path.exists(name + ".go"):
+    with open(name, "wb") as out:
+        while data := os.read(r, 65536):
+            out.write(data)
+            out.flush()
+sys.exit(child.wait())
+PY
+
+# What a change prints is not read, nor what an agent does: the lock is let go
+# of, the agent works, answers and ends, and the words come when they are read.
+unread_words() {
+	local i
+	put_config 10.0.0.0/8
+	masq attach -q eth0 --config "$CONFIG"
+	rm -f words*
+	lab_spawn node "$PYTHON" unread.py words "$MASQBPF" \
+		cidr add 192.0.2.0/24
+	i=$LAB_PID
+	lab_wait 10 keeps 192.0.2.0/24
+	lab_in node timeout 10 "$MASQBPF" cidr add -q 198.51.100.0/24 ||
+		fail "held"
+	touch words.go
+	lab_wait 10 gone "$i"
+	grep -q 'generation 2: +1' words || fail "$(cat words)"
+	masq detach -q --all
+	rm -f words*
+	lab_spawn node "$PYTHON" unread.py words "$MASQBPF" agent \
+		--config "$CONFIG" eth0
+	lab_wait 20 ready
+	for i in {1..9}; do
+		put_config 10.0.0.0/8 "203.0.113.$i/32"
+		lab_wait 10 keeps "203.0.113.$i/32"
+	done
+	lab_in node timeout 10 "$MASQBPF" cidr add -q 198.51.100.0/24 ||
+		fail "the agent holds the lock"
+	ready || fail "it does not answer"
+	touch words.go
+	lab_wait 10 grep -q '+203.0.113.9/32' words
+	grep -q 'listening' words || fail "$(cat words)"
+	kill "$(cat words.pid)"
+	lab_wait 10 gone "$LAB_PID"
+}
+
 slow_input() {
 	local typed reader
 	put_config 10.0.0.0/8
@@ -869,6 +925,7 @@ tidy_row "a take-over that was killed is not taken for none" half_is_not_none
 tidy_row "agent: a policy that cannot be read is not replaced" agent_finds_out
 tidy_row "a reader that stays stops nobody" pager
 tidy_row "who types a policy stops nobody" slow_input
+tidy_row "words that nobody reads stop nobody" unread_words
 tidy_row "readers in a loop starve no writer" readers
 tidy_row "writers are served in turn" writers
 tidy_row "a lock that stays is named, and a wait may be ended" busy

@@ -460,6 +460,7 @@ static uint64_t least_wait_ms(const struct agent *a)
 /* What is due now, whatever has woken us. */
 static void do_what_is_due(struct agent *a)
 {
+	log_hold(false); /* what nobody has read so far */
 	serve(a);
 	if (hangup) {
 		hangup = 0;
@@ -493,10 +494,12 @@ static void loop(struct agent *a)
 			{ .fd = a->netlink_fd, .events = POLLIN },
 			{ .fd = a->has_config ? a->follower.fd : -1,
 			  .events = POLLIN },
+			{ .fd = log_waits() ? STDERR_FILENO : -1,
+			  .events = POLLOUT },
 		};
 
 		feed_watchdog(a);
-		wait_for(fds, 4, least_wait_ms(a));
+		wait_for(fds, 5, least_wait_ms(a));
 		if (ending)
 			break;
 		if (fds[0].revents) {
@@ -545,6 +548,7 @@ int agent_run(const struct agent_options *options)
 			   .has_config = options->config };
 	int err;
 
+	log_never_wait();
 	leave_alone(options);
 	podname_take(NULL); /* the helper opens them, later */
 	err = set_up(&a);

@@ -15,6 +15,7 @@
 #include <sys/sysmacros.h>
 #include <sys/time.h>
 #include "base/lock.h"
+#include "base/log.h"
 
 /* Once more and again: a tick that comes before the wait ends nothing. */
 #define AGAIN_US 50000
@@ -32,7 +33,7 @@ static uint64_t now_ms(void)
 	return t.tv_sec * 1000ULL + t.tv_nsec / 1000000;
 }
 
-int lock_take(int fd, uint64_t limit_ms)
+static int take(int fd, uint64_t limit_ms)
 {
 	/* whom a tick ends has lost his place: so none before the limit */
 	const struct itimerval tick = {
@@ -69,6 +70,15 @@ int lock_take(int fd, uint64_t limit_ms)
 out:
 	sigprocmask(SIG_SETMASK, &old_mask, NULL);
 	sigaction(SIGALRM, &old_action, NULL);
+	return err;
+}
+
+int lock_take(int fd, uint64_t limit_ms)
+{
+	int err = take(fd, limit_ms);
+
+	if (!err)
+		log_hold(true);
 	return err;
 }
 

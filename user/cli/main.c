@@ -139,6 +139,7 @@ int main(int argc, char **argv)
 				 line.argv[line.cmd->max]);
 	} else {
 		result = line.cmd->run(&line);
+		log_hold(false);
 	}
 	if (finish_stdout() && result == CMD_OK)
 		result = CMD_FAILED;

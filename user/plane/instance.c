@@ -213,11 +213,13 @@ void instance_close(struct instance *instance)
 	if (instance->lock_fd >= 0)
 		close(instance->lock_fd);
 	free(instance);
+	log_hold(false);
 }
 
 void instance_unlock(const struct instance *instance)
 {
 	flock(instance->lock_fd, LOCK_UN);
+	log_hold(false);
 }
 
 bool instance_is_gone(const struct instance *instance)
