@@ -969,13 +969,14 @@ helper_dies() {
 	start eth0
 }
 
-pins_removed() {
+pins_removed() { # COMMAND...
 	local pid
 	pid=$(agent_pid)
-	masq detach --all
+	"$@"
 	lab_wait 8 gone "$pid"
 	is "said" "$(lines 'the pins were removed')" 1
 	start eth0
+	is "source" "$(source_now)" $NODE_ADDR
 }
 
 watched() {
@@ -1143,7 +1144,11 @@ row "SIGKILL under a transfer" restart KILL
 row "SIGKILL at any moment of starting" killed_early
 row "a killed agent's helper is in nobody's way" helper_lingers
 row "the helper dies" helper_dies
-row "detach --all under an agent" pins_removed
+row "detach --all under an agent" pins_removed masq detach --all
+row "all pins are removed, but not their directory" pins_removed \
+	find "$MASQBPF_PIN_DIR" -type f -delete
+row "the directory of the pins is removed" pins_removed \
+	rm -rf "$MASQBPF_PIN_DIR"
 row "notifies the service manager" notifies
 row "others that translate: nft" foreign_nft
 row "others that translate: legacy iptables" foreign_legacy

@@ -419,7 +419,7 @@ static bool lock_and_update(struct agent *a)
 		err = update(a, netdev);
 		netdev_free(netdev);
 	}
-	if (err &&
+	if (err && !a->failed &&
 	    agent_due(a, MASQ_DUE_INTERFACES,
 		      "interfaces and addresses are not looked after: %s",
 		      agent_why(a, err, why, sizeof(why))))
@@ -435,10 +435,7 @@ void agent_links_update(struct agent *a)
 	bool tried = true;
 
 	if (instance_is_gone(a->instance)) {
-		log_error("%s: the pins were removed: ending; a service "
-			  "manager starts the agent anew",
-			  a->instance->pin_dir);
-		a->failed = -ENOENT;
+		agent_pins_gone(a);
 		return;
 	}
 	/* packets must not meet a dataplane without a policy */

@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include "agent/state.h"
 #include "base/lock.h"
+#include "base/log.h"
 
 /* Who has waited so long for the lock looks after other things first. */
 #define LOCK_MS 2000
@@ -40,6 +41,16 @@ int agent_renew_now(struct agent *a)
 	return renew(a, true);
 }
 
+void agent_pins_gone(struct agent *a)
+{
+	if (a->failed)
+		return;
+	log_error("%s: the pins were removed: ending; a service manager starts "
+		  "the agent anew",
+		  a->instance->pin_dir);
+	a->failed = -ENOENT;
+}
+
 int agent_lock(struct agent *a)
 {
 	int err = lock_take(a->instance->lock_fd, LOCK_MS);
@@ -48,6 +59,8 @@ int agent_lock(struct agent *a)
 		return err;
 	/* what is written to maps that are pinned no more nobody sees */
 	err = renew(a, true);
+	if (err == -ENOENT) /* but not their directory */
+		agent_pins_gone(a);
 	if (err)
 		instance_unlock(a->instance);
 	return err;

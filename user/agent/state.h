@@ -173,6 +173,8 @@ int agent_renew_now(struct agent *agent);
 /* Holds the lock of the instance that is pinned now, for a change. 0; -EBUSY
  * ..., for the caller to note as due. */
 int agent_lock(struct agent *agent);
+/* There is no instance any more: the agent ends, and is started for another. */
+void agent_pins_gone(struct agent *agent);
 /* "locked by process 12 (masqbpf)" or the error's own text; returns buf. */
 const char *agent_why(const struct agent *agent, int err, char *buf,
 		      size_t len);
