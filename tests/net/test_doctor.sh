@@ -59,6 +59,8 @@ doctor_finds_nft() {
 	finds foreign-nat bad no_foreign_nft foreign_nft 'oifname eth0 masquerade'
 	finds foreign-nat bad no_foreign_nft foreign_nft \
 		'ip saddr 10.44.14.0/24 snat to 10.142.0.9'
+	finds foreign-nat bad no_foreign_nft foreign_nft \
+		'ip saddr 10.44.14.0/24 ip saddr set 10.142.0.9'
 	# not pods'
 	finds foreign-nat note no_foreign_nft foreign_nft \
 		'ip saddr 172.17.0.0/16 masquerade'
@@ -77,12 +79,25 @@ iptables_off() {
 	lab_in node "$IPTABLES" -t nat -X
 }
 
+netmap_on() { # IPTABLES CHAIN
+	IPTABLES=$1
+	lab_in node "$1" -t nat -A "$2" -j NETMAP --to 10.45.0.0/16
+}
+
 doctor_finds_iptables() {
+	local chain
 	back
 	finds foreign-nat bad iptables_off iptables_on iptables-nft
+	finds foreign-nat bad iptables_off netmap_on iptables-nft POSTROUTING
+	finds foreign-nat ok iptables_off netmap_on iptables-nft PREROUTING
 	lab_in node iptables-legacy -t nat -S >/dev/null 2>&1 ||
 		skip "this kernel has no legacy iptables"
 	finds foreign-nat bad iptables_off iptables_on iptables-legacy
+	finds foreign-nat bad iptables_off netmap_on iptables-legacy POSTROUTING
+	for chain in PREROUTING OUTPUT; do
+		finds foreign-nat ok iptables_off netmap_on iptables-legacy \
+			$chain
+	done
 }
 
 # A machine with another /etc and its own processes: what is told to the CNI

@@ -36,6 +36,13 @@ static struct foreign_rule *add_rule(struct foreign_nat *nat)
 	return grown;
 }
 
+/* A target of iptables that writes sources; NETMAP does so on the way out. */
+static bool is_target(const char *name, bool destinations)
+{
+	return !strcmp(name, "MASQUERADE") || !strcmp(name, "SNAT") ||
+	       (!strcmp(name, "NETMAP") && !destinations);
+}
+
 /* --- nf_tables --------------------------------------------------------- */
 
 /* A chain that packets get to. */
@@ -74,7 +81,7 @@ static int add_reached(struct nft *nft, uint8_t family, const char *table,
 struct nft_rule {
 	struct foreign_rule rule;
 	struct nft *nft;
-	const char *table;
+	const char *table, *chain;
 	bool at_source; /* the register holds the source address */
 	uint8_t length; /* of it, in bytes */
 	uint8_t family;
@@ -90,6 +97,9 @@ static void read_payload(struct nft_rule *r, const struct nlattr **attrs)
 		       ((offset == 12 && length <= 4) ||
 			(offset == 8 && length <= 16 && length > 4));
 	r->length = length;
+	/* written to a packet, without conntrack: `ip saddr set` */
+	if (r->at_source && attrs[NFTA_PAYLOAD_SREG])
+		set(r->rule.what, sizeof(r->rule.what), "saddr set");
 }
 
 static void read_mask(struct nft_rule *r, const struct nlattr **attrs)
@@ -164,8 +174,9 @@ static int read_expression(const struct nlattr *element, void *data)
 		 netlink_be32(attrs[NFTA_NAT_TYPE]) == NFT_NAT_SNAT)
 		set(r->rule.what, sizeof(r->rule.what), "snat");
 	else if (!strcmp(name, "target") && attrs[NFTA_TARGET_NAME] &&
-		 (!strcmp(netlink_str(attrs[NFTA_TARGET_NAME]), "MASQUERADE") ||
-		  !strcmp(netlink_str(attrs[NFTA_TARGET_NAME]), "SNAT")))
+		 is_target(netlink_str(attrs[NFTA_TARGET_NAME]),
+			   !strcmp(r->chain, "PREROUTING") ||
+				   !strcmp(r->chain, "OUTPUT")))
 		set(r->rule.what, sizeof(r->rule.what),
 		    netlink_str(attrs[NFTA_TARGET_NAME]));
 	else if (!strcmp(name, "immediate") && attrs[NFTA_IMMEDIATE_DATA])
@@ -194,6 +205,7 @@ static int read_rule(const struct nlmsghdr *message, void *data)
 	    !attrs[NFTA_RULE_EXPRESSIONS])
 		return MNL_CB_OK;
 	r.table = netlink_str(attrs[NFTA_RULE_TABLE]);
+	r.chain = netlink_str(attrs[NFTA_RULE_CHAIN]);
 	if (mnl_attr_parse_nested(attrs[NFTA_RULE_EXPRESSIONS], read_expression,
 				  &r) == MNL_CB_ERROR)
 		return MNL_CB_ERROR;
@@ -208,8 +220,7 @@ static int read_rule(const struct nlmsghdr *message, void *data)
 	rule->family = r.family == NFPROTO_IPV4	  ? 4
 		       : r.family == NFPROTO_IPV6 ? 6
 						  : 0;
-	set(rule->chain, sizeof(rule->chain),
-	    netlink_str(attrs[NFTA_RULE_CHAIN]));
+	set(rule->chain, sizeof(rule->chain), r.chain);
 	set_where(rule->where, sizeof(rule->where), r.family, r.table);
 	return MNL_CB_OK;
 }
@@ -331,13 +342,13 @@ struct legacy {
 };
 
 static int legacy_rule(struct legacy *legacy, const char *target,
-		       const struct cidr *source)
+		       const struct cidr *source, bool destinations)
 {
 	size_t index = legacy->nat->count - legacy->first;
 	struct foreign_rule *rule;
 	uint32_t *begins;
 
-	if (strcmp(target, "MASQUERADE") && strcmp(target, "SNAT"))
+	if (!is_target(target, destinations))
 		return 0;
 	begins = reallocarray(legacy->begins, index + 1, sizeof(*begins));
 	if (!begins)
@@ -392,6 +403,9 @@ static int read_legacy(struct legacy *legacy, const struct iptables *table,
 			(const void *)(e.at + e.target);
 		const char *name = target->u.user.name;
 		struct cidr source = source_of(legacy->family, e.at);
+		/* a built-in chain before the last */
+		bool early = !legacy->begin &&
+			     at < table->begins[NF_INET_POST_ROUTING];
 
 		if (!e.next)
 			break;
@@ -401,7 +415,7 @@ static int read_legacy(struct legacy *legacy, const struct iptables *table,
 			    (const char *)target->data);
 			legacy->begin = at;
 		} else if (!jumps) {
-			err = legacy_rule(legacy, name, &source);
+			err = legacy_rule(legacy, name, &source, early);
 		} else if (!*name) {
 			legacy_jump(legacy,
 				    ((const struct xt_standard_target *)target)

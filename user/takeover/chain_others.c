@@ -30,7 +30,7 @@ static bool is_rival(const struct foreign_rule *rule,
 {
 	uint8_t source = rule->source.addr.family;
 
-	return rule->reached && !strcasecmp(rule->what, "snat") &&
+	return rule->reached && strcasecmp(rule->what, "masquerade") &&
 	       (!rule->family || rule->family == chain->family) &&
 	       (!source || source == chain->family) && !is_own(rule, chain);
 }
