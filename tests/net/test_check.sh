@@ -118,6 +118,26 @@ bounded() { # PYTHON-EXPRESSION PATTERN: the file's text
 	is "exit code" "$status $(tail -c 200 err)" "2 $(tail -c 200 err)"
 	says err "$2"
 }
+# As many as there may be, each of which is compared with all the others: within
+# seconds, for the agent that reads them answers nobody meanwhile.
+many_choices() { # LINES...: before the choices
+	local status=0
+	[ -z "${ASAN_OPTIONS-}" ] || skip "sanitizers take longer by themselves"
+	{
+		printf '%s\n' "$@" snat: '  addresses:'
+		for i in {0..239}; do
+			printf "  - {destination: 10.$i.%d.0/24, address: 192.0.2.1}\n" {0..255}
+		done
+	} >many
+	(ulimit -t $((5 * ${TEST_SLOW:-1})) && exec "$MASQBPF" check many) >out 2>err ||
+		status=$?
+	is "exit code" "$status" 0
+	rm -f many
+}
+row "61,440 source addresses and podCIDRs" many_choices \
+	'nonMasqueradeCIDRs: []' 'podCIDRs: [10.44.0.0/16, 10.45.0.0/16]'
+row "61,440 source addresses for what is kept" many_choices \
+	'nonMasqueradeCIDRs: [10.0.0.0/8]' 'masqueradeCIDRs: [172.30.0.0/16]'
 list='"nonMasqueradeCIDRs: [10.0.0.0/8]\nx: [" +'
 row "16 MB of empty lists" bounded "$list '[],' * 5500000 + ']'" \
 	'more than 524288 values'

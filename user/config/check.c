@@ -164,22 +164,42 @@ static int check_neighbours(struct loader *l, const struct view *view)
 	return ret;
 }
 
+/* Those of one list; free its entries. False: no memory. */
+static bool only(const struct view *view, enum config_list list,
+		 struct view *out)
+{
+	out->count = 0;
+	out->entries = calloc(view->count, sizeof(*out->entries));
+	for (size_t i = 0; out->entries && i < view->count; i++)
+		if (view->entries[i]->list == list)
+			out->entries[out->count++] = view->entries[i];
+	return out->entries;
+}
+
+/* The first one that is not before the prefix; the count: there is none. */
+static size_t search(const struct view *view, const struct cidr *cidr)
+{
+	size_t low = 0, high = view->count;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (cidr_cmp(&view->entries[middle]->cidr, cidr) < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
 /* The prefix that decides about packets to this network, or NULL. */
 static const struct entry *longest_match(const struct view *view,
 					 const struct cidr *network)
 {
 	for (int plen = network->plen; plen >= 0; plen--) {
 		struct cidr head = cidr_of(&network->addr, plen);
-		size_t low = 0, high = view->count;
+		size_t low = search(view, &head);
 
-		while (low < high) {
-			size_t middle = low + (high - low) / 2;
-
-			if (cidr_cmp(&view->entries[middle]->cidr, &head) < 0)
-				low = middle + 1;
-			else
-				high = middle;
-		}
 		/* keep and masquerade sort before the other lists */
 		if (low < view->count &&
 		    !cidr_cmp(&view->entries[low]->cidr, &head) &&
@@ -214,24 +234,24 @@ static int check_pods(struct loader *l, const struct view *view)
 	return ret;
 }
 
-static bool any_masqueraded_in(const struct view *view, const struct cidr *dest)
+/* Is there a prefix of this list within the range? */
+static bool any_in(const struct view *list, const struct cidr *range)
 {
-	for (size_t i = 0; i < view->count; i++)
-		if (view->entries[i]->list == LIST_MASQUERADE &&
-		    cidr_covers(dest, &view->entries[i]->cidr))
-			return true;
-	return false;
+	size_t at = search(list, range);
+
+	return at < list->count && cidr_covers(range, &list->entries[at]->cidr);
 }
 
 /* Addresses that nothing leaves with: what goes there is kept. */
 static int check_choice(struct loader *l, const struct view *view,
+			const struct view *masqueraded,
 			const struct entry *choice)
 {
 	const struct entry *match = longest_match(view, &choice->cidr);
 	char dest[CIDR_STRLEN], kept[CIDR_STRLEN], from[128];
 
 	if (!match || match->list != LIST_KEEP ||
-	    any_masqueraded_in(view, &choice->cidr))
+	    any_in(masqueraded, &choice->cidr))
 		return 0;
 	return config_warn(
 		l, choice->place,
@@ -242,55 +262,64 @@ static int check_choice(struct loader *l, const struct view *view,
 		entry_from(l, match, from, sizeof(from)));
 }
 
-/* Is there an address that is in both? */
-static bool pool_meets(const struct pool *pool, const struct cidr *cidr)
+/* The prefix of this list that has an address of the range, or NULL. */
+static const struct entry *shares(const struct view *list,
+				  const struct pool_range *range)
 {
-	uint8_t whole = cidr->addr.family == 4 ? 32 : 128;
+	struct cidr at = { .addr = range->first };
+	size_t i = search(list, &at);
 
-	for (int i = 0; i < pool->count; i++) {
-		const struct pool_range *range = &pool->range[i];
-		const struct cidr first = { range->first, whole };
-
-		if (pool->family == cidr->addr.family &&
-		    (cidr_covers(cidr, &first) ||
-		     (addr_cmp(&range->first, &cidr->addr) <= 0 &&
-		      addr_cmp(&cidr->addr, &range->last) <= 0)))
-			return true;
+	if (i < list->count &&
+	    list->entries[i]->cidr.addr.family == range->first.family &&
+	    addr_cmp(&list->entries[i]->cidr.addr, &range->last) <= 0)
+		return list->entries[i];
+	/* it begins before */
+	for (int plen = range->first.family == 4 ? 32 : 128; plen >= 0;
+	     plen--) {
+		at = cidr_of(&range->first, plen);
+		i = search(list, &at);
+		if (i < list->count && !cidr_cmp(&list->entries[i]->cidr, &at))
+			return list->entries[i];
 	}
-	return false;
+	return NULL;
 }
 
 /* What comes in for a pool is for flows, so a pod that has an address of it is
  * no more to be reached from outside. */
-static int check_pool(struct loader *l, const struct view *view,
+static int check_pool(struct loader *l, const struct view *pods,
 		      const struct entry *choice)
 {
 	const struct pool *pool = &l->config->snat[choice->choice].pool;
-	char text[POOL_STRLEN], pods[CIDR_STRLEN];
+	char text[POOL_STRLEN], range[CIDR_STRLEN];
+	const struct entry *found = NULL;
 
-	for (size_t i = 0; i < view->count; i++) {
-		const struct entry *entry = view->entries[i];
-
-		if (entry->list == LIST_PODS && pool_meets(pool, &entry->cidr))
-			return config_warn(
-				l, choice->place,
-				"snat.addresses: \"%s\" lies in podCIDRs (%s):"
-				" a pod that has such an address is not reached"
-				" from outside: name some that no pod gets",
-				pool_short(pool, text, sizeof(text)),
-				cidr_format(&entry->cidr, pods, sizeof(pods)));
-	}
-	return 0;
+	for (int i = 0; i < pool->count && !found; i++)
+		found = shares(pods, &pool->range[i]);
+	if (!found)
+		return 0;
+	return config_warn(l, choice->place,
+			   "snat.addresses: \"%s\" lies in podCIDRs (%s):"
+			   " a pod that has such an address is not reached"
+			   " from outside: name some that no pod gets",
+			   pool_short(pool, text, sizeof(text)),
+			   cidr_format(&found->cidr, range, sizeof(range)));
 }
 
 static int check_choices(struct loader *l, const struct view *view)
 {
+	struct view masqueraded = {}, pods = {};
 	int ret = 0;
 
+	if (!only(view, LIST_MASQUERADE, &masqueraded) ||
+	    !only(view, LIST_PODS, &pods))
+		ret = config_nomem(l);
 	for (size_t i = 0; i < view->count && !ret; i++)
 		if (view->entries[i]->list == LIST_SNAT)
-			ret = check_choice(l, view, view->entries[i])
-				      ?: check_pool(l, view, view->entries[i]);
+			ret = check_choice(l, view, &masqueraded,
+					   view->entries[i])
+				      ?: check_pool(l, &pods, view->entries[i]);
+	free(masqueraded.entries);
+	free(pods.entries);
 	return ret;
 }
 
