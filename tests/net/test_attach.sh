@@ -505,6 +505,24 @@ failed_switch() { # FROM TO
 	masq detach -q --all
 }
 
+# What a first attach has made is not left when it cannot be mapped.
+unmapped() {
+	local n
+	lab_in node strace -qq -o "$LAB_DIR/calls" -e trace=mmap "$MASQBPF" \
+		attach -q eth0
+	masq detach -q --all
+	n=$(grep -n 'PROT_READ|PROT_WRITE, MAP_SHARED,' "$LAB_DIR/calls" |
+		tail -n 1 | cut -d: -f1)
+	if lab_in node strace -qq -o /dev/null -e trace=mmap \
+		-e "inject=mmap:error=ENOMEM:when=$n" "$MASQBPF" attach -q \
+		eth0 2>"$LAB_DIR/err"; then
+		fail "not refused"
+	fi
+	grep -q 'cannot map: Cannot allocate memory' "$LAB_DIR/err" ||
+		fail "$(cat "$LAB_DIR/err")"
+	nothing_left
+}
+
 failed_first() {
 	local n
 	for n in $1; do
@@ -551,6 +569,7 @@ row "attach is interrupted" interrupted
 row "attach is killed" killed "70 106 126"
 row "the first attach fails" failed_first \
 	"43 84 118 131"
+row "the first attach cannot map what it made" unmapped
 row "another attach fails" failed_call \
 	"3 40 59 61 70 80 100 118"
 if [ "$(lab_hook)" = tcx ]; then

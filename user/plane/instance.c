@@ -178,6 +178,8 @@ int instance_open(const char *pin_dir, enum instance_mode mode,
 		if (!err)
 			err = instance_map_prefixes(instance,
 						    mode != INSTANCE_READ);
+		if (err && instance->is_new)
+			instance_remove(instance);
 	}
 	/* a reader keeps nobody waiting, whatever it does with what it reads */
 	if (mode == INSTANCE_READ)
