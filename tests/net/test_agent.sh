@@ -1090,6 +1090,48 @@ default_config() {
 	masq detach --all
 }
 
+# What is refused for a moment at the start is not missed for good: the config
+# (no preset takes its place), the port's socket.
+refused_once() {
+	local n
+	config 10.0.0.0/9 >"$CONFIG"
+	spawn strace -D -qq -o "$LAB_DIR/calls" -e trace=openat,socket \
+		"$MASQBPF" agent eth0 --config "$CONFIG"
+	lab_wait 60 ready || fail "$(cat "$LOG")"
+	stop
+	masq detach -q --all
+	for n in 1 2 3; do
+		spawn strace -D -qq -o /dev/null -P "$CONFIG" \
+			-e "inject=openat:error=ENOENT:when=$n" \
+			"$MASQBPF" agent eth0 --config "$CONFIG"
+		lab_wait 60 keeps 10.0.0.0/9 || fail "$(cat "$LOG")"
+		! grep 'no config file: preset' "$LOG" || fail "$(cat "$LOG")"
+		stop
+		masq detach -q --all
+	done
+	for n in 1 2 3; do # behind the call that listens
+		spawn strace -D -qq -o "$LAB_DIR/calls2" -e trace=fcntl,listen \
+			"$MASQBPF" agent eth0 --config "$CONFIG"
+		lab_wait 60 ready || fail "$(cat "$LOG")"
+		stop
+		n=$((n + $(sed '/^listen/Q' "$LAB_DIR/calls2" | grep -c '^fcntl')))
+		spawn strace -D -qq -o /dev/null \
+			-e "inject=fcntl:error=EMFILE:when=$n" \
+			"$MASQBPF" agent eth0 --config "$CONFIG"
+		lab_wait 60 ready || fail "$(cat "$LOG")"
+		stop
+	done
+	masq detach -q --all
+	n=$(grep '^socket' "$LAB_DIR/calls" | grep -n 'AF_INET, SOCK_STREAM' |
+		tail -n 1 | cut -d: -f1)
+	spawn strace -D -qq -o /dev/null \
+		-e "inject=socket:error=EMFILE:when=$n" \
+		"$MASQBPF" agent eth0 --config "$CONFIG"
+	lab_wait 60 ready || fail "$(cat "$LOG")"
+	stop
+	masq detach -q --all
+}
+
 refused() { # PATTERN ARG...
 	local status=0 pattern=$1
 	shift
@@ -1154,6 +1196,7 @@ row "others that translate: nft" foreign_nft
 row "others that translate: legacy iptables" foreign_legacy
 row "ip-masq-agent's flags" upstream_flags
 row "klog's flags" klog_flags
+row "refused once at the start" refused_once
 row "without --config: /etc/config/ip-masq-agent" default_config
 row "refused: --to-ports with two ranges" \
 	refused 'one range only' --to-ports 1024-29999,32768-65535 eth0

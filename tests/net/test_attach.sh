@@ -523,6 +523,34 @@ unmapped() {
 	nothing_left
 }
 
+# Nor one whose network namespace could not be known: nobody could remove it.
+namespace_unknown() {
+	local n refused=0
+	for n in 1 2 3 4; do
+		if lab_in node strace -qq -o /dev/null -P /proc/self/ns/net \
+			-e "inject=newfstatat:error=ENOMEM:when=$n" \
+			"$MASQBPF" attach -q eth0 2>"$LAB_DIR/err"; then
+			health_is ok
+			masq detach -q --all
+			continue
+		fi
+		grep -q 'network namespace' "$LAB_DIR/err" ||
+			fail "$(cat "$LAB_DIR/err")"
+		nothing_left
+		refused=$((refused + 1))
+	done
+	[ $refused -ge 2 ] || fail "refused $refused times"
+	for n in 1 2 3; do
+		lab_in node timeout 10 strace -D -qq -o /dev/null \
+			-P /proc/self/ns/net \
+			-e "inject=newfstatat:error=ENOMEM:when=$n" \
+			"$MASQBPF" agent eth0 2>"$LAB_DIR/err" || true
+		masq attach -q eth0
+		health_is ok
+		masq detach -q --all
+	done
+}
+
 failed_first() {
 	local n
 	for n in $1; do
@@ -570,6 +598,7 @@ row "attach is killed" killed "70 106 126"
 row "the first attach fails" failed_first \
 	"43 84 118 131"
 row "the first attach cannot map what it made" unmapped
+row "the network namespace cannot be known" namespace_unknown
 row "another attach fails" failed_call \
 	"3 40 59 61 70 80 100 118"
 if [ "$(lab_hook)" = tcx ]; then

@@ -140,8 +140,14 @@ static void listen_again(struct agent *a)
 /* With privileges: a port may need them. */
 static void listen_first(struct agent *a)
 {
-	int err = http_new(&a->options.listen, agent_answer, a, &a->http);
+	int err;
 
+	for (int tries = AGENT_TRIES; tries; tries--) {
+		err = http_new(&a->options.listen, agent_answer, a, &a->http);
+		if (!err)
+			break;
+		usleep(AGENT_TRY_MS * 1000);
+	}
 	if (!err) {
 		listen_again(a);
 		return;

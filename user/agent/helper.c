@@ -26,9 +26,6 @@
 
 /* Of others that translate; one is enough for the alarm. */
 #define RULES_MAX 256
-/* Where the saved file lies may be refused for a moment (no memory, say). */
-#define PLACE_TRIES 3
-#define PLACE_MS    100
 
 enum verb {
 	VERB_LOOK = 1,
@@ -352,11 +349,11 @@ static void serve(struct instance *instance, int fd,
 static void open_place(const struct instance *instance,
 		       struct saved_place *place)
 {
-	for (int tries = PLACE_TRIES; tries; tries--) {
+	for (int tries = AGENT_TRIES; tries; tries--) {
 		saved_open(instance->pin_dir, true, place);
 		if (!place->err || !saved_is_wanted())
 			return;
-		usleep(PLACE_MS * 1000);
+		usleep(AGENT_TRY_MS * 1000);
 	}
 }
 

@@ -383,6 +383,14 @@ static void take_text(struct agent *a, const char *text, size_t length,
 	config_free(config);
 }
 
+/* Not: a loop of links, a directory that is closed to us. */
+static bool is_missing(const char *path)
+{
+	struct stat st;
+
+	return stat(path, &st) && errno == ENOENT;
+}
+
 /* 0, or -errno of the reading. */
 static int take_file(struct agent *a, bool force)
 {
@@ -392,6 +400,9 @@ static int take_file(struct agent *a, bool force)
 		file_read(a->options.config, &text, &length, err, sizeof(err));
 
 	a->again = AGAIN_NOTHING;
+	/* one that was away for a moment, or is again: no preset for that */
+	if (ret == -ENOENT && !is_missing(a->options.config))
+		ret = -EAGAIN;
 	if (ret == -ENOENT && a->has_policy) {
 		problem(a, "%s: is gone", a->options.config);
 	} else if (ret && ret != -ENOENT) {
@@ -433,14 +444,6 @@ static int adopt(struct agent *a, bool *from_file, bool *anew)
 		 *anew ? "; the command line has changed" : "");
 	policy_free(policy);
 	return 0;
-}
-
-/* Not: a loop of links, a directory that is closed to us. */
-static bool is_missing(const char *path)
-{
-	struct stat st;
-
-	return stat(path, &st) && errno == ENOENT;
 }
 
 void agent_policy_unfinished(struct agent *a)

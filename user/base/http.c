@@ -12,6 +12,7 @@
  */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <microhttpd.h>
 #include <netinet/in.h>
@@ -20,6 +21,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 #include "base/cidr.h"
@@ -132,9 +134,6 @@ const char *http_address_text(const struct http_address *address, char *buf,
 static int listen_on(struct http *http)
 {
 	const struct http_address *address = &http->address;
-	struct sockaddr_storage bound;
-	socklen_t length = sizeof(bound);
-	char text[80];
 	int one = 1;
 
 	/* of two who may both be bound one may listen */
@@ -144,17 +143,24 @@ static int listen_on(struct http *http)
 				  address->length)))
 		return -errno;
 	http->bound = true;
-	if (listen(http->listen_fd, HTTP_QUEUE) ||
-	    getsockname(http->listen_fd, (void *)&bound, &length))
-		return -errno;
+	return listen(http->listen_fd, HTTP_QUEUE) ? -errno : 0;
+}
+
+static void say_where(const struct http *http)
+{
+	struct sockaddr_storage bound = http->address.addr;
+	socklen_t length = sizeof(bound);
+	char text[80];
+
+	/* a port that was left to the kernel */
+	getsockname(http->listen_fd, (void *)&bound, &length);
 	address_text(&bound, text, sizeof(text));
-	if (address->loopback)
+	if (http->address.loopback)
 		log_info("http://%s/: listening", text);
 	else
 		log_warn("http://%s/: listening for everybody who can reach "
 			 "this address: policy and counters are no secret then",
 			 text);
-	return 0;
 }
 
 /* --- requests ---------------------------------------------------------- */
@@ -358,26 +364,42 @@ int http_new(const struct http_address *address, http_answer answer, void *data,
 	return 0;
 }
 
+static bool is_same(int fd, int other)
+{
+	struct stat a, b;
+
+	return !fstat(fd, &a) && !fstat(other, &b) && a.st_dev == b.st_dev &&
+	       a.st_ino == b.st_ino;
+}
+
 int http_listen(struct http *http)
 {
 	const union MHD_DaemonInfo *info;
-	int err = listen_on(http);
+	int err = listen_on(http), fd;
 
 	if (err)
 		return err;
+	/* one that cannot start may have closed what it was given */
+	fd = fcntl(http->listen_fd, F_DUPFD_CLOEXEC, 0);
+	if (fd < 0)
+		return -errno;
 	http->daemon = MHD_start_daemon(
 		MHD_USE_EPOLL | MHD_USE_ERROR_LOG, 0, NULL, NULL, handle, http,
 		MHD_OPTION_EXTERNAL_LOGGER, complain, NULL,
-		MHD_OPTION_LISTEN_SOCKET, http->listen_fd,
-		MHD_OPTION_CONNECTION_LIMIT, (unsigned int)HTTP_CONNECTIONS,
-		MHD_OPTION_CONNECTION_TIMEOUT, (unsigned int)HTTP_IDLE_S,
-		MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HTTP_MEMORY,
-		MHD_OPTION_NOTIFY_CONNECTION, note_connection, http,
-		MHD_OPTION_END);
-	if (!http->daemon)
-		return errno ? -errno : -EIO;
+		MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT,
+		(unsigned int)HTTP_CONNECTIONS, MHD_OPTION_CONNECTION_TIMEOUT,
+		(unsigned int)HTTP_IDLE_S, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+		(size_t)HTTP_MEMORY, MHD_OPTION_NOTIFY_CONNECTION,
+		note_connection, http, MHD_OPTION_END);
+	if (!http->daemon) {
+		err = errno ? -errno : -EIO;
+		if (is_same(fd, http->listen_fd))
+			close(fd);
+		return err;
+	}
 	info = MHD_get_daemon_info(http->daemon, MHD_DAEMON_INFO_EPOLL_FD);
 	http->fd = info ? info->epoll_fd : -1;
+	say_where(http);
 	return 0;
 }
 
@@ -465,9 +487,8 @@ void http_stop(struct http *http)
 {
 	if (!http)
 		return;
-	if (http->daemon) /* and with it the socket */
+	if (http->daemon)
 		MHD_stop_daemon(http->daemon);
-	else
-		close(http->listen_fd);
+	close(http->listen_fd);
 	free(http);
 }

@@ -98,6 +98,13 @@ int instance_plan(struct instance *instance,
 		.netns = netns_self(),
 		.version = MASQ_VERSION,
 	};
+	if (!meta->netns) {
+		/* nobody could say then whose it is, nor remove it */
+		log_error("load: cannot know the network namespace: "
+			  "/proc/self/ns/net: %s",
+			  strerror(errno));
+		return -EIO;
+	}
 	if (meta->max_flows > MAX_FLOWS_LIMIT ||
 	    (options && options->max_prefixes > MAX_PREFIXES_LIMIT)) {
 		log_error("load: too many flows (%u) or prefixes (%u)",
