@@ -102,6 +102,43 @@ resets() { # NS...: RST that were sent, and connections that one ended
 	done | paste -sd+ | bc
 }
 
+# Who has sent one, for the message.
+for ns in pod1 pod2 far; do
+	lab_in $ns nft -f - <<-EOT
+		table inet resets {
+			set who4 {
+				type ipv4_addr . inet_service . ipv4_addr . inet_service
+				flags dynamic, timeout
+				timeout 10m
+			}
+			set who6 {
+				type ipv6_addr . inet_service . ipv6_addr . inet_service
+				flags dynamic, timeout
+				timeout 10m
+			}
+			chain out {
+				type filter hook output priority 0
+				tcp flags & rst == rst update @who4 { ip saddr . tcp sport . ip daddr . tcp dport }
+				tcp flags & rst == rst update @who6 { ip6 saddr . tcp sport . ip6 daddr . tcp dport }
+			}
+		}
+	EOT
+done
+resets_forget() {
+	local ns
+	for ns in pod1 pod2 far; do
+		lab_in $ns nft 'flush set inet resets who4; flush set inet resets who6'
+	done
+}
+
+resets_by() {
+	local ns
+	for ns in pod1 pod2 far; do
+		lab_in $ns nft -j list table inet resets | jq -c "[\"$ns\",
+			.nftables[].set.elem[]?.elem.val.concat]"
+	done | paste -sd' '
+}
+
 # --- traffic that lives ----------------------------------------------------
 
 # Ports that no row before had: what has ended holds them for a minute.
@@ -159,6 +196,7 @@ live() {
 	lab_in far nft reset rules table inet leak >/dev/null 2>&1 ||
 		lab_in far nft reset counters >/dev/null 2>&1 || true
 	LEAKS=$(leaks)
+	resets_forget
 	RESETS=$(resets pod1 pod2 far)
 	begin_steady v4 pod1 "$COUNT"
 	STEADY_TO=$FAR_ADDR6 begin_steady v6 pod2 $((COUNT / 3))
@@ -243,7 +281,8 @@ ended() {
 		is "$name: sources" "$(word sources "$line")" $want
 		exchanges=$((exchanges + $(word ok "$line")))
 	done
-	is resets "$(resets pod1 pod2 far)" "$RESETS"
+	is "resets ($(resets_by); leaks $(leaks))" \
+		"$(resets pod1 pod2 far)" "$RESETS"
 	is leaks "$(leaks)" "$LEAKS"
 	note "$exchanges exchanges, $(($(word got "$STREAM_LINE") >> 20)) MiB"
 }
