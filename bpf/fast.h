@@ -157,11 +157,13 @@ MASQ_NOINLINE int FN(fast_same)(struct __sk_buff *skb, const PKT *pkt,
 
 	if (!note || !way || data + ETH_HLEN + L3_HLEN > end)
 		return 0;
+	/* packets come in by lists: those before the noted one are no answer */
 	number = note->number;
+	if (!number || skb->tc_index != number)
+		return 0;
 	note->number = 0;
 	FN(fast_header)(data + ETH_HLEN, &way->tos, &way->ttl);
-	if (!number || skb->tc_index != number || skb->vlan_present ||
-	    !pkt->simple || pkt->l3_off != ETH_HLEN ||
+	if (skb->vlan_present || !pkt->simple || pkt->l3_off != ETH_HLEN ||
 	    note->length != pkt->l3_len || note->tcp_seq != pkt->tcp_seq ||
 	    note->tcp_ack != pkt->tcp_ack || note->tos != way->tos ||
 	    note->ttl != (__u8)(way->ttl + 1))
