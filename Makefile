@@ -108,7 +108,7 @@ $(O)/$(1).skel.h: $(O)/$(1).bpf.o
 endef
 $(foreach b,$(BPF_OBJS),$(eval $(call bpf_rules,$(b))))
 
-tests: $(UNIT_BIN) $(PROG_BIN)
+tests: $(UNIT_BIN) $(PROG_BIN) $(O)/tests/bench/bench
 $(O)/tests/lib/%.o: tests/lib/%.c | $(SKELS)
 	$(call say,CC,$@)
 	$(Q)mkdir -p $(@D)

@@ -130,6 +130,7 @@ MASQ_NOINLINE int FN(fast_note)(struct __sk_buff *skb, const PKT *pkt,
 	if (!number)
 		number = 1;
 	note->number = number;
+	note->tick = now;
 	note->slot = v->slot;
 	note->seq = v->seq;
 	note->from = skb->ifindex;
@@ -145,11 +146,12 @@ MASQ_NOINLINE int FN(fast_note)(struct __sk_buff *skb, const PKT *pkt,
 }
 
 /*
- * Behind the stack: is this the packet of the note, and what it was? Fills what
- * a way has of the packet.
+ * Behind the stack: is this the packet of the note, come straight through, and
+ * what it was? Fills what a way has of the packet.
  */
 MASQ_NOINLINE int FN(fast_same)(struct __sk_buff *skb, const PKT *pkt,
-				struct masq_note *note, struct masq_way *way)
+				struct masq_note *note, struct masq_way *way,
+				__u32 now)
 {
 	void *data = (void *)(long)skb->data;
 	void *end = (void *)(long)skb->data_end;
@@ -163,10 +165,11 @@ MASQ_NOINLINE int FN(fast_same)(struct __sk_buff *skb, const PKT *pkt,
 		return 0;
 	note->number = 0;
 	FN(fast_header)(data + ETH_HLEN, &way->tos, &way->ttl);
-	if (skb->vlan_present || !pkt->simple || pkt->l3_off != ETH_HLEN ||
-	    note->length != pkt->l3_len || note->tcp_seq != pkt->tcp_seq ||
-	    note->tcp_ack != pkt->tcp_ack || note->tos != way->tos ||
-	    note->ttl != (__u8)(way->ttl + 1))
+	/* one that has rested on its way says what was, not what is */
+	if (now - note->tick > 1 || skb->vlan_present || !pkt->simple ||
+	    pkt->l3_off != ETH_HLEN || note->length != pkt->l3_len ||
+	    note->tcp_seq != pkt->tcp_seq || note->tcp_ack != pkt->tcp_ack ||
+	    note->tos != way->tos || note->ttl != (__u8)(way->ttl + 1))
 		return 0;
 	way->ttl = note->ttl;
 	way->size = FN(fast_class)(skb, pkt);
@@ -190,8 +193,9 @@ MASQ_NOINLINE int FN(fast_consent_out)(struct __sk_buff *skb, const VIEW *v,
 	if (!pol || !note)
 		return 0;
 	__builtin_memset(&way, 0, sizeof(way));
-	if (!FN(fast_same)(skb, pkt, note, &way) || note->slot != v->slot ||
-	    note->seq != v->seq || !skb->ingress_ifindex ||
+	if (!FN(fast_same)(skb, pkt, note, &way, now) ||
+	    note->slot != v->slot || note->seq != v->seq ||
+	    !skb->ingress_ifindex ||
 	    !masq_allowed(skb->ifindex, MASQ_FAST_UPLINK, now) ||
 	    !masq_plain(skb, 0))
 		return 0;
@@ -227,7 +231,7 @@ MASQ_NOINLINE int FN(fast_seen)(struct __sk_buff *skb)
 	__builtin_memset(&way, 0, sizeof(way));
 	if (!pol || !note ||
 	    !FN(parse_simple)(skb, &pkt, ETH_HLEN, MASQ_INGRESS) ||
-	    !FN(fast_same)(skb, &pkt, note, &way) ||
+	    !FN(fast_same)(skb, &pkt, note, &way, now) ||
 	    !FN(addr_equal)(note->pod, pkt.key.in_addr) ||
 	    note->pod_port != pkt.key.in_port ||
 	    !masq_allowed(skb->ifindex, MASQ_FAST_POD, now) ||

@@ -97,6 +97,7 @@ MASQ_MAP(masq_ways, BPF_MAP_TYPE_ARRAY, __u32, struct masq_way, MASQ_WAYS, 0);
  */
 struct masq_note {
 	__u32 number; /* 1..65535; 0: none */
+	__u32 tick; /* when */
 	__u32 slot; /* of the record, and its seq */
 	__u32 seq;
 	__u32 from; /* ifindex */

@@ -5,7 +5,6 @@
 set -euo pipefail
 . "$(dirname "$0")/../lib/tap.sh"
 cd "$(dirname "$0")/../.."
-make -s build/tests/bench/bench
 # its labs, and its frames: lists of 64 (XDP live frames)
 WAYS=masqbpf+fast
 . scripts/bench.sh

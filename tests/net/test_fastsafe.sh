@@ -292,6 +292,43 @@ small_then_large() {
 	frames pod1 50 text=large size=1400
 }
 
+fast_out() {
+	masq metrics | sed -n \
+		's/^masqbpf_fast_path_packets_total{direction="egress"} //p'
+}
+
+gateway_known() {
+	lab_in node ip neigh show $FAR_GATEWAY dev eth0 | grep -q REACHABLE
+}
+
+# A packet that has waited for its neighbour says nothing of the second in which
+# it goes on.
+rested() {
+	local fast
+	begin
+	hush
+	sleep 1.5 # the consent of before is over
+	lab_in far nft -f - <<-X
+		table arp slow {
+			chain in {
+				type filter hook input priority 0
+				arp operation request drop
+			}
+		}
+	X
+	later nsenter --net="$(lab_netns far)" nft delete table arp slow
+	lab_in node ip neigh del $FAR_GATEWAY dev eth0
+	fast=$(fast_out)
+	frames pod1 1 text=rests
+	sleep 0.4
+	lab_in far nft flush table arp slow
+	lab_wait 5 gateway_known
+	frames pod1 1 text=next
+	is "packets on the fast path" "$(fast_out)" "$fast"
+	frames pod1 5 text=later gap=0.01
+	[ "$(fast_out)" -gt "$fast" ] || fail "the flow has none any more"
+}
+
 # What comes to the pod's own address, from who knows it, decides nothing.
 outsider() {
 	lab_in far ip route replace 10.44.0.0/16 via $NODE_ADDR
@@ -760,6 +797,7 @@ row "netfilter's ingress hook of the uplink comes later" \
 row "a bandwidth limit comes later" shaped
 row "a route's MTU" route_mtu
 row "a route's MTU falls" route_mtu_falls
+row "a packet that rests for its neighbour" rested
 row "an outsider's packet to the pod's address" outsider
 row "the pod's address moves to another pod" address_moves
 row "a mark that the stack sets" marked
