@@ -69,6 +69,8 @@ ERRORS = {
     "ioctl": ["EINVAL", "ENOTTY", "EPERM", "ENODEV"],
     "listen": ["EADDRINUSE"],
     "lseek": ["EINVAL", "EOVERFLOW", "ESPIPE"],
+    # of who changes a policy within a tenth of a second of the change before
+    "membarrier": ["EINVAL", "ENOSYS", "EPERM"],
     "memfd_create": ["EMFILE", "ENFILE", "ENOMEM"],
     "mkdir": ["EACCES", "EDQUOT", "EEXIST", "ENOSPC", "ENOMEM", "EROFS"],
     "mmap": ["ENOMEM", "EAGAIN", "ENFILE", "EPERM", "EACCES"],

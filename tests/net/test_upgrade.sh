@@ -37,6 +37,11 @@ lab_serve node $PORT
 cd "$LAB_DIR"
 for ns in pod1 pod2 node far; do
 	lab_in $ns sysctl -qw net.ipv4.ping_group_range="0 2147483647"
+	# A machine that stands still for a fifth of a second sends a FIN again
+	# that was not lost, and of two answers the second finds nobody and is
+	# reset. What is lost is missed as ever, for two seconds. (Kernel 6.11)
+	! lab_in $ns test -e /proc/sys/net/ipv4/tcp_rto_min_us ||
+		lab_in $ns sysctl -qw net.ipv4.tcp_rto_min_us=2000000
 done
 
 # Nothing of a pod's may reach far's own address with the pod's: that is
@@ -281,7 +286,7 @@ ended() {
 		is "$name: sources" "$(word sources "$line")" $want
 		exchanges=$((exchanges + $(word ok "$line")))
 	done
-	is "resets ($(resets_by); leaks $(leaks))" \
+	is "resets ($(resets_by); leaks $(leaks) of $LEAKS)" \
 		"$(resets pod1 pod2 far)" "$RESETS"
 	is leaks "$(leaks)" "$LEAKS"
 	note "$exchanges exchanges, $(($(word got "$STREAM_LINE") >> 20)) MiB"
