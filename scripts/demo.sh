@@ -241,7 +241,7 @@ show_log 40000 40001
 
 heading "2. The upgrade: the list becomes the eleven reserved ranges"
 say "172.16.0.0/12 is among them, and covers the peer network."
-run reload --config upgraded.yaml
+run reload --config upgraded.yaml --yes
 ok "from the node itself, all is well" connects node 40002 $NODE_ADDR
 ok "the connection from before works on: live flows keep their treatment" \
 	old_connection_works
