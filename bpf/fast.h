@@ -108,7 +108,7 @@ MASQ_NOINLINE int FN(fast_note)(struct __sk_buff *skb, const PKT *pkt,
 				const VIEW *v, const enum masq_dir dir)
 {
 	struct masq_policy *pol = masq_policy_of(masq_half());
-	__u32 now = masq_now(), which = dir, number;
+	__u32 now = masq_now(), number;
 	void *data = (void *)(long)skb->data;
 	void *end = (void *)(long)skb->data_end;
 	struct masq_note *note;
@@ -123,12 +123,12 @@ MASQ_NOINLINE int FN(fast_note)(struct __sk_buff *skb, const PKT *pkt,
 			  now) ||
 	    !masq_plain(skb, dir == MASQ_EGRESS))
 		return 0;
-	note = bpf_map_lookup_elem(&masq_notes, &which);
-	if (!note || data + ETH_HLEN + L3_HLEN > end)
-		return 0;
 	number = bpf_get_prandom_u32() & 0xffff;
 	if (!number)
 		number = 1;
+	note = masq_note_of(number, dir);
+	if (!note || data + ETH_HLEN + L3_HLEN > end)
+		return 0;
 	note->number = number;
 	note->tick = now;
 	note->slot = v->slot;
@@ -155,13 +155,11 @@ MASQ_NOINLINE int FN(fast_same)(struct __sk_buff *skb, const PKT *pkt,
 {
 	void *data = (void *)(long)skb->data;
 	void *end = (void *)(long)skb->data_end;
-	__u32 number;
 
 	if (!note || !way || data + ETH_HLEN + L3_HLEN > end)
 		return 0;
-	/* packets come in by lists: those before the noted one are no answer */
-	number = note->number;
-	if (!number || skb->tc_index != number)
+	/* packets come in by lists: another one's note is left for it */
+	if (!skb->tc_index || skb->tc_index != note->number)
 		return 0;
 	note->number = 0;
 	FN(fast_header)(data + ETH_HLEN, &way->tos, &way->ttl);
@@ -187,9 +185,9 @@ MASQ_NOINLINE int FN(fast_consent_out)(struct __sk_buff *skb, const VIEW *v,
 	struct masq_policy *pol = masq_policy_of(masq_half());
 	struct masq_way way;
 	struct masq_note *note;
-	__u32 which = MASQ_EGRESS, slot, fast;
+	__u32 slot, fast;
 
-	note = bpf_map_lookup_elem(&masq_notes, &which);
+	note = masq_note_of(skb->tc_index, MASQ_EGRESS);
 	if (!pol || !note)
 		return 0;
 	__builtin_memset(&way, 0, sizeof(way));
@@ -220,13 +218,13 @@ MASQ_NOINLINE int FN(fast_consent_out)(struct __sk_buff *skb, const VIEW *v,
 MASQ_NOINLINE int FN(fast_seen)(struct __sk_buff *skb)
 {
 	struct masq_policy *pol = masq_policy_of(masq_half());
-	__u32 now = masq_now(), which = MASQ_INGRESS, slot;
+	__u32 now = masq_now(), slot;
 	struct masq_note *note;
 	struct masq_way way;
 	bool strict;
 	PKT pkt;
 
-	note = bpf_map_lookup_elem(&masq_notes, &which);
+	note = masq_note_of(skb->tc_index, MASQ_INGRESS);
 	__builtin_memset(&pkt, 0, sizeof(pkt));
 	__builtin_memset(&way, 0, sizeof(way));
 	if (!pol || !note ||

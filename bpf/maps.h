@@ -91,10 +91,13 @@ MASQ_MAP(masq_ways, BPF_MAP_TYPE_ARRAY, __u32, struct masq_way, MASQ_WAYS, 0);
 
 /*
  * What a packet was before the stack, for the hook behind it. Both run in one
- * softirq on one processor; where a packet rests in between (NFQUEUE, a
- * neighbour that is being asked for), its number in skb->tc_index tells that
- * the note is another's.
+ * softirq on one processor, but packets go through the stack by lists: all of a
+ * list come by the first hook before one comes by the second. So there is a
+ * place for each of a list's, by its number in skb->tc_index, which also tells
+ * that the note is another's by now: where two of a list had one place, or a
+ * packet rests in between (NFQUEUE, a neighbour that is being asked for).
  */
+#define MASQ_NOTES 64 /* a direction: what a driver delivers at once */
 struct masq_note {
 	__u32 number; /* 1..65535; 0: none */
 	__u32 tick; /* when */
@@ -110,7 +113,8 @@ struct masq_note {
 	__u8 tos;
 	__u8 ttl;
 };
-MASQ_MAP(masq_notes, BPF_MAP_TYPE_PERCPU_ARRAY, __u32, struct masq_note, 2, 0);
+MASQ_MAP(masq_notes, BPF_MAP_TYPE_PERCPU_ARRAY, __u32, struct masq_note,
+	 2 * MASQ_NOTES, 0);
 
 /* --- fragments: no NAT state, so these may be LRU ---------------------- */
 MASQ_MAP(masq_frags, BPF_MAP_TYPE_LRU_HASH, struct masq_frag_key,

@@ -86,6 +86,15 @@ MASQ_NOINLINE __u32 masq_way_slot(__be32 pod, const struct masq_way *want,
 	return 0;
 }
 
+/* The note of the packet with this number (skb->tc_index), or another's. */
+MASQ_INLINE struct masq_note *masq_note_of(__u32 number,
+					   const enum masq_dir dir)
+{
+	__u32 place = dir * MASQ_NOTES + (number & (MASQ_NOTES - 1));
+
+	return bpf_map_lookup_elem(&masq_notes, &place);
+}
+
 /* Is the consent in force? It ends at the tick whose low byte it has. */
 MASQ_INLINE bool masq_consent(__u16 fast, __u32 last_seen, __u32 now)
 {

@@ -123,6 +123,14 @@ def packets(r):
             [f'{flows_of(x):,}'] +
             [middle([1e3 / v for v in r.get('packets', c, x, 'ns')], 2, False)
              for c in columns] for x in xs]))
+        fast = [c for c in columns if r.get('packets', c, xs[0], 'share')]
+        if fast:
+            out.append(f'Packets that take the fast path, of a hundred, flows '
+                       f'{how}:\n')
+            out.append(table(['flows'] + fast, [
+                [f'{flows_of(x):,}'] +
+                [middle(r.get('packets', c, x, 'share'), 1) for c in fast]
+                for x in xs]))
     return '\n'.join(out)
 
 
