@@ -28,7 +28,7 @@ usage() {
 # shellcheck source=tests/lib/lab.sh
 . tests/lib/lab.sh
 
-STAGES=(packets programs newflows cost connect memory listing load fill upgrade
+STAGES=(packets tcp programs newflows cost connect memory listing load fill upgrade
 	ports bulk latency policy xdp)
 REPEAT=${REPEAT:-7}
 OUT=${OUT:-build/bench/results.tsv}
@@ -266,6 +266,19 @@ establish() {
 	done
 }
 
+# establish_tcp FLOWS LAB...: a handshake and a segment each way for every flow
+establish_tcp() {
+	local what line name flows=$1
+	shift
+	for what in 'out syn' 'in synack' 'out again' 'in again'; do
+		for name; do
+			line=$(flood "$name" "${what% *}" proto=tcp \
+				tcp="${what#* }" flows="$flows" count="$flows")
+			all_arrived "$line"
+		done
+	done
+}
+
 # --- stages ----------------------------------------------------------------
 
 # frames LAB FLOWS: of one measurement. The stack's consent to the fast path
@@ -289,24 +302,31 @@ skipped() {
 	esac
 }
 
-# packets: ns of the whole way per established packet, and how many of a
-# hundred took the fast path
+# established STAGE LAB FLOWS ORDER KEY=VALUE...: one measurement: ns of the
+# whole way per packet, and how many of a hundred took the fast path
+established() {
+	local stage=$1 name=$2 flows=$3 order=$4 before line
+	shift 4
+	before=$(skipped "$name")
+	line=$(flood "$name" out flows="$flows" order="$order" \
+		count="$(frames "$name" "$flows")" "$@")
+	all_arrived "$line"
+	result "$stage" "$name" "$flows $order" ns "$(value ns "$line")"
+	[[ $name != masqbpf+fast* ]] ||
+		result "$stage" "$name" "$flows $order" share \
+			"$(awk -v n="$(($(skipped "$name") - before))" \
+				-v all="$(value sent "$line")" \
+				'BEGIN { print 100 * n / all }')"
+}
+
+# packets: UDP, beside the least that a table costs
 packets_of() {
-	local flows=$1 name order i line before
+	local flows=$1 name order i line
 	establish "$flows" "${WAYS[@]}"
 	for ((i = 0; i < REPEAT; i++)); do
 		for order in random seq; do
 			for name in "${WAYS[@]}"; do
-				before=$(skipped "$name")
-				line=$(flood "$name" out flows="$flows" order=$order \
-					count="$(frames "$name" "$flows")")
-				all_arrived "$line"
-				result packets "$name" "$flows $order" ns "$(value ns "$line")"
-				[[ $name != masqbpf+fast* ]] ||
-					result packets "$name" "$flows $order" share \
-						"$(awk -v n="$(($(skipped "$name") - before))" \
-							-v all="$(value sent "$line")" \
-							'BEGIN { print 100 * n / all }')"
+				established packets "$name" "$flows" $order
 			done
 			# what one lookup per packet costs whoever does it, and the
 			# least that any table could
@@ -333,6 +353,23 @@ stage_packets() {
 	MAX_FLOWS=1200000 labs "${WAYS[@]}"
 	MAX_FLOWS=1200000 packets_of 1000000
 	conntrack_size "$CT_MAX" "$CT_BUCKETS"
+}
+
+# tcp: the same of connections, which conntrack looks at more closely
+stage_tcp() {
+	local flows order i name
+	labs "${WAYS[@]}"
+	for flows in "${FLOW_COUNTS[@]}"; do
+		establish_tcp "$flows" "${WAYS[@]}"
+		for ((i = 0; i < REPEAT; i++)); do
+			for order in random seq; do
+				for name in "${WAYS[@]}"; do
+					established tcp "$name" "$flows" $order \
+						proto=tcp tcp=again
+				done
+			done
+		done
+	done
 }
 
 # programs: the kernel's own accounting, beside an empty program and a lookup

@@ -172,7 +172,7 @@ static void pin_to_cpu(void)
 
 static void read_job(struct bench_job *job)
 {
-	const char *order = text("order", "seq");
+	const char *order = text("order", "seq"), *tcp = text("tcp", "");
 
 	job->src = address("src", "10.44.14.15");
 	job->dst = address("dst", "11.0.0.1");
@@ -188,6 +188,10 @@ static void read_job(struct bench_job *job)
 	job->frame = number("frame", BENCH_FRAME);
 	job->proto = !strcmp(text("proto", "udp"), "tcp") ? IPPROTO_TCP
 							  : IPPROTO_UDP;
+	job->tcp = !strcmp(tcp, "syn")	    ? BENCH_SYN
+		   : !strcmp(tcp, "synack") ? BENCH_SYN_ACK
+		   : !strcmp(tcp, "again")  ? BENCH_AGAIN
+					    : BENCH_STREAM;
 	if (job->frame < BENCH_FRAME || job->frame > BENCH_FRAME_MAX ||
 	    (job->frame > BENCH_FRAME && job->proto == IPPROTO_UDP))
 		die("frame=%u: no such frames", job->frame);

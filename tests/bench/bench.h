@@ -18,6 +18,14 @@ enum bench_order {
 	BENCH_RANDOM
 };
 
+/* What the TCP frames of a flow are. */
+enum bench_tcp {
+	BENCH_STREAM, /* in turn each follows on the last one: what GRO merges */
+	BENCH_SYN,
+	BENCH_SYN_ACK,
+	BENCH_AGAIN /* the first bytes, as often as asked: within any window */
+};
+
 struct bench_job {
 	__u32 src; /* host order, as everything here */
 	__u32 dst;
@@ -33,7 +41,8 @@ struct bench_job {
 	__u32 frame; /* bytes: BENCH_FRAME, or more of TCP */
 	__u32 redirect; /* out of this device instead of into the stack */
 	__u8 proto; /* IPPROTO_UDP or IPPROTO_TCP */
-	__u8 pad[3];
+	__u8 tcp; /* enum bench_tcp */
+	__u8 pad[2];
 	__u8 dst_mac[6];
 	__u8 src_mac[6];
 };

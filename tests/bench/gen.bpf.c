@@ -59,13 +59,18 @@ int gen(struct xdp_md *ctx)
 	const __u32 l3_len = job.frame - ETH_HLEN, l4_len = l3_len - 20;
 	bool is_tcp = job.proto == IPPROTO_TCP;
 	struct bench_flow f;
-	__u32 i, sum, seq;
+	__u32 i, sum, seq, ack, flags;
 
 	if (data + BENCH_FRAME > end)
 		return XDP_ABORTED;
 	i = job.order == BENCH_RANDOM ? bpf_get_prandom_u32() : next++;
-	/* in turn, every frame follows on the last one of its flow: GRO asks */
-	seq = i / job.flows * (l4_len - sizeof(*tcp));
+	seq = job.tcp == BENCH_STREAM  ? i / job.flows * (l4_len - sizeof(*tcp))
+	      : job.tcp == BENCH_AGAIN ? 1
+				       : 0;
+	ack = job.tcp != BENCH_SYN;
+	/* five words of header, SYN, ACK */
+	flags = 0x5000 | (seq || job.tcp == BENCH_STREAM ? 0 : 0x02) |
+		(ack ? 0x10 : 0);
 	bench_flow(&job, job.first + i % job.flows, &f);
 	for (int b = 0; b < ETH_ALEN; b++) {
 		eth->h_dest[b] = job.dst_mac[b];
@@ -88,11 +93,11 @@ int gen(struct xdp_md *ctx)
 	sum += job.proto + l4_len + f.sport + f.dport;
 	if (is_tcp) {
 		tcp->seq = bpf_htonl(seq);
-		tcp->ack_seq = bpf_htonl(1);
-		/* five words, ACK; window; the payload stays all zeros */
-		*((__be32 *)tcp + 3) = bpf_htonl(0x50108000);
+		tcp->ack_seq = bpf_htonl(ack);
+		/* the window; the payload stays all zeros */
+		*((__be32 *)tcp + 3) = bpf_htonl(flags << 16 | 0x8000);
 		*((__be32 *)tcp + 4) = 0;
-		sum += (seq >> 16) + (seq & 0xffff) + 1 + 0x5010 + 0x8000;
+		sum += (seq >> 16) + (seq & 0xffff) + ack + flags + 0x8000;
 		tcp->check = bpf_htons(~fold(sum));
 	} else {
 		udp->len = bpf_htons(l4_len);
