@@ -57,12 +57,18 @@ class Test:
         self.text = text
         self.env = dict(v.split("=", 1) for v in variables)
         self.source = f"tests/{self.name}.c"
-        self.program = f"build/tests/{self.name}"
+        self.program = self.target = f"build/tests/{self.name}"
+        self.needs = [self.program]
         self.object = None
+        if self.name.startswith("net/"):
+            self.source = self.program = f"tests/{self.name}.sh"
+            self.needs = ["all", "tests"]
+            self.target = "build/masqbpf"
         if self.name.startswith("prog/"):
             which = self.env.setdefault("MASQ_TEST_OBJECT", "modern")
             self.object = ("build/masq.bpf.o" if which == "legacy"
                            else "build/masq_modern.bpf.o")
+            self.target = self.object
 
     def environment(self):
         env = {k: v for k, v in os.environ.items()
@@ -154,10 +160,13 @@ class Runner:
         return child
 
     def end(self, child):
-        try:
-            os.killpg(child.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
+        """With time for a test of the network to take its labs away."""
+        for how in (signal.SIGTERM, signal.SIGKILL):
+            try:
+                os.killpg(child.pid, how)
+                child.wait(30)
+            except (ProcessLookupError, subprocess.TimeoutExpired):
+                pass
         child.wait()
         child.stdout.close()
         with self.lock:
@@ -292,7 +301,7 @@ class Hunt:
             file.write(mutant.apply(source))
         try:
             for test in map(Test, mutant.tests):
-                said = self.runner.make(tree, test.object or test.program)
+                said = self.runner.make(tree, test.target)
                 if said is not None:
                     return "no build", said.strip().replace("\n", " | ")[:600]
                 noticed, what, said = self.runner.run(
@@ -328,7 +337,9 @@ class Hunt:
     def baseline(self, tree, tests):
         """Every test has to pass before anything is changed."""
         for test in tests:
-            said = self.runner.make(tree, test.program, self.args.jobs)
+            said = None
+            for target in test.needs:
+                said = said or self.runner.make(tree, target, self.args.jobs)
             if said is not None:
                 raise SystemExit(f"mutants: {test.name} does not build:\n"
                                  f"{said}")

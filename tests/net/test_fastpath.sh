@@ -403,6 +403,34 @@ tcp_is_strict_again() {
 	lab_in node nft delete table ip every
 }
 
+# It has forgotten one and takes none up in the middle (nf_conntrack_tcp_loose=0):
+# a rule that drops what is invalid stops it within a second, here as there.
+tcp_is_forgotten() {
+	local before
+	lab_in node sysctl -qw net.netfilter.nf_conntrack_tcp_loose=0
+	lab_in node nft -f - <<-X
+		table ip every {
+			counter forwarded { }
+			chain forward {
+				type filter hook forward priority -1
+				counter name forwarded
+				ct state invalid drop
+			}
+		}
+	X
+	stream_start pod1 $FAR 443
+	lab_wait 10 tcp_is fast || fail "still $SEEN of $ALL by the stack"
+	lab_in node "$PYTHON" "$LAB_LIB/conntrack.py" flush
+	sleep 2
+	before=$(cat "$STREAM/progress")
+	sleep 2
+	is "bytes that came through" "$(cat "$STREAM/progress")" "$before"
+	lab_in node nft delete table ip every
+	stream_more 8
+	stream_end
+	lab_in node sysctl -qw net.netfilter.nf_conntrack_tcp_loose=1
+}
+
 tcp_is() { # fast|slow
 	SEEN=$(counter node every forwarded)
 	ALL=$(flow_packets)
@@ -513,6 +541,7 @@ row "it is told everywhere" told
 row "nf_conntrack_tcp_be_liberal is changed by somebody" tcp_follows
 row "conntrack does not track a connection" tcp_untracked
 row "conntrack has begun a connection anew" tcp_is_strict_again
+row "conntrack has forgotten a connection for good" tcp_is_forgotten
 lab_in node "$MASQBPF" detach --all -q
 end_agent
 row "agent: off, then auto by default, under a flow" auto_after_off
