@@ -18,17 +18,20 @@ cpus=1
 limit=900
 boot_limit=120
 log=
+more=
 run=
 pids=()
 
 usage() {
 	cat <<-END
-	usage: scripts/vm.sh [-k KERNEL] [-c CPUS] [-t SECONDS] [-l FILE] [--] COMMAND [ARG...]
+	usage: scripts/vm.sh [-k KERNEL] [-a WORDS] [-c CPUS] [-t SECONDS] [-l FILE] [--]
+	                     COMMAND [ARG...]
 	Run COMMAND as root under another kernel, in this directory, with its output
 	and exit status as ours. What it writes to files is gone when it ends.
 	  -k KERNEL   ${kernels[*]},
 	              or all of amd64 in turn (default $kernel): what is built for
 	              the one does not run under the other
+	  -a WORDS    more for the kernel's command line: lockdown=integrity
 	  -c CPUS     so many processors (default $cpus: with more, emulation is
 	              slower, and now and then the kernel dies as it patches itself)
 	  -t SECONDS  give up after so long (default $limit)
@@ -146,7 +149,7 @@ cleanup() {
 # clearing pages twice and retpolines cost a quarter of the time.
 boot() {
 	local append="panic=-1 norandmaps nowatchdog" machine
-	append+=" rcupdate.rcu_cpu_stall_suppress=1 init_on_alloc=0"
+	append+=" rcupdate.rcu_cpu_stall_suppress=1 init_on_alloc=0 $more"
 	case $arch in
 	amd64)
 		append+=" console=ttyS0 tsc=reliable spectre_v2=off"
@@ -279,9 +282,10 @@ run() {
 	exit "$(tail -n 1 "$run/status")"
 }
 
-while getopts k:c:t:l:h option; do
+while getopts k:a:c:t:l:h option; do
 	case $option in
 	k) kernel=$OPTARG ;;
+	a) more=$OPTARG ;;
 	c) cpus=$OPTARG ;;
 	t) limit=$OPTARG ;;
 	l) log=$OPTARG ;;
