@@ -235,6 +235,9 @@ netdev_policy() { # HOOK DEV
 	lab_in node nft add table netdev early
 	lab_in node nft add chain netdev early c \
 		"{ type filter hook $1 device $2 priority 0; }"
+	# what lets all of them go on now need not do so with the next
+	lab_in node nft add rule netdev early c ip protocol udp counter
+	off_fast_path
 	lab_in node nft add rule netdev early c ip protocol udp drop
 	end_cut
 }
