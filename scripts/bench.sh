@@ -193,6 +193,7 @@ start() {
 }
 
 # conntrack's limits belong to the machine, not to a namespace
+[ -e /proc/sys/net/netfilter/nf_conntrack_max ] || modprobe nf_conntrack
 CT_MAX=$(sysctl -n net.netfilter.nf_conntrack_max)
 CT_BUCKETS=$(sysctl -n net.netfilter.nf_conntrack_buckets)
 

@@ -78,7 +78,7 @@ def talk(dest, port, sport, seconds, size="0", progress=None):
         number = len(sent)
         sent.append(time.monotonic())
         try:
-            sock.send((b"%d." % number).ljust(int(size), b"."))
+            sock.send((b"%d.talk." % number).ljust(int(size), b"."))
         except OSError:
             pass
         hear(sent[-1] + 0.3, lambda n=number: n in answered)

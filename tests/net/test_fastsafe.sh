@@ -338,7 +338,7 @@ outsider() {
 	begin
 	fast_py far send eth0 40 src=$FAR dst=10.44.14.15 sport=$PORT \
 		dport=$SPORT text=zzz size=100 to="$(mac_of node eth0)" gap=0.02
-	watched far eth0 . sleep 0.5
+	watched far eth0 talk sleep 0.5
 	is "Ethernet addresses that frames went to" "$(word macs "$WATCHED")" \
 		"$(mac_of far eth0)"
 	on_fast_path
@@ -548,7 +548,7 @@ vlan_uplink() { # eth0|eth0.100
 	UPLINK=$1 start
 	begin slow
 	[ "$1" = eth0 ] || on_fast_path
-	watched far eth0 . sleep 0.5
+	watched far eth0 talk sleep 0.5
 	is "tags of what comes" "$(word tags "$WATCHED")" 100
 	end
 }
@@ -672,11 +672,14 @@ same_priority() {
 	end
 }
 
-# Nothing leads there, but something may.
+# Nothing leads there, but something may: what user space has seen counts.
 other_chain() {
+	begin
 	later tc filter del dev pod1 ingress chain 5 prio 9
 	off_for "pod1: off: a tc filter on its ingress" tc filter add dev pod1 \
 		ingress chain 5 prio 9 bpf da bytecode "1,6 0 0 2"
+	off_fast_path
+	end
 }
 
 # not_clsact WHY QDISC...: on a pod whose own clsact somebody has taken away
