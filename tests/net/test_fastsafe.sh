@@ -242,6 +242,22 @@ netdev_policy() { # HOOK DEV
 	end_cut
 }
 
+# What a rule writes into the header is not written past it.
+written_by_rule() { # STATEMENT...
+	begin
+	later nft delete table ip write
+	lab_in node nft -f - <<-X
+		table ip write {
+			chain c {
+				type filter hook forward priority 10
+				$*
+			}
+		}
+	X
+	off_fast_path
+	end
+}
+
 # A bandwidth limit that comes while the flow lives: every packet is its.
 shaped() {
 	begin
@@ -807,6 +823,8 @@ row "a packet that rests for its neighbour" rested
 row "an outsider's packet to the pod's address" outsider
 row "the pod's address moves to another pod" address_moves
 row "a mark that the stack sets" marked
+row "a rule that writes the TOS comes later" written_by_rule ip dscp set cs3
+row "a rule that writes the TTL comes later" written_by_rule ip ttl set 30
 row "a queue of the pod is there at attach" queue_of_the_pod
 row "a queue of the uplink is there at attach" queue_of_the_uplink
 row "a filter of the pod is there at attach" filter_at_attach pod1 ingress
