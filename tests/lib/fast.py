@@ -134,10 +134,11 @@ def send(dev, count, *words):
 
 
 def watch(dev, seconds, text):
-    sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
+    # nothing before it is bound, or frames of other devices are among them
+    sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
     sock.setsockopt(SOL_PACKET, PACKET_AUXDATA, 1)
     sock.setsockopt(SOL_PACKET, PACKET_IGNORE_OUTGOING, 1)
-    sock.bind((dev, 0))
+    sock.bind((dev, 3))
     stop = Stop(seconds)
     print("ready", flush=True)
     count, longest, tags, macs, ttls = 0, 0, set(), set(), set()
