@@ -85,6 +85,35 @@ MASQ_INLINE __u16 FN(fast_class)(struct __sk_buff *skb, const PKT *pkt)
 	return size < least ? least : size > 0xffff ? 0xffff : size;
 }
 
+/*
+ * What the stack looks at in every packet by itself: the header's checksum, and
+ * (conntrack, whose rules drop what is INVALID) that the packet has all of what
+ * its headers say. *l3 is there up to the ports' header.
+ */
+MASQ_INLINE bool FN(fast_sound)(const PKT *pkt, const void *l3)
+{
+	const struct udphdr *udp = l3 + L3_HLEN;
+#if FAM == 4
+	const __u32 *word = l3;
+
+	if (masq_csum_fold((__u64)word[0] + word[1] + word[2] + word[3] +
+			   word[4]))
+		return false;
+#endif
+	if (pkt->proto == IPPROTO_TCP)
+		return pkt->hdr_len <= pkt->l3_len;
+	return bpf_ntohs(udp->len) <= pkt->l3_len - L3_HLEN;
+}
+
+/*
+ * Given by whoever sends it, and the same to nobody behind the stack: a mark,
+ * and the priority where the stack does not set its own (ip_forward does).
+ */
+MASQ_INLINE bool FN(fast_marked)(struct __sk_buff *skb)
+{
+	return skb->mark || (FAM == 6 && skb->priority);
+}
+
 /* Would conntrack take TCP that it does not see for out of window? */
 MASQ_INLINE bool FN(fast_strict)(const PKT *pkt, const struct masq_policy *pol)
 {
@@ -113,7 +142,9 @@ MASQ_NOINLINE int FN(fast_note)(struct __sk_buff *skb, const PKT *pkt,
 	void *end = (void *)(long)skb->data_end;
 	struct masq_note *note;
 
-	if (!pol || skb->mark ||
+	/* of ICMP the kind is no part of the key: rules tell them apart */
+	if (!pol || FN(fast_marked)(skb) ||
+	    (pkt->proto != IPPROTO_TCP && pkt->proto != IPPROTO_UDP) ||
 	    masq_flow_state(pkt->proto, v->out_seen, v->in_seen) !=
 		    MASQ_ST_ESTABLISHED ||
 	    (FN(fast_strict)(pkt, pol) && !FN(fast_may_ask)(v, now)) ||
@@ -193,7 +224,8 @@ MASQ_NOINLINE int FN(fast_consent_out)(struct __sk_buff *skb, const VIEW *v,
 	__builtin_memset(&way, 0, sizeof(way));
 	if (!FN(fast_same)(skb, pkt, note, &way, now) ||
 	    note->slot != v->slot || note->seq != v->seq ||
-	    !skb->ingress_ifindex ||
+	    !masq_allowed(skb->ingress_ifindex,
+			  MASQ_FAST_POD | MASQ_FAST_BETWEEN, now) ||
 	    !masq_allowed(skb->ifindex, MASQ_FAST_UPLINK, now) ||
 	    !masq_plain(skb, 0))
 		return 0;
@@ -232,6 +264,8 @@ MASQ_NOINLINE int FN(fast_seen)(struct __sk_buff *skb)
 	    !FN(fast_same)(skb, &pkt, note, &way, now) ||
 	    !FN(addr_equal)(note->pod, pkt.key.in_addr) ||
 	    note->pod_port != pkt.key.in_port ||
+	    (skb->ingress_ifindex != note->from &&
+	     !masq_allowed(skb->ingress_ifindex, MASQ_FAST_BETWEEN, now)) ||
 	    !masq_allowed(skb->ifindex, MASQ_FAST_POD, now) ||
 	    !masq_plain(skb, 1))
 		return 0;
@@ -305,12 +339,13 @@ MASQ_INLINE struct masq_way *FN(fast_way)(struct __sk_buff *skb, const PKT *pkt,
 	}
 	index = masq_way_index(pod, MASQ_FAST_SLOT(v->fast));
 	way = bpf_map_lookup_elem(&masq_ways, &index);
-	if (!way || way->from != skb->ifindex || skb->mark ||
-	    data + ETH_HLEN + L3_HLEN > end)
+	if (!way || way->from != skb->ifindex || FN(fast_marked)(skb) ||
+	    data + ETH_HLEN + L3_HLEN + sizeof(struct udphdr) > end)
 		return NULL;
 	FN(fast_header)(data + ETH_HLEN, &tos, &ttl);
 	if (tos != way->tos || ttl != way->ttl ||
 	    (dir == MASQ_EGRESS && !masq_macs_equal(data, way->came)) ||
+	    !FN(fast_sound)(pkt, data + ETH_HLEN) ||
 	    !FN(is_routine)(pkt, v, dir) || FN(fast_size)(skb, pkt) > way->size)
 		return NULL;
 	return way;

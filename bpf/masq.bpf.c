@@ -175,8 +175,12 @@ int masq_pod_in(struct __sk_buff *skb)
 {
 	int ret = 0;
 
+	if (!(masq_features & MASQ_FEAT_FAST))
+		return TC_NEXT;
+	/* a pod may have put a number there: by chance that of a note */
+	skb->tc_index = 0;
 	/* a tag's packets are another network's, whatever addresses they have */
-	if (!(masq_features & MASQ_FEAT_FAST) || skb->vlan_present)
+	if (skb->vlan_present)
 		return TC_NEXT;
 	if (skb->protocol == bpf_htons(ETH_P_IP))
 		ret = fast_out_v4(skb);

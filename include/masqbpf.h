@@ -572,7 +572,9 @@ struct masq_addr {
 #define MASQ_FAST_NODE	 0x4
 #define MASQ_FAST_LASTS	 0x8 /* `until` says nothing */
 #define MASQ_FAST_TCP	 0x10 /* of MASQ_FAST_ASKED */
-#define MASQ_MAX_FAST	 4096
+/* between pods' or uplinks' interfaces and the stack: a bridge, its VLANs, a VRF */
+#define MASQ_FAST_BETWEEN 0x20
+#define MASQ_MAX_FAST	  4096
 /*
  * Not an ifindex: somebody makes conntrack liberal with single connections. One
  * that had the stack's consent but for conntrack's being strict with it has a

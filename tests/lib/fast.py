@@ -12,7 +12,11 @@ fast.py echo ADDR PORT
     sends back what comes; "ready" when it does
 fast.py send DEV COUNT KEY=VALUE...
     frames with src, dst, sport, dport, text and, if named, size (of the IP
-    packet), pad (bytes behind it), vlan, to (MAC), ttl, tos, gap (s)
+    packet), pad (bytes behind it), vlan, to and from (MAC), ttl, tos, gap (s),
+    and what is wrong with it: headsum=bad, udplen, udpsum (0: none)
+fast.py icmp DEST SECONDS KIND COUNT
+    pings, all of one identifier, so long; then so many queries of another kind
+    with it: "pings=N of=N others=N", what was answered
 fast.py watch DEV SECONDS TEXT
     IPv4 frames that come in with the text in them, so long or until SIGTERM:
     "count=N tags=A,B macs=.. longest=N ttls=.."
@@ -113,12 +117,16 @@ def build(device_mac, k):
     if size:
         payload = payload.ljust(size - 28, b".")
     udp = struct.pack("!HHHH", int(k["sport"]), int(k["dport"]),
-                      8 + len(payload), 0)
+                      int(k.get("udplen", 8 + len(payload))),
+                      int(k.get("udpsum", 0)))
     head = struct.pack("!BBHHHBBH4s4s", 0x45, int(k.get("tos", 0)),
                        28 + len(payload), 1, 0x4000, int(k.get("ttl", 64)), 17,
                        0, socket.inet_aton(k["src"]), socket.inet_aton(k["dst"]))
-    head = head[:10] + struct.pack("!H", checksum(head)) + head[12:]
+    check = checksum(head) ^ (1 if k.get("headsum") == "bad" else 0)
+    head = head[:10] + struct.pack("!H", check) + head[12:]
     tag = struct.pack("!HH", 0x8100, int(k["vlan"])) if "vlan" in k else b""
+    if "from" in k:
+        device_mac = bytes.fromhex(k["from"].replace(":", ""))
     return (bytes.fromhex(k["to"].replace(":", "")) + device_mac + tag +
             b"\x08\x00" + head + udp + payload + b"#" * int(k.get("pad", 0)))
 
@@ -131,6 +139,31 @@ def send(dev, count, *words):
     for _ in range(int(count)):
         sock.send(frame)
         time.sleep(float(k.get("gap", 0.01)))
+
+
+def icmp(dest, seconds, kind, count):
+    sock = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
+    sock.settimeout(0.05)
+    answers = {}
+
+    def ask(kind, number):
+        data = struct.pack("!BBHHH12s", kind, 0, 0, 777, number, b"")
+        data = data[:2] + struct.pack("!H", checksum(data)) + data[4:]
+        sock.sendto(data, (dest, 0))
+        try:
+            got = sock.recv(2000)[20]
+            answers[got] = answers.get(got, 0) + 1
+        except TimeoutError:
+            pass
+
+    stop, sent = Stop(seconds), 0
+    while not stop:
+        ask(8, sent)
+        sent += 1
+        time.sleep(0.01)
+    for number in range(int(count)):
+        ask(int(kind), number)
+    print(f"pings={answers.pop(0, 0)} of={sent} others={sum(answers.values())}")
 
 
 def watch(dev, seconds, text):
@@ -172,4 +205,5 @@ def watch(dev, seconds, text):
 
 
 if __name__ == "__main__":
-    {"talk": talk, "echo": echo, "send": send, "watch": watch}[sys.argv[1]](*sys.argv[2:])
+    {"talk": talk, "echo": echo, "send": send, "icmp": icmp,
+     "watch": watch}[sys.argv[1]](*sys.argv[2:])

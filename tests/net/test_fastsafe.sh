@@ -206,6 +206,33 @@ padded() {
 	end
 }
 
+# unsound TEXT KEY=VALUE...: what the stack finds out by looking at the packet
+unsound() {
+	begin
+	watched far eth0 "$1" frames pod1 20 text="$1" "${@:2}"
+	is "$1" "$(word count "$WATCHED")" 0
+	on_fast_path
+	end
+}
+
+unsound_to_conntrack() {
+	later nft flush chain ip stack more
+	lab_in node nft add rule ip stack more ct state invalid drop
+	unsound "$@"
+}
+
+# Queries of other kinds have the key of a ping, and not its consent.
+kinds_of_icmp() {
+	local text
+	later nft flush chain ip stack more
+	lab_in node nft add rule ip stack more icmp type timestamp-request drop
+	text=$(fast_py pod1 icmp $FAR 4 13 50)
+	note "$text"
+	is "timestamps" "$(word others "$text")" 0
+	[ "$(word pings "$text")" -ge $(($(word of "$text") - 2)) ] ||
+		fail "$text"
+}
+
 tc_policy() { # DEV DIRECTION [PRIORITY]
 	begin
 	tc_filter "$1" "$2" drop "${3:-}"
@@ -577,6 +604,7 @@ vlan_gone() {
 
 # A pair with both ends on the node: what is sent into it does not arrive.
 pair_on_the_node() {
+	local before
 	lab_in node ip link add pairA type veth peer name pairB
 	later ip link del pairA
 	lab_in node ip link set pairA up
@@ -591,16 +619,23 @@ pair_on_the_node() {
 	lab_in node ip addr add 10.44.20.1/24 dev pairA
 	lab_in pod9 ip addr add 10.44.20.15/24 dev eth0
 	lab_in pod9 ip route add default via 10.44.20.1
+	# not the bridge, which would answer for it, too
+	lab_in pod9 ip neigh replace 10.44.20.1 dev eth0 \
+		lladdr "$(mac_of node pairA)"
 	off_for "pairA: off: both ends" true
+	before=$(fast_out)
 	fast_py pod9 talk $FAR $PORT 6000 5 >"$LAB_DIR/talk"
 	TALK=
 	note "$(cat "$LAB_DIR/talk")"
 	[ "$(word answered "$(cat "$LAB_DIR/talk")")" -ge \
 		$(($(word of "$(cat "$LAB_DIR/talk")") - 3)) ] ||
 		fail "$(cat "$LAB_DIR/talk")"
+	# nobody sees what hangs on the pair, behind which the stack is
+	is "packets on the fast path" "$(fast_out)" "$before"
 }
 
-# A pod behind a bridge; another one on it forges.
+# A pod behind a bridge; another one on it forges. Then what hangs on the bridge,
+# and on the VLAN's device on it.
 bridged() {
 	lab_in node ip link add br0 type bridge
 	later ip link del br0
@@ -629,6 +664,20 @@ bridged() {
 		dst=$FAR sport=$SPORT dport=$PORT to="$(mac_of node br0)" \
 		text=forged
 	is "forged on the bridge" "$(word count "$WATCHED")" 0
+	if lab_in node ip link add link br0 name br0.7 type vlan id 7; then
+		lab_in node ip link set br0.7 up
+		off_for "pod5: off: behind br0.7: a queue: tbf" tc qdisc add \
+			dev br0.7 root tbf rate 8mbit burst 20000 latency 100ms
+		lab_in node ip link del br0.7
+	fi
+	off_for "pod5: off: behind br0: a queue: tbf" tc qdisc add \
+		dev br0 root tbf rate 8mbit burst 20000 latency 100ms
+	off_fast_path
+	off_for "[0-9] pod interfaces" tc qdisc del dev br0 root
+	on_fast_path
+	tc_filter br0 egress pass
+	off_for "pod5: off: behind br0: a tc filter on its egress" true
+	off_fast_path
 	end
 }
 
@@ -804,6 +853,9 @@ row "a tag that the pod writes" tagged_by_the_pod
 row "a tag on what comes in" tagged_from_outside
 row "to an Ethernet address that is not the node's" not_meant_for_the_node
 row "bytes behind the packet" padded
+row "a wrong checksum of the IP header" unsound headsum headsum=bad
+row "UDP that is longer than its packet" unsound_to_conntrack long udplen=500
+row "ICMP of another kind" kinds_of_icmp
 for at in "pod1 egress" "pod1 ingress" "eth0 ingress" "eth0 egress"; do
 	# shellcheck disable=SC2086 # two words
 	row "a tc policy on $at comes later" tc_policy $at

@@ -2169,6 +2169,40 @@ static void what_takes_the_stack_all_the_same(void **state)
 	assert_int_equal(f->fast, 0);
 }
 
+/* What the stack finds out by looking at each packet, so does the fast path. */
+static void what_is_not_sound_takes_the_stack(void **state)
+{
+	struct prog_lab *lab = *state;
+	struct masq_flow4 *f = fast_flow(lab);
+	uint8_t frame[PACKET_MAX];
+	size_t length;
+
+	consent(lab, PKT(FAST_PACKET), 15, &f->fast);
+	expect_fast(lab);
+	expect_slow(lab, "a TCP header longer than the packet",
+		    PKT(FAST_PACKET, .doff = 15));
+	length = packet_build(PKT(FAST_PACKET), frame);
+	frame[24] ^= 1;
+	prog_run_raw(lab, "masq_pod_in", true, frame, length, 0, 0);
+	row_true("a wrong checksum of the IP header", lab->verdict == NEXT);
+	expect_fast(lab);
+	for (int i = 0; i < 2; i++) {
+		SEND(EGRESS, NEXT,
+		     PKT(UDP, OUT(POD4, 5000, FAR4, 53), .length = 8), NULL);
+		SEND(INGRESS, NEXT,
+		     PKT(UDP, OUT(FAR4, 53, NODE4, 5000), .length = 8), NULL);
+	}
+	f = must(record(lab, POD4, 5000, FAR4, 53, IPPROTO_UDP));
+	consent(lab, PKT(UDP, OUT(POD4, 5000, FAR4, 53), .length = 8), 15,
+		&f->fast);
+	at_pod(lab, "masq_pod_in",
+	       PKT(UDP, OUT(POD4, 5000, FAR4, 53), .length = 8));
+	assert_int_equal(lab->verdict, REDIRECT);
+	expect_slow(lab, "UDP longer than the packet",
+		    PKT(UDP, OUT(POD4, 5000, FAR4, 53), .length = 8,
+			.udp_len = 17));
+}
+
 /* It has asked for conntrack to be liberal with it, and has no way meanwhile. */
 static void who_asks_takes_the_stack(void **state)
 {
@@ -2332,6 +2366,7 @@ int main(void)
 		ROW(flows_lie_elsewhere), /* another lab, as large */
 		FAST(consent_needs_a_note),
 		FAST(what_takes_the_stack_all_the_same),
+		FAST(what_is_not_sound_takes_the_stack),
 		FAST(who_asks_takes_the_stack),
 		FAST(congestion_may_be_experienced),
 		FAST(answers_go_into_the_pod),

@@ -3,24 +3,16 @@
  * fastpath.c - see fastpath.h.
  */
 #include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 #include <bpf/bpf.h>
 #include "base/log.h"
 #include "kernel/caps.h"
-#include "kernel/varying.h"
 #include "plane/clock.h"
 #include "plane/fastpath.h"
-#include "plane/hook.h"
-#include "plane/node.h"
 #include "plane/podhook.h"
 #include "plane/probe.h"
-
-#define EBTABLES "/sys/module/ebtables"
 
 static const char *const mode_names[] = {
 	[FASTPATH_OFF] = "off",
@@ -49,197 +41,6 @@ const char *fastpath_lacks(void)
 	return probe_kernel_memory()
 		       ? NULL
 		       : "needs programs that may read kernel memory: not under lockdown=confidentiality, nor without CAP_PERFMON";
-}
-
-/* --- what stands against it ------------------------------------------------ */
-
-__attribute__((format(printf, 2, 3))) static void against(char *why,
-							  const char *fmt, ...)
-{
-	va_list args;
-
-	if (*why) /* the first is enough */
-		return;
-	va_start(args, fmt);
-	vsnprintf(why, FASTPATH_WHY, fmt, args);
-	va_end(args);
-}
-
-static void against_other(const struct netdev_link *link, enum hook_dir dir,
-			  const struct hook_prog *p, char *why)
-{
-	const char *dir_name = hook_dir_name(dir);
-
-	if (p->kind == HOOK_TC && !strncmp(p->name, "masq_pod_", 9))
-		against(why,
-			"another instance's hook, or one whose pins are gone: "
-			"tc filter del dev %s %s prio %u handle %#x bpf",
-			link->name, dir_name, p->priority, p->handle);
-	else
-		against(why, "%s on its %s: %s%s%s",
-			p->kind == HOOK_TCX ? "a TCX program" : "a tc filter",
-			dir_name, *p->name ? p->name : p->type,
-			*p->name || *p->type ? "" : "program ",
-			*p->name || *p->type ? "" : "of others");
-}
-
-/*
- * Programs and filters that a packet of the fast path would not meet, or would
- * meet with other addresses than it has on its way through the stack.
- */
-static int look_at_chains(const struct instance *instance,
-			  const struct netdev_link *link, bool filter,
-			  struct fastpath_link *found)
-{
-	int err = 0;
-
-	found->hooked = true;
-	for (enum hook_dir dir = 0; dir < HOOK_DIRS && !*found->why; dir++) {
-		struct hook_chain chain;
-
-		err = hook_look(instance, link, dir, &chain);
-		if (err)
-			break;
-		for (size_t i = 0; i < chain.count; i++) {
-			/* of ours one too many, for a moment, is seen by the
-			 * packets: none has consent then */
-			if (!chain.progs[i].ours)
-				against_other(link, dir, &chain.progs[i],
-					      found->why);
-		}
-		found->hooked &= podhook_is_whole(instance, link->ifindex,
-						  &chain, dir, filter);
-		free(chain.progs);
-	}
-	return err;
-}
-
-static int look_at_pod(const struct instance *instance,
-		       const struct netdev *netdev,
-		       const struct netdev_link *link, bool filter,
-		       struct fastpath_link *found)
-{
-	const struct netdev_link *master =
-		link->master ? netdev_by_index(netdev, link->master) : NULL;
-	char *why = found->why;
-	int err = 0;
-
-	if (!link->up)
-		against(why, "it is down");
-	if (link->mtu < MASQ_WAY_LEAST4)
-		against(why, "its MTU is %u", link->mtu);
-	if (!link->afar)
-		against(why, "both ends of the pair are on this node");
-	if (strcmp(link->qdisc, "noqueue"))
-		against(why, "a queue: %s",
-			*link->qdisc ? link->qdisc : "unknown");
-	if (master && strcmp(master->kind, "bridge"))
-		against(why, "a port of %s, which is no bridge", master->name);
-	if (master && (!access(EBTABLES, F_OK) || errno != ENOENT))
-		against(why,
-			"a port of %s, and ebtables, whose rules cannot be "
-			"read, is loaded",
-			master->name);
-	if (!*why)
-		err = look_at_chains(instance, link, filter, found);
-	if (!err && !*why && filter && !found->hooked)
-		err = podhook_lacks(link, why, FASTPATH_WHY);
-	return err;
-}
-
-/* Queues that treat packets of one flow alike and lose none by their rate. */
-static bool is_usual_queue(const char *qdisc)
-{
-	static const char *const usual[] = { "noqueue", "mq", "pfifo_fast",
-					     "fq_codel", "fq" };
-
-	for (size_t i = 0; i < sizeof(usual) / sizeof(*usual); i++)
-		if (!strcmp(qdisc, usual[i]))
-			return true;
-	return false;
-}
-
-static int look_at_uplink(const struct instance *instance,
-			  const struct netdev_link *link,
-			  struct fastpath_link *found)
-{
-	char *why = found->why;
-
-	if (!netdev_is_ethernet(link))
-		against(why, "its packets have no Ethernet header");
-	if (link->mtu < MASQ_WAY_LEAST4)
-		against(why, "its MTU is %u", link->mtu);
-	if (!is_usual_queue(link->qdisc))
-		against(why, "a queue: %s",
-			*link->qdisc ? link->qdisc : "unknown");
-	return *why ? 0 : look_at_chains(instance, link, false, found);
-}
-
-/* Packets up to MASQ_WAY_LEAST4 are taken for equally large. */
-static void look_at_routes(const struct netdev *netdev, char *why)
-{
-	for (size_t i = 0; i < netdev->route_count; i++) {
-		const struct netdev_route *route = &netdev->routes[i];
-
-		if (route->dst.addr.family == 4 && route->mtu &&
-		    route->mtu < MASQ_WAY_LEAST4)
-			against(why, "a route with an MTU of %u", route->mtu);
-	}
-}
-
-int fastpath_look(const struct instance *instance, const struct netdev *netdev,
-		  struct fastpath_view *out)
-{
-	bool filter = podhook_by_filter(instance);
-	uint32_t *uplinks;
-	size_t count;
-	int err;
-
-	*out = (struct fastpath_view){};
-	err = node_uplinks(instance, &uplinks, &count);
-	if (err)
-		return err;
-	out->links = calloc(netdev->link_count + 1, sizeof(*out->links));
-	if (!out->links) {
-		log_error("fast path: out of memory");
-		err = -ENOMEM;
-	}
-	for (size_t i = 0; i < netdev->link_count && !err; i++) {
-		const struct netdev_link *link = &netdev->links[i];
-		struct fastpath_link *found = &out->links[out->count];
-		bool uplink = false;
-
-		for (size_t j = 0; j < count; j++)
-			uplink |= uplinks[j] == link->ifindex;
-		if (!uplink && strcmp(link->kind, "veth"))
-			continue;
-		found->ifindex = link->ifindex;
-		snprintf(found->name, sizeof(found->name), "%s", link->name);
-		found->pod = !uplink;
-		err = uplink ? look_at_uplink(instance, link, found)
-			     : look_at_pod(instance, netdev, link, filter,
-					   found);
-		if (err == -ENODEV) { /* it has just gone */
-			*found = (struct fastpath_link){};
-			err = 0;
-			continue;
-		}
-		out->count++;
-	}
-	free(uplinks);
-	if (err)
-		return err;
-	look_at_routes(netdev, out->node);
-	if (*out->node)
-		return 0;
-	switch (varying_find(out->node, sizeof(out->node))) {
-	case 0:
-	case 1:
-		return 0;
-	default:
-		against(out->node, "netfilter's rules cannot be read");
-		return 0;
-	}
 }
 
 void fastpath_sum_up(const struct fastpath_view *view, struct fastpath_sum *out)
@@ -296,6 +97,36 @@ static int write_entry(const struct instance *instance, uint32_t key,
 	return map_write(instance, MAP_masq_fast, key, want);
 }
 
+static bool may_be_between(const struct fastpath_view *view, uint32_t ifindex)
+{
+	for (size_t i = 0; i < view->between_count; i++)
+		if (view->between[i].ifindex == ifindex &&
+		    !*view->between[i].why)
+			return true;
+	return false;
+}
+
+/* Of those that are in the view as links the entry says both. */
+static int write_between(const struct instance *instance,
+			 const struct fastpath_view *view)
+{
+	int err = 0;
+
+	for (size_t i = 0; i < view->between_count && !err; i++) {
+		uint32_t ifindex = view->between[i].ifindex;
+		struct masq_fast fast = { .flags = MASQ_FAST_BETWEEN };
+		bool other = !!*view->between[i].why;
+
+		for (size_t k = 0; k < view->count; k++)
+			other |= view->links[k].ifindex == ifindex &&
+				 !*view->links[k].why;
+		if (!other)
+			err = write_entry(instance, ifindex, &fast);
+	}
+	/* without room pods behind it take the stack */
+	return err == -E2BIG ? 0 : err;
+}
+
 /* The entries of interfaces that are not among those of the view any more. */
 static int drop_others(const struct instance *instance,
 		       const struct fastpath_view *view)
@@ -304,7 +135,8 @@ static int drop_others(const struct instance *instance,
 	uint32_t key, next, *last = NULL;
 
 	while (!(err = bpf_map_get_next_key(map, last, &next))) {
-		bool stays = !next || (view && next == MASQ_FAST_ASKED);
+		bool stays = !next || (view && (next == MASQ_FAST_ASKED ||
+						may_be_between(view, next)));
 
 		for (size_t i = 0; view && i < view->count; i++)
 			stays |= view->links[i].ifindex == next &&
@@ -383,7 +215,7 @@ int fastpath_sync(struct instance *instance, const struct netdev *netdev,
 
 		return err ?: gone ? say_unwritten(gone) : 0;
 	}
-	err = drop_others(instance, out);
+	err = drop_others(instance, out) ?: write_between(instance, out);
 	if (err)
 		return say_unwritten(err);
 	for (size_t i = 0; i < out->count; i++) {
@@ -395,21 +227,24 @@ int fastpath_sync(struct instance *instance, const struct netdev *netdev,
 							   : MASQ_FAST_UPLINK };
 		int failed = 0;
 
+		if (may_be_between(out, found->ifindex))
+			fast.flags |= MASQ_FAST_BETWEEN;
+
 		if (*found->why || !link)
 			continue;
 		if (found->pod && !found->hooked)
 			failed = podhook_attach(instance, link);
 		if (failed) {
-			against(found->why, "cannot be hooked: %s",
-				strerror(-failed));
+			snprintf(found->why, sizeof(found->why),
+				 "cannot be hooked: %s", strerror(-failed));
 			if (failed != -ENODEV)
 				err = failed;
 			continue;
 		}
 		failed = write_entry(instance, found->ifindex, &fast);
 		if (failed) {
-			against(found->why, "no room for it: %s",
-				strerror(-failed));
+			snprintf(found->why, sizeof(found->why),
+				 "no room for it: %s", strerror(-failed));
 			err = failed == -E2BIG ? err : say_unwritten(failed);
 		}
 	}

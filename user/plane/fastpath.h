@@ -40,6 +40,9 @@ struct fastpath_view {
 	char node[FASTPATH_WHY]; /* why nowhere; "": by links */
 	struct fastpath_link *links; /* uplinks and pods' interfaces */
 	size_t count;
+	/* what may be between these and the stack; of the same memory */
+	struct fastpath_link *between;
+	size_t between_count;
 };
 
 /* The same in short, of a fixed size. */

@@ -1,0 +1,273 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * fastpath_look.c - what stands against the fast path: looks at interfaces, what
+ * is between them and the stack, and netfilter's rules. See fastpath.h.
+ */
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include "base/log.h"
+#include "kernel/varying.h"
+#include "plane/fastpath.h"
+#include "plane/hook.h"
+#include "plane/node.h"
+#include "plane/podhook.h"
+
+#define EBTABLES "/sys/module/ebtables"
+
+__attribute__((format(printf, 2, 3))) static void against(char *why,
+							  const char *fmt, ...)
+{
+	va_list args;
+
+	if (*why) /* the first is enough */
+		return;
+	va_start(args, fmt);
+	vsnprintf(why, FASTPATH_WHY, fmt, args);
+	va_end(args);
+}
+
+static void against_other(const struct netdev_link *link, enum hook_dir dir,
+			  const struct hook_prog *p, char *why)
+{
+	const char *dir_name = hook_dir_name(dir);
+
+	if (p->kind == HOOK_TC && !strncmp(p->name, "masq_pod_", 9))
+		against(why,
+			"another instance's hook, or one whose pins are gone: "
+			"tc filter del dev %s %s prio %u handle %#x bpf",
+			link->name, dir_name, p->priority, p->handle);
+	else
+		against(why, "%s on its %s: %s%s%s",
+			p->kind == HOOK_TCX ? "a TCX program" : "a tc filter",
+			dir_name, *p->name ? p->name : p->type,
+			*p->name || *p->type ? "" : "program ",
+			*p->name || *p->type ? "" : "of others");
+}
+
+/*
+ * Programs and filters that a packet of the fast path would not meet, or would
+ * meet with other addresses than it has on its way through the stack.
+ */
+static int look_at_chains(const struct instance *instance,
+			  const struct netdev_link *link, bool filter,
+			  struct fastpath_link *found)
+{
+	int err = 0;
+
+	found->hooked = true;
+	for (enum hook_dir dir = 0; dir < HOOK_DIRS && !*found->why; dir++) {
+		struct hook_chain chain;
+
+		err = hook_look(instance, link, dir, &chain);
+		if (err)
+			break;
+		for (size_t i = 0; i < chain.count; i++) {
+			/* of ours one too many, for a moment, is seen by the
+			 * packets: none has consent then */
+			if (!chain.progs[i].ours)
+				against_other(link, dir, &chain.progs[i],
+					      found->why);
+		}
+		found->hooked &= podhook_is_whole(instance, link->ifindex,
+						  &chain, dir, filter);
+		free(chain.progs);
+	}
+	return err;
+}
+
+/*
+ * A bridge, a VLAN's device on one, a VRF: packets between an interface that is
+ * hooked and the stack go through it, and on the fast path they don't.
+ */
+static bool is_between(const struct netdev *netdev,
+		       const struct netdev_link *link)
+{
+	const struct netdev_link *lower =
+		link->lower ? netdev_by_index(netdev, link->lower) : NULL;
+
+	return !strcmp(link->kind, "bridge") || !strcmp(link->kind, "vrf") ||
+	       (lower && !strcmp(lower->kind, "bridge"));
+}
+
+static int look_between(const struct instance *instance,
+			const struct netdev *netdev, struct fastpath_view *out)
+{
+	int err = 0;
+
+	for (size_t i = 0; i < netdev->link_count && !err; i++) {
+		const struct netdev_link *link = &netdev->links[i];
+		struct fastpath_link *found = &out->between[out->between_count];
+
+		if (!link->up || !is_between(netdev, link))
+			continue;
+		found->ifindex = link->ifindex;
+		snprintf(found->name, sizeof(found->name), "%s", link->name);
+		if (strcmp(link->qdisc, "noqueue"))
+			against(found->why, "a queue: %s",
+				*link->qdisc ? link->qdisc : "unknown");
+		else
+			err = look_at_chains(instance, link, false, found);
+		if (err == -ENODEV) { /* it has just gone */
+			*found = (struct fastpath_link){};
+			err = 0;
+			continue;
+		}
+		out->between_count++;
+	}
+	return err;
+}
+
+/* The pod's bridge, and the VLANs on it that the pod may be in. */
+static void against_bridge(const struct netdev *netdev,
+			   const struct fastpath_view *view, uint32_t bridge,
+			   char *why)
+{
+	for (size_t i = 0; i < view->between_count; i++) {
+		const struct fastpath_link *found = &view->between[i];
+		const struct netdev_link *link =
+			netdev_by_index(netdev, found->ifindex);
+
+		if (*found->why && link &&
+		    (link->ifindex == bridge || link->lower == bridge))
+			against(why, "behind %s: %.*s", link->name,
+				FASTPATH_WHY - IFNAMSIZ - 16, found->why);
+	}
+}
+
+static int look_at_pod(const struct instance *instance,
+		       const struct netdev *netdev,
+		       const struct fastpath_view *view,
+		       const struct netdev_link *link, bool filter,
+		       struct fastpath_link *found)
+{
+	const struct netdev_link *master =
+		link->master ? netdev_by_index(netdev, link->master) : NULL;
+	char *why = found->why;
+	int err = 0;
+
+	if (!link->up)
+		against(why, "it is down");
+	if (link->mtu < MASQ_WAY_LEAST4)
+		against(why, "its MTU is %u", link->mtu);
+	if (!link->afar)
+		against(why, "both ends of the pair are on this node");
+	if (strcmp(link->qdisc, "noqueue"))
+		against(why, "a queue: %s",
+			*link->qdisc ? link->qdisc : "unknown");
+	if (master && strcmp(master->kind, "bridge"))
+		against(why, "a port of %s, which is no bridge", master->name);
+	if (master && (!access(EBTABLES, F_OK) || errno != ENOENT))
+		against(why,
+			"a port of %s, and ebtables, whose rules cannot be "
+			"read, is loaded",
+			master->name);
+	if (master)
+		against_bridge(netdev, view, master->ifindex, why);
+	if (!*why)
+		err = look_at_chains(instance, link, filter, found);
+	if (!err && !*why && filter && !found->hooked)
+		err = podhook_lacks(link, why, FASTPATH_WHY);
+	return err;
+}
+
+/* Queues that treat packets of one flow alike and lose none by their rate. */
+static bool is_usual_queue(const char *qdisc)
+{
+	static const char *const usual[] = { "noqueue", "mq", "pfifo_fast",
+					     "fq_codel", "fq" };
+
+	for (size_t i = 0; i < sizeof(usual) / sizeof(*usual); i++)
+		if (!strcmp(qdisc, usual[i]))
+			return true;
+	return false;
+}
+
+static int look_at_uplink(const struct instance *instance,
+			  const struct netdev_link *link,
+			  struct fastpath_link *found)
+{
+	char *why = found->why;
+
+	if (!netdev_is_ethernet(link))
+		against(why, "its packets have no Ethernet header");
+	if (link->mtu < MASQ_WAY_LEAST4)
+		against(why, "its MTU is %u", link->mtu);
+	if (!is_usual_queue(link->qdisc))
+		against(why, "a queue: %s",
+			*link->qdisc ? link->qdisc : "unknown");
+	return *why ? 0 : look_at_chains(instance, link, false, found);
+}
+
+/* Packets up to MASQ_WAY_LEAST4 are taken for equally large. */
+static void look_at_routes(const struct netdev *netdev, char *why)
+{
+	for (size_t i = 0; i < netdev->route_count; i++) {
+		const struct netdev_route *route = &netdev->routes[i];
+
+		if (route->dst.addr.family == 4 && route->mtu &&
+		    route->mtu < MASQ_WAY_LEAST4)
+			against(why, "a route with an MTU of %u", route->mtu);
+	}
+}
+
+int fastpath_look(const struct instance *instance, const struct netdev *netdev,
+		  struct fastpath_view *out)
+{
+	bool filter = podhook_by_filter(instance);
+	uint32_t *uplinks;
+	size_t count;
+	int err;
+
+	*out = (struct fastpath_view){};
+	err = node_uplinks(instance, &uplinks, &count);
+	if (err)
+		return err;
+	out->links = calloc(2 * netdev->link_count + 2, sizeof(*out->links));
+	if (!out->links) {
+		log_error("fast path: out of memory");
+		err = -ENOMEM;
+	} else {
+		out->between = out->links + netdev->link_count + 1;
+		err = look_between(instance, netdev, out);
+	}
+	for (size_t i = 0; i < netdev->link_count && !err; i++) {
+		const struct netdev_link *link = &netdev->links[i];
+		struct fastpath_link *found = &out->links[out->count];
+		bool uplink = false;
+
+		for (size_t j = 0; j < count; j++)
+			uplink |= uplinks[j] == link->ifindex;
+		if (!uplink && strcmp(link->kind, "veth"))
+			continue;
+		found->ifindex = link->ifindex;
+		snprintf(found->name, sizeof(found->name), "%s", link->name);
+		found->pod = !uplink;
+		err = uplink ? look_at_uplink(instance, link, found)
+			     : look_at_pod(instance, netdev, out, link, filter,
+					   found);
+		if (err == -ENODEV) { /* it has just gone */
+			*found = (struct fastpath_link){};
+			err = 0;
+			continue;
+		}
+		out->count++;
+	}
+	free(uplinks);
+	if (err)
+		return err;
+	look_at_routes(netdev, out->node);
+	if (*out->node)
+		return 0;
+	switch (varying_find(out->node, sizeof(out->node))) {
+	case 0:
+	case 1:
+		return 0;
+	default:
+		against(out->node, "netfilter's rules cannot be read");
+		return 0;
+	}
+}
