@@ -464,6 +464,158 @@ allowed_with() { # RULE...
 	fi
 }
 
+# Each of these alone, a line each, in a table of the family: is it off for it,
+# or (allowed) on? What this nft or kernel does not know is left out, and said.
+each_rule() { # off|on FAMILY
+	local rule wrong="" count=0
+	later nft delete table "$2" each
+	while read -r rule; do
+		lab_in node nft -f - 2>/dev/null <<-X || {
+			table $2 each
+			delete table $2 each
+			table $2 each {
+				chain c {
+					type filter hook forward priority 5
+					$rule
+				}
+			}
+		X
+			note "not known here: $rule"
+			continue
+		}
+		attach_says
+		count=$((count + 1))
+		if grep -q "fast path: off: netfilter: nft $2 each/c: " \
+			"$LAB_DIR/err"; then
+			[ "$1" = off ] || wrong+="$rule"$'\n'
+		else
+			[ "$1" = on ] || wrong+="$rule"$'\n'
+		fi
+	done
+	[ $count -gt 5 ] || fail "only $count rules"
+	[ -z "$wrong" ] || fail "not $1:"$'\n'"$wrong"
+}
+
+each_varying() {
+	each_rule off inet <<-'X'
+		ip id 7 drop
+		ip checksum 7 drop
+		ip ecn ce drop
+		ip6 ecn ce drop
+		ip6 flowlabel 7 drop
+		ip frag-off & 0x4000 == 0 drop
+		ip ecn set not-ect
+		ip frag-off set 0
+		ip id set 0
+		ip6 flowlabel set 7
+		@nh,8,8 set 0x10
+		@nh,0,32 0x45000064 drop
+		@nh,32,32 1 drop
+		@nh,224,32 1 drop
+		@nh,192,128 1 drop
+		@nh,8,8 0x10 drop
+		@th,0,64 1 drop
+		udp length > 100 drop
+		icmp sequence 7 drop
+		ether saddr 02:00:00:00:00:01 drop
+		tcp flags != 0x18-0x20 drop
+		tcp flags & psh == psh drop
+		meta nftrace set 1
+		meta priority 1:2 drop
+		meta ipsec exists drop
+		ct mark set ct mark ^ 1
+		ct bytes > 1000 drop
+		ct packets > 10 drop
+		ct expiration > 10s drop
+		ct count over 10 drop
+		meta hour > 5 drop
+		meta cpu 1 drop
+		meta random > 7 drop
+		numgen inc mod 2 0 drop
+		synproxy mss 1460
+		ct state & new != established limit rate 1/second drop
+	X
+}
+
+each_harmless() {
+	each_rule on inet <<-'X'
+		ip saddr 10.44.14.15 ip daddr 172.30.12.110 accept
+		ip6 saddr fd00::/8 ip6 daddr fd00::1 accept
+		ip saddr . tcp dport { 10.44.14.15 . 443 } accept
+		ip dscp cs1 drop
+		ip6 dscp ef drop
+		ip dscp set cs3
+		ip6 dscp set cs3
+		ip ttl < 5 drop
+		ip ttl set 64
+		ip6 hoplimit set 64
+		ip protocol tcp accept
+		ip frag-off & 0x1fff != 0 drop
+		ether type ip ip saddr 10.44.14.15 accept
+		meta priority set 1:2
+		tcp flags syn / syn,rst tcp option maxseg size set rt mtu
+		tcp flags & (fin | syn | rst) == syn drop
+		tcp dport 443 accept
+		ct state established,related accept
+		ct state invalid drop
+		ct state & new != 0 limit rate 1/second drop
+		ct mark set ct mark | 1
+		ct mark set meta mark
+		meta mark set ct mark & 0xff
+		fib saddr . iif oif missing drop
+		meta l4proto { tcp, udp } accept
+	X
+}
+
+# Matches and targets of xtables, one by one: `on` or `off`, and the words.
+each_xt() { # COMMAND
+	local want words wrong="" count=0
+	type -p "$1" >/dev/null || skip "no $1"
+	later "$1" -t mangle -F
+	while read -r want words; do
+		lab_in node "$1" -t mangle -F
+		# shellcheck disable=SC2086 # words
+		lab_in node "$1" -t mangle -A FORWARD $words 2>/dev/null || {
+			note "not known here: $words"
+			continue
+		}
+		attach_says
+		count=$((count + 1))
+		if grep -q "fast path: off: netfilter: " "$LAB_DIR/err"; then
+			[ "$want" = off ] || wrong+="not $want: $words"$'\n'
+		else
+			[ "$want" = on ] || wrong+="not $want: $words"$'\n'
+		fi
+	done <<-'X'
+		off -m mac --mac-source 02:00:00:00:00:01 -j DROP
+		off -m tos --tos 0x02/0x03 -j DROP
+		on -m tos --tos 0x10/0xfc -j DROP
+		off -m policy --dir in --pol none -j DROP
+		off -m ecn --ecn-ip-ect 3 -j DROP
+		off -m time --timestart 10:00 -j DROP
+		off -m u32 --u32 4&0xffff=7 -j DROP
+		off -m string --algo bm --string x -j DROP
+		off -m statistic --mode nth --every 2 --packet 0 -j DROP
+		off -m cluster --cluster-total-nodes 2 --cluster-local-node 1 --cluster-hash-seed 1 -j DROP
+		off -j TOS --set-tos 0x10
+		on -j TOS --set-tos 0x10/0xfc
+		on -j DSCP --set-dscp 8
+		off -j CONNMARK --set-xmark 1/0
+		on -j CONNMARK --set-xmark 1/1
+		on -j CONNMARK --save-mark --nfmask 0xff --ctmask 0xff
+		off -j CONNMARK --save-mark --nfmask 0xff --ctmask 0xf0
+		on -j CONNMARK --restore-mark
+		on -j MARK --set-xmark 1/1
+		on -j CLASSIFY --set-class 1:2
+		on -m connmark --mark 1 -j DROP
+		off -j TEE --gateway 10.44.14.16
+		off -j QUEUE
+		off -j NFQUEUE --queue-num 1
+	X
+	[ $count -gt 5 ] || fail "only $count rules"
+	[ -z "$wrong" ] || fail "$wrong"
+}
+
 # behind_accept STATES HOOK PRIORITY allowed_by|refused_limit
 behind_accept() {
 	later nft delete table ip np
@@ -899,6 +1051,11 @@ row "a limit behind an accept of something else" \
 row "a limit behind such an accept, conntrack kept off" untracked_accept
 row "a limit behind such an accept, before conntrack" \
 	behind_accept established prerouting -300 refused_limit
+row "rules that vary, each alone" each_varying
+row "rules that do not, each alone" each_harmless
+row "matches and targets of iptables, each alone" each_xt iptables
+row "matches and targets of iptables-legacy, each alone" \
+	each_xt iptables-legacy
 row "rules of iptables" iptables_rules iptables
 row "rules of iptables-legacy" iptables_rules iptables-legacy
 row "a VLAN uplink, hooks on its parent" vlan_uplink eth0

@@ -29,6 +29,15 @@ static bool is_zero(const char *data, size_t size)
 			return false;
 	return true;
 }
+
+static bool is_harmless(const struct xt_entry_target *t, size_t size)
+{
+	return t->u.target_size >= sizeof(*t) && t->u.target_size <= size &&
+	       varying_xt_target(t->u.user.name, t->data,
+				 t->u.target_size - sizeof(*t),
+				 t->u.user.revision);
+}
+
 /* The rules from `at` on to the chain's end; 1: one varies. */
 static int walk(struct walk *w, uint32_t at)
 {
@@ -69,7 +78,13 @@ static int walk(struct walk *w, uint32_t at)
 						   match->u.user.revision);
 			m += match->u.match_size;
 		}
-		if (!never && !varies && !varying_xt_target(t->u.user.name))
+		verdict = *t->u.user.name
+				  ? -1
+				  : ((const struct xt_standard_target *)t)
+					    ->verdict;
+		if (!never && !varies && verdict == -NF_QUEUE - 1)
+			varies = "QUEUE";
+		if (!never && !varies && !is_harmless(t, e.next - e.target))
 			varies = t->u.user.name;
 		if (varies && !never) {
 			snprintf(w->text, w->len, "netfilter: %s %s: %s",
@@ -81,10 +96,6 @@ static int walk(struct walk *w, uint32_t at)
 		/* a new chain's head is the end of the one before */
 		if (!strcmp(t->u.user.name, "ERROR"))
 			return 0;
-		verdict = *t->u.user.name
-				  ? -1
-				  : ((const struct xt_standard_target *)t)
-					    ->verdict;
 		if (verdict >= 0 && !never)
 			w->todo[w->todo_count++] = verdict;
 		/* nothing that is established gets past it */

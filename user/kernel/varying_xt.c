@@ -1,9 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* varying_xt.c - what matches and targets of xtables do to packets of a flow. */
+#include <errno.h>
 #include <stdint.h>
 #include <string.h>
+#include <unistd.h>
 #include <linux/netfilter.h>
+#include <linux/netfilter/xt_DSCP.h>
+#include <linux/netfilter/xt_connmark.h>
 #include <linux/netfilter/xt_conntrack.h>
+#include <linux/netfilter/xt_set.h>
 #include <linux/netfilter/xt_state.h>
 #include <linux/netfilter/xt_tcpudp.h>
 #include "kernel/varying_xt.h"
@@ -18,25 +23,32 @@ static bool is_in(const char *name, const char *const *list)
 
 /* Of the flow, or of what every packet on the fast path has alike. */
 static const char *const same_matches[] = {
-	"comment",  "udp",	 "icmp",    "icmp6",	"mark",	     "connmark",
-	"addrtype", "multiport", "iprange", "physdev",	"mac",	     "owner",
-	"pkttype",  "rpfilter",	 "policy",  "set",	"helper",    "realm",
-	"tos",	    "dscp",	 "ttl",	    "hl",	"connlabel", "cgroup",
-	"ipvs",	    "sctp",	 "dccp",    "devgroup", "eui64",     NULL
+	"comment",  "udp",	"icmp",	     "icmp6",	  "mark",
+	"connmark", "addrtype", "multiport", "iprange",	  "physdev",
+	"owner",    "pkttype",	"rpfilter",  "helper",	  "realm",
+	"dscp",	    "ttl",	"hl",	     "connlabel", "cgroup",
+	"ipvs",	    "sctp",	"dccp",	     "devgroup",  NULL
 };
+
+/* Sets that hold Ethernet addresses: of what comes from outside the sender's is
+ * not compared. Of which kind a rule's set is it does not say. */
+static const char *const mac_sets[] = { "/sys/module/ip_set_hash_mac",
+					"/sys/module/ip_set_hash_ipmac",
+					"/sys/module/ip_set_bitmap_ipmac",
+					NULL };
 
 /*
  * What changes the packet is seen in it, and the packet has no consent then;
  * what sets a mark or priority is done again on the fast path.
  */
 static const char *const same_targets[] = {
-	"",	      "standard", "ACCEPT",   "DROP",	     "RETURN",
-	"REJECT",     "MARK",	  "CONNMARK", "SNAT",	     "DNAT",
-	"MASQUERADE", "REDIRECT", "NETMAP",   "CT",	     "NOTRACK",
-	"TCPMSS",     "CLASSIFY", "SECMARK",  "CONNSECMARK", "DSCP",
-	"TOS",	      "TTL",	  "HL",	      "ERROR",	     "CHECKSUM",
-	NULL
+	"",	"standard", "ACCEPT", "DROP",	    "RETURN",	"REJECT",
+	"MARK", "SNAT",	    "DNAT",   "MASQUERADE", "REDIRECT", "NETMAP",
+	"CT",	"NOTRACK",  "TCPMSS", "CLASSIFY",   "SECMARK",	"CONNSECMARK",
+	"DSCP", "TTL",	    "HL",     "ERROR",	    "CHECKSUM", NULL
 };
+
+#define ECN 0x03 /* of a TOS: queues write it, and it is not compared */
 
 static enum varying_effect xt_tcp(const void *data, size_t size)
 {
@@ -67,6 +79,36 @@ static enum varying_effect xt_conntrack(const void *data, size_t size,
 	    !!(ct->state_mask & VARYING_ESTABLISHED) == not )
 		return VARYING_NEVER;
 	return VARYING_SAME;
+}
+
+static enum varying_effect xt_tos(const void *data, size_t size)
+{
+	const struct xt_tos_match_info *tos = data;
+
+	return size < sizeof(*tos) || tos->tos_mask & ECN ? VARYING_VARIES
+							  : VARYING_SAME;
+}
+
+static enum varying_effect xt_set(const void *data, size_t size,
+				  unsigned int rev)
+{
+	const struct xt_set_info_match_v3 *three = data;
+	const struct xt_set_info_match_v4 *four = data;
+
+	for (int i = 0; mac_sets[i]; i++)
+		if (!access(mac_sets[i], F_OK) || errno != ENOENT)
+			return VARYING_VARIES;
+	if (rev < 3)
+		return VARYING_SAME;
+	if (rev == 3)
+		return size < sizeof(*three) || three->packets.op ||
+				       three->bytes.op
+			       ? VARYING_VARIES
+			       : VARYING_SAME;
+	return rev > 4 || size < sizeof(*four) || four->packets.op ||
+			       four->bytes.op
+		       ? VARYING_VARIES
+		       : VARYING_SAME;
 }
 
 bool varying_xt_lets_all(const char *name, const void *data, size_t size,
@@ -104,10 +146,46 @@ enum varying_effect varying_xt_match(const char *name, const void *data,
 				       VARYING_ESTABLISHED
 			       ? VARYING_SAME
 			       : VARYING_NEVER;
+	if (!strcmp(name, "tos"))
+		return xt_tos(data, size);
+	if (!strcmp(name, "set"))
+		return xt_set(data, size, rev);
 	return is_in(name, same_matches) ? VARYING_SAME : VARYING_VARIES;
 }
 
-bool varying_xt_target(const char *name)
+/* Does a connection's mark come out as another each time? */
+static bool xt_connmark_turns(const void *data, size_t size, unsigned int rev)
 {
+	const struct xt_connmark_tginfo2 *two = data;
+	const struct xt_connmark_tginfo1 *one = data;
+	uint8_t mode, shifts = 0;
+
+	if (size < sizeof(*one) || rev < 1 || rev > 2)
+		return true;
+	mode = one->mode;
+	if (rev == 2) {
+		mode = two->mode;
+		shifts = two->shift_bits;
+	}
+	switch (mode) {
+	case XT_CONNMARK_SET:
+		return one->ctmark & ~one->ctmask || (shifts && ~one->ctmask);
+	case XT_CONNMARK_SAVE:
+		return one->nfmask & ~one->ctmask || (shifts && ~one->ctmask);
+	default:
+		return false;
+	}
+}
+
+bool varying_xt_target(const char *name, const void *data, size_t size,
+		       unsigned int rev)
+{
+	const struct xt_tos_target_info *tos = data;
+
+	if (!strcmp(name, "TOS"))
+		return size >= sizeof(*tos) &&
+		       !((tos->tos_mask | tos->tos_value) & ECN);
+	if (!strcmp(name, "CONNMARK"))
+		return !xt_connmark_turns(data, size, rev);
 	return is_in(name, same_targets);
 }

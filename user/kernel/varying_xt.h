@@ -29,7 +29,8 @@ enum varying_effect varying_xt_match(const char *name, const void *data,
 bool varying_xt_lets_all(const char *name, const void *data, size_t size,
 			 unsigned int rev);
 /* Does this target treat all packets of a flow alike? */
-bool varying_xt_target(const char *name);
+bool varying_xt_target(const char *name, const void *data, size_t size,
+		       unsigned int rev);
 /* Does it keep conntrack off a packet? */
 bool varying_xt_keeps_off(const char *target);
 

@@ -1,0 +1,343 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* varying_expression.c - what the parts of a rule of nf_tables do to packets of
+ * one established flow; see varying_expression.h. */
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <string.h>
+#include <linux/if_ether.h>
+#include <linux/netfilter.h>
+#include <linux/netfilter/nf_tables.h>
+#include <linux/netfilter/nf_tables_compat.h>
+#include "kernel/netlink.h"
+#include "kernel/nft.h"
+#include "kernel/varying_expression.h"
+#include "kernel/varying_xt.h"
+
+static void set(char *out, size_t len, const char *text)
+{
+	snprintf(out, len, "%s", text);
+}
+
+static bool is_in(const char *name, const char *const *list)
+{
+	for (; *list; list++)
+		if (!strcmp(name, *list))
+			return true;
+	return false;
+}
+
+void varying_chain_name(char *out, uint8_t family, const char *table,
+			const char *chain)
+{
+	snprintf(out, VARYING_WHERE, "nft %s %s/%s", nft_family(family), table,
+		 chain);
+}
+
+/* Up to 4 bytes of a value as a number, as they lie. */
+static uint32_t get_value(const struct nlattr *attr)
+{
+	const struct nlattr *value[NETLINK_ATTRS] = {};
+	uint32_t number = 0;
+	size_t size;
+
+	if (!attr)
+		return 0;
+	mnl_attr_parse_nested(attr, netlink_collect, value);
+	if (!value[NFTA_DATA_VALUE])
+		return 0;
+	size = mnl_attr_get_payload_len(value[NFTA_DATA_VALUE]);
+	memcpy(&number, mnl_attr_get_payload(value[NFTA_DATA_VALUE]),
+	       size < sizeof(number) ? size : sizeof(number));
+	return number;
+}
+
+static void varies(struct varying_nft_rule *r, const char *what)
+{
+	if (!r->never && !*r->what)
+		set(r->what, sizeof(r->what), what);
+}
+
+static uint8_t version(const struct varying_nft_rule *r)
+{
+	return r->family == NFPROTO_IPV4   ? 4
+	       : r->family == NFPROTO_IPV6 ? 6
+					   : r->place.version;
+}
+
+static void write_payload(struct varying_nft_rule *r,
+			  const struct varying_place *place,
+			  enum varying_held held)
+{
+	bool back = held == HELD_KEPT && place->base == r->place.base &&
+		    place->at == r->place.at && place->size == r->place.size;
+	uint32_t loose;
+
+	varying_payload_read(place, &loose);
+	if (!varying_payload_is_seen(place) || (loose && !back))
+		varies(r, "writes into the packet");
+}
+
+static void read_payload(struct varying_nft_rule *r,
+			 const struct nlattr **attrs, enum varying_held held)
+{
+	struct varying_place place = {
+		.base = netlink_be32(attrs[NFTA_PAYLOAD_BASE]),
+		.at = netlink_be32(attrs[NFTA_PAYLOAD_OFFSET]),
+		.size = netlink_be32(attrs[NFTA_PAYLOAD_LEN]),
+		.version = version(r),
+	};
+	const char *what;
+
+	if (attrs[NFTA_PAYLOAD_SREG]) {
+		write_payload(r, &place, held);
+		return;
+	}
+	if (place.base == NFT_PAYLOAD_TRANSPORT_HEADER && place.at == 13 &&
+	    place.size == 1) {
+		r->held = HELD_FLAGS;
+		r->mask = 0xff;
+		return;
+	}
+	if (place.base == NFT_PAYLOAD_LL_HEADER && place.at == 12 &&
+	    place.size == 2)
+		r->held = HELD_FAMILY;
+	what = varying_payload_read(&place, &r->loose);
+	if (what)
+		varies(r, what);
+	else if (r->loose)
+		r->held = HELD_LOOSE;
+	r->place = place;
+}
+
+static void read_bitwise(struct varying_nft_rule *r,
+			 const struct nlattr **attrs, enum varying_held held)
+{
+	uint32_t op = netlink_be32(attrs[NFTA_BITWISE_OP]);
+	uint32_t mask = get_value(attrs[NFTA_BITWISE_MASK]);
+	uint32_t with = get_value(attrs[NFTA_BITWISE_XOR]);
+	bool plain = op == NFT_BITWISE_MASK_XOR && !with;
+
+	r->turns |= op == NFT_BITWISE_MASK_XOR ? mask & with
+					       : op != 3 && op != 4;
+	switch (held) {
+	case HELD_LOOSE:
+		if (op == NFT_BITWISE_MASK_XOR && !(mask & r->loose))
+			break;
+		if (op == NFT_BITWISE_MASK_XOR && !(with & r->loose) &&
+		    (mask & r->loose) == r->loose)
+			r->held = HELD_KEPT;
+		else
+			varies(r, "ECN, DF or a flow label");
+		break;
+	case HELD_FLAGS:
+		if (plain)
+			r->held = held;
+		else
+			varies(r, "TCP flags");
+		break;
+	case HELD_STATE:
+		if (plain)
+			r->held = held;
+		break;
+	default:
+		break;
+	}
+	r->mask &= mask;
+}
+
+/* Has it read what conntrack keeps, it writes something else each time. */
+static void read_ct(struct varying_nft_rule *r, const struct nlattr **attrs)
+{
+	if (attrs[NFTA_CT_SREG]) {
+		if (r->mark && r->turns)
+			varies(r, "a mark that each packet turns over");
+		return;
+	}
+	switch (netlink_be32(attrs[NFTA_CT_KEY])) {
+	case NFT_CT_STATE:
+		r->held = HELD_STATE;
+		r->mask = UINT32_MAX;
+		return;
+	case NFT_CT_MARK:
+	case NFT_CT_LABELS:
+		r->mark = true;
+		return;
+	case NFT_CT_EXPIRATION:
+	case NFT_CT_BYTES:
+	case NFT_CT_PKTS:
+	case NFT_CT_AVGPKT:
+		varies(r, "how much a connection has had");
+	}
+}
+
+static void read_meta(struct varying_nft_rule *r, const struct nlattr **attrs)
+{
+	uint32_t key = netlink_be32(attrs[NFTA_META_KEY]);
+
+	if (attrs[NFTA_META_SREG]) {
+		if (key == NFT_META_NFTRACE)
+			varies(r, "traces packets");
+		return;
+	}
+	switch (key) {
+	case NFT_META_NFPROTO:
+	case NFT_META_PROTOCOL:
+		r->held = HELD_FAMILY;
+		return;
+	case NFT_META_LEN:
+	case NFT_META_CPU:
+	case NFT_META_PRANDOM:
+	case NFT_META_TIME_NS:
+	case NFT_META_TIME_DAY:
+	case NFT_META_TIME_HOUR:
+		varies(r, "a length, a time, a processor or chance");
+		return;
+	case NFT_META_PRIORITY:
+		varies(r, "a priority that the sender gives");
+		return;
+	case NFT_META_SECPATH:
+		varies(r, "whether it came by IPsec");
+	}
+}
+
+static void read_compare(struct varying_nft_rule *r,
+			 const struct nlattr **attrs, enum varying_held held)
+{
+	uint32_t op = netlink_be32(attrs[NFTA_CMP_OP]);
+	uint32_t value = get_value(attrs[NFTA_CMP_DATA]);
+	bool partly = r->partly;
+
+	r->partly = true;
+	if (held == HELD_FAMILY && op == NFT_CMP_EQ) {
+		r->place.version =
+			value == NFPROTO_IPV4 || value == htons(ETH_P_IP) ? 4
+			: value == NFPROTO_IPV6 || value == htons(ETH_P_IPV6)
+				? 6
+				: 0;
+	} else if (held == HELD_FLAGS) {
+		if ((op == NFT_CMP_EQ && value & VARYING_FLAGS_NEVER) ||
+		    (op == NFT_CMP_NEQ && !value &&
+		     !(r->mask & ~VARYING_FLAGS_NEVER)))
+			r->never = true;
+		else if (r->mask & VARYING_FLAGS)
+			varies(r, "TCP flags");
+	} else if (held == HELD_STATE) {
+		bool has = r->mask & VARYING_ESTABLISHED;
+
+		if (op == NFT_CMP_NEQ && !value && has)
+			r->partly = partly;
+		if ((op == NFT_CMP_NEQ && !value && !has) ||
+		    (op == NFT_CMP_EQ && value &&
+		     !(value & VARYING_ESTABLISHED)) ||
+		    (op == NFT_CMP_EQ && !value && has) ||
+		    (op == NFT_CMP_NEQ && value == VARYING_ESTABLISHED && has))
+			r->never = true;
+	}
+}
+
+static void read_jump(struct varying_nft_rule *r, const struct nlattr *data)
+{
+	const struct nlattr *verdict[NETLINK_ATTRS];
+
+	if (!nft_verdict(data, verdict))
+		return;
+	switch ((int32_t)netlink_be32(verdict[NFTA_VERDICT_CODE])) {
+	case NF_QUEUE:
+		varies(r, "queue");
+		break;
+	case NF_ACCEPT:
+	case NF_DROP:
+	case NFT_RETURN:
+	case NFT_GOTO:
+		r->ends = true;
+	}
+	if (verdict[NFTA_VERDICT_CHAIN])
+		varying_chain_name(r->jump.to, r->family, r->table,
+				   netlink_str(verdict[NFTA_VERDICT_CHAIN]));
+}
+
+int varying_expression(const struct nlattr *element, void *data)
+{
+	static const char *const same[] = { "byteorder", "counter", "range",
+					    "fib",	 "rt",	    "masq",
+					    "nat",	 "redir",   "notrack",
+					    "reject",	 "hash",    "socket",
+					    "last",	 NULL };
+	const struct nlattr *attrs[NETLINK_ATTRS];
+	const char *name = nft_expression(element, attrs);
+	struct varying_nft_rule *r = data;
+	enum varying_held held = r->held;
+
+	if (!name)
+		return MNL_CB_OK;
+	r->held = HELD_OTHER;
+	/* what differs goes elsewhere than into a comparison */
+	if (held == HELD_LOOSE && strcmp(name, "bitwise"))
+		varies(r, "ECN, DF or a flow label");
+	if (held == HELD_KEPT && strcmp(name, "payload"))
+		varies(r, "ECN, DF or a flow label");
+	if (held == HELD_FLAGS && r->mask & VARYING_FLAGS &&
+	    strcmp(name, "bitwise") && strcmp(name, "cmp"))
+		varies(r, "TCP flags");
+	/* what has no say in whether the next expression is met */
+	if (strcmp(name, "ct") && strcmp(name, "bitwise") &&
+	    strcmp(name, "cmp") && strcmp(name, "counter") &&
+	    strcmp(name, "immediate") && strcmp(name, "match"))
+		r->partly = true;
+	if (!strcmp(name, "payload")) {
+		read_payload(r, attrs, held);
+	} else if (!strcmp(name, "ct")) {
+		read_ct(r, attrs);
+	} else if (!strcmp(name, "meta")) {
+		read_meta(r, attrs);
+	} else if (!strcmp(name, "bitwise")) {
+		read_bitwise(r, attrs, held);
+	} else if (!strcmp(name, "cmp")) {
+		read_compare(r, attrs, held);
+	} else if (!strcmp(name, "lookup")) {
+		if (netlink_be32(attrs[NFTA_LOOKUP_DREG]) == NFT_REG_VERDICT)
+			varying_chain_name(r->jump.to, r->family, r->table, "");
+	} else if (!strcmp(name, "immediate")) {
+		read_jump(r, attrs[NFTA_IMMEDIATE_DATA]);
+	} else if (!strcmp(name, "objref")) {
+		uint32_t type = netlink_be32(attrs[NFTA_OBJREF_IMM_TYPE]);
+
+		if (type != NFT_OBJECT_COUNTER && type != NFT_OBJECT_SECMARK)
+			varies(r, "a quota, limit or other object");
+	} else if (!strcmp(name, "match") && attrs[NFTA_MATCH_NAME] &&
+		   attrs[NFTA_MATCH_INFO]) {
+		const char *match = netlink_str(attrs[NFTA_MATCH_NAME]);
+
+		r->partly |= !varying_xt_lets_all(
+			match, mnl_attr_get_payload(attrs[NFTA_MATCH_INFO]),
+			mnl_attr_get_payload_len(attrs[NFTA_MATCH_INFO]),
+			netlink_be32(attrs[NFTA_MATCH_REV]));
+		switch (varying_xt_match(
+			match, mnl_attr_get_payload(attrs[NFTA_MATCH_INFO]),
+			mnl_attr_get_payload_len(attrs[NFTA_MATCH_INFO]),
+			netlink_be32(attrs[NFTA_MATCH_REV]))) {
+		case VARYING_SAME:
+			break;
+		case VARYING_NEVER:
+			r->never = true;
+			break;
+		case VARYING_VARIES:
+			varies(r, match);
+		}
+	} else if (!strcmp(name, "target") && attrs[NFTA_TARGET_NAME]) {
+		const char *target = netlink_str(attrs[NFTA_TARGET_NAME]);
+
+		if (!attrs[NFTA_TARGET_INFO] ||
+		    !varying_xt_target(
+			    target,
+			    mnl_attr_get_payload(attrs[NFTA_TARGET_INFO]),
+			    mnl_attr_get_payload_len(attrs[NFTA_TARGET_INFO]),
+			    netlink_be32(attrs[NFTA_TARGET_REV])))
+			varies(r, target);
+		r->rules->untracked |= varying_xt_keeps_off(target);
+	} else if (!is_in(name, same)) {
+		varies(r, name);
+	}
+	r->rules->untracked |= !strcmp(name, "notrack");
+	return MNL_CB_OK;
+}
