@@ -567,15 +567,70 @@ each_harmless() {
 	X
 }
 
+# Two chains whose names have much in common, and a table of a long name: which
+# of them is met?
+long_names() {
+	local long
+	long=$(printf 'x%.0s' {1..200})
+	later nft delete table ip "$long"
+	for order in "a b" "b a"; do
+		for chain in $order; do
+			if [ "$chain" = a ]; then
+				lab_in node nft -f - <<-X
+					table ip $long {
+						chain ${long}a {
+							limit rate 1/second
+						}
+					}
+				X
+			else
+				lab_in node nft -f - <<-X
+					table ip $long {
+						chain ${long}b {
+							type filter hook forward priority 5
+							limit rate 1/second
+						}
+					}
+				X
+			fi
+		done
+		attach_says
+		grep -q "fast path: off: netfilter: nft ip xx*.*limit" \
+			"$LAB_DIR/err" || fail "$order: $(cat "$LAB_DIR/err")"
+		lab_in node nft delete chain ip "$long" "${long}b"
+		attach_says
+		allowed_by
+		lab_in node nft delete table ip "$long"
+	done
+}
+
+# What comes in must have come by IPsec: a packet does not say so on the fast path.
+ipsec_forward() {
+	later ip xfrm policy flush
+	lab_in node ip xfrm policy add src $FAR/32 dst 10.44.0.0/16 dir fwd \
+		tmpl proto esp mode tunnel 2>/dev/null ||
+		skip "a kernel without IPsec"
+	attach_says
+	grep -q "fast path: off: an IPsec policy" "$LAB_DIR/err" ||
+		fail "$(cat "$LAB_DIR/err")"
+	lab_in node ip xfrm policy flush
+	lab_in node ip xfrm policy add src $FAR/32 dst 10.44.0.0/16 dir out \
+		tmpl proto esp mode tunnel
+	attach_says
+	allowed_by
+}
+
 # Matches and targets of xtables, one by one: `on` or `off`, and the words.
 each_xt() { # COMMAND
 	local want words wrong="" count=0
 	type -p "$1" >/dev/null || skip "no $1"
+	later "$1" -t raw -F
 	later "$1" -t mangle -F
 	while read -r want words; do
 		lab_in node "$1" -t mangle -F
+		lab_in node "$1" -t raw -F
 		# shellcheck disable=SC2086 # words
-		lab_in node "$1" -t mangle -A FORWARD $words 2>/dev/null || {
+		lab_in node "$1" -t $words 2>/dev/null || {
 			note "not known here: $words"
 			continue
 		}
@@ -587,30 +642,32 @@ each_xt() { # COMMAND
 			[ "$want" = on ] || wrong+="not $want: $words"$'\n'
 		fi
 	done <<-'X'
-		off -m mac --mac-source 02:00:00:00:00:01 -j DROP
-		off -m tos --tos 0x02/0x03 -j DROP
-		on -m tos --tos 0x10/0xfc -j DROP
-		off -m policy --dir in --pol none -j DROP
-		off -m ecn --ecn-ip-ect 3 -j DROP
-		off -m time --timestart 10:00 -j DROP
-		off -m u32 --u32 4&0xffff=7 -j DROP
-		off -m string --algo bm --string x -j DROP
-		off -m statistic --mode nth --every 2 --packet 0 -j DROP
-		off -m cluster --cluster-total-nodes 2 --cluster-local-node 1 --cluster-hash-seed 1 -j DROP
-		off -j TOS --set-tos 0x10
-		on -j TOS --set-tos 0x10/0xfc
-		on -j DSCP --set-dscp 8
-		off -j CONNMARK --set-xmark 1/0
-		on -j CONNMARK --set-xmark 1/1
-		on -j CONNMARK --save-mark --nfmask 0xff --ctmask 0xff
-		off -j CONNMARK --save-mark --nfmask 0xff --ctmask 0xf0
-		on -j CONNMARK --restore-mark
-		on -j MARK --set-xmark 1/1
-		on -j CLASSIFY --set-class 1:2
-		on -m connmark --mark 1 -j DROP
-		off -j TEE --gateway 10.44.14.16
-		off -j QUEUE
-		off -j NFQUEUE --queue-num 1
+		off mangle -A FORWARD -m mac --mac-source 02:00:00:00:00:01 -j DROP
+		off mangle -A FORWARD -m tos --tos 0x02/0x03 -j DROP
+		on mangle -A FORWARD -m tos --tos 0x10/0xfc -j DROP
+		off mangle -A FORWARD -m policy --dir in --pol none -j DROP
+		off mangle -A FORWARD -m ecn --ecn-ip-ect 3 -j DROP
+		off mangle -A FORWARD -m time --timestart 10:00 -j DROP
+		off mangle -A FORWARD -m u32 --u32 4&0xffff=7 -j DROP
+		off mangle -A FORWARD -m string --algo bm --string x -j DROP
+		off mangle -A FORWARD -m statistic --mode nth --every 2 --packet 0 -j DROP
+		off mangle -A FORWARD -m cluster --cluster-total-nodes 2 --cluster-local-node 1 --cluster-hash-seed 1 -j DROP
+		off mangle -A FORWARD -j TOS --set-tos 0x10
+		on mangle -A FORWARD -j TOS --set-tos 0x10/0xfc
+		on mangle -A FORWARD -j DSCP --set-dscp 8
+		off mangle -A FORWARD -j CONNMARK --set-xmark 1/0
+		on mangle -A FORWARD -j CONNMARK --set-xmark 1/1
+		on mangle -A FORWARD -j CONNMARK --save-mark --nfmask 0xff --ctmask 0xff
+		off mangle -A FORWARD -j CONNMARK --save-mark --nfmask 0xff --ctmask 0xf0
+		on mangle -A FORWARD -j CONNMARK --restore-mark
+		on mangle -A FORWARD -j MARK --set-xmark 1/1
+		on mangle -A FORWARD -j CLASSIFY --set-class 1:2
+		on mangle -A FORWARD -m connmark --mark 1 -j DROP
+		off mangle -A FORWARD -j TEE --gateway 10.44.14.16
+		off mangle -A FORWARD -j QUEUE
+		off mangle -A FORWARD -j NFQUEUE --queue-num 1
+		off raw -A PREROUTING -p udp --dport 69 -j CT --helper tftp
+		on raw -A PREROUTING -p udp --dport 69 -j CT --notrack
 	X
 	[ $count -gt 5 ] || fail "only $count rules"
 	[ -z "$wrong" ] || fail "$wrong"
@@ -1053,11 +1110,14 @@ row "a limit behind such an accept, before conntrack" \
 	behind_accept established prerouting -300 refused_limit
 row "rules that vary, each alone" each_varying
 row "rules that do not, each alone" each_harmless
+row "rules in tables and chains of long names" long_names
+row "an IPsec policy of what is forwarded" ipsec_forward
+row "rules of iptables" iptables_rules iptables
+row "rules of iptables-legacy" iptables_rules iptables-legacy
+# a table `raw` of legacy iptables stays
 row "matches and targets of iptables, each alone" each_xt iptables
 row "matches and targets of iptables-legacy, each alone" \
 	each_xt iptables-legacy
-row "rules of iptables" iptables_rules iptables
-row "rules of iptables-legacy" iptables_rules iptables-legacy
 row "a VLAN uplink, hooks on its parent" vlan_uplink eth0
 vlan_gone >/dev/null 2>&1
 row "a VLAN uplink" vlan_uplink eth0.100

@@ -26,11 +26,37 @@ static bool is_in(const char *name, const char *const *list)
 	return false;
 }
 
+#define FNV_BASIS     0xcbf29ce484222325ULL
+#define VARYING_TABLE 64
+
+/* FNV-1a, 64 bits. */
+static uint64_t hash(uint64_t hash, const char *text)
+{
+	for (; *text; text++)
+		hash = (hash ^ (unsigned char)*text) * 0x100000001b3ULL;
+	return hash;
+}
+
+/* Names may have 255 bytes, of a table as of a chain: of long ones a hash. */
 void varying_chain_name(char *out, uint8_t family, const char *table,
 			const char *chain)
 {
-	snprintf(out, VARYING_WHERE, "nft %s %s/%s", nft_family(family), table,
-		 chain);
+	size_t room = VARYING_WHERE - 18;
+	int head;
+
+	if (strlen(table) > VARYING_TABLE)
+		head = snprintf(out, VARYING_WHERE, "nft %s %.*s~%016llx/",
+				nft_family(family), VARYING_TABLE - 17, table,
+				(unsigned long long)hash(FNV_BASIS, table));
+	else
+		head = snprintf(out, VARYING_WHERE, "nft %s %s/",
+				nft_family(family), table);
+	if (head + strlen(chain) <= room)
+		snprintf(out + head, VARYING_WHERE - head, "%s", chain);
+	else
+		snprintf(out + head, VARYING_WHERE - head, "%.*s~%016llx",
+			 (int)room - head, chain,
+			 (unsigned long long)hash(FNV_BASIS, chain));
 }
 
 /* Up to 4 bytes of a value as a number, as they lie. */
@@ -112,7 +138,10 @@ static void read_payload(struct varying_nft_rule *r,
 static void read_bitwise(struct varying_nft_rule *r,
 			 const struct nlattr **attrs, enum varying_held held)
 {
-	uint32_t op = netlink_be32(attrs[NFTA_BITWISE_OP]);
+	/* older kernels have no other, and do not name it */
+	uint32_t op = attrs[NFTA_BITWISE_OP]
+			      ? netlink_be32(attrs[NFTA_BITWISE_OP])
+			      : NFT_BITWISE_MASK_XOR;
 	uint32_t mask = get_value(attrs[NFTA_BITWISE_MASK]);
 	uint32_t with = get_value(attrs[NFTA_BITWISE_XOR]);
 	bool plain = op == NFT_BITWISE_MASK_XOR && !with;

@@ -36,6 +36,8 @@ const char *varying_payload_read(const struct varying_place *place,
 	uint8_t bits[sizeof(*loose)] = {};
 
 	*loose = 0;
+	if (place->at > 255 || place->size > 255)
+		return "what a packet has behind its ports";
 	switch (place->base) {
 	case NFT_PAYLOAD_LL_HEADER:
 		/* of what comes from outside the sender's is not compared */

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 #include <linux/netfilter.h>
+#include <linux/netfilter/xt_CT.h>
 #include <linux/netfilter/xt_DSCP.h>
 #include <linux/netfilter/xt_connmark.h>
 #include <linux/netfilter/xt_conntrack.h>
@@ -185,6 +186,10 @@ bool varying_xt_target(const char *name, const void *data, size_t size,
 	if (!strcmp(name, "TOS"))
 		return size >= sizeof(*tos) &&
 		       !((tos->tos_mask | tos->tos_value) & ECN);
+	/* a helper reads each packet for what it says of other connections */
+	if (!strcmp(name, "CT"))
+		return size >= sizeof(struct xt_ct_target_info) && rev <= 2 &&
+		       !*((const struct xt_ct_target_info *)data)->helper;
 	if (!strcmp(name, "CONNMARK"))
 		return !xt_connmark_turns(data, size, rev);
 	return is_in(name, same_targets);

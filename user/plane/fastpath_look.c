@@ -11,6 +11,7 @@
 #include <unistd.h>
 #include "base/log.h"
 #include "kernel/varying.h"
+#include "kernel/xfrm.h"
 #include "plane/fastpath.h"
 #include "plane/hook.h"
 #include "plane/node.h"
@@ -262,6 +263,17 @@ int fastpath_look(const struct instance *instance, const struct netdev *netdev,
 	look_at_routes(netdev, out->node);
 	if (*out->node)
 		return 0;
+	switch (xfrm_wants_forwarded()) {
+	case 0:
+		break;
+	case 1:
+		against(out->node,
+			"an IPsec policy of what is forwarded: the stack alone sees which packets came by it");
+		return 0;
+	default:
+		against(out->node, "IPsec policies cannot be read");
+		return 0;
+	}
 	switch (varying_find(out->node, sizeof(out->node))) {
 	case 0:
 	case 1:
