@@ -2,6 +2,8 @@
 """Somebody else's tc program: counts packets and lets them go on.
 
   foreign.py load PROG MAP         loads it, pins program and map there
+  foreign.py load-route PROG       one for a route (encap bpf xmit) that does
+                                   nothing, and pins it
   foreign.py tcx PROG IFACE egress|ingress LINK [last]
                                    attaches it by a pinned TCX link, as the
                                    first (or last) of its chain
@@ -31,7 +33,7 @@ SYS_BPF = {"x86_64": 321, "aarch64": 280}[platform.machine()]
 MAP_CREATE, MAP_LOOKUP, MAP_UPDATE = 0, 1, 2
 PROG_LOAD, OBJ_PIN, OBJ_GET = 5, 6, 7
 PROG_GET_FD_BY_ID, OBJ_GET_INFO_BY_FD, PROG_QUERY, LINK_CREATE = 13, 15, 16, 28
-MAP_TYPE_ARRAY, PROG_TYPE_SCHED_CLS = 2, 3
+MAP_TYPE_ARRAY, PROG_TYPE_SCHED_CLS, PROG_TYPE_LWT_XMIT = 2, 3, 12
 TCX_INGRESS, TCX_EGRESS = 46, 47
 BPF_F_BEFORE, BPF_F_AFTER = 1 << 3, 1 << 4
 
@@ -101,6 +103,15 @@ def load(prog_path, map_path):
     pin(prog_fd, prog_path)
 
 
+def load_route(prog_path):
+    code = ctypes.create_string_buffer(
+        insn(0xb7, 0, imm=0) + insn(0x95))  # BPF_OK
+    licence = ctypes.create_string_buffer(b"GPL")
+    pin(bpf(PROG_LOAD, struct.pack(
+        "<IIQQIIQII16s", PROG_TYPE_LWT_XMIT, 2, address(code),
+        address(licence), 0, 0, 0, 0, 0, b"foreign")), prog_path)
+
+
 def attach_tcx(prog_path, ifindex, direction, link_path, place="first"):
     kind = TCX_INGRESS if direction == "ingress" else TCX_EGRESS
     fd = bpf(LINK_CREATE, struct.pack(
@@ -160,6 +171,8 @@ def write_value(fd, value):
 def main(command, *args):
     if command == "load":
         load(*args)
+    elif command == "load-route":
+        load_route(*args)
     elif command == "tcx":
         prog, iface, *rest = args
         attach_tcx(prog, socket.if_nametoindex(iface), *rest)

@@ -620,6 +620,25 @@ ipsec_forward() {
 	allowed_by
 }
 
+# What a route does with packets is done in the stack.
+route_program() {
+	lab_in node "$PYTHON" "$LAB_LIB/foreign.py" load-route "$LAB_DIR/bpf/r" ||
+		skip "a kernel without programs of routes"
+	later rm -f "$LAB_DIR/bpf/r"
+	later ip route del $FAR
+	lab_in node ip route add $FAR encap bpf xmit pinned "$LAB_DIR/bpf/r" \
+		via $FAR_GATEWAY dev eth0 || skip "not known to this ip"
+	attach_says
+	grep -q "fast path: off: a route with a program" "$LAB_DIR/err" ||
+		fail "$(cat "$LAB_DIR/err")"
+	begin slow
+	off_fast_path
+	end
+	lab_in node ip route del $FAR
+	attach_says
+	allowed_by
+}
+
 # Matches and targets of xtables, one by one: `on` or `off`, and the words.
 each_xt() { # COMMAND
 	local want words wrong="" count=0
@@ -1111,6 +1130,7 @@ row "a limit behind such an accept, before conntrack" \
 row "rules that vary, each alone" each_varying
 row "rules that do not, each alone" each_harmless
 row "rules in tables and chains of long names" long_names
+row "a route with a program" route_program
 row "an IPsec policy of what is forwarded" ipsec_forward
 row "rules of iptables" iptables_rules iptables
 row "rules of iptables-legacy" iptables_rules iptables-legacy

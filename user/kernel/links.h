@@ -51,6 +51,8 @@ struct netdev_route {
 	uint32_t nexthop; /* the object that says where to; 0: the route does */
 	/* what takes it leaves in another packet (SRv6), and no hook sees it */
 	bool wraps;
+	/* has a program, or puts something into some packets (IOAM) */
+	bool varies;
 };
 
 /* What rules may go by, too: a protocol, and a port in network byte order. 0:

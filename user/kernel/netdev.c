@@ -24,6 +24,7 @@ struct nexthop {
 	uint32_t ifindex;
 	struct addr gateway;
 	bool wraps;
+	bool varies;
 };
 
 struct nexthops {
@@ -77,6 +78,7 @@ static int nexthop_message(const struct nlmsghdr *message, void *data)
 		}
 	}
 	hop.wraps = netdev_wraps(type, encap);
+	hop.varies = netdev_varies(type);
 	if (!group)
 		return add_nexthop(data, &hop);
 	for (size_t i = 0; !err && (i + 1) * sizeof(struct nexthop_grp) <=
@@ -116,6 +118,7 @@ static int resolve(struct netdev *netdev, struct netdev_route route,
 		route.ifindex = hop->ifindex;
 		route.gateway = hop->gateway;
 		route.wraps = hop->wraps;
+		route.varies = hop->varies;
 		/* a black hole has no interface */
 		if (hop->ifindex)
 			err = netdev_add_route(netdev, &route);

@@ -215,6 +215,12 @@ bool netdev_wraps(const struct nlattr *type, const struct nlattr *encap)
 	return false;
 }
 
+bool netdev_varies(const struct nlattr *type)
+{
+	return type && (netlink_u16(type) == LWTUNNEL_ENCAP_BPF ||
+			netlink_u16(type) == LWTUNNEL_ENCAP_IOAM6);
+}
+
 int netdev_add_route(struct netdev *netdev, const struct netdev_route *route)
 {
 	struct netdev_route *r;
@@ -357,6 +363,7 @@ static int add_multipath(struct netdev *netdev, struct netdev_route *route,
 				encap = attr;
 		}
 		route->wraps = netdev_wraps(type, encap);
+		route->varies = netdev_varies(type);
 		err = netdev_add_route(netdev, route);
 		left -= RTNH_ALIGN(hop->rtnh_len);
 		hop = RTNH_NEXT(hop);
@@ -436,6 +443,7 @@ int netdev_route_message(const struct nlmsghdr *message, void *data)
 		}
 	}
 	route.wraps = netdev_wraps(type, encap);
+	route.varies = netdev_varies(type);
 	if (local)
 		return add_local(data, &route);
 	/* with nexthop_compat_mode the kernel says what the object says */

@@ -26,6 +26,8 @@ int netdev_add_route(struct netdev *netdev, const struct netdev_route *route);
  * put packets into others, of the node's, before a hook sees them?
  */
 bool netdev_wraps(const struct nlattr *type, const struct nlattr *encap);
+/* May it treat one packet of a flow otherwise than the next? */
+bool netdev_varies(const struct nlattr *type);
 
 /* An address of this family (AF_*); too short: *out stays as it is. */
 void netdev_read_addr(const struct nlattr *attr, uint8_t af, struct addr *out);

@@ -203,12 +203,15 @@ static int look_at_uplink(const struct instance *instance,
 	return *why ? 0 : look_at_chains(instance, link, false, found);
 }
 
-/* Packets up to MASQ_WAY_LEAST4 are taken for equally large. */
+/* Packets up to MASQ_WAY_LEAST4 are taken for equally large; what a route does
+ * to a packet beside sending it on is done on its way through the stack. */
 static void look_at_routes(const struct netdev *netdev, char *why)
 {
 	for (size_t i = 0; i < netdev->route_count; i++) {
 		const struct netdev_route *route = &netdev->routes[i];
 
+		if (route->varies)
+			against(why, "a route with a program, or with IOAM");
 		if (route->dst.addr.family == 4 && route->mtu &&
 		    route->mtu < MASQ_WAY_LEAST4)
 			against(why, "a route with an MTU of %u", route->mtu);
