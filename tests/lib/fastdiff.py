@@ -113,18 +113,21 @@ class Lab:
 
     # --- what is sent --------------------------------------------------------
 
-    def l4(self, flow, out, payload, flags, ends):
+    def l4(self, flow, out, payload, k, ends):
+        flags = k.get("flags", ACK)
         sport, dport = flow.sport, flow.dport
         if not out:
             sport, dport = dport, sport
         src, dst = ends
         if flow.proto == UDP:
-            head = struct.pack("!HHHH", sport, dport, 8 + len(payload), 0)
+            head = struct.pack("!HHHH", sport, dport,
+                               8 + len(payload) + k.get("more", 0), 0)
         else:
             seq = flow.seq[0 if out else 1]
             ack = flow.seq[1 if out else 0]
-            head = struct.pack("!HHIIBBHHH", sport, dport, seq, ack, 0x50,
-                               flags, 65000, 0, 0)
+            head = struct.pack("!HHIIBBHHH", sport, dport, seq, ack,
+                               0xf0 if "more" in k else 0x50, flags,
+                               65000, 0, 0)
             flow.seq[0 if out else 1] += (len(payload) +
                                           bool(flags & (SYN | FIN)))
         pseudo = src + dst + struct.pack("!I", flow.proto) + \
@@ -147,7 +150,7 @@ class Lab:
                            20 + len(options) + len(data), self.number & 0xffff,
                            k.get("frag", 0x4000 if k.get("df", True) else 0),
                            ttl, flow.proto, 0) + src + dst + options
-        check = ~sum16(head) & 0xffff
+        check = (~sum16(head) & 0xffff) ^ k.get("wrong", 0)
         return head[:10] + struct.pack("!H", check) + head[12:] + data
 
     def send(self, flow, out, k):
@@ -160,7 +163,7 @@ class Lab:
         payload = (b"#%06d#" % self.number * (size // 8 + 1))[:size]
         if k.get("empty"):
             payload = b""
-        data = self.l4(flow, out, payload, k.get("flags", ACK), ends)
+        data = self.l4(flow, out, payload, k, ends)
         name = f"pod{k.get('by', flow.pod) + 1}" if out else "far"
         port = self.ports[name]
         to = k.get("to", self.gates[name if out else "eth0"])
@@ -298,6 +301,10 @@ class Lab:
             ("a size", r.random() < .5, {"size": r.randrange(8, 1440)}),
             ("a large one, then", True, {"size": 1420}),
             ("a flow label", True, {"label": r.randrange(1 << 20)}),
+            ("a wrong checksum of the header", r.random() < .5,
+             {"wrong": 1 << r.randrange(16)}),
+            ("a length that is more than it has", r.random() < .5,
+             {"more": r.randrange(1, 2000), "size": 8}),
             ("PSH, or whatever UDP makes of it", r.random() < .5,
              {"flags": PSH | ACK}),
         ))
