@@ -147,7 +147,7 @@ def icmp(dest, seconds, kind, count):
     answers = {}
 
     def ask(kind, number):
-        data = struct.pack("!BBHHH12s", kind, 0, 0, 777, number, b"")
+        data = struct.pack("!BBHHH12s", kind, 0, 0, 7, number, b"")
         data = data[:2] + struct.pack("!H", checksum(data)) + data[4:]
         sock.sendto(data, (dest, 0))
         try:
