@@ -505,6 +505,10 @@ stage_connect() {
 # bulk: one TCP stream, both ends on one processor
 stage_bulk() {
 	local i name
+	command -v iperf3 >/dev/null || {
+		echo "bench: no iperf3: scripts/deps.sh bench" >&2
+		return 1
+	}
 	labs "${WAYS[@]}"
 	for name in "${WAYS[@]}"; do
 		lab_spawn "$name-far" taskset -c "$CPU" iperf3 -s >/dev/null
