@@ -824,6 +824,28 @@ vlan_uplink() { # eth0|eth0.100
 	end
 }
 
+# An uplink above a card of its own, which far is behind.
+uplink_above() { # bridge|bond ARGS...
+	lab_link node up2 far up2
+	later ip link del up2
+	later ip link del upl
+	later ip route del $FAR
+	lab_in node ip link add upl type "$@" || skip "a kernel without this"
+	lab_in node ip link set up2 down
+	lab_in node ip link set up2 master upl
+	lab_in node ip link set up2 up
+	lab_in node ip link set upl up
+	lab_in node ip addr add 10.143.0.6/24 dev upl
+	lab_in far ip addr add 10.143.0.1/24 dev up2
+	lab_in node ip route add $FAR via 10.143.0.1
+	stop
+	UPLINK=upl start
+	begin slow
+	on_fast_path
+	end
+	stop
+}
+
 vlan_gone() {
 	lab_in far ip link del eth0.100 || true
 	stop
@@ -1142,6 +1164,10 @@ row "a VLAN uplink, hooks on its parent" vlan_uplink eth0
 vlan_gone >/dev/null 2>&1
 row "a VLAN uplink" vlan_uplink eth0.100
 vlan_gone >/dev/null 2>&1
+row "a bridge as the uplink" uplink_above bridge
+start
+row "a bond as the uplink" uplink_above bond mode active-backup miimon 50
+start
 row "a pair with both ends on the node" pair_on_the_node
 row "pods on a bridge" bridged
 for pod in pod5 pod6 pod9; do # two are left
