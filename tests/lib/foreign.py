@@ -4,7 +4,7 @@
   foreign.py load PROG MAP         loads it, pins program and map there
   foreign.py load-route PROG       one for a route (encap bpf xmit) that does
                                    nothing, and pins it
-  foreign.py tcx PROG IFACE egress|ingress LINK [last]
+  foreign.py tcx PROG IFACE egress|ingress|primary LINK [last]
                                    attaches it by a pinned TCX link, as the
                                    first (or last) of its chain
   foreign.py tcx-list IFACE egress|ingress
@@ -35,6 +35,7 @@ PROG_LOAD, OBJ_PIN, OBJ_GET = 5, 6, 7
 PROG_GET_FD_BY_ID, OBJ_GET_INFO_BY_FD, PROG_QUERY, LINK_CREATE = 13, 15, 16, 28
 MAP_TYPE_ARRAY, PROG_TYPE_SCHED_CLS, PROG_TYPE_LWT_XMIT = 2, 3, 12
 TCX_INGRESS, TCX_EGRESS = 46, 47
+NETKIT_PRIMARY = 54  # towards the pod; netkit's own hooks
 BPF_F_BEFORE, BPF_F_AFTER = 1 << 3, 1 << 4
 
 libc = ctypes.CDLL(None, use_errno=True)
@@ -113,7 +114,8 @@ def load_route(prog_path):
 
 
 def attach_tcx(prog_path, ifindex, direction, link_path, place="first"):
-    kind = TCX_INGRESS if direction == "ingress" else TCX_EGRESS
+    kind = {"ingress": TCX_INGRESS, "egress": TCX_EGRESS,
+            "primary": NETKIT_PRIMARY}[direction]
     fd = bpf(LINK_CREATE, struct.pack(
         "<IIII", get(prog_path), ifindex, kind,
         BPF_F_AFTER if place == "last" else BPF_F_BEFORE))

@@ -846,6 +846,39 @@ uplink_above() { # bridge|bond ARGS...
 	stop
 }
 
+# netkit_pod: made with what it is by itself, as an old iproute2 knows no more
+netkit_pod() {
+	local peer
+	lab_ns pod8
+	lab_in node ip link add name nk8 type netkit ||
+		skip "a kernel without netkit"
+	later ip link del nk8
+	peer=$(lab_in node ip -o link | sed -n 's/^[0-9]*: \([^:@]*\)@nk8:.*/\1/p')
+	lab_in node ip link set "$peer" netns "$LAB_ID-pod8" name eth0
+	lab_in pod8 ip link set eth0 up
+	lab_in node ip link set nk8 up
+	lab_in node ip addr add 10.44.14.1/32 dev nk8
+	lab_in node ip route add 10.44.14.18/32 dev nk8
+	lab_in pod8 ip addr add 10.44.14.18/32 dev eth0
+	lab_in pod8 ip route add default dev eth0
+}
+
+# By attach, which sees a program of netkit's own when it looks.
+netkit() {
+	netkit_pod
+	off_for "3 pod interfaces" true
+	talk pod8
+	on_fast_path
+	lab_in node "$PYTHON" "$LAB_LIB/foreign.py" load "$LAB_DIR/bpf/p" \
+		"$LAB_DIR/bpf/m"
+	later rm -f "$LAB_DIR/bpf/p" "$LAB_DIR/bpf/m" "$LAB_DIR/bpf/l"
+	lab_in node "$PYTHON" "$LAB_LIB/foreign.py" tcx "$LAB_DIR/bpf/p" nk8 \
+		primary "$LAB_DIR/bpf/l" last
+	off_for "nk8: off: a program of netkit's own" true
+	off_fast_path
+	end
+}
+
 vlan_gone() {
 	lab_in far ip link del eth0.100 || true
 	stop
@@ -1168,6 +1201,7 @@ row "a bridge as the uplink" uplink_above bridge
 start
 row "a bond as the uplink" uplink_above bond mode active-backup miimon 50
 start
+row "a pod on netkit" netkit
 row "a pair with both ends on the node" pair_on_the_node
 row "pods on a bridge" bridged
 for pod in pod5 pod6 pod9; do # two are left

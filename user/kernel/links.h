@@ -22,6 +22,9 @@ struct netdev_link {
 	uint32_t lower; /* what a VLAN's packets go through; 0: no VLAN */
 	bool afar; /* the far end of a pair is in another network namespace */
 	char qdisc[16]; /* its root; "": not told */
+	/* netkit (kernel 6.7): either end drops what none of its programs lets
+	 * pass; true as well where the kernel does not tell */
+	bool drops;
 };
 
 /* Alternative names (IFLA_ALT_IFNAME), of any link several. */

@@ -45,16 +45,43 @@ void netdev_read_addr(const struct nlattr *attr, uint8_t af, struct addr *out)
 	memcpy(out->a, mnl_attr_get_payload(attr), length);
 }
 
-static void read_link_kind(const struct nlattr *info, struct netdev_link *link)
+/* include/uapi/linux/if_link.h of kernel 6.7 */
+enum {
+	NETKIT_POLICY = 3,
+	NETKIT_PEER_POLICY = 4,
+	NETKIT_PASS = 0
+};
+
+static bool netkit_drops(const struct nlattr *data)
 {
 	const struct nlattr *attr;
+	int pass = 0;
+
+	mnl_attr_for_each_nested(attr, data)
+	{
+		uint16_t type = mnl_attr_get_type(attr);
+
+		pass += (type == NETKIT_POLICY || type == NETKIT_PEER_POLICY) &&
+			mnl_attr_get_payload_len(attr) >= sizeof(uint32_t) &&
+			mnl_attr_get_u32(attr) == NETKIT_PASS;
+	}
+	return pass != 2;
+}
+
+static void read_link_kind(const struct nlattr *info, struct netdev_link *link)
+{
+	const struct nlattr *attr, *data = NULL;
 
 	mnl_attr_for_each_nested(attr, info)
 	{
 		if (mnl_attr_get_type(attr) == IFLA_INFO_KIND)
 			snprintf(link->kind, sizeof(link->kind), "%s",
 				 netlink_str(attr));
+		else if (mnl_attr_get_type(attr) == IFLA_INFO_DATA)
+			data = attr;
 	}
+	link->drops = !strcmp(link->kind, "netkit") &&
+		      (!data || netkit_drops(data));
 }
 
 static int read_altnames(const struct nlattr *list, uint32_t ifindex,

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include <bpf/bpf.h>
 #include "base/log.h"
 #include "kernel/varying.h"
 #include "kernel/xfrm.h"
@@ -139,6 +140,40 @@ static void against_bridge(const struct netdev *netdev,
 	}
 }
 
+/* enum bpf_attach_type of kernel 6.7 */
+enum {
+	NETKIT_PRIMARY = 54,
+	NETKIT_PEER = 55
+};
+
+/*
+ * netkit runs programs of its own, and what they let pass (or its policy, where
+ * there are none) is asked of packets that are given to the device; by the fast
+ * path they are given to its other end.
+ */
+static void against_netkit(const struct netdev_link *link, char *why)
+{
+	if (link->drops)
+		against(why, "it drops what no program of its own lets pass");
+	for (int type = NETKIT_PRIMARY; type <= NETKIT_PEER; type++) {
+		uint32_t count = 0;
+		/* found by its ifindex instead of an fd */
+		int err = bpf_prog_query(link->ifindex, type, 0, NULL, NULL,
+					 &count);
+
+		if (err && err != -ENOENT)
+			against(why, "its own programs cannot be looked at: %s",
+				strerror(-err));
+		else if (count)
+			against(why, "a program of netkit's own");
+	}
+}
+
+static bool is_pair(const struct netdev_link *link)
+{
+	return !strcmp(link->kind, "veth") || !strcmp(link->kind, "netkit");
+}
+
 static int look_at_pod(const struct instance *instance,
 		       const struct netdev *netdev,
 		       const struct fastpath_view *view,
@@ -166,6 +201,8 @@ static int look_at_pod(const struct instance *instance,
 			"a port of %s, and ebtables, whose rules cannot be "
 			"read, is loaded",
 			master->name);
+	if (!strcmp(link->kind, "netkit"))
+		against_netkit(link, why);
 	if (master)
 		against_bridge(netdev, view, master->ifindex, why);
 	if (!*why)
@@ -245,7 +282,7 @@ int fastpath_look(const struct instance *instance, const struct netdev *netdev,
 
 		for (size_t j = 0; j < count; j++)
 			uplink |= uplinks[j] == link->ifindex;
-		if (!uplink && strcmp(link->kind, "veth"))
+		if (!uplink && !is_pair(link))
 			continue;
 		found->ifindex = link->ifindex;
 		snprintf(found->name, sizeof(found->name), "%s", link->name);
