@@ -141,18 +141,17 @@ static void read_bitwise(struct varying_nft_rule *r,
 	/* older kernels have no other, and do not name it */
 	uint32_t op = attrs[NFTA_BITWISE_OP]
 			      ? netlink_be32(attrs[NFTA_BITWISE_OP])
-			      : NFT_BITWISE_MASK_XOR;
+			      : NFT_BITWISE_BOOL;
 	uint32_t mask = get_value(attrs[NFTA_BITWISE_MASK]);
 	uint32_t with = get_value(attrs[NFTA_BITWISE_XOR]);
-	bool plain = op == NFT_BITWISE_MASK_XOR && !with;
+	bool plain = op == NFT_BITWISE_BOOL && !with;
 
-	r->turns |= op == NFT_BITWISE_MASK_XOR ? mask & with
-					       : op != 3 && op != 4;
+	r->turns |= op == NFT_BITWISE_BOOL ? mask & with : op != 3 && op != 4;
 	switch (held) {
 	case HELD_LOOSE:
-		if (op == NFT_BITWISE_MASK_XOR && !(mask & r->loose))
+		if (op == NFT_BITWISE_BOOL && !(mask & r->loose))
 			break;
-		if (op == NFT_BITWISE_MASK_XOR && !(with & r->loose) &&
+		if (op == NFT_BITWISE_BOOL && !(with & r->loose) &&
 		    (mask & r->loose) == r->loose)
 			r->held = HELD_KEPT;
 		else
