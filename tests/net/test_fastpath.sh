@@ -326,11 +326,8 @@ auto() {
 		fail "$(cat "$LAB_DIR/log")"
 }
 
-# What the sysctl says later counts for the policy that is in force, and nobody
-# has to reload it. Where it is 0, connections that last are told of one by one,
-# and what conntrack sees of them is not invalid.
-tcp_follows() {
-	local liberal=net.netfilter.nf_conntrack_tcp_be_liberal value
+# watch_forward [STATEMENT...]: counts what the stack forwards, and a rule behind
+watch_forward() {
 	lab_in node nft -f - <<-X
 		table ip every {
 			counter forwarded { }
@@ -338,10 +335,18 @@ tcp_follows() {
 			chain forward {
 				type filter hook forward priority -1
 				counter name forwarded
-				ct state invalid counter name invalid
+				$*
 			}
 		}
 	X
+}
+
+# What the sysctl says later counts for the policy that is in force, and nobody
+# has to reload it. Where it is 0, connections that last are told of one by one,
+# and what conntrack sees of them is not invalid.
+tcp_follows() {
+	local liberal=net.netfilter.nf_conntrack_tcp_be_liberal value
+	watch_forward ct state invalid counter name invalid
 	for value in 0 1; do
 		lab_in node sysctl -qw $liberal=$value
 		stream_start pod1 $FAR 443
@@ -362,19 +367,10 @@ tcp_follows() {
 
 # What conntrack does not track is not called out of window.
 tcp_untracked() {
-	lab_in node nft -f - <<-X
-		table ip every {
-			counter forwarded { }
-			chain off {
-				type filter hook prerouting priority raw
-				notrack
-			}
-			chain forward {
-				type filter hook forward priority -1
-				counter name forwarded
-			}
-		}
-	X
+	watch_forward
+	lab_in node nft add chain ip every off \
+		'{ type filter hook prerouting priority raw; }'
+	lab_in node nft add rule ip every off notrack
 	stream_start pod1 $FAR 443
 	lab_wait 10 tcp_is fast || fail "still $SEEN of $ALL by the stack"
 	stream_end
@@ -383,15 +379,7 @@ tcp_untracked() {
 
 # The entry that a packet carries decides: it was made anew, so it is strict.
 tcp_is_strict_again() {
-	lab_in node nft -f - <<-X
-		table ip every {
-			counter forwarded { }
-			chain forward {
-				type filter hook forward priority -1
-				counter name forwarded
-			}
-		}
-	X
+	watch_forward
 	stream_start pod1 $FAR 443
 	lab_wait 10 tcp_is fast || fail "still $SEEN of $ALL by the stack"
 	kill -STOP "$(cat "$LAB_DIR/agent")"
@@ -408,16 +396,7 @@ tcp_is_strict_again() {
 tcp_is_forgotten() {
 	local before
 	lab_in node sysctl -qw net.netfilter.nf_conntrack_tcp_loose=0
-	lab_in node nft -f - <<-X
-		table ip every {
-			counter forwarded { }
-			chain forward {
-				type filter hook forward priority -1
-				counter name forwarded
-				ct state invalid drop
-			}
-		}
-	X
+	watch_forward ct state invalid drop
 	stream_start pod1 $FAR 443
 	lab_wait 10 tcp_is fast || fail "still $SEEN of $ALL by the stack"
 	lab_in node "$PYTHON" "$LAB_LIB/conntrack.py" flush

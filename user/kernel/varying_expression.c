@@ -8,6 +8,7 @@
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nf_tables_compat.h>
+#include "base/hash.h"
 #include "kernel/netlink.h"
 #include "kernel/nft.h"
 #include "kernel/varying_expression.h"
@@ -26,16 +27,7 @@ static bool is_in(const char *name, const char *const *list)
 	return false;
 }
 
-#define FNV_BASIS     0xcbf29ce484222325ULL
 #define VARYING_TABLE 64
-
-/* FNV-1a, 64 bits. */
-static uint64_t hash(uint64_t hash, const char *text)
-{
-	for (; *text; text++)
-		hash = (hash ^ (unsigned char)*text) * 0x100000001b3ULL;
-	return hash;
-}
 
 /* Names may have 255 bytes, of a table as of a chain: of long ones a hash. */
 void varying_chain_name(char *out, uint8_t family, const char *table,
@@ -47,7 +39,8 @@ void varying_chain_name(char *out, uint8_t family, const char *table,
 	if (strlen(table) > VARYING_TABLE)
 		head = snprintf(out, VARYING_WHERE, "nft %s %.*s~%016llx/",
 				nft_family(family), VARYING_TABLE - 17, table,
-				(unsigned long long)hash(FNV_BASIS, table));
+				(unsigned long long)hash_of(table,
+							    strlen(table)));
 	else
 		head = snprintf(out, VARYING_WHERE, "nft %s %s/",
 				nft_family(family), table);
@@ -56,7 +49,7 @@ void varying_chain_name(char *out, uint8_t family, const char *table,
 	else
 		snprintf(out + head, VARYING_WHERE - head, "%.*s~%016llx",
 			 (int)room - head, chain,
-			 (unsigned long long)hash(FNV_BASIS, chain));
+			 (unsigned long long)hash_of(chain, strlen(chain)));
 }
 
 /* Up to 4 bytes of a value as a number, as they lie. */
@@ -135,6 +128,12 @@ static void read_payload(struct varying_nft_rule *r,
 	r->place = place;
 }
 
+/* enum nft_bitwise_ops of kernel 6.13 */
+enum {
+	BITWISE_AND = 3,
+	BITWISE_OR = 4
+};
+
 static void read_bitwise(struct varying_nft_rule *r,
 			 const struct nlattr **attrs, enum varying_held held)
 {
@@ -146,7 +145,9 @@ static void read_bitwise(struct varying_nft_rule *r,
 	uint32_t with = get_value(attrs[NFTA_BITWISE_XOR]);
 	bool plain = op == NFT_BITWISE_BOOL && !with;
 
-	r->turns |= op == NFT_BITWISE_BOOL ? mask & with : op != 3 && op != 4;
+	r->turns |= op == NFT_BITWISE_BOOL
+			    ? mask & with
+			    : op != BITWISE_AND && op != BITWISE_OR;
 	switch (held) {
 	case HELD_LOOSE:
 		if (op == NFT_BITWISE_BOOL && !(mask & r->loose))
@@ -334,16 +335,15 @@ int varying_expression(const struct nlattr *element, void *data)
 			varies(r, "a quota, limit or other object");
 	} else if (!strcmp(name, "match") && attrs[NFTA_MATCH_NAME] &&
 		   attrs[NFTA_MATCH_INFO]) {
+		const struct nlattr *info = attrs[NFTA_MATCH_INFO];
 		const char *match = netlink_str(attrs[NFTA_MATCH_NAME]);
+		uint32_t rev = netlink_be32(attrs[NFTA_MATCH_REV]);
 
 		r->partly |= !varying_xt_lets_all(
-			match, mnl_attr_get_payload(attrs[NFTA_MATCH_INFO]),
-			mnl_attr_get_payload_len(attrs[NFTA_MATCH_INFO]),
-			netlink_be32(attrs[NFTA_MATCH_REV]));
-		switch (varying_xt_match(
-			match, mnl_attr_get_payload(attrs[NFTA_MATCH_INFO]),
-			mnl_attr_get_payload_len(attrs[NFTA_MATCH_INFO]),
-			netlink_be32(attrs[NFTA_MATCH_REV]))) {
+			match, mnl_attr_get_payload(info),
+			mnl_attr_get_payload_len(info), rev);
+		switch (varying_xt_match(match, mnl_attr_get_payload(info),
+					 mnl_attr_get_payload_len(info), rev)) {
 		case VARYING_SAME:
 			break;
 		case VARYING_NEVER:
