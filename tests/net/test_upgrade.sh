@@ -30,19 +30,20 @@ lab_pods 2
 lab_ipv6
 lab_in far ip route add $POD_NET via $NODE_ADDR
 lab_in far ip route add fd00:44::/64 via $NODE_ADDR6
+for ns in pod1 pod2 node far; do
+	lab_in $ns sysctl -qw net.ipv4.ping_group_range="0 2147483647"
+	# A machine that stands still for a fifth of a second sends a FIN again
+	# that was not lost, and of two answers the second finds nobody and is
+	# reset. What is lost is missed as ever, for two seconds (kernel 6.11).
+	# Before who listens: what it accepts has its own from when it began to.
+	! lab_in $ns test -e /proc/sys/net/ipv4/tcp_rto_min_us ||
+		lab_in $ns sysctl -qw net.ipv4.tcp_rto_min_us=2000000
+done
 lab_serve far $PORT
 lab_serve far $PORT $FAR_ADDR6
 lab_serve pod1 $PORT
 lab_serve node $PORT
 cd "$LAB_DIR"
-for ns in pod1 pod2 node far; do
-	lab_in $ns sysctl -qw net.ipv4.ping_group_range="0 2147483647"
-	# A machine that stands still for a fifth of a second sends a FIN again
-	# that was not lost, and of two answers the second finds nobody and is
-	# reset. What is lost is missed as ever, for two seconds. (Kernel 6.11)
-	! lab_in $ns test -e /proc/sys/net/ipv4/tcp_rto_min_us ||
-		lab_in $ns sysctl -qw net.ipv4.tcp_rto_min_us=2000000
-done
 
 # Nothing of a pod's may reach far's own address with the pod's: that is
 # translated. What comes back of connections from far, and what is kept, does.
