@@ -67,15 +67,17 @@ USER_OBJ := $(USER_SRC:user/%.c=$(O)/user/%.o)
 # everything but the commands, for the tests to link with
 USER_LIB := $(filter-out $(addprefix $(O)/user/cli/,main.o commands.o cmd_%.o),$(USER_OBJ))
 # name:extra clang flags, one BPF object each
-BPF_OBJS := masq masq_modern masq_noct masq_probe
+BPF_OBJS := masq masq_modern masq_noct masq_probe masq_nfprog
 BPF_FLAGS_masq :=
 BPF_FLAGS_masq_modern := -DMASQ_MODERN -DMASQ_ASKS_CT -mcpu=v3
 BPF_FLAGS_masq_noct := -DMASQ_MODERN -mcpu=v3
 BPF_FLAGS_masq_probe :=
+BPF_FLAGS_masq_nfprog :=
 BPF_SRC_masq := bpf/masq.bpf.c
 BPF_SRC_masq_modern := bpf/masq.bpf.c
 BPF_SRC_masq_noct := bpf/masq.bpf.c
 BPF_SRC_masq_probe := bpf/probe.bpf.c
+BPF_SRC_masq_nfprog := bpf/nfprog.bpf.c
 SKELS := $(BPF_OBJS:%=$(O)/%.skel.h)
 
 TEST_SRC := $(wildcard tests/unit/*.c) $(wildcard tests/prog/*.c)

@@ -941,4 +941,16 @@ struct masq_attempt {
 };
 _Static_assert(sizeof(struct masq_attempt) == 16, "masq_attempt");
 
+/*
+ * A BPF program on a hook of netfilter's (bpf/nfprog.bpf.c, which is no
+ * instance's either).
+ */
+struct masq_nf_prog {
+	__u32 netns; /* its inode */
+	__u32 link; /* its id */
+	__u32 hook; /* enum nf_inet_hooks */
+	__u32 family; /* NFPROTO_* */
+};
+_Static_assert(sizeof(struct masq_nf_prog) == 16, "masq_nf_prog");
+
 #endif /* MASQBPF_H */

@@ -4,6 +4,9 @@
   foreign.py load PROG MAP         loads it, pins program and map there
   foreign.py load-route PROG       one for a route (encap bpf xmit) that does
                                    nothing, and pins it
+  foreign.py netfilter LINK input|forward|postrouting ipv4|ipv6
+                                   attaches one that accepts all to that hook
+                                   of netfilter's, by a pinned link
   foreign.py tcx PROG IFACE egress|ingress|primary LINK [last]
                                    attaches it by a pinned TCX link, as the
                                    first (or last) of its chain
@@ -34,6 +37,7 @@ MAP_CREATE, MAP_LOOKUP, MAP_UPDATE = 0, 1, 2
 PROG_LOAD, OBJ_PIN, OBJ_GET = 5, 6, 7
 PROG_GET_FD_BY_ID, OBJ_GET_INFO_BY_FD, PROG_QUERY, LINK_CREATE = 13, 15, 16, 28
 MAP_TYPE_ARRAY, PROG_TYPE_SCHED_CLS, PROG_TYPE_LWT_XMIT = 2, 3, 12
+PROG_TYPE_NETFILTER, NETFILTER = 32, 45
 TCX_INGRESS, TCX_EGRESS = 46, 47
 NETKIT_PRIMARY = 54  # towards the pod; netkit's own hooks
 BPF_F_BEFORE, BPF_F_AFTER = 1 << 3, 1 << 4
@@ -113,6 +117,19 @@ def load_route(prog_path):
         address(licence), 0, 0, 0, 0, 0, b"foreign")), prog_path)
 
 
+def netfilter(link_path, hook, family):
+    code = ctypes.create_string_buffer(
+        insn(0xb7, 0, imm=1) + insn(0x95))  # NF_ACCEPT
+    licence = ctypes.create_string_buffer(b"GPL")
+    prog = bpf(PROG_LOAD, struct.pack(
+        "<IIQQIIQII16sII", PROG_TYPE_NETFILTER, 2, address(code),
+        address(licence), 0, 0, 0, 0, 0, b"foreign", 0, NETFILTER))
+    pin(bpf(LINK_CREATE, struct.pack(
+        "<IIIIIIiI", prog, 0, NETFILTER, 0,
+        {"ipv4": socket.AF_INET, "ipv6": socket.AF_INET6}[family],
+        {"input": 1, "forward": 2, "postrouting": 4}[hook], 7, 0)), link_path)
+
+
 def attach_tcx(prog_path, ifindex, direction, link_path, place="first"):
     kind = {"ingress": TCX_INGRESS, "egress": TCX_EGRESS,
             "primary": NETKIT_PRIMARY}[direction]
@@ -175,6 +192,8 @@ def main(command, *args):
         load(*args)
     elif command == "load-route":
         load_route(*args)
+    elif command == "netfilter":
+        netfilter(*args)
     elif command == "tcx":
         prog, iface, *rest = args
         attach_tcx(prog, socket.if_nametoindex(iface), *rest)

@@ -262,6 +262,14 @@ agent_looks() {
 	lab_in node nft add rule ip stack forward \
 		ct state established,related,new counter name forwarded
 	lab_wait 8 says pod1 "^true" || fail "$(fast_path pod1)"
+	! lab_in node "$PYTHON" "$LAB_LIB/foreign.py" netfilter \
+		"$LAB_DIR/bpf/nf" forward ipv4 2>/dev/null || {
+		lab_wait 8 says pod1 "^false a BPF program on a netfilter hook" ||
+			fail "$(fast_path pod1)"
+		takes_the_stack
+		lab_in node rm "$LAB_DIR/bpf/nf"
+		lab_wait 8 says pod1 "^true" || fail "$(fast_path pod1)"
+	}
 	lab_in node tc qdisc add dev pod1 root tbf rate 800mbit burst 200000 \
 		latency 100ms
 	lab_wait 8 says pod1 "^false a queue: tbf" || fail "$(fast_path pod1)"

@@ -221,6 +221,39 @@ unsound_to_conntrack() {
 	unsound "$@"
 }
 
+count_of() { # NS,DEV,rx|tx
+	local ns dev dir
+	IFS=, read -r ns dev dir <<<"$1"
+	lab_in "$ns" ip -j -s link show "$dev" | jq ".[0].stats64.$dir.packets"
+}
+
+# What interfaces count (a pod's received bytes, in every monitoring) goes on.
+interfaces_count() {
+	local place first last rest
+	local -A from by
+	begin
+	for place in node,eth0,tx node,eth0,rx node,pod1,rx node,pod1,tx \
+		pod1,eth0,tx pod1,eth0,rx; do
+		from[$place]=$(count_of "$place")
+	done
+	read -r rest first <"$LAB_DIR/progress"
+	sleep 1
+	read -r rest last <"$LAB_DIR/progress"
+	for place in "${!from[@]}"; do
+		by[$place]=$(($(count_of "$place") - from[$place]))
+	done
+	end
+	note "of $((last - first)): $(for place in "${!by[@]}"; do
+		echo "$place ${by[$place]}"
+	done | sort | paste -sd' ')"
+	# what is redirected into a pair is counted there since 6.7
+	! lab_kernel_before 6.7 || unset 'by[pod1,eth0,rx]'
+	unset 'by[node,pod1,tx]' # it does not go through there
+	for place in "${!by[@]}"; do
+		[ "${by[$place]}" -ge $((last - first)) ] || fail "$place: too few"
+	done
+}
+
 # Queries of other kinds have the key of a ping, and not its consent.
 kinds_of_icmp() {
 	local text
@@ -616,6 +649,62 @@ ipsec_forward() {
 	lab_in node ip xfrm policy flush
 	lab_in node ip xfrm policy add src $FAR/32 dst 10.44.0.0/16 dir out \
 		tmpl proto esp mode tunnel
+	attach_says
+	allowed_by
+}
+
+# netfilter_program NS LINK HOOK FAMILY
+netfilter_program() {
+	lab_in "$1" "$PYTHON" "$LAB_LIB/foreign.py" netfilter \
+		"$LAB_DIR/bpf/$2" "$3" "$4" 2>"$LAB_DIR/err" && return
+	! grep -q "Invalid argument" "$LAB_DIR/err" ||
+		skip "a kernel without BPF programs of netfilter's"
+	fail "$(cat "$LAB_DIR/err")"
+}
+
+# A BPF program on netfilter's hooks: where a forwarded packet meets it, not the
+# node's own or another namespace's.
+netfilter_programs() {
+	local hook family
+	later rm -f "$LAB_DIR/bpf/nf" "$LAB_DIR/bpf/nf2"
+	netfilter_program node nf input ipv4
+	netfilter_program pod1 nf2 forward ipv4
+	attach_says
+	allowed_by
+	for hook in forward postrouting; do
+		for family in ipv4 ipv6; do
+			lab_in node rm -f "$LAB_DIR/bpf/nf"
+			netfilter_program node nf $hook $family
+			attach_says
+			grep -q "fast path: off: a BPF program on a netfilter hook" \
+				"$LAB_DIR/err" ||
+				fail "$hook, $family: $(cat "$LAB_DIR/err")"
+		done
+	done
+	begin slow
+	off_fast_path
+	end
+	lab_in node rm -f "$LAB_DIR/bpf/nf"
+	lab_wait 5 attach_allows || fail "$(cat "$LAB_DIR/err")"
+}
+
+# a link's last reference goes when the kernel has the time to
+attach_allows() {
+	attach_says
+	! grep -q "fast path: off" "$LAB_DIR/err"
+}
+
+# A helper looks into packets of its connections; by this switch (to 5.19)
+# conntrack chooses which they are.
+conntrack_helper() {
+	lab_in node test -e /proc/sys/net/netfilter/nf_conntrack_helper ||
+		skip "conntrack gives no helpers by itself"
+	later sysctl -qw net.netfilter.nf_conntrack_helper=0
+	lab_in node sysctl -qw net.netfilter.nf_conntrack_helper=1
+	attach_says
+	grep -q "fast path: off: nf_conntrack_helper" "$LAB_DIR/err" ||
+		fail "$(cat "$LAB_DIR/err")"
+	lab_in node sysctl -qw net.netfilter.nf_conntrack_helper=0
 	attach_says
 	allowed_by
 }
@@ -1139,6 +1228,7 @@ row "bytes behind the packet" padded
 row "a wrong checksum of the IP header" unsound headsum headsum=bad
 row "UDP that is longer than its packet" unsound_to_conntrack long udplen=500
 row "ICMP of another kind" kinds_of_icmp
+row "interfaces count" interfaces_count
 for at in "pod1 egress" "pod1 ingress" "eth0 ingress" "eth0 egress"; do
 	# shellcheck disable=SC2086 # two words
 	row "a tc policy on $at comes later" tc_policy $at
@@ -1187,6 +1277,8 @@ row "rules that do not, each alone" each_harmless
 row "rules in tables and chains of long names" long_names
 row "a route with a program" route_program
 row "an IPsec policy of what is forwarded" ipsec_forward
+row "BPF programs of netfilter's" netfilter_programs
+row "conntrack gives helpers by itself" conntrack_helper
 row "rules of iptables" iptables_rules iptables
 row "rules of iptables-legacy" iptables_rules iptables-legacy
 # a table `raw` of legacy iptables stays

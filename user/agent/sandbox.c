@@ -159,6 +159,8 @@ static const int helper_bpf[] = {
 	BPF_BTF_GET_NEXT_ID,
 	BPF_BTF_GET_FD_BY_ID,
 	BPF_LINK_UPDATE,
+	/* programs on netfilter's hooks: kernel/nfprog.h */
+	BPF_ITER_CREATE,
 };
 
 static int allow(scmp_filter_ctx filter, const int *calls, size_t count)

@@ -4,6 +4,7 @@
  * is between them and the stack, and netfilter's rules. See fastpath.h.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,6 +12,7 @@
 #include <unistd.h>
 #include <bpf/bpf.h>
 #include "base/log.h"
+#include "kernel/nfprog.h"
 #include "kernel/varying.h"
 #include "kernel/xfrm.h"
 #include "plane/fastpath.h"
@@ -18,7 +20,8 @@
 #include "plane/node.h"
 #include "plane/podhook.h"
 
-#define EBTABLES "/sys/module/ebtables"
+#define EBTABLES     "/sys/module/ebtables"
+#define GIVE_HELPERS "/proc/sys/net/netfilter/nf_conntrack_helper"
 
 __attribute__((format(printf, 2, 3))) static void against(char *why,
 							  const char *fmt, ...)
@@ -255,6 +258,50 @@ static void look_at_routes(const struct netdev *netdev, char *why)
 	}
 }
 
+/* Before kernel 6.0 conntrack may choose by itself, by the port, whose packets a
+ * helper looks into. */
+static bool conntrack_gives_helpers(void)
+{
+	char value = '1';
+	int fd = open(GIVE_HELPERS, O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return errno != ENOENT;
+	if (read(fd, &value, 1) != 1)
+		value = '1';
+	close(fd);
+	return value != '0';
+}
+
+/* What is neither an interface's nor a rule's. */
+static void look_at_stack(char *why)
+{
+	switch (xfrm_wants_forwarded()) {
+	case 0:
+		break;
+	case 1:
+		against(why,
+			"an IPsec policy of what is forwarded: the stack alone sees which packets came by it");
+		break;
+	default:
+		against(why, "IPsec policies cannot be read");
+	}
+	switch (nfprog_meets_forwarded()) {
+	case 0:
+		break;
+	case 1:
+		against(why,
+			"a BPF program on a netfilter hook that forwarded packets meet");
+		break;
+	default:
+		against(why,
+			"BPF programs on netfilter hooks cannot be looked at");
+	}
+	if (conntrack_gives_helpers())
+		against(why,
+			"nf_conntrack_helper is not 0: conntrack gives helpers by itself");
+}
+
 int fastpath_look(const struct instance *instance, const struct netdev *netdev,
 		  struct fastpath_view *out)
 {
@@ -301,19 +348,9 @@ int fastpath_look(const struct instance *instance, const struct netdev *netdev,
 	if (err)
 		return err;
 	look_at_routes(netdev, out->node);
+	look_at_stack(out->node);
 	if (*out->node)
 		return 0;
-	switch (xfrm_wants_forwarded()) {
-	case 0:
-		break;
-	case 1:
-		against(out->node,
-			"an IPsec policy of what is forwarded: the stack alone sees which packets came by it");
-		return 0;
-	default:
-		against(out->node, "IPsec policies cannot be read");
-		return 0;
-	}
 	switch (varying_find(out->node, sizeof(out->node))) {
 	case 0:
 	case 1:
