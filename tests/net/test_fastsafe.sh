@@ -968,6 +968,29 @@ netkit() {
 	end
 }
 
+# What lets nothing pass by itself is not gone round, whichever end it is.
+netkit_policy() {
+	local ends
+	lab_ns pod10
+	for ends in "drop pass" "pass drop"; do
+		# shellcheck disable=SC2086 # two words
+		lab_in node "$PYTHON" "$LAB_LIB/netkit.py" nk9 $ends \
+			2>"$LAB_DIR/err" || {
+			! grep -q "not supported" "$LAB_DIR/err" ||
+				skip "a kernel without netkit"
+			fail "$(cat "$LAB_DIR/err")"
+		}
+		later ip link del nk9
+		lab_in node ip link set "$(lab_in node ip -o link |
+			sed -n 's/^[0-9]*: \([^:@]*\)@nk9:.*/\1/p')" \
+			netns "$LAB_ID-pod10" name eth0
+		lab_in pod10 ip link set eth0 up
+		lab_in node ip link set nk9 up
+		off_for "nk9: off: it drops what no program" true
+		lab_in node ip link del nk9
+	done
+}
+
 vlan_gone() {
 	lab_in far ip link del eth0.100 || true
 	stop
@@ -1294,6 +1317,7 @@ start
 row "a bond as the uplink" uplink_above bond mode active-backup miimon 50
 start
 row "a pod on netkit" netkit
+row "netkit that drops by policy" netkit_policy
 row "a pair with both ends on the node" pair_on_the_node
 row "pods on a bridge" bridged
 for pod in pod5 pod6 pod9; do # two are left
