@@ -93,11 +93,14 @@ def get(path):
     return bpf(OBJ_GET, struct.pack("<Q", address(name)))
 
 
-def load(prog_path, map_path):
-    # maps count against it before 5.11; later it need not be permitted
+def lock_memory():
+    # maps and programs count against it before 5.11; later it need not be permitted
     with contextlib.suppress(ValueError):
         resource.setrlimit(resource.RLIMIT_MEMLOCK,
                            (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+
+
+def load(prog_path, map_path):
     map_fd = bpf(MAP_CREATE, struct.pack("<IIII", MAP_TYPE_ARRAY, 4, 8, 1))
     code = ctypes.create_string_buffer(program(map_fd))
     licence = ctypes.create_string_buffer(b"GPL")
@@ -188,6 +191,7 @@ def write_value(fd, value):
 
 
 def main(command, *args):
+    lock_memory()
     if command == "load":
         load(*args)
     elif command == "load-route":
