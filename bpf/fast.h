@@ -227,7 +227,7 @@ MASQ_NOINLINE int FN(fast_consent_out)(struct __sk_buff *skb, const VIEW *v,
 	    !masq_allowed(skb->ingress_ifindex,
 			  MASQ_FAST_POD | MASQ_FAST_BETWEEN, now) ||
 	    !masq_allowed(skb->ifindex, MASQ_FAST_UPLINK, now) ||
-	    !masq_plain(skb, 0))
+	    !masq_plain(skb, 0) || !masq_tracked(skb))
 		return 0;
 	way.used = now;
 	way.priority = skb->priority;
@@ -267,7 +267,7 @@ MASQ_NOINLINE int FN(fast_seen)(struct __sk_buff *skb)
 	    (skb->ingress_ifindex != note->from &&
 	     !masq_allowed(skb->ingress_ifindex, MASQ_FAST_BETWEEN, now)) ||
 	    !masq_allowed(skb->ifindex, MASQ_FAST_POD, now) ||
-	    !masq_plain(skb, 1))
+	    !masq_plain(skb, 1) || !masq_tracked(skb))
 		return 0;
 	way.used = now;
 	strict = FN(fast_strict)(&pkt, pol) && !masq_liberal(skb);

@@ -199,8 +199,32 @@ MASQ_NOINLINE int masq_plain(struct __sk_buff *skb, __u32 queue)
 	return at && !masq_peek(at, masq_offsets.qdisc_enqueue);
 }
 
-#define MASQ_NFCT_PTR	(~7ULL) /* NFCT_PTRMASK, include/linux/skbuff.h */
-#define MASQ_CT_LIBERAL 0x08 /* IP_CT_TCP_FLAG_BE_LIBERAL */
+#define MASQ_NFCT_PTR	 (~7ULL) /* NFCT_PTRMASK, include/linux/skbuff.h */
+#define MASQ_CT_SEEN	 0 /* IP_CT_ESTABLISHED, of the original direction */
+#define MASQ_CT_ANSWERED 3 /* IP_CT_ESTABLISHED_REPLY */
+#define MASQ_CT_LIBERAL	 0x08 /* IP_CT_TCP_FLAG_BE_LIBERAL */
+
+/*
+ * Is the packet, behind the stack, one of a connection that conntrack calls
+ * established, where rules go by that? What it does not track or calls INVALID
+ * is none, nor are first packets.
+ */
+MASQ_NOINLINE int masq_tracked(struct __sk_buff *skb)
+{
+	__u32 node = 0;
+	struct masq_fast *f = bpf_map_lookup_elem(&masq_fast, &node);
+	__u64 at;
+
+	if (!f || !(f->flags & MASQ_FAST_TRACKED))
+		return f != NULL;
+	if (!masq_offsets.skb_nfct ||
+	    bpf_probe_read_kernel(&at, sizeof(at),
+				  (void *)skb + masq_offsets.skb_nfct))
+		return 0;
+	return at & MASQ_NFCT_PTR &&
+	       ((at & ~MASQ_NFCT_PTR) == MASQ_CT_SEEN ||
+		(at & ~MASQ_NFCT_PTR) == MASQ_CT_ANSWERED);
+}
 
 /*
  * Has conntrack, whose entry this TCP packet carries behind the stack, been told
@@ -211,7 +235,8 @@ MASQ_NOINLINE int masq_liberal(struct __sk_buff *skb)
 	__u8 flags[2] = {};
 	__u64 at;
 
-	if (bpf_probe_read_kernel(&at, sizeof(at),
+	if (!masq_offsets.ct_flags ||
+	    bpf_probe_read_kernel(&at, sizeof(at),
 				  (void *)skb + masq_offsets.skb_nfct))
 		return 0;
 	at &= MASQ_NFCT_PTR;
@@ -230,7 +255,7 @@ MASQ_NOINLINE int masq_may_ask(void)
 {
 	__u32 asked = MASQ_FAST_ASKED;
 
-	return masq_offsets.skb_nfct && bpf_map_lookup_elem(&masq_fast, &asked);
+	return masq_offsets.ct_flags && bpf_map_lookup_elem(&masq_fast, &asked);
 }
 
 /* It does, now. */

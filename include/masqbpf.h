@@ -574,6 +574,9 @@ struct masq_addr {
 #define MASQ_FAST_TCP	 0x10 /* of MASQ_FAST_ASKED */
 /* between pods' or uplinks' interfaces and the stack: a bridge, its VLANs, a VRF */
 #define MASQ_FAST_BETWEEN 0x20
+/* the node's: rules go by what conntrack calls established, and nothing else may
+ * have consent */
+#define MASQ_FAST_TRACKED 0x40
 #define MASQ_MAX_FAST	  4096
 /*
  * Not an ifindex: somebody makes conntrack liberal with single connections. One
@@ -611,6 +614,7 @@ struct masq_offsets {
 	__u32 qdisc_enqueue; /* in struct Qdisc */
 	/* conntrack's entry; all 0: unknown */
 	__u32 skb_nfct; /* in struct sk_buff */
+	/* 0: modules do not tell */
 	__u32 ct_flags; /* of TCP's first direction in struct nf_conn */
 	__u32 ct_direction; /* from there to the other's */
 };

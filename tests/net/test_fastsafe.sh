@@ -518,7 +518,7 @@ each_rule() { # off|on FAMILY
 		}
 		attach_says
 		count=$((count + 1))
-		if grep -q "fast path: off: netfilter: nft $2 each/c: " \
+		if grep -Eq "fast path: off: netfilter: nft ($2 each/c: |set __)" \
 			"$LAB_DIR/err"; then
 			[ "$1" = off ] || wrong+="$rule"$'\n'
 		else
@@ -549,7 +549,6 @@ each_varying() {
 		@nh,8,8 0x10 drop
 		@th,0,64 1 drop
 		udp length > 100 drop
-		icmp sequence 7 drop
 		ether saddr 02:00:00:00:00:01 drop
 		tcp flags != 0x18-0x20 drop
 		tcp flags & psh == psh drop
@@ -567,6 +566,11 @@ each_varying() {
 		numgen inc mod 2 0 drop
 		synproxy mss 1460
 		ct state & new != established limit rate 1/second drop
+		ip saddr { 10.44.14.15 limit rate over 9/second, 10.44.14.9 limit rate over 9/second } drop
+		ct mark 1 ct mark set 2 drop
+		ct mark set ct mark map { 0 : 1, 1 : 2 }
+		@ll,144,16 1 drop
+		limit rate 1/second ct state new accept
 	X
 }
 
@@ -592,6 +596,14 @@ each_harmless() {
 		ct state established,related accept
 		ct state invalid drop
 		ct state & new != 0 limit rate 1/second drop
+		ct state invalid limit rate 1/second drop
+		ct state untracked limit rate 1/second drop
+		ct state != established limit rate 1/second drop
+		ct mark 0 ct mark set 1
+		tcp flags & (fin | syn | rst | psh | ack | urg) == 0 drop
+		icmp type echo-request limit rate 1/second accept
+		icmp sequence 7 drop
+		meta l4proto sctp limit rate 1/second accept
 		ct mark set ct mark | 1
 		ct mark set meta mark
 		meta mark set ct mark & 0xff
@@ -776,6 +788,16 @@ each_xt() { # COMMAND
 		off mangle -A FORWARD -j NFQUEUE --queue-num 1
 		off raw -A PREROUTING -p udp --dport 69 -j CT --helper tftp
 		on raw -A PREROUTING -p udp --dport 69 -j CT --notrack
+		off raw -A PREROUTING -p tcp --syn --dport 21 -j CT --helper ftp
+		off mangle -A FORWARD -m connmark --mark 1 -j CONNMARK --set-mark 2
+		on mangle -A FORWARD -m connmark --mark 0 -j CONNMARK --set-mark 2
+		off mangle -A FORWARD -m limit --limit 1/s -m conntrack --ctstate NEW -j DROP
+		on mangle -A FORWARD -m conntrack --ctstate NEW -m limit --limit 1/s -j DROP
+		on mangle -A PREROUTING -m conntrack --ctstate INVALID -m limit --limit 1/s -j DROP
+		on mangle -A FORWARD -m conntrack ! --ctstate ESTABLISHED,RELATED -m limit --limit 1/s -j DROP
+		off raw -A PREROUTING -m conntrack --ctstate INVALID -m limit --limit 1/s -j DROP
+		on raw -A PREROUTING -p tcp --tcp-flags ALL NONE -j DROP
+		on mangle -A FORWARD -p icmp -m limit --limit 1/s -j ACCEPT
 	X
 	[ $count -gt 5 ] || fail "only $count rules"
 	[ -z "$wrong" ] || fail "$wrong"
@@ -818,13 +840,66 @@ refused_limit() {
 		"$LAB_DIR/err" || fail "$(cat "$LAB_DIR/err")"
 }
 
+# That flow itself, of those conntrack is kept off or calls INVALID, meets what
+# stands behind: it takes the stack, and others need not.
 untracked_accept() {
 	later nft delete table ip off
-	lab_in node nft add table ip off
-	lab_in node nft add chain ip off c \
-		'{ type filter hook prerouting priority raw; }'
-	lab_in node nft add rule ip off c udp dport 9999 notrack
-	behind_accept established forward 10 refused_limit
+	lab_in node nft -f - <<-X
+		table ip off {
+			chain c {
+				type filter hook prerouting priority raw;
+				udp dport 9999 notrack
+			}
+		}
+	X
+	behind_accept established forward 10 allowed_by
+	begin
+	end
+	lab_in node nft add rule ip off c udp dport $PORT notrack
+	lab_in node nft add rule ip off c udp sport $PORT notrack
+	begin slow
+	off_fast_path # and a packet a second is dropped there
+	hush
+}
+
+# not_established RULE...: on, but not for what is not established
+not_established() {
+	later nft delete table ip off
+	lab_in node nft -f - <<-X
+		table ip off {
+			chain c {
+				type filter hook prerouting priority raw;
+				udp dport $PORT notrack
+				udp sport $PORT notrack
+			}
+			chain f {
+				type filter hook forward priority 10;
+				$* limit rate over 1/second counter
+			}
+		}
+	X
+	attach_says
+	allowed_by
+	begin slow
+	off_fast_path
+	end
+}
+
+# Who gets a helper gets it with the first packet, and it reads all.
+helpers() { # HOOK TYPE PRIORITY
+	later nft delete table ip help
+	lab_in node nft -f - 2>"$LAB_DIR/err" <<-X || skip "$(cat "$LAB_DIR/err")"
+		table ip help {
+			ct helper t { type "tftp" protocol udp; }
+			chain c {
+				type $2 hook $1 priority $3;
+				ct state new udp dport 69 ct helper set "t"
+			}
+		}
+	X
+	attach_says
+	grep -q "fast path: off: netfilter: nft ip help/c: a helper" \
+		"$LAB_DIR/err" || fail "$(cat "$LAB_DIR/err")"
 }
 
 iptables_rules() { # COMMAND
@@ -1293,6 +1368,11 @@ row "a limit behind an accept of what is established" \
 row "a limit behind an accept of something else" \
 	behind_accept related forward 10 refused_limit
 row "a limit behind such an accept, conntrack kept off" untracked_accept
+row "a limit for what conntrack does not track" not_established ct state untracked
+row "a limit for what is not established" not_established ct state != established
+row "a helper of conntrack's for first packets" helpers forward filter 10
+row "a helper of conntrack's in a chain of type nat" \
+	helpers prerouting nat -90
 row "a limit behind such an accept, before conntrack" \
 	behind_accept established prerouting -300 refused_limit
 row "rules that vary, each alone" each_varying

@@ -188,7 +188,7 @@ int conntrack_walk(int (*each)(void *data, const struct conntrack *ct),
 					     : -ENOENT;
 	err = netlink_all(NETLINK_NETFILTER,
 			  NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_GET, &head,
-			  sizeof(head), message, &walk);
+			  sizeof(head), sizeof(head), message, &walk);
 	return walk.err ?: err == -EPROTONOSUPPORT ? -ENOENT : err;
 }
 

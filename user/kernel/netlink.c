@@ -24,7 +24,7 @@ static bool was_interrupted(void *buf, int length)
 }
 
 int netlink_all(int bus, uint16_t type, const void *head, size_t length,
-		mnl_cb_t each, void *data)
+		size_t least, mnl_cb_t each, void *data)
 {
 	struct mnl_socket *socket = mnl_socket_open2(bus, SOCK_CLOEXEC);
 	static char buf[65536];
@@ -45,7 +45,7 @@ int netlink_all(int bus, uint16_t type, const void *head, size_t length,
 	    mnl_socket_sendto(socket, request, request->nlmsg_len) >= 0)
 		do {
 			got = mnl_socket_recvfrom(socket, buf, sizeof(buf));
-			if (got >= 0 && !netlink_is_sound(buf, got, length)) {
+			if (got >= 0 && !netlink_is_sound(buf, got, least)) {
 				errno = EBADMSG;
 				got = -1;
 			}

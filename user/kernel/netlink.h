@@ -10,12 +10,13 @@
 
 /*
  * Calls `each` (MNL_CB_*; it sets errno for MNL_CB_ERROR) for every message of
- * the answer. 0 or -errno; -EINTR: all of it has been told, but things changed
+ * the answer, which has a header of at least `least` bytes; *head: the request's,
+ * and attributes behind it. 0 or -errno; -EINTR: all of it has been told, but things changed
  * meanwhile, so that something may be missing. Not for rtnetlink, whose dumps
  * may have to be begun anew: netlink_dump.
  */
 int netlink_all(int bus, uint16_t type, const void *head, size_t length,
-		mnl_cb_t each, void *data);
+		size_t least, mnl_cb_t each, void *data);
 
 /*
  * What was received, before libmnl looks at it, which takes a length above

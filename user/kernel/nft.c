@@ -25,12 +25,40 @@ const char *nft_family(uint8_t family)
 	}
 }
 
+/* Up to 255 bytes, as all of nf_tables' names have. */
+static size_t put_name(char *at, uint16_t type, const char *name)
+{
+	struct nlattr *attr = (struct nlattr *)at;
+	size_t length = strnlen(name, 255);
+
+	attr->nla_type = type;
+	attr->nla_len = NLA_HDRLEN + length + 1;
+	memcpy(at + NLA_HDRLEN, name, length);
+	return NLA_ALIGN(attr->nla_len);
+}
+
 int nft_dump(uint16_t type, uint8_t family, mnl_cb_t each, void *data)
 {
 	const struct nfgenmsg head = { .nfgen_family = family };
 
 	return netlink_all(NETLINK_NETFILTER, NFNL_SUBSYS_NFTABLES << 8 | type,
-			   &head, sizeof(head), each, data);
+			   &head, sizeof(head), sizeof(head), each, data);
+}
+
+int nft_dump_set(uint8_t family, const char *table, const char *set,
+		 mnl_cb_t each, void *data)
+{
+	char buf[sizeof(struct nfgenmsg) +
+		 2 * MNL_ALIGN(NLA_HDRLEN + 256)] = {};
+	struct nfgenmsg *head = (struct nfgenmsg *)buf;
+	size_t size = sizeof(*head);
+
+	head->nfgen_family = family;
+	size += put_name(buf + size, NFTA_SET_ELEM_LIST_TABLE, table);
+	size += put_name(buf + size, NFTA_SET_ELEM_LIST_SET, set);
+	return netlink_all(NETLINK_NETFILTER,
+			   NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETSETELEM, buf,
+			   size, sizeof(*head), each, data);
 }
 
 bool nft_is_absent(int err)

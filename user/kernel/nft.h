@@ -13,6 +13,10 @@ const char *nft_family(uint8_t family);
 /* All of a kind (NFT_MSG_GET*) of a family. 0 or -errno, as netlink_all. */
 int nft_dump(uint16_t type, uint8_t family, mnl_cb_t each, void *data);
 
+/* All elements of a set; -ENOENT: it is not there (any more). */
+int nft_dump_set(uint8_t family, const char *table, const char *set,
+		 mnl_cb_t each, void *data);
+
 /* Is this error that the kernel has no nf_tables, so nothing of it? */
 bool nft_is_absent(int err);
 

@@ -9,28 +9,19 @@
  *
  * Nor is one that stands behind "established: accept" (or drop, return) of its
  * chain, the first rule of every NetworkPolicy: no packet of an established flow
- * gets past that, where conntrack has seen it. So this counts for chains that
- * are met behind conntrack alone (FORWARD and POSTROUTING), and only where no
- * rule keeps conntrack off a packet.
+ * gets past that. All of this counts in chains that are met behind conntrack, and
+ * for packets that conntrack does call established: where rules go by its states
+ * no others are given consent (MASQ_FAST_TRACKED).
  */
-#include <stdbool.h>
-#include "kernel/iptables.h"
 #include "kernel/varying.h"
 #include "kernel/varying_iptables.h"
 #include "kernel/varying_nft.h"
 
-int varying_find(char *text, size_t len)
+int varying_find(char *text, size_t len, bool *tracked)
 {
-	/* may legacy iptables keep conntrack off packets? Only the table `raw` can,
-	 * and whether it does is not looked at */
-	bool untracked = iptables_has(4, "raw") == 1 ||
-			 iptables_has(6, "raw") == 1;
-	bool keeps = false;
-	int err;
-
 	*text = '\0';
-	err = varying_nft(untracked, text, len, &keeps);
-	return err ?:
-	       varying_iptables(4, !untracked && !keeps, text, len) ?:
-	       varying_iptables(6, !untracked && !keeps, text, len);
+	*tracked = false;
+	return varying_nft(text, len, tracked)
+		       ?: varying_iptables(4, text, len, tracked)
+		       ?: varying_iptables(6, text, len, tracked);
 }

@@ -12,14 +12,16 @@
 #ifndef MASQ_VARYING_H
 #define MASQ_VARYING_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 /*
  * 1: *text names the first such rule that a forwarded packet of an established
  * flow could meet; 0: there is none, *text is ""; -errno: could not be read,
- * not printed.
+ * not printed. *tracked: that holds for what conntrack calls established alone,
+ * since there are rules that go by its states.
  */
-int varying_find(char *text, size_t len);
+int varying_find(char *text, size_t len, bool *tracked);
 
 #endif

@@ -2,6 +2,7 @@
 /* varying_expression.c - what the parts of a rule of nf_tables do to packets of
  * one established flow; see varying_expression.h. */
 #include <arpa/inet.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
 #include <linux/if_ether.h>
@@ -27,7 +28,7 @@ static bool is_in(const char *name, const char *const *list)
 	return false;
 }
 
-#define VARYING_TABLE 64
+#define LONG_TABLE 64
 
 /* Names may have 255 bytes, of a table as of a chain: of long ones a hash. */
 void varying_chain_name(char *out, uint8_t family, const char *table,
@@ -36,9 +37,9 @@ void varying_chain_name(char *out, uint8_t family, const char *table,
 	size_t room = VARYING_WHERE - 18;
 	int head;
 
-	if (strlen(table) > VARYING_TABLE)
+	if (strlen(table) > LONG_TABLE)
 		head = snprintf(out, VARYING_WHERE, "nft %s %.*s~%016llx/",
-				nft_family(family), VARYING_TABLE - 17, table,
+				nft_family(family), LONG_TABLE - 17, table,
 				(unsigned long long)hash_of(table,
 							    strlen(table)));
 	else
@@ -72,8 +73,18 @@ static uint32_t get_value(const struct nlattr *attr)
 
 static void varies(struct varying_nft_rule *r, const char *what)
 {
-	if (!r->never && !*r->what)
+	if (r->never || *r->what)
+		return;
+	set(r->what, sizeof(r->what), what);
+	r->what_unknown = r->unknown;
+}
+
+/* Whichever packet it is that meets the rule. */
+static void lasts(struct varying_nft_rule *r, const char *what)
+{
+	if (!*r->what || !r->lasts)
 		set(r->what, sizeof(r->what), what);
+	r->lasts = true;
 }
 
 static uint8_t version(const struct varying_nft_rule *r)
@@ -120,6 +131,9 @@ static void read_payload(struct varying_nft_rule *r,
 	if (place.base == NFT_PAYLOAD_LL_HEADER && place.at == 12 &&
 	    place.size == 2)
 		r->held = HELD_FAMILY;
+	if (place.base == NFT_PAYLOAD_NETWORK_HEADER && place.size == 1 &&
+	    place.at == (place.version == 6 ? 6 : 9) && place.version)
+		r->held = HELD_PROTOCOL;
 	what = varying_payload_read(&place, &r->loose);
 	if (what)
 		varies(r, what);
@@ -168,6 +182,9 @@ static void read_bitwise(struct varying_nft_rule *r,
 		if (plain)
 			r->held = held;
 		break;
+	case HELD_MARK:
+		r->held = held;
+		break;
 	default:
 		break;
 	}
@@ -178,7 +195,7 @@ static void read_bitwise(struct varying_nft_rule *r,
 static void read_ct(struct varying_nft_rule *r, const struct nlattr **attrs)
 {
 	if (attrs[NFTA_CT_SREG]) {
-		if (r->mark && r->turns)
+		if (r->marked || (r->mark && r->turns))
 			varies(r, "a mark that each packet turns over");
 		return;
 	}
@@ -186,9 +203,11 @@ static void read_ct(struct varying_nft_rule *r, const struct nlattr **attrs)
 	case NFT_CT_STATE:
 		r->held = HELD_STATE;
 		r->mask = UINT32_MAX;
+		r->rules->tracked = true;
 		return;
 	case NFT_CT_MARK:
 	case NFT_CT_LABELS:
+		r->held = HELD_MARK;
 		r->mark = true;
 		return;
 	case NFT_CT_EXPIRATION:
@@ -212,6 +231,9 @@ static void read_meta(struct varying_nft_rule *r, const struct nlattr **attrs)
 	case NFT_META_NFPROTO:
 	case NFT_META_PROTOCOL:
 		r->held = HELD_FAMILY;
+		return;
+	case NFT_META_L4PROTO:
+		r->held = HELD_PROTOCOL;
 		return;
 	case NFT_META_LEN:
 	case NFT_META_CPU:
@@ -243,8 +265,13 @@ static void read_compare(struct varying_nft_rule *r,
 			: value == NFPROTO_IPV6 || value == htons(ETH_P_IPV6)
 				? 6
 				: 0;
+	} else if (held == HELD_PROTOCOL && op == NFT_CMP_EQ) {
+		r->never |= value != IPPROTO_TCP && value != IPPROTO_UDP;
+	} else if (held == HELD_MARK && op == NFT_CMP_EQ && value) {
+		r->marked = true;
 	} else if (held == HELD_FLAGS) {
 		if ((op == NFT_CMP_EQ && value & VARYING_FLAGS_NEVER) ||
+		    (op == NFT_CMP_EQ && r->mask & ~value & VARYING_ACK) ||
 		    (op == NFT_CMP_NEQ && !value &&
 		     !(r->mask & ~VARYING_FLAGS_NEVER)))
 			r->never = true;
@@ -255,12 +282,20 @@ static void read_compare(struct varying_nft_rule *r,
 
 		if (op == NFT_CMP_NEQ && !value && has)
 			r->partly = partly;
-		if ((op == NFT_CMP_NEQ && !value && !has) ||
-		    (op == NFT_CMP_EQ && value &&
-		     !(value & VARYING_ESTABLISHED)) ||
-		    (op == NFT_CMP_EQ && !value && has) ||
+		/* one of these states */
+		if (op == NFT_CMP_NEQ && !value && !has) {
+			r->unknown = true;
+			r->never |= !(r->mask & VARYING_STATELESS);
+		}
+		if (op == NFT_CMP_EQ && value &&
+		    !(value & VARYING_ESTABLISHED)) {
+			r->unknown = true;
+			r->never |= !(value & VARYING_STATELESS);
+		}
+		/* none of these, not this one */
+		if ((op == NFT_CMP_EQ && !value && has) ||
 		    (op == NFT_CMP_NEQ && value == VARYING_ESTABLISHED && has))
-			r->never = true;
+			r->unknown = true;
 	}
 }
 
@@ -283,6 +318,22 @@ static void read_jump(struct varying_nft_rule *r, const struct nlattr *data)
 	if (verdict[NFTA_VERDICT_CHAIN])
 		varying_chain_name(r->jump.to, r->family, r->table,
 				   netlink_str(verdict[NFTA_VERDICT_CHAIN]));
+}
+
+static void read_target(struct varying_nft_rule *r, const struct nlattr **attrs)
+{
+	const char *target = netlink_str(attrs[NFTA_TARGET_NAME]);
+	const struct nlattr *info = attrs[NFTA_TARGET_INFO];
+	const void *data = info ? mnl_attr_get_payload(info) : NULL;
+	size_t size = info ? mnl_attr_get_payload_len(info) : 0;
+
+	if (varying_xt_helps(target, data, size))
+		lasts(r, target);
+	else if (!info ||
+		 !varying_xt_target(target, data, size,
+				    netlink_be32(attrs[NFTA_TARGET_REV])) ||
+		 (r->marked && varying_xt_marks(target, data, size)))
+		varies(r, target);
 }
 
 int varying_expression(const struct nlattr *element, void *data)
@@ -308,6 +359,9 @@ int varying_expression(const struct nlattr *element, void *data)
 	if (held == HELD_FLAGS && r->mask & VARYING_FLAGS &&
 	    strcmp(name, "bitwise") && strcmp(name, "cmp"))
 		varies(r, "TCP flags");
+	if (held == HELD_MARK && strcmp(name, "bitwise") &&
+	    strcmp(name, "cmp") && strcmp(name, "meta") && strcmp(name, "ct"))
+		r->marked = true; /* by a set, a map, a range, a hash */
 	/* what has no say in whether the next expression is met */
 	if (strcmp(name, "ct") && strcmp(name, "bitwise") &&
 	    strcmp(name, "cmp") && strcmp(name, "counter") &&
@@ -331,7 +385,10 @@ int varying_expression(const struct nlattr *element, void *data)
 	} else if (!strcmp(name, "objref")) {
 		uint32_t type = netlink_be32(attrs[NFTA_OBJREF_IMM_TYPE]);
 
-		if (type != NFT_OBJECT_COUNTER && type != NFT_OBJECT_SECMARK)
+		if (type == NFT_OBJECT_CT_HELPER)
+			lasts(r, "a helper of conntrack's");
+		else if (type != NFT_OBJECT_COUNTER &&
+			 type != NFT_OBJECT_SECMARK)
 			varies(r, "a quota, limit or other object");
 	} else if (!strcmp(name, "match") && attrs[NFTA_MATCH_NAME] &&
 		   attrs[NFTA_MATCH_INFO]) {
@@ -339,6 +396,10 @@ int varying_expression(const struct nlattr *element, void *data)
 		const char *match = netlink_str(attrs[NFTA_MATCH_NAME]);
 		uint32_t rev = netlink_be32(attrs[NFTA_MATCH_REV]);
 
+		r->rules->tracked |= varying_xt_by_state(match);
+		r->marked |= varying_xt_by_mark(match,
+						mnl_attr_get_payload(info),
+						mnl_attr_get_payload_len(info));
 		r->partly |= !varying_xt_lets_all(
 			match, mnl_attr_get_payload(info),
 			mnl_attr_get_payload_len(info), rev);
@@ -349,23 +410,16 @@ int varying_expression(const struct nlattr *element, void *data)
 		case VARYING_NEVER:
 			r->never = true;
 			break;
+		case VARYING_UNKNOWN:
+			r->unknown = true;
+			break;
 		case VARYING_VARIES:
 			varies(r, match);
 		}
 	} else if (!strcmp(name, "target") && attrs[NFTA_TARGET_NAME]) {
-		const char *target = netlink_str(attrs[NFTA_TARGET_NAME]);
-
-		if (!attrs[NFTA_TARGET_INFO] ||
-		    !varying_xt_target(
-			    target,
-			    mnl_attr_get_payload(attrs[NFTA_TARGET_INFO]),
-			    mnl_attr_get_payload_len(attrs[NFTA_TARGET_INFO]),
-			    netlink_be32(attrs[NFTA_TARGET_REV])))
-			varies(r, target);
-		r->rules->untracked |= varying_xt_keeps_off(target);
+		read_target(r, attrs);
 	} else if (!is_in(name, same)) {
 		varies(r, name);
 	}
-	r->rules->untracked |= !strcmp(name, "notrack");
 	return MNL_CB_OK;
 }

@@ -16,6 +16,8 @@ enum varying_held {
 	HELD_OTHER,
 	HELD_FLAGS, /* TCP's, of one byte */
 	HELD_STATE, /* conntrack's */
+	HELD_MARK, /* the connection's */
+	HELD_PROTOCOL, /* TCP, UDP, ... */
 	HELD_FAMILY, /* which version of IP it is */
 	HELD_LOOSE, /* bits that differ, and may yet be left out */
 	HELD_KEPT, /* to be written where it comes from, those as they were */
@@ -32,7 +34,11 @@ struct varying_nft_rule {
 	struct varying_place place; /* where that comes from */
 	bool mark; /* it has read what conntrack keeps ... */
 	bool turns; /* ... and made of it what is another each time */
+	bool marked; /* it goes by a mark of the connection's that is not 0 */
 	bool never;
+	bool unknown; /* none that conntrack calls established gets on */
+	bool what_unknown; /* it was so when `what` was met */
+	bool lasts; /* what it does is not over with the packet */
 	bool partly; /* not every established packet gets to its end */
 	bool ends; /* what does goes no further in the chain */
 	char what[VARYING_NAME]; /* that varies */

@@ -4,6 +4,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <netinet/in.h>
+#include <linux/netfilter_ipv4/ip_tables.h>
+#include <linux/netfilter_ipv6/ip6_tables.h>
 #include "kernel/iptables.h"
 #include "kernel/varying_iptables.h"
 #include "kernel/varying_xt.h"
@@ -16,7 +19,7 @@ struct walk {
 	bool *reached; /* by offset / 8, a rule's beginning */
 	uint32_t *todo;
 	size_t todo_count;
-	bool tracked;
+	bool tracked; /* rules go by conntrack's states */
 	bool late; /* conntrack has seen what comes here */
 	char *text;
 	size_t len;
@@ -30,12 +33,59 @@ static bool is_zero(const char *data, size_t size)
 	return true;
 }
 
-static bool is_harmless(const struct xt_entry_target *t, size_t size)
+/* `marked`: the rule goes by a connection's mark. */
+static bool is_harmless(const struct xt_entry_target *t, size_t size,
+			bool marked)
 {
+	const char *name = t->u.user.name;
+	size_t own = t->u.target_size - sizeof(*t);
+
 	return t->u.target_size >= sizeof(*t) && t->u.target_size <= size &&
-	       varying_xt_target(t->u.user.name, t->data,
-				 t->u.target_size - sizeof(*t),
-				 t->u.user.revision);
+	       varying_xt_target(name, t->data, own, t->u.user.revision) &&
+	       !(marked && varying_xt_marks(name, t->data, own));
+}
+
+static int say(const struct walk *w, const char *what)
+{
+	snprintf(w->text, w->len, "netfilter: %s %s: %s",
+		 w->family == 4 ? "iptables-legacy" : "ip6tables-legacy",
+		 w->name, what);
+	return 1;
+}
+
+/* Connections that are given a helper: whichever packet it is that does it. */
+static int find_helpers(const struct walk *w)
+{
+	uint32_t at = 0;
+
+	while (at + w->table.matches < w->table.size) {
+		struct iptables_entry e = iptables_entry(&w->table, at);
+		const struct xt_entry_target *t =
+			(const void *)(e.at + e.target);
+
+		if (!e.next || e.next > w->table.size - at ||
+		    e.target + sizeof(*t) > e.next ||
+		    t->u.target_size < sizeof(*t) ||
+		    t->u.target_size > e.next - e.target)
+			return -EPROTO;
+		if (varying_xt_helps(t->u.user.name, t->data,
+				     t->u.target_size - sizeof(*t)))
+			return say(w, t->u.user.name);
+		at += e.next;
+	}
+	return 0;
+}
+
+/* Of which protocol the rule is, which of those on the fast path none has. */
+static bool is_for_others(const struct walk *w, const char *head)
+{
+	const struct ipt_ip *ip = (const void *)head;
+	const struct ip6t_ip6 *ip6 = (const void *)head;
+	uint16_t proto = w->family == 4 ? ip->proto : ip6->proto;
+	uint8_t not = w->family == 4 ? ip->invflags & IPT_INV_PROTO
+				     : ip6->invflags & IP6T_INV_PROTO;
+
+	return proto && !not &&proto != IPPROTO_TCP && proto != IPPROTO_UDP;
 }
 
 /* The rules from `at` on to the chain's end; 1: one varies. */
@@ -45,7 +95,8 @@ static int walk(struct walk *w, uint32_t at)
 		struct iptables_entry e = iptables_entry(&w->table, at);
 		const struct xt_entry_target *t =
 			(const void *)(e.at + e.target);
-		bool never = false, all = is_zero(e.at, w->table.head);
+		bool all = is_zero(e.at, w->table.head);
+		bool never, marked = false;
 		const char *varies = NULL;
 		int verdict;
 
@@ -53,6 +104,7 @@ static int walk(struct walk *w, uint32_t at)
 		    e.target >= e.next)
 			return -EPROTO;
 		w->reached[at / 8] = true;
+		never = is_for_others(w, e.at);
 		for (uint32_t m = w->table.matches; m < e.target && !never;) {
 			const struct xt_entry_match *match =
 				(const void *)(e.at + m);
@@ -61,11 +113,17 @@ static int walk(struct walk *w, uint32_t at)
 			if (match->u.match_size < sizeof(*match) ||
 			    match->u.match_size > e.target - m)
 				return -EPROTO;
+			w->tracked |= varying_xt_by_state(match->u.user.name);
+			marked |= varying_xt_by_mark(match->u.user.name,
+						     match->data, size);
 			switch (varying_xt_match(match->u.user.name,
 						 match->data, size,
 						 match->u.user.revision)) {
 			case VARYING_NEVER:
 				never = true;
+				break;
+			case VARYING_UNKNOWN:
+				never = w->late;
 				break;
 			case VARYING_VARIES:
 				varies = varies ?: match->u.user.name;
@@ -84,15 +142,12 @@ static int walk(struct walk *w, uint32_t at)
 					    ->verdict;
 		if (!never && !varies && verdict == -NF_QUEUE - 1)
 			varies = "QUEUE";
-		if (!never && !varies && !is_harmless(t, e.next - e.target))
+		if (!never && !varies &&
+		    !is_harmless(t, e.next - e.target, marked))
 			varies = t->u.user.name;
-		if (varies && !never) {
-			snprintf(w->text, w->len, "netfilter: %s %s: %s",
-				 w->family == 4 ? "iptables-legacy"
-						: "ip6tables-legacy",
-				 w->name, varies);
-			return 1;
-		}
+		/* what was asked first is met, whatever is asked then */
+		if (varies)
+			return say(w, varies);
 		/* a new chain's head is the end of the one before */
 		if (!strcmp(t->u.user.name, "ERROR"))
 			return 0;
@@ -125,7 +180,8 @@ static int walk_all(struct walk *w)
 	for (size_t i = 0; i < sizeof(walks) / sizeof(*walks); i++) {
 		if (!(w->table.hooks & 1U << walks[i]))
 			continue;
-		w->late = w->tracked && walks[i] != NF_INET_PRE_ROUTING;
+		w->late = walks[i] != NF_INET_PRE_ROUTING ||
+			  strcmp(w->name, "raw") != 0;
 		w->todo[w->todo_count++] = w->table.begins[walks[i]];
 		while (w->todo_count && !err)
 			err = walk(w, w->todo[--w->todo_count]);
@@ -135,25 +191,27 @@ static int walk_all(struct walk *w)
 
 static int look_at_table(void *data, const char *name)
 {
-	struct walk w = *(const struct walk *)data;
+	struct walk *of = data, w = *of;
 	int err;
 
 	/* nat is asked about first packets alone */
 	if (!strcmp(name, "nat"))
 		return 0;
 	w.name = name;
-	err = iptables_read(w.family, name, &w.table) ?: walk_all(&w);
+	err = iptables_read(w.family, name, &w.table)
+		      ?: find_helpers(&w) ?: walk_all(&w);
+	of->tracked |= w.tracked;
 	free(w.reached);
 	free(w.todo);
 	iptables_free(&w.table);
 	return err;
 }
 
-int varying_iptables(uint8_t family, bool tracked, char *text, size_t len)
+int varying_iptables(uint8_t family, char *text, size_t len, bool *tracked)
 {
-	struct walk w = {
-		.family = family, .tracked = tracked, .text = text, .len = len
-	};
+	struct walk w = { .family = family, .text = text, .len = len };
+	int err = iptables_each(family, look_at_table, &w);
 
-	return iptables_each(family, look_at_table, &w);
+	*tracked |= w.tracked;
+	return err;
 }

@@ -7,8 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* As varying_find, of one family's tables. `tracked`: conntrack has seen what
- * comes to FORWARD and POSTROUTING. */
-int varying_iptables(uint8_t family, bool tracked, char *text, size_t len);
+/* As varying_find, of one family's tables. *tracked stays or becomes true. */
+int varying_iptables(uint8_t family, char *text, size_t len, bool *tracked);
 
 #endif

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <linux/netfilter.h>
+#include <linux/netfilter_ipv4.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
 #include "kernel/netlink.h"
@@ -33,14 +34,15 @@ static int read_rule(const struct nlmsghdr *message, void *data)
 			      &r);
 	/* the rules of a chain come one after the other */
 	behind = !strcmp(r.rules->closed, r.chain);
-	if (r.ends && !r.partly && !r.never)
+	if (r.ends && !r.partly && !r.never && !r.unknown)
 		snprintf(r.rules->closed, sizeof(r.rules->closed), "%s",
 			 r.chain);
 	if (*r.what) {
 		vary = varying_add_rule(r.rules);
 		if (!vary)
 			return MNL_CB_ERROR;
-		vary->behind = behind;
+		vary->behind = behind || r.what_unknown;
+		vary->always = r.lasts;
 		snprintf(vary->chain, sizeof(vary->chain), "%s", r.chain);
 		snprintf(vary->what, sizeof(vary->what), "%s", r.what);
 	}
@@ -50,7 +52,7 @@ static int read_rule(const struct nlmsghdr *message, void *data)
 	if (!jump)
 		return MNL_CB_ERROR;
 	*jump = r.jump;
-	jump->behind = behind;
+	jump->behind = behind || r.unknown;
 	snprintf(jump->from, sizeof(jump->from), "%s", r.chain);
 	return MNL_CB_OK;
 }
@@ -61,17 +63,19 @@ static uint8_t meets(uint8_t family, const struct nlattr *hook,
 {
 	const struct nlattr *attrs[NETLINK_ATTRS] = {};
 	uint32_t number;
+	int32_t priority;
 
 	if (!hook || !strcmp(type, "nat"))
 		return 0;
 	mnl_attr_parse_nested(hook, netlink_collect, attrs);
 	number = netlink_be32(attrs[NFTA_HOOK_HOOKNUM]);
+	priority = netlink_be32(attrs[NFTA_HOOK_PRIORITY]);
 	/* the bridge's own: to the stack above it and back is its in and out */
 	if (family == NFPROTO_BRIDGE || family == NFPROTO_NETDEV)
 		return VARYING_EARLY;
 	if (number == NF_INET_LOCAL_IN || number == NF_INET_LOCAL_OUT)
 		return 0;
-	return number == NF_INET_FORWARD || number == NF_INET_POST_ROUTING
+	return number != NF_INET_PRE_ROUTING || priority > NF_IP_PRI_CONNTRACK
 		       ? VARYING_LATE
 		       : VARYING_EARLY;
 }
@@ -102,57 +106,112 @@ static int read_chain(const struct nlmsghdr *message, void *data)
 
 /*
  * Sets whose elements have a rate or quota of their own: a lookup in one of
- * them varies. They are rare, so that where one is looked up is not asked.
+ * them varies. They are rare, so that where one is looked up is not asked. A set
+ * says so itself, or (a rule's own, without a name) each element does.
  */
-static int read_element_expression(const struct nlattr *element, void *data)
+static int read_statement(const struct nlattr *statement, void *data)
 {
 	const struct nlattr *expr[NETLINK_ATTRS] = {};
 
-	mnl_attr_parse_nested(element, netlink_collect, expr);
+	mnl_attr_parse_nested(statement, netlink_collect, expr);
 	if (expr[NFTA_EXPR_NAME] &&
 	    strcmp(netlink_str(expr[NFTA_EXPR_NAME]), "counter") != 0)
 		*(bool *)data = true;
 	return MNL_CB_OK;
 }
 
+static bool has_statement(const struct nlattr *one, const struct nlattr *list)
+{
+	bool varies = false;
+
+	if (one)
+		read_statement(one, &varies);
+	if (list)
+		mnl_attr_parse_nested(list, read_statement, &varies);
+	return varies;
+}
+
+static int read_element(const struct nlattr *element, void *data)
+{
+	const struct nlattr *attrs[NETLINK_ATTRS] = {};
+
+	mnl_attr_parse_nested(element, netlink_collect, attrs);
+	*(bool *)data |= has_statement(attrs[NFTA_SET_ELEM_EXPR],
+				       attrs[NFTA_SET_ELEM_EXPRESSIONS]);
+	return MNL_CB_OK;
+}
+
+static int read_elements(const struct nlmsghdr *message, void *data)
+{
+	const struct nlattr *attrs[NETLINK_ATTRS] = {};
+
+	mnl_attr_parse(message, sizeof(struct nfgenmsg), netlink_collect,
+		       attrs);
+	if (attrs[NFTA_SET_ELEM_LIST_ELEMENTS])
+		mnl_attr_parse_nested(attrs[NFTA_SET_ELEM_LIST_ELEMENTS],
+				      read_element, data);
+	return MNL_CB_OK;
+}
+
+static int add_set(struct varying_rules *rules, const char *name)
+{
+	struct varying_rule *vary = varying_add_rule(rules);
+
+	if (!vary)
+		return -errno;
+	vary->always = true;
+	snprintf(vary->what, sizeof(vary->what),
+		 "set %.16s of elements with a limit or the like", name);
+	return 0;
+}
+
 static int read_set(const struct nlmsghdr *message, void *data)
 {
 	const struct nfgenmsg *head = mnl_nlmsg_get_payload(message);
-	const struct nlattr *attrs[NETLINK_ATTRS] = {},
-			    *expr[NETLINK_ATTRS] = {};
+	const struct nlattr *attrs[NETLINK_ATTRS] = {};
 	struct varying_rules *rules = data;
-	bool varies = false;
-	struct varying_rule *vary;
+	struct varying_set *set;
+	const char *table, *name;
 
 	mnl_attr_parse(message, sizeof(*head), netlink_collect, attrs);
 	if (!attrs[NFTA_SET_TABLE] || !attrs[NFTA_SET_NAME] ||
 	    !nft_family(head->nfgen_family))
 		return MNL_CB_OK;
-	if (attrs[NFTA_SET_EXPR]) {
-		mnl_attr_parse_nested(attrs[NFTA_SET_EXPR], netlink_collect,
-				      expr);
-		varies |= expr[NFTA_EXPR_NAME] &&
-			  strcmp(netlink_str(expr[NFTA_EXPR_NAME]),
-				 "counter") != 0;
-	}
-	if (attrs[NFTA_SET_EXPRESSIONS])
-		mnl_attr_parse_nested(attrs[NFTA_SET_EXPRESSIONS],
-				      read_element_expression, &varies);
-	if (!varies)
+	table = netlink_str(attrs[NFTA_SET_TABLE]);
+	name = netlink_str(attrs[NFTA_SET_NAME]);
+	if (has_statement(attrs[NFTA_SET_EXPR], attrs[NFTA_SET_EXPRESSIONS]))
+		return add_set(rules, name) ? MNL_CB_ERROR : MNL_CB_OK;
+	if (!attrs[NFTA_SET_FLAGS] ||
+	    !(netlink_be32(attrs[NFTA_SET_FLAGS]) & NFT_SET_ANONYMOUS))
 		return MNL_CB_OK;
-	vary = varying_add_rule(rules);
-	if (!vary)
+	set = varying_add_set(rules);
+	if (!set)
 		return MNL_CB_ERROR;
-	/* no chain: reached in any case */
-	snprintf(vary->what, sizeof(vary->what),
-		 "set %s %s of elements with a "
-		 "limit or the like",
-		 netlink_str(attrs[NFTA_SET_TABLE]),
-		 netlink_str(attrs[NFTA_SET_NAME]));
+	set->family = head->nfgen_family;
+	snprintf(set->table, sizeof(set->table), "%s", table);
+	snprintf(set->name, sizeof(set->name), "%s", name);
 	return MNL_CB_OK;
 }
 
-int varying_nft(bool untracked, char *text, size_t len, bool *keeps)
+static int look_into_sets(struct varying_rules *rules)
+{
+	int err = 0;
+
+	for (size_t i = 0; i < rules->set_count && !err; i++) {
+		const struct varying_set *set = &rules->sets[i];
+		bool varies = false;
+
+		err = nft_dump_set(set->family, set->table, set->name,
+				   read_elements, &varies);
+		if (err == -ENOENT) /* it has just gone, with its rule */
+			err = 0;
+		if (!err && varies)
+			err = add_set(rules, set->name);
+	}
+	return err;
+}
+
+int varying_nft(char *text, size_t len, bool *tracked)
 {
 	struct varying_rules rules = {};
 	const struct varying_rule *vary = NULL;
@@ -165,12 +224,12 @@ int varying_nft(bool untracked, char *text, size_t len, bool *keeps)
 		      nft_dump(NFT_MSG_GETRULE, NFPROTO_UNSPEC, read_rule,
 			       &rules) ?:
 		      nft_dump(NFT_MSG_GETSET, NFPROTO_UNSPEC, read_set,
-			       &rules);
+			       &rules) ?:
+		      look_into_sets(&rules);
 	}
 	if (nft_is_absent(err))
 		err = 0;
-	*keeps = rules.untracked;
-	rules.untracked |= untracked;
+	*tracked |= rules.tracked;
 	if (!err)
 		vary = varying_reached(&rules);
 	if (vary)

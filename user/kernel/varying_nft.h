@@ -6,10 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/*
- * As varying_find, of nf_tables alone. `untracked`: conntrack is kept off
- * packets elsewhere; *keeps: these rules may do so.
- */
-int varying_nft(bool untracked, char *text, size_t len, bool *keeps);
+/* As varying_find, of nf_tables alone. *tracked stays or becomes true. */
+int varying_nft(char *text, size_t len, bool *tracked);
 
 #endif

@@ -2,6 +2,7 @@
 /* varying_payload.c - see varying_payload.h; bpf/fast.h has what is compared. */
 #include <stddef.h>
 #include <string.h>
+#include <linux/if_ether.h>
 #include <linux/netfilter/nf_tables.h>
 #include "kernel/varying_payload.h"
 
@@ -41,6 +42,8 @@ const char *varying_payload_read(const struct varying_place *place,
 	switch (place->base) {
 	case NFT_PAYLOAD_LL_HEADER:
 		/* of what comes from outside the sender's is not compared */
+		if (place->at + place->size > ETH_HLEN)
+			return "what a packet has behind its Ethernet header";
 		return place->at < 12 && place->at + place->size > 6
 			       ? "the sender's Ethernet address"
 			       : NULL;

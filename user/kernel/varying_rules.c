@@ -23,6 +23,7 @@ void varying_rules_free(struct varying_rules *rules)
 	free(rules->chains);
 	free(rules->jumps);
 	free(rules->vary);
+	free(rules->sets);
 	*rules = (struct varying_rules){};
 }
 
@@ -40,6 +41,11 @@ struct varying_jump *varying_add_jump(struct varying_rules *rules)
 struct varying_rule *varying_add_rule(struct varying_rules *rules)
 {
 	return grow(&rules->vary, &rules->vary_count, sizeof(*rules->vary));
+}
+
+struct varying_set *varying_add_set(struct varying_rules *rules)
+{
+	return grow(&rules->sets, &rules->set_count, sizeof(*rules->sets));
 }
 
 static int by_name(const void *a, const void *b)
@@ -73,10 +79,9 @@ static bool reach(struct varying_chain *to, uint8_t bits)
 }
 
 /* Are there packets for what stands there, of those that get to the chain? */
-static uint8_t passing(const struct varying_rules *rules, uint8_t bits,
-		       bool behind)
+static uint8_t passing(uint8_t bits, bool behind)
 {
-	return behind && !rules->untracked ? bits & VARYING_EARLY : bits;
+	return behind ? bits & VARYING_EARLY : bits;
 }
 
 /* Marks what the jumps from this chain lead to; true: something is new. */
@@ -87,7 +92,7 @@ static bool follow(struct varying_rules *rules, const char *from,
 
 	for (size_t i = 0; i < rules->jump_count; i++) {
 		const struct varying_jump *jump = &rules->jumps[i];
-		uint8_t bits = passing(rules, reached, jump->behind);
+		uint8_t bits = passing(reached, jump->behind);
 		size_t length = strlen(jump->to);
 		struct varying_chain *to;
 
@@ -138,8 +143,8 @@ const struct varying_rule *varying_reached(struct varying_rules *rules)
 		const struct varying_chain *chain =
 			find_chain(rules, vary->chain);
 
-		if (!*vary->chain ||
-		    (chain && passing(rules, chain->reached, vary->behind)))
+		if (vary->always ||
+		    (chain && passing(chain->reached, vary->behind)))
 			return vary;
 	}
 	return NULL;

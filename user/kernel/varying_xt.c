@@ -58,10 +58,19 @@ static enum varying_effect xt_tcp(const void *data, size_t size)
 	if (size < sizeof(*tcp))
 		return VARYING_VARIES;
 	if (!(tcp->invflags & XT_TCP_INV_FLAGS) &&
-	    tcp->flg_cmp & tcp->flg_mask & VARYING_FLAGS_NEVER)
+	    (tcp->flg_cmp & tcp->flg_mask & VARYING_FLAGS_NEVER ||
+	     tcp->flg_mask & ~tcp->flg_cmp & VARYING_ACK))
 		return VARYING_NEVER;
 	return tcp->option || tcp->flg_mask & VARYING_FLAGS ? VARYING_VARIES
 							    : VARYING_SAME;
+}
+
+/* Of a match of these states. */
+static enum varying_effect states(uint32_t mask)
+{
+	if (mask & VARYING_ESTABLISHED)
+		return VARYING_SAME;
+	return mask & VARYING_STATELESS ? VARYING_UNKNOWN : VARYING_NEVER;
 }
 
 static enum varying_effect xt_conntrack(const void *data, size_t size,
@@ -75,11 +84,10 @@ static enum varying_effect xt_conntrack(const void *data, size_t size,
 		return VARYING_VARIES;
 	if (ct->match_flags & XT_CONNTRACK_EXPIRES)
 		return VARYING_VARIES;
+	if (!(ct->match_flags & XT_CONNTRACK_STATE))
+		return VARYING_SAME;
 	not = ct->invert_flags & XT_CONNTRACK_STATE;
-	if (ct->match_flags & XT_CONNTRACK_STATE &&
-	    !!(ct->state_mask & VARYING_ESTABLISHED) == not )
-		return VARYING_NEVER;
-	return VARYING_SAME;
+	return states(not ? ~(uint32_t)ct->state_mask : ct->state_mask);
 }
 
 static enum varying_effect xt_tos(const void *data, size_t size)
@@ -129,9 +137,32 @@ bool varying_xt_lets_all(const char *name, const void *data, size_t size,
 	       ct->state_mask & VARYING_ESTABLISHED;
 }
 
-bool varying_xt_keeps_off(const char *target)
+bool varying_xt_by_state(const char *name)
 {
-	return !strcmp(target, "CT") || !strcmp(target, "NOTRACK");
+	return !strcmp(name, "conntrack") || !strcmp(name, "state");
+}
+
+bool varying_xt_by_mark(const char *name, const void *data, size_t size)
+{
+	const struct xt_connmark_mtinfo1 *mark = data;
+
+	return !strcmp(name, "connmark") &&
+	       (size < sizeof(*mark) || (mark->mark && !mark->invert));
+}
+
+bool varying_xt_marks(const char *name, const void *data, size_t size)
+{
+	const struct xt_connmark_tginfo1 *mark = data;
+
+	return !strcmp(name, "CONNMARK") &&
+	       (size < sizeof(*mark) || mark->mode != XT_CONNMARK_RESTORE);
+}
+
+bool varying_xt_helps(const char *name, const void *data, size_t size)
+{
+	const struct xt_ct_target_info *ct = data;
+
+	return !strcmp(name, "CT") && (size < sizeof(*ct) || *ct->helper);
 }
 
 enum varying_effect varying_xt_match(const char *name, const void *data,
@@ -142,11 +173,10 @@ enum varying_effect varying_xt_match(const char *name, const void *data,
 	if (!strcmp(name, "conntrack"))
 		return xt_conntrack(data, size, rev);
 	if (!strcmp(name, "state"))
-		return size < sizeof(struct xt_state_info) ? VARYING_VARIES
-		       : ((const struct xt_state_info *)data)->statemask &
-				       VARYING_ESTABLISHED
-			       ? VARYING_SAME
-			       : VARYING_NEVER;
+		return size < sizeof(struct xt_state_info)
+			       ? VARYING_VARIES
+			       : states(((const struct xt_state_info *)data)
+						->statemask);
 	if (!strcmp(name, "tos"))
 		return xt_tos(data, size);
 	if (!strcmp(name, "set"))
@@ -188,8 +218,7 @@ bool varying_xt_target(const char *name, const void *data, size_t size,
 		       !((tos->tos_mask | tos->tos_value) & ECN);
 	/* a helper reads each packet for what it says of other connections */
 	if (!strcmp(name, "CT"))
-		return size >= sizeof(struct xt_ct_target_info) && rev <= 2 &&
-		       !*((const struct xt_ct_target_info *)data)->helper;
+		return rev <= 2 && !varying_xt_helps(name, data, size);
 	if (!strcmp(name, "CONNMARK"))
 		return !xt_connmark_turns(data, size, rev);
 	return is_in(name, same_targets);

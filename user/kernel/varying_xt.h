@@ -11,6 +11,9 @@
 #include <linux/netfilter/nf_conntrack_common.h>
 
 #define VARYING_ESTABLISHED NF_CT_STATE_BIT(IP_CT_ESTABLISHED)
+/* of a packet without an entry of conntrack's */
+#define VARYING_STATELESS (NF_CT_STATE_INVALID_BIT | NF_CT_STATE_UNTRACKED_BIT)
+#define VARYING_ACK	  0x10 /* a TCP flag that all of the fast path have */
 /* TCP flags that no packet of the fast path has, and those that may change */
 #define VARYING_FLAGS_NEVER 0x07 /* FIN, SYN, RST */
 #define VARYING_FLAGS	    0xe8 /* PSH, URG, ECE, CWR */
@@ -19,6 +22,7 @@
 enum varying_effect {
 	VARYING_SAME, /* the same to each */
 	VARYING_NEVER, /* none gets past it */
+	VARYING_UNKNOWN, /* none of those that conntrack knows does */
 	VARYING_VARIES,
 };
 
@@ -28,10 +32,16 @@ enum varying_effect varying_xt_match(const char *name, const void *data,
 /* Does every packet of an established flow get past it? */
 bool varying_xt_lets_all(const char *name, const void *data, size_t size,
 			 unsigned int rev);
+/* Does this match go by conntrack's states? */
+bool varying_xt_by_state(const char *name);
+/* Does it go by a mark of the connection's that is not 0? */
+bool varying_xt_by_mark(const char *name, const void *data, size_t size);
+/* Does this target write the connection's mark? */
+bool varying_xt_marks(const char *name, const void *data, size_t size);
+/* Does it give a connection a helper, which lasts? */
+bool varying_xt_helps(const char *name, const void *data, size_t size);
 /* Does this target treat all packets of a flow alike? */
 bool varying_xt_target(const char *name, const void *data, size_t size,
 		       unsigned int rev);
-/* Does it keep conntrack off a packet? */
-bool varying_xt_keeps_off(const char *target);
 
 #endif

@@ -29,7 +29,8 @@ int xfrm_wants_forwarded(void)
 
 	for (int i = 0; i < NETLINK_TRIES && err == -EINTR; i++)
 		err = netlink_all(NETLINK_XFRM, XFRM_MSG_GETPOLICY, &all,
-				  sizeof(all), read_policy, &wants);
+				  sizeof(all), sizeof(all), read_policy,
+				  &wants);
 	if (err == -EPROTONOSUPPORT || err == -ENOENT)
 		err = 0;
 	return err ?: wants;

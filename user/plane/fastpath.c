@@ -165,9 +165,13 @@ static int drop_node(const struct instance *instance)
 	return err == -ENOENT ? 0 : err;
 }
 
-static int write_node(const struct instance *instance, uint64_t lease_ns)
+static int write_node(const struct instance *instance, uint64_t lease_ns,
+		      bool tracked)
 {
 	struct masq_fast node = { .flags = MASQ_FAST_NODE };
+
+	if (tracked)
+		node.flags |= MASQ_FAST_TRACKED;
 
 	if (lease_ns)
 		node.until = instance_now(instance) +
@@ -184,7 +188,7 @@ int fastpath_renew(struct instance *instance, uint64_t lease_ns)
 	if (!fastpath_is_on(instance) ||
 	    map_read(instance, MAP_masq_fast, 0, &node))
 		return 0; /* nothing to renew */
-	return write_node(instance, lease_ns);
+	return write_node(instance, lease_ns, node.flags & MASQ_FAST_TRACKED);
 }
 
 int fastpath_stop(struct instance *instance)
@@ -248,7 +252,7 @@ int fastpath_sync(struct instance *instance, const struct netdev *netdev,
 			err = failed == -E2BIG ? err : say_unwritten(failed);
 		}
 	}
-	err = err ?: write_node(instance, lease_ns);
+	err = err ?: write_node(instance, lease_ns, out->tracked);
 	/* without an agent nobody goes on doing it */
 	return err ?: lease_ns ? fastpath_serve_tcp(instance) : 0;
 }

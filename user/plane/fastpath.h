@@ -38,6 +38,7 @@ struct fastpath_link {
 /* What was found; the caller frees `links`. */
 struct fastpath_view {
 	char node[FASTPATH_WHY]; /* why nowhere; "": by links */
+	bool tracked; /* only for what conntrack calls established */
 	struct fastpath_link *links; /* uplinks and pods' interfaces */
 	size_t count;
 	/* what may be between these and the stack; of the same memory */

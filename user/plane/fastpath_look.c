@@ -21,6 +21,7 @@
 #include "plane/podhook.h"
 
 #define EBTABLES     "/sys/module/ebtables"
+#define KERNEL_BTF   "/sys/kernel/btf/vmlinux"
 #define GIVE_HELPERS "/proc/sys/net/netfilter/nf_conntrack_helper"
 
 __attribute__((format(printf, 2, 3))) static void against(char *why,
@@ -351,12 +352,10 @@ int fastpath_look(const struct instance *instance, const struct netdev *netdev,
 	look_at_stack(out->node);
 	if (*out->node)
 		return 0;
-	switch (varying_find(out->node, sizeof(out->node))) {
-	case 0:
-	case 1:
-		return 0;
-	default:
+	if (varying_find(out->node, sizeof(out->node), &out->tracked) < 0)
 		against(out->node, "netfilter's rules cannot be read");
-		return 0;
-	}
+	else if (out->tracked && access(KERNEL_BTF, R_OK))
+		against(out->node,
+			"rules go by conntrack's states, and this kernel (no BTF) does not tell where a packet has its own");
+	return 0;
 }

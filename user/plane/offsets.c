@@ -85,16 +85,14 @@ static int struct_member(const struct btf *btf, const char *type,
 
 static bool find_conntrack(const struct btf *btf, struct masq_offsets *out)
 {
-	int nfct = struct_member(btf, "sk_buff", "_nfct"),
-	    proto = struct_member(btf, "nf_conn", "proto"),
+	int proto = struct_member(btf, "nf_conn", "proto"),
 	    seen = struct_member(btf, "ip_ct_tcp", "seen"),
 	    flags = struct_member(btf, "ip_ct_tcp_state", "flags"),
 	    state = btf__find_by_name_kind(btf, "ip_ct_tcp_state",
 					   BTF_KIND_STRUCT);
 
-	if (nfct < 0 || proto < 0 || seen < 0 || flags < 0 || state < 0)
+	if (proto < 0 || seen < 0 || flags < 0 || state < 0)
 		return false;
-	out->skb_nfct = nfct;
 	out->ct_flags = proto + seen + flags;
 	out->ct_direction = btf__resolve_size(btf, state);
 	return true;
@@ -103,9 +101,11 @@ static bool find_conntrack(const struct btf *btf, struct masq_offsets *out)
 /* As it is when the programs are loaded; a module that comes later is not. */
 static void conntrack_offsets(struct btf *vmlinux, struct masq_offsets *out)
 {
+	int nfct = struct_member(vmlinux, "sk_buff", "_nfct");
 	struct btf *btf;
 
-	if (find_conntrack(vmlinux, out))
+	out->skb_nfct = nfct < 0 ? 0 : nfct;
+	if (nfct < 0 || find_conntrack(vmlinux, out))
 		return;
 	btf = btf__parse_split(CONNTRACK_BTF, vmlinux);
 	if (libbpf_get_error(btf))

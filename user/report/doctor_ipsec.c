@@ -78,7 +78,7 @@ void doctor_check_ipsec(struct doctor *d)
 	const struct xfrm_userpolicy_id head = {};
 	struct ipsec ipsec = {};
 	int err = netlink_all(NETLINK_XFRM, XFRM_MSG_GETPOLICY, &head,
-			      sizeof(head), add_policy, &ipsec);
+			      sizeof(head), sizeof(head), add_policy, &ipsec);
 
 	for (size_t i = 0; i < ipsec.count && i < SHOWN_POLICIES; i++)
 		judge_ipsec(d, &ipsec.shown[i]);

@@ -40,7 +40,7 @@ static void check_rules(struct doctor *d)
 	const struct fib_rule_hdr head = { .family = AF_UNSPEC };
 	long mark = -1;
 	int err = netlink_all(NETLINK_ROUTE, RTM_GETRULE, &head, sizeof(head),
-			      add_rule, &mark);
+			      sizeof(head), add_rule, &mark);
 	bool sees_marks = d->instance &&
 			  d->instance->meta.features & MASQ_FEAT_FIB_MARK;
 
