@@ -251,6 +251,19 @@ on_by_status() {
 	says eth0 "^true" || fail "$(fast_path eth0)"
 }
 
+ipset() {
+	lab_in node "$PYTHON" "$LAB_LIB/ipset.py" "$@"
+}
+
+# Where the kernel has such sets, and this iptables is by nf_tables.
+set_in_a_rule() {
+	[[ $(iptables -V) = *nf_tables* ]] &&
+		ipset create macs bitmap:ip,mac && ipset destroy macs &&
+		ipset create ips hash:ip &&
+		lab_in node iptables -t mangle -A FORWARD -m set \
+			--match-set ips src -j DROP
+}
+
 # A rule that varies, and a queue: off within a moment, with the reason, and on
 # again when they are gone.
 agent_looks() {
@@ -269,6 +282,13 @@ agent_looks() {
 		takes_the_stack
 		lab_in node rm "$LAB_DIR/bpf/nf"
 		lab_wait 8 says pod1 "^true" || fail "$(fast_path pod1)"
+	}
+	! set_in_a_rule 2>/dev/null || {
+		ipset create macs bitmap:ip,mac
+		lab_wait 8 page_says "" "off: netfilter: .*: set" || fail "$(page)"
+		ipset destroy macs
+		lab_wait 8 page_says "" "on for 2 of 2 pod" || fail "$(page)"
+		lab_in node iptables -t mangle -F
 	}
 	lab_in node tc qdisc add dev pod1 root tbf rate 800mbit burst 200000 \
 		latency 100ms

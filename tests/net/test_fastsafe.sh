@@ -803,6 +803,44 @@ each_xt() { # COMMAND
 	[ -z "$wrong" ] || fail "$wrong"
 }
 
+# ipset create NAME TYPE, ipset destroy NAME: on the node
+ipset() {
+	local err=0
+	lab_in node "$PYTHON" "$LAB_LIB/ipset.py" "$@" 2>"$LAB_DIR/err" ||
+		err=$?
+	[ $err -ne 3 ] || skip "a kernel without sets of type $3"
+	[ $err -eq 0 ] || fail "$(cat "$LAB_DIR/err")"
+}
+
+# Of which kind a rule's set is it does not say: any of Ethernet addresses counts,
+# and no other.
+ipset_kinds() { # COMMAND
+	type -p "$1" >/dev/null || skip "no $1"
+	later "$PYTHON" "$LAB_LIB/ipset.py" destroy ips
+	later "$PYTHON" "$LAB_LIB/ipset.py" destroy macs
+	later "$1" -t mangle -F
+	# what stands behind the first of all rules is looked at, too: ours go
+	later nft -f "$LAB_DIR/stack"
+	lab_in node nft list table ip stack >"$LAB_DIR/stack"
+	lab_in node nft delete table ip stack
+	ipset create ips hash:ip
+	lab_in node "$1" -t mangle -A FORWARD -m set --match-set ips src \
+		-j DROP || skip "no matches by set"
+	attach_says
+	allowed_by
+	ipset create macs bitmap:ip,mac
+	attach_says
+	grep -q "fast path: off: netfilter: .*: set$" "$LAB_DIR/err" ||
+		fail "$(cat "$LAB_DIR/err")"
+	ipset destroy macs
+	attach_says
+	allowed_by
+	lab_in node "$1" -t mangle -A FORWARD -m limit --limit 1/s -j DROP
+	attach_says
+	grep -q "fast path: off: netfilter: .*: limit$" "$LAB_DIR/err" ||
+		fail "$(cat "$LAB_DIR/err")"
+}
+
 # behind_accept STATES HOOK PRIORITY allowed_by|refused_limit
 behind_accept() {
 	later nft delete table ip np
@@ -1388,6 +1426,9 @@ row "rules of iptables-legacy" iptables_rules iptables-legacy
 row "matches and targets of iptables, each alone" each_xt iptables
 row "matches and targets of iptables-legacy, each alone" \
 	each_xt iptables-legacy
+row "ipset's kinds with Ethernet addresses" ipset_kinds iptables
+row "ipset's kinds with Ethernet addresses, iptables-legacy" \
+	ipset_kinds iptables-legacy
 row "a VLAN uplink, hooks on its parent" vlan_uplink eth0
 vlan_gone >/dev/null 2>&1
 row "a VLAN uplink" vlan_uplink eth0.100

@@ -27,7 +27,7 @@ int netlink_all(int bus, uint16_t type, const void *head, size_t length,
 		size_t least, mnl_cb_t each, void *data)
 {
 	struct mnl_socket *socket = mnl_socket_open2(bus, SOCK_CLOEXEC);
-	static char buf[65536];
+	char buf[65536]; /* `each` may ask, too */
 	struct nlmsghdr *request;
 	uint32_t sequence = 1;
 	bool interrupted = false;

@@ -13,6 +13,7 @@
  * for packets that conntrack does call established: where rules go by its states
  * no others are given consent (MASQ_FAST_TRACKED).
  */
+#include "kernel/ipset.h"
 #include "kernel/varying.h"
 #include "kernel/varying_iptables.h"
 #include "kernel/varying_nft.h"
@@ -20,6 +21,7 @@
 int varying_find(char *text, size_t len, bool *tracked)
 {
 	*text = '\0';
+	ipset_forget();
 	*tracked = false;
 	return varying_nft(text, len, tracked)
 		       ?: varying_iptables(4, text, len, tracked)

@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* varying_xt.c - what matches and targets of xtables do to packets of a flow. */
-#include <errno.h>
 #include <stdint.h>
 #include <string.h>
-#include <unistd.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter/xt_CT.h>
 #include <linux/netfilter/xt_DSCP.h>
@@ -12,6 +10,7 @@
 #include <linux/netfilter/xt_set.h>
 #include <linux/netfilter/xt_state.h>
 #include <linux/netfilter/xt_tcpudp.h>
+#include "kernel/ipset.h"
 #include "kernel/varying_xt.h"
 
 static bool is_in(const char *name, const char *const *list)
@@ -30,13 +29,6 @@ static const char *const same_matches[] = {
 	"dscp",	    "ttl",	"hl",	     "connlabel", "cgroup",
 	"ipvs",	    "sctp",	"dccp",	     "devgroup",  NULL
 };
-
-/* Sets that hold Ethernet addresses: of what comes from outside the sender's is
- * not compared. Of which kind a rule's set is it does not say. */
-static const char *const mac_sets[] = { "/sys/module/ip_set_hash_mac",
-					"/sys/module/ip_set_hash_ipmac",
-					"/sys/module/ip_set_bitmap_ipmac",
-					NULL };
 
 /*
  * What changes the packet is seen in it, and the packet has no consent then;
@@ -104,9 +96,10 @@ static enum varying_effect xt_set(const void *data, size_t size,
 	const struct xt_set_info_match_v3 *three = data;
 	const struct xt_set_info_match_v4 *four = data;
 
-	for (int i = 0; mac_sets[i]; i++)
-		if (!access(mac_sets[i], F_OK) || errno != ENOENT)
-			return VARYING_VARIES;
+	/* of what comes from outside the sender's address is not compared; of
+	 * which kind its set is a rule does not say */
+	if (ipset_has_macs())
+		return VARYING_VARIES;
 	if (rev < 3)
 		return VARYING_SAME;
 	if (rev == 3)
