@@ -324,21 +324,21 @@ shaped() {
 	later tc qdisc del dev pod1 root
 	lab_in node tc qdisc add dev pod1 root tbf rate 8mbit burst 20000 \
 		latency 100ms
-	lab_wait 10 all_queued ||
+	lab_wait 10 all_queued pod1 ||
 		fail "the queue has seen $SEEN of $SENT packets"
 	end
 }
 
-all_queued() {
+all_queued() { # DEV
 	local before
-	before=$(queued)
+	before=$(queued "$1")
 	look || return 1
-	SEEN=$(($(queued) - before))
+	SEEN=$(($(queued "$1") - before))
 	[ $SEEN -ge $((SENT / 2)) ]
 }
 
-queued() {
-	lab_in node tc -s -j qdisc show dev pod1 |
+queued() { # DEV
+	lab_in node tc -s -j qdisc show dev "$1" |
 		jq '[.[] | select(.kind == "tbf")][0].packets'
 }
 
@@ -740,6 +740,81 @@ route_program() {
 	allowed_by
 }
 
+refused_for() { # WHY
+	attach_says
+	grep -q "fast path: off: $1" "$LAB_DIR/err" || fail "$(cat "$LAB_DIR/err")"
+}
+
+# encap_anew: vx0 of node and far, which know where to send by a route alone
+encap_anew() {
+	local ns
+	for ns in node far; do
+		lab_in $ns ip link add vx0 type vxlan external dstport 4789 ||
+			skip "a kernel without vxlan"
+		later nsenter --net="$(lab_netns $ns)" ip link del vx0
+		lab_in $ns ip link set vx0 up
+	done
+	lab_in node ip addr add 10.150.0.6/32 dev vx0
+	lab_in far ip addr add 10.150.0.1/32 dev vx0
+	lab_in node ip neigh replace 10.150.0.1 dev vx0 \
+		lladdr "$(mac_of far vx0)"
+	lab_in far ip neigh replace 10.150.0.6 dev vx0 \
+		lladdr "$(mac_of node vx0)"
+	lab_in far ip route add 10.150.0.6/32 encap ip id 7 dst $NODE_ADDR \
+		src $FAR_GATEWAY dev vx0
+}
+
+# A route that says where a tunnel leads: what the fast path gives to the device
+# does not say it.
+route_tunnel() {
+	local why="a route with a program, IOAM or a tunnel's end"
+	local encap="encap ip id 7 dst $FAR_GATEWAY src $NODE_ADDR"
+	local way="via 10.150.0.1 dev vx0 onlink"
+	encap_anew
+	# shellcheck disable=SC2086 # words
+	{
+		later ip route del $FAR
+		lab_in node ip route add $FAR nexthop $encap $way \
+			nexthop via $FAR_GATEWAY dev eth0
+		refused_for "$why"
+		lab_in node ip route del $FAR
+		later ip nexthop del id 7
+		lab_in node ip nexthop add id 7 $encap $way
+		lab_in node ip route add $FAR nhid 7
+		refused_for "$why"
+		lab_in node ip route replace $FAR $encap $way
+	}
+	later masq detach -q vx0
+	masq attach vx0 --hook "$HOOK" --fast-path 2>"$LAB_DIR/err"
+	grep -q "fast path: off: $why" "$LAB_DIR/err" ||
+		fail "$(cat "$LAB_DIR/err")"
+	begin slow
+	sleep 2 # what there is of consent begins
+	off_fast_path
+	end
+	lab_in node ip route del $FAR
+	attach_says
+	allowed_by
+}
+
+# Packets of one flow are not equal to such a rule, whatever it does with them.
+rule_by_label() {
+	local why="a routing rule by flow label, or by tunnel"
+	later ip rule del pref 90
+	later ip -6 rule del pref 90
+	lab_in node ip rule add pref 90 tun_id 7 prohibit
+	refused_for "$why"
+	lab_in node ip rule del pref 90
+	attach_says
+	allowed_by
+	! lab_kernel_before 6.14 || skip "no rules by flow label here"
+	lab_in node "$PYTHON" "$LAB_LIB/flowlabel.py" 7 90
+	refused_for "$why"
+	lab_in node ip -6 rule del pref 90
+	attach_says
+	allowed_by
+}
+
 # Matches and targets of xtables, one by one: `on` or `off`, and the words.
 each_xt() { # COMMAND
 	local want words wrong="" count=0
@@ -1003,6 +1078,70 @@ queue_of_the_uplink() {
 filter_at_attach() { # DEV DIRECTION
 	tc_filter "$1" "$2" pass
 	off_for "$1: off: a tc filter on its $2" true
+}
+
+# The route goes by a macvlan on the uplink, whose queue and filters packets meet
+# before they leave by it.
+macvlan_above() {
+	local tbf="tbf rate 8mbit burst 20000 latency 100ms"
+	lab_in node ip link add link eth0 name mv0 type macvlan mode bridge ||
+		skip "a kernel without macvlan"
+	later ip link del mv0
+	lab_in node ip link set mv0 up
+	lab_in node ip addr add 10.142.0.7/20 dev mv0
+	lab_in node ip route add $FAR via $FAR_GATEWAY dev mv0
+	off_for "2 pod interfaces" true
+	begin
+	# shellcheck disable=SC2086 # words
+	off_for "eth0: off: above it, mv0: a queue: tbf" \
+		tc qdisc add dev mv0 root $tbf
+	lab_wait 10 all_queued mv0 ||
+		fail "the queue has seen $SEEN of $SENT packets"
+	end
+	lab_in node tc qdisc del dev mv0 root
+	tc_filter mv0 egress pass
+	off_for "eth0: off: above it, mv0: a tc filter on its egress" true
+	lab_in node ip link del mv0
+	off_for "2 pod interfaces" true
+}
+
+# Its uplink is in another namespace, and has there the index of ours.
+macvlan_afar() {
+	local index
+	lab_ns other
+	index=$(lab_in node cat /sys/class/net/eth0/ifindex)
+	lab_in other ip link add up0 index "$index" type veth peer name up1
+	lab_in other ip link add link up0 name mv1 netns "$LAB_ID-node" \
+		type macvlan || skip "a kernel without macvlan"
+	later ip link del mv1
+	lab_in node ip link set mv1 up
+	lab_in node tc qdisc add dev mv1 root tbf rate 8mbit burst 20000 \
+		latency 100ms
+	off_for "2 pod interfaces" true
+	! grep -q "fast path: eth0: off" "$LAB_DIR/err" ||
+		fail "$(cat "$LAB_DIR/err")"
+}
+
+# A bridge's port above the uplink; and the uplink becomes a port itself.
+bridge_above() {
+	lab_in node ip link add upl type bridge || skip "a kernel without bridges"
+	later ip link del upl
+	lab_in node ip link set upl up
+	if lab_in node ip link add link eth0 name mv2 type macvlan mode passthru; then
+		later ip link del mv2
+		lab_in node ip link set mv2 up master upl
+		off_for "2 pod interfaces" true
+		off_for "eth0: off: above it, upl: a queue: tbf" tc qdisc add \
+			dev upl root tbf rate 8mbit burst 20000 latency 100ms
+		lab_in node tc qdisc del dev upl root
+		lab_in node ip link del mv2
+	fi
+	lab_link node up2 far up2
+	later ip link del up2
+	UPLINK=up2 start
+	later ip link set up2 nomaster
+	later masq detach -q up2
+	off_for "up2: off: a port of upl" ip link set up2 master upl
 }
 
 # Hooks on the parent, packets by its VLAN's device: they have their tag.
@@ -1417,6 +1556,8 @@ row "rules that vary, each alone" each_varying
 row "rules that do not, each alone" each_harmless
 row "rules in tables and chains of long names" long_names
 row "a route with a program" route_program
+row "a route with a tunnel's end" route_tunnel
+row "a routing rule by flow label" rule_by_label
 row "an IPsec policy of what is forwarded" ipsec_forward
 row "BPF programs of netfilter's" netfilter_programs
 row "conntrack gives helpers by itself" conntrack_helper
@@ -1429,6 +1570,9 @@ row "matches and targets of iptables-legacy, each alone" \
 row "ipset's kinds with Ethernet addresses" ipset_kinds iptables
 row "ipset's kinds with Ethernet addresses, iptables-legacy" \
 	ipset_kinds iptables-legacy
+row "a macvlan above the uplink" macvlan_above
+row "a macvlan above another namespace's" macvlan_afar
+row "a bridge above the uplink" bridge_above
 row "a VLAN uplink, hooks on its parent" vlan_uplink eth0
 vlan_gone >/dev/null 2>&1
 row "a VLAN uplink" vlan_uplink eth0.100

@@ -19,8 +19,11 @@ struct netdev_link {
 	uint8_t mac[6]; /* all 0: none, or of another length */
 	char kind[16]; /* "vlan", "bridge" ...; "": hardware, lo */
 	uint32_t master; /* the bond, bridge, VRF it is a part of; 0: none */
-	uint32_t lower; /* what a VLAN's packets go through; 0: no VLAN */
-	bool afar; /* the far end of a pair is in another network namespace */
+	/* what a VLAN's, macvlan's or ipvlan's packets go through; 0: nothing,
+	 * or it is in another network namespace */
+	uint32_t lower;
+	/* the far end of a pair, or what it lies on, is in another namespace */
+	bool afar;
 	char qdisc[16]; /* its root; "": not told */
 	/* netkit (kernel 6.7): either end drops what none of its programs lets
 	 * pass; true as well where the kernel does not tell */
@@ -54,7 +57,8 @@ struct netdev_route {
 	uint32_t nexthop; /* the object that says where to; 0: the route does */
 	/* what takes it leaves in another packet (SRv6), and no hook sees it */
 	bool wraps;
-	/* has a program, or puts something into some packets (IOAM) */
+	/* has a program, puts something into some packets (IOAM), or tells the
+	 * device a tunnel's end, which packets do not say */
 	bool varies;
 };
 
@@ -89,6 +93,9 @@ struct netdev {
 	size_t local_count;
 	struct netdev_table *tables;
 	size_t table_count;
+	/* a rule goes by what packets of a flow need not have in common: a flow
+	 * label, the number of the tunnel that they came by */
+	bool rule_varies;
 };
 
 /* NULL: no rule leads there (a VRF's own table; or none at all). */

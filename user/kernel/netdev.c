@@ -176,6 +176,7 @@ static void begin_addrs(void *data)
 static void begin_tables(void *data)
 {
 	((struct netdev *)data)->table_count = 0;
+	((struct netdev *)data)->rule_varies = false;
 }
 
 static void begin_routes(void *data)

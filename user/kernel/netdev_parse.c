@@ -156,9 +156,11 @@ int netdev_link_message(const struct nlmsghdr *message, void *data)
 			break;
 		}
 	}
-	/* of others it is the far end of a pair or the way of a tunnel */
-	if (strcmp(link->kind, "vlan") && strcmp(link->kind, "macvlan") &&
-	    strcmp(link->kind, "ipvlan"))
+	/* of others than VLANs, macvlan, macvtap, ipvlan and ipvtap it is the far
+	 * end of a pair or the way of a tunnel */
+	if (link->afar ||
+	    (strcmp(link->kind, "vlan") && strncmp(link->kind, "macv", 4) &&
+	     strncmp(link->kind, "ipv", 3)))
 		link->lower = 0;
 	return err;
 }
@@ -244,8 +246,17 @@ bool netdev_wraps(const struct nlattr *type, const struct nlattr *encap)
 
 bool netdev_varies(const struct nlattr *type)
 {
-	return type && (netlink_u16(type) == LWTUNNEL_ENCAP_BPF ||
-			netlink_u16(type) == LWTUNNEL_ENCAP_IOAM6);
+	switch (type ? netlink_u16(type) : LWTUNNEL_ENCAP_NONE) {
+	case LWTUNNEL_ENCAP_NONE:
+	case LWTUNNEL_ENCAP_MPLS: /* these are seen in the packet */
+	case LWTUNNEL_ENCAP_ILA:
+	case LWTUNNEL_ENCAP_SEG6:
+	case LWTUNNEL_ENCAP_SEG6_LOCAL:
+	case LWTUNNEL_ENCAP_RPL:
+		return false;
+	default: /* BPF, IOAM6; a tunnel's end: IP, IP6, XFRM */
+		return true;
+	}
 }
 
 int netdev_add_route(struct netdev *netdev, const struct netdev_route *route)
@@ -313,6 +324,9 @@ static bool is_for_the_node(const struct fib_rule_hdr *head,
 	return false;
 }
 
+/* FRA_FLOWLABEL of kernel 6.14 */
+#define BY_FLOW_LABEL 26
+
 int netdev_rule_message(const struct nlmsghdr *message, void *data)
 {
 	const struct fib_rule_hdr *head = mnl_nlmsg_get_payload(message);
@@ -322,14 +336,19 @@ int netdev_rule_message(const struct nlmsghdr *message, void *data)
 	struct netdev_table *table;
 	uint32_t id = head->table;
 
-	if ((head->family != AF_INET && head->family != AF_INET6) ||
-	    head->action != FR_ACT_TO_TBL)
+	if (head->family != AF_INET && head->family != AF_INET6)
 		return 0;
 	mnl_attr_for_each(attr, message, sizeof(*head))
 	{
-		if (mnl_attr_get_type(attr) == FRA_TABLE)
+		uint16_t type = mnl_attr_get_type(attr);
+
+		if (type == FRA_TABLE)
 			id = netlink_u32(attr);
+		netdev->rule_varies |= type == FRA_TUN_ID ||
+				       type == BY_FLOW_LABEL;
 	}
+	if (head->action != FR_ACT_TO_TBL)
+		return 0;
 	table = (struct netdev_table *)netdev_table(netdev, family, id);
 	if (!table) {
 		table = grow(&netdev->tables, &netdev->table_count,
@@ -417,7 +436,6 @@ int netdev_route_message(const struct nlmsghdr *message, void *data)
 	const struct nlattr *multipath = NULL, *type = NULL, *encap = NULL;
 	const struct nlattr *attr;
 	uint8_t af = info->rtm_family;
-
 	bool local = info->rtm_type == RTN_LOCAL ||
 		     info->rtm_type == RTN_ANYCAST;
 

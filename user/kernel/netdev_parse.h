@@ -26,7 +26,7 @@ int netdev_add_route(struct netdev *netdev, const struct netdev_route *route);
  * put packets into others, of the node's, before a hook sees them?
  */
 bool netdev_wraps(const struct nlattr *type, const struct nlattr *encap);
-/* May it treat one packet of a flow otherwise than the next? */
+/* As `varies` of struct netdev_route; what is not known does. */
 bool netdev_varies(const struct nlattr *type);
 
 /* An address of this family (AF_*); too short: *out stays as it is. */

@@ -36,6 +36,11 @@ __attribute__((format(printf, 2, 3))) static void against(char *why,
 	va_end(args);
 }
 
+static void against_queue(const struct netdev_link *link, char *why)
+{
+	against(why, "a queue: %s", *link->qdisc ? link->qdisc : "unknown");
+}
+
 static void against_other(const struct netdev_link *link, enum hook_dir dir,
 			  const struct hook_prog *p, char *why)
 {
@@ -85,9 +90,20 @@ static int look_at_chains(const struct instance *instance,
 	return err;
 }
 
+/* A device that packets go through in the stack, and on the fast path don't. */
+static int look_through(const struct instance *instance,
+			const struct netdev_link *link,
+			struct fastpath_link *found)
+{
+	if (!strcmp(link->qdisc, "noqueue"))
+		return look_at_chains(instance, link, false, found);
+	against_queue(link, found->why);
+	return 0;
+}
+
 /*
  * A bridge, a VLAN's device on one, a VRF: packets between an interface that is
- * hooked and the stack go through it, and on the fast path they don't.
+ * hooked and the stack go through it.
  */
 static bool is_between(const struct netdev *netdev,
 		       const struct netdev_link *link)
@@ -112,11 +128,7 @@ static int look_between(const struct instance *instance,
 			continue;
 		found->ifindex = link->ifindex;
 		snprintf(found->name, sizeof(found->name), "%s", link->name);
-		if (strcmp(link->qdisc, "noqueue"))
-			against(found->why, "a queue: %s",
-				*link->qdisc ? link->qdisc : "unknown");
-		else
-			err = look_at_chains(instance, link, false, found);
+		err = look_through(instance, link, found);
 		if (err == -ENODEV) { /* it has just gone */
 			*found = (struct fastpath_link){};
 			err = 0;
@@ -196,8 +208,7 @@ static int look_at_pod(const struct instance *instance,
 	if (!link->afar)
 		against(why, "both ends of the pair are on this node");
 	if (strcmp(link->qdisc, "noqueue"))
-		against(why, "a queue: %s",
-			*link->qdisc ? link->qdisc : "unknown");
+		against_queue(link, why);
 	if (master && strcmp(master->kind, "bridge"))
 		against(why, "a port of %s, which is no bridge", master->name);
 	if (master && (!access(EBTABLES, F_OK) || errno != ENOENT))
@@ -228,31 +239,78 @@ static bool is_usual_queue(const char *qdisc)
 	return false;
 }
 
+/* The kernel nests devices no deeper (MAX_NEST_DEV). */
+#define NESTED 8
+
+/*
+ * What lies above the uplink and sends packets out of it as they are: macvlan,
+ * ipvlan, a bridge or bond on such. A route may go by it, and the fast path leads
+ * straight out of the uplink. A VLAN's packets have a tag, by which they are known.
+ */
+static int look_above(const struct instance *instance,
+		      const struct netdev *netdev,
+		      const struct netdev_link *link, int depth, char *why)
+{
+	int err = 0;
+
+	for (size_t i = 0; i < netdev->link_count && !err && !*why; i++) {
+		const struct netdev_link *over = &netdev->links[i];
+		struct fastpath_link found = {};
+
+		if (!over->up || (link->master != over->ifindex &&
+				  (over->lower != link->ifindex ||
+				   !strcmp(over->kind, "vlan"))))
+			continue;
+		err = look_through(instance, over, &found);
+		if (*found.why)
+			against(why, "above it, %s: %.*s", over->name,
+				FASTPATH_WHY - IFNAMSIZ - 16, found.why);
+		if (!err && !*why && depth)
+			err = look_above(instance, netdev, over, depth - 1,
+					 why);
+		if (err == -ENODEV) /* it has just gone */
+			err = 0;
+	}
+	return err;
+}
+
 static int look_at_uplink(const struct instance *instance,
+			  const struct netdev *netdev,
 			  const struct netdev_link *link,
 			  struct fastpath_link *found)
 {
+	const struct netdev_link *master =
+		link->master ? netdev_by_index(netdev, link->master) : NULL;
 	char *why = found->why;
+	int err = 0;
 
 	if (!netdev_is_ethernet(link))
 		against(why, "its packets have no Ethernet header");
 	if (link->mtu < MASQ_WAY_LEAST4)
 		against(why, "its MTU is %u", link->mtu);
 	if (!is_usual_queue(link->qdisc))
-		against(why, "a queue: %s",
-			*link->qdisc ? link->qdisc : "unknown");
-	return *why ? 0 : look_at_chains(instance, link, false, found);
+		against_queue(link, why);
+	if (master && strcmp(master->kind, "vrf"))
+		against(why, "a port of %s", master->name);
+	if (!*why)
+		err = look_at_chains(instance, link, false, found);
+	if (!err && !*why)
+		err = look_above(instance, netdev, link, NESTED, why);
+	return err;
 }
 
 /* Packets up to MASQ_WAY_LEAST4 are taken for equally large; what a route does
  * to a packet beside sending it on is done on its way through the stack. */
 static void look_at_routes(const struct netdev *netdev, char *why)
 {
+	if (netdev->rule_varies)
+		against(why, "a routing rule by flow label, or by tunnel");
 	for (size_t i = 0; i < netdev->route_count; i++) {
 		const struct netdev_route *route = &netdev->routes[i];
 
 		if (route->varies)
-			against(why, "a route with a program, or with IOAM");
+			against(why,
+				"a route with a program, IOAM or a tunnel's end");
 		if (route->dst.addr.family == 4 && route->mtu &&
 		    route->mtu < MASQ_WAY_LEAST4)
 			against(why, "a route with an MTU of %u", route->mtu);
@@ -335,7 +393,7 @@ int fastpath_look(const struct instance *instance, const struct netdev *netdev,
 		found->ifindex = link->ifindex;
 		snprintf(found->name, sizeof(found->name), "%s", link->name);
 		found->pod = !uplink;
-		err = uplink ? look_at_uplink(instance, link, found)
+		err = uplink ? look_at_uplink(instance, netdev, link, found)
 			     : look_at_pod(instance, netdev, out, link, filter,
 					   found);
 		if (err == -ENODEV) { /* it has just gone */
