@@ -1109,8 +1109,9 @@ macvlan_above() {
 macvlan_afar() {
 	local index
 	lab_ns other
-	index=$(lab_in node cat /sys/class/net/eth0/ifindex)
-	lab_in other ip link add up0 index "$index" type veth peer name up1
+	index=$(lab_in node ip -j link show eth0 | jq '.[0].ifindex')
+	lab_in other ip link add up0 index "$index" \
+		type veth peer name up1 index 999
 	lab_in other ip link add link up0 name mv1 netns "$LAB_ID-node" \
 		type macvlan || skip "a kernel without macvlan"
 	later ip link del mv1
