@@ -18,6 +18,10 @@ static int read_policy(const struct nlmsghdr *message, void *data)
 	mnl_attr_parse(message, sizeof(*policy), netlink_collect, attrs);
 	if (policy->dir == XFRM_POLICY_FWD && attrs[XFRMA_TMPL])
 		*(bool *)data = true;
+	/* of packets that a card encrypts (kernel 6.2) the stack tells it, and
+	 * until then they look like others */
+	if (attrs[XFRMA_OFFLOAD_DEV])
+		*(bool *)data = true;
 	return MNL_CB_OK;
 }
 

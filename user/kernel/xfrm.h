@@ -5,7 +5,8 @@
 
 /*
  * 1: there is a policy of what is forwarded that wants packets to have come by
- * IPsec. 0: none, or a kernel without IPsec. Or -errno.
+ * IPsec, or one that a network card does by itself. 0: none, or a kernel without
+ * IPsec. Or -errno.
  */
 int xfrm_wants_forwarded(void);
 

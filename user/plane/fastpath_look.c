@@ -340,7 +340,7 @@ static void look_at_stack(char *why)
 		break;
 	case 1:
 		against(why,
-			"an IPsec policy of what is forwarded: the stack alone sees which packets came by it");
+			"an IPsec policy of what is forwarded: the stack alone sees which packets come or go by it");
 		break;
 	default:
 		against(why, "IPsec policies cannot be read");
