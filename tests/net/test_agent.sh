@@ -947,11 +947,19 @@ killed_early() {
 	start eth0
 }
 
+# stopped_idle HELPER: not in the middle of a look, when it has the lock
+stopped_idle() {
+	kill -STOP "$1"
+	flock -n "$MASQBPF_PIN_DIR" true && return
+	kill -CONT "$1"
+	return 1
+}
+
 # The helper of a killed agent may live on for a moment.
 helper_lingers() {
 	local helper
 	helper=$(pgrep -x -P "$(agent_pid)" masqbpf-helper)
-	kill -STOP "$helper"
+	lab_wait 10 stopped_idle "$helper"
 	stop KILL
 	start eth0
 	kill -CONT "$helper"
