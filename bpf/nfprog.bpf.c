@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * nfprog.bpf.c - of nothing to do with packets: names the BPF programs on
+ * nfprog.bpf.c - has nothing to do with packets: names the BPF programs on
  * netfilter's hooks (links of kernel 6.4 and later) to who reads the iterator, in
  * each network namespace. Walking the links by their ids takes CAP_SYS_ADMIN,
  * which an agent has given up, and does not tell the namespace.
@@ -23,7 +23,6 @@ struct bpf_iter_meta {
 } KERNELS;
 
 struct bpf_link {
-	__u32 id;
 	enum bpf_link_type type;
 } KERNELS;
 
@@ -41,7 +40,6 @@ struct net {
 } KERNELS;
 
 struct nf_hook_ops {
-	__u8 pf;
 	unsigned int hooknum;
 } KERNELS;
 
@@ -60,9 +58,7 @@ int masq_nf_progs(struct bpf_iter__bpf_link *ctx)
 	if (!link || link->link.type != LINK_NETFILTER)
 		return 0;
 	found.netns = BPF_CORE_READ(link, net, ns.inum);
-	found.link = BPF_CORE_READ(link, link.id);
 	found.hook = BPF_CORE_READ(link, hook_ops.hooknum);
-	found.family = BPF_CORE_READ(link, hook_ops.pf);
 	bpf_seq_write(ctx->meta->seq, &found, sizeof(found));
 	return 0;
 }

@@ -951,10 +951,8 @@ _Static_assert(sizeof(struct masq_attempt) == 16, "masq_attempt");
  */
 struct masq_nf_prog {
 	__u32 netns; /* its inode */
-	__u32 link; /* its id */
-	__u32 hook; /* enum nf_inet_hooks */
-	__u32 family; /* NFPROTO_* */
+	__u32 hook; /* enum nf_inet_hooks, of either family */
 };
-_Static_assert(sizeof(struct masq_nf_prog) == 16, "masq_nf_prog");
+_Static_assert(sizeof(struct masq_nf_prog) == 8, "masq_nf_prog");
 
 #endif /* MASQBPF_H */

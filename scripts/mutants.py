@@ -173,13 +173,26 @@ class Runner:
             self.running.discard(child)
 
     def stop(self):
+        """All of them, and each has the time to clean up."""
         with self.lock:
             self.stopped = True
-            for child in self.running:
-                try:
-                    os.killpg(child.pid, signal.SIGKILL)
-                except ProcessLookupError:
-                    pass
+            running = list(self.running)
+        end = time.monotonic() + 30
+        for child in running:
+            self.signal(child, signal.SIGTERM)
+        for child in running:
+            try:
+                child.wait(max(0, end - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                pass
+            self.signal(child, signal.SIGKILL)
+
+    @staticmethod
+    def signal(child, how):
+        try:
+            os.killpg(child.pid, how)
+        except ProcessLookupError:
+            pass
 
     def still_going(self):
         """What ended because everything was stopped has noticed nothing."""

@@ -10,21 +10,13 @@ import socket
 import struct
 import sys
 
+import netlink
+from netlink import attr, nest
+
 NFNL_CT_NEW = 1 << 8  # NFNL_SUBSYS_CTNETLINK, IPCTNL_MSG_CT_NEW
 NFNL_CT_DELETE = 1 << 8 | 2
-REQUEST, ACK, CREATE, EXCL = 1, 4, 0x400, 0x200
 ORIG, REPLY, STATUS, TIMEOUT = 1, 2, 3, 7  # CTA_*
-NESTED = 0x8000
 SEEN_REPLY_CONFIRMED = 2 | 8  # IPS_*
-
-
-def attr(kind, payload):
-    length = 4 + len(payload)
-    return struct.pack("=HH", length, kind) + payload + b"\0" * (-length % 4)
-
-
-def nest(kind, *attrs):
-    return attr(kind | NESTED, b"".join(attrs))
 
 
 def tuple_of(kind, src, dst, sport, dport):
@@ -50,26 +42,23 @@ def entry(number, dest, dport):
         + attr(STATUS, struct.pack(">I", SEEN_REPLY_CONFIRMED))
         + attr(TIMEOUT, struct.pack(">I", 3600))
     )
-    head = struct.pack(
-        "=IHHII", 16 + len(body), NFNL_CT_NEW, REQUEST | ACK | CREATE | EXCL,
-        number, 0
-    )
-    return head + body
+    return netlink.message(NFNL_CT_NEW, netlink.CREATE | netlink.EXCL, body,
+                           number)
 
 
 def ask(sock, request):
-    sock.send(request)
-    error = struct.unpack_from("=i", sock.recv(4096), 16)[0]
+    error = netlink.tell(sock, request)
     if error:
-        sys.exit(f"conntrack.py: errno {-error}")
+        sys.exit(f"conntrack.py: errno {error}")
 
 
 def main():
-    sock = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 12)
+    sock = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW,
+                         netlink.NETFILTER)
     sock.bind((0, 0))
     if sys.argv[1] == "flush":
-        ask(sock, struct.pack("=IHHIIBBH", 20, NFNL_CT_DELETE, REQUEST | ACK,
-                              0, 0, socket.AF_UNSPEC, 0, 0))
+        ask(sock, netlink.message(NFNL_CT_DELETE, 0, struct.pack(
+            "BBH", socket.AF_UNSPEC, 0, 0), 0))
         return
     count, dest = int(sys.argv[1]), socket.inet_aton(sys.argv[2])
     dport = int(sys.argv[3]) if len(sys.argv) > 3 else 9

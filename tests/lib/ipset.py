@@ -5,8 +5,8 @@
   ipset.py create NAME TYPE     of IPv4: hash:ip, bitmap:ip,mac ...
   ipset.py destroy NAME
 
-Exits with 3 where the kernel has no ipset, or none of the type. Standard library
-only: messages of nfnetlink by their numbers.
+Exits with 3 where the kernel has no ipset, or none of the type. Messages of
+nfnetlink by their numbers.
 """
 import errno
 import os
@@ -14,19 +14,15 @@ import socket
 import struct
 import sys
 
-NETLINK_NETFILTER, SUBSYSTEM, PROTOCOL = 12, 6, 6
+import netlink
+from netlink import attr
+
+SUBSYSTEM, PROTOCOL = 6, 6
 CREATE, DESTROY = 2, 3
-FLAGS = 1 | 4  # request, acknowledge
 ABSENT = errno.EINVAL, 4098  # no such subsystem, no such type
-NESTED, NETWORK_ORDER = 0x8000, 0x4000
 ATTR_PROTOCOL, ATTR_NAME, ATTR_TYPE, ATTR_REVISION = 1, 2, 3, 4
 ATTR_FAMILY, ATTR_DATA = 5, 7
 DATA_IP, DATA_CIDR, IP_V4 = 1, 3, 1
-
-
-def attr(kind, data):
-    size = 4 + len(data)
-    return struct.pack("=HH", size, kind) + data + bytes(-size % 4)
 
 
 def text(kind, value):
@@ -38,19 +34,14 @@ def byte(kind, value):
 
 
 def address(number):
-    return attr(DATA_IP | NESTED, attr(IP_V4 | NETWORK_ORDER,
-                                       struct.pack("!I", number)))
+    return netlink.nest(DATA_IP, attr(IP_V4 | netlink.NETWORK_ORDER,
+                                      struct.pack("!I", number)))
 
 
 def ask(command, name, *attrs):
     body = struct.pack("=BBH", socket.AF_INET, 0, 0) + \
         byte(ATTR_PROTOCOL, PROTOCOL) + text(ATTR_NAME, name) + b"".join(attrs)
-    head = struct.pack("=IHHII", 16 + len(body), SUBSYSTEM << 8 | command,
-                       FLAGS, 1, 0)
-    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW,
-                       NETLINK_NETFILTER) as sock:
-        sock.send(head + body)
-        error = -struct.unpack_from("=i", sock.recv(65536), 16)[0]
+    error = netlink.ask(netlink.NETFILTER, SUBSYSTEM << 8 | command, 0, body)
     if error:
         print(f"ipset.py: {name}: {os.strerror(error)}", file=sys.stderr)
         sys.exit(3 if error in ABSENT else 1)
@@ -60,7 +51,7 @@ def create(name, kind):
     span = address(0x0a000000) + byte(DATA_CIDR, 24)
     ask(CREATE, name, text(ATTR_TYPE, kind), byte(ATTR_REVISION, 0),
         byte(ATTR_FAMILY, socket.AF_INET),
-        attr(ATTR_DATA | NESTED, span if kind.startswith("bitmap:") else b""))
+        netlink.nest(ATTR_DATA, span if kind.startswith("bitmap:") else b""))
 
 
 def destroy(name):

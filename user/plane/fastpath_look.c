@@ -4,7 +4,6 @@
  * is between them and the stack, and netfilter's rules. See fastpath.h.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +12,7 @@
 #include <bpf/bpf.h>
 #include "base/log.h"
 #include "kernel/nfprog.h"
+#include "kernel/sysctl.h"
 #include "kernel/varying.h"
 #include "kernel/xfrm.h"
 #include "plane/fastpath.h"
@@ -20,9 +20,8 @@
 #include "plane/node.h"
 #include "plane/podhook.h"
 
-#define EBTABLES     "/sys/module/ebtables"
-#define KERNEL_BTF   "/sys/kernel/btf/vmlinux"
-#define GIVE_HELPERS "/proc/sys/net/netfilter/nf_conntrack_helper"
+#define EBTABLES   "/sys/module/ebtables"
+#define KERNEL_BTF "/sys/kernel/btf/vmlinux"
 
 __attribute__((format(printf, 2, 3))) static void against(char *why,
 							  const char *fmt, ...)
@@ -321,15 +320,9 @@ static void look_at_routes(const struct netdev *netdev, char *why)
  * helper looks into. */
 static bool conntrack_gives_helpers(void)
 {
-	char value = '1';
-	int fd = open(GIVE_HELPERS, O_RDONLY | O_CLOEXEC);
+	long gives = sysctl_net("netfilter/nf_conntrack_helper");
 
-	if (fd < 0)
-		return errno != ENOENT;
-	if (read(fd, &value, 1) != 1)
-		value = '1';
-	close(fd);
-	return value != '0';
+	return gives && gives != -ENOENT;
 }
 
 /* What is neither an interface's nor a rule's. */

@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "kernel/caps.h"
 #include "kernel/conntrack.h"
+#include "kernel/sysctl.h"
 #include "plane/fastpath_tcp.h"
 #include "plane/flows.h"
 #include "plane/maps.h"
@@ -19,15 +20,9 @@
 
 bool fastpath_tcp_allowed(void)
 {
-	char value = '1';
-	int fd = open(BE_LIBERAL, O_RDONLY | O_CLOEXEC);
+	long liberal = sysctl_net("netfilter/nf_conntrack_tcp_be_liberal");
 
-	if (fd < 0)
-		return errno == ENOENT; /* no conntrack here */
-	if (read(fd, &value, 1) != 1)
-		value = '0';
-	close(fd);
-	return value != '0';
+	return liberal > 0 || liberal == -ENOENT; /* no conntrack here */
 }
 
 int fastpath_follow_tcp(const struct instance *instance)

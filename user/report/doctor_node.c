@@ -11,6 +11,7 @@
 #include <net/if.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include "kernel/sysctl.h"
 #include "plane/clsact.h"
 #include "plane/fastpath.h"
 #include "plane/hook.h"
@@ -23,23 +24,6 @@
 #include "report/pods.h"
 
 /* --- settings ---------------------------------------------------------- */
-
-/* -1: it cannot be read. */
-static long read_sysctl(const char *name)
-{
-	char path[128];
-	long value = -1;
-	FILE *file;
-
-	snprintf(path, sizeof(path), "/proc/sys/net/%s", name);
-	file = fopen(path, "re");
-	if (!file)
-		return -1;
-	if (fscanf(file, "%ld", &value) != 1)
-		value = -1;
-	fclose(file);
-	return value;
-}
 
 /* Without an interface that could be one, IPv4 is looked at. */
 static bool needs_ipv4(const struct doctor *d)
@@ -62,7 +46,7 @@ static bool needs_ipv4(const struct doctor *d)
 static void check_forwarding(struct doctor *d)
 {
 	bool ipv6 = d->policy && d->policy->head.flags & MASQ_P_IPV6;
-	long on = read_sysctl("ipv4/ip_forward");
+	long on = sysctl_net("ipv4/ip_forward");
 
 	if (!needs_ipv4(d))
 		doctor_add(d, DOCTOR_OK, "forwarding", NULL,
@@ -79,7 +63,7 @@ static void check_forwarding(struct doctor *d)
 	else
 		doctor_add(d, DOCTOR_OK, "forwarding", NULL,
 			   "net.ipv4.ip_forward is on");
-	if (ipv6 && !read_sysctl("ipv6/conf/all/forwarding"))
+	if (ipv6 && !sysctl_net("ipv6/conf/all/forwarding"))
 		doctor_add(
 			d, DOCTOR_BAD, "forwarding",
 			"sysctl -w net.ipv6.conf.all.forwarding=1",
@@ -89,10 +73,10 @@ static void check_forwarding(struct doctor *d)
 static void check_rp_filter(struct doctor *d, const struct netdev_link *link)
 {
 	char name[64];
-	long all = read_sysctl("ipv4/conf/all/rp_filter"), own;
+	long all = sysctl_net("ipv4/conf/all/rp_filter"), own;
 
 	snprintf(name, sizeof(name), "ipv4/conf/%s/rp_filter", link->name);
-	own = read_sysctl(name);
+	own = sysctl_net(name);
 	if ((own > all ? own : all) == 1 && d->netdev->link_count > 2)
 		doctor_add(
 			d, DOCTOR_NOTE, "rp_filter",
