@@ -472,7 +472,10 @@ def main():
 
     signal.signal(signal.SIGINT, stop)
     signal.signal(signal.SIGTERM, stop)
-    return hunt.go()
+    try:
+        return hunt.go()
+    except Stopped:  # in the middle of a test
+        return 1
 
 
 if __name__ == "__main__":
