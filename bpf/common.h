@@ -140,7 +140,7 @@ enum {
 #define MASQ_LOOK_DUE	  32
 #define MASQ_LOOK_RECORDS 256
 #define MASQ_LOOK_ENOUGH  2
-#define MASQ_LOOKS_BARREN 8
+#define MASQ_LOOKS_BARREN 4
 /* Pages that one request of user space opens at most. */
 #define MASQ_RECLAIM_PAGES 512
 /* Flows that one look ends, at most, beside the expired ones. */

@@ -394,7 +394,8 @@ MASQ_INLINE int FN(egress)(struct __sk_buff *skb, PKT *pkt, const __u32 l2_len,
 		}
 	}
 	if (unlikely(!v.kind)) {
-		new : FN(to_scratch)(pkt);
+		new : FN(fetch_ahead)(pkt);
+		FN(to_scratch)(pkt);
 		return likely(made) ? FN(egress_new)(skb, now)
 				    : FN(egress_refused)(skb, MASQ_R_BUSY);
 	}

@@ -224,6 +224,10 @@ struct masq_scratch {
 	struct masq_key6 hint; /* of an EIM record */
 	__u32 owner_slot;
 	__u32 rev_slot;
+	/* what a packet without a record will touch, see fetch_pair() */
+	__be32 ahead[4]; /* address that the flow before was translated to */
+	__u32 expected; /* family of the packet's flow, if it will have one */
+	__u32 fetched; /* all of it is on its way */
 	/* port search */
 	struct masq_crowd_key crowd;
 	__u32 min;

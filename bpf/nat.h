@@ -278,16 +278,20 @@ MASQ_GLOBAL int FN(make_flow)(struct __sk_buff *skb, __u32 slot)
 	if (!pol)
 		return MASQ_R_BUSY;
 	s->moved = 0;
-	MASQ_DO(FN(fetch)(slot, MASQ_OWNER));
 	if (s->kind == MASQ_K_FWD) {
 		ret = FN(claim_begin)(skb, slot);
 		if (ret)
 			return ret;
-		MASQ_DO(FN(fetch)(slot, MASQ_REV));
+		if (!s->fetched || !FN(addr_equal)(s->ahead, s->rev.in_addr)) {
+			FN(addr_copy)(s->ahead, s->rev.in_addr);
+			MASQ_DO(FN(fetch_pair)(slot));
+		}
+		s->expected = FAM;
 		ret = FN(claim)(skb, slot);
 		if (ret)
 			return ret;
 	} else {
+		FN(fetch)((KEY *)&s->owner);
 		FN(flow_init)(s, pol, s->kind);
 	}
 	ret = FN(make_owner)(slot);

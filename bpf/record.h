@@ -204,29 +204,62 @@ enum masq_record {
 #endif
 
 /*
- * Has the processor fetch what making a record will touch: its home, its page's
- * label, its place aside. Each lies in a page of memory of its own, and one
- * after the other they would be most of what a new flow costs. Nothing waits
- * for these loads but the retirement of what follows them.
+ * Has the processor fetch what making a record of this key will touch: its home,
+ * its page's label, its place aside. Each lies in a page of memory of its own,
+ * and one after the other they would be most of what a new flow costs. Nothing
+ * waits for these loads but the retirement of what follows them.
  */
-MASQ_GLOBAL int FN(fetch)(__u32 slot, __u32 which)
+MASQ_INLINE void FN(fetch)(const KEY *key)
 {
-	struct masq_scratch *s = masq_scratch_get(slot & 1);
 	struct masq_aside *a;
 	struct FN(place) at;
 	PAGE *p;
 
-	if (!s)
-		return 0;
-	FN(place)(which == MASQ_OWNER ? (KEY *)&s->owner : (KEY *)&s->rev, &at);
+	FN(place)(key, &at);
 	p = FN(page)(at.first);
 	a = FN(aside)(at.first << MASQ_PAGE_SHIFT | at.home);
 	if (!p || !a)
-		return 0;
+		return;
+	(void)MASQ_WORD(&p->slot[at.home & (MASQ_PAGE_SLOTS - 1)]);
 	(void)*(volatile __u32 *)&p->label.changes;
 	(void)*(volatile __u32 *)&a->created;
-	(void)MASQ_WORD(&p->slot[at.home & (MASQ_PAGE_SLOTS - 1)]);
+}
+
+/*
+ * The same for both records of the flow in scratch->owner, should it be
+ * translated to scratch->ahead and keep its port: all at once, which takes hardly
+ * longer than one of these lines. Where a flow is expected (a packet without a
+ * record, as the one before was that opened a flow), that is while the look for
+ * the record still waits for its home.
+ */
+MASQ_GLOBAL int FN(fetch_pair)(__u32 slot)
+{
+	struct masq_scratch *s = masq_scratch_get(slot & 1);
+	KEY key;
+
+	if (!s)
+		return 0;
+	key = *(KEY *)&s->owner;
+	FN(fetch)(&key);
+	FN(addr_copy)(key.in_addr, s->ahead);
+	FN(fetch)(&key);
+	s->fetched = 1;
 	return 0;
+}
+
+/* Of a packet that has no record, before it is decided what becomes of it. */
+MASQ_INLINE void FN(fetch_ahead)(const PKT *pkt)
+{
+	struct masq_scratch *s = masq_scratch_get(0);
+
+	if (!s)
+		return;
+	s->fetched = 0;
+	if (s->expected != FAM || pkt->class != MASQ_C_OPENER)
+		return;
+	s->expected = 0;
+	*(KEY *)&s->owner = pkt->key;
+	MASQ_DO(FN(fetch_pair)(0));
 }
 
 /* Under no lock: what lies aside of a record that is being made. */
