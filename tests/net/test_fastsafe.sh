@@ -937,6 +937,120 @@ behind_accept() {
 	"$4"
 }
 
+# Each of these alone before a limit in a base chain; behind // what the chain
+# `sub` has. Only what keeps all that is established from the limit is on.
+each_accept() {
+	local want rule wrong="" count=0
+	later nft delete table inet each
+	while read -r want rule; do
+		lab_in node nft -f - <<-X
+			table inet each
+			delete table inet each
+			table inet each {
+				chain deep { ct state established accept; }
+				chain back { tcp dport 443 drop; }
+				chain sub {
+					${rule#*//}
+				}
+				chain c {
+					type filter hook forward priority 5
+					${rule%//*}
+					limit rate 1/second accept
+				}
+			}
+		X
+		attach_says
+		count=$((count + 1))
+		if grep -q "fast path: off: netfilter: nft inet each/.*limit" \
+			"$LAB_DIR/err"; then
+			[ "$want" = off ] || wrong+="not $want: $rule"$'\n'
+		else
+			[ "$want" = on ] || wrong+="not $want: $rule"$'\n'
+		fi
+	done <<-'X'
+		on ct state { established, related } accept // counter
+		on ct state { established } counter accept // counter
+		on ct state != { new, invalid } accept // counter
+		off ct state { related, new } accept // counter
+		off ct state != { established, related } accept // counter
+		off ct state { established } ip saddr 10.44.0.0/16 accept // counter
+		off ct state & established == { established } accept // counter
+		off iifname . ct state { "pod1" . established } accept // counter
+		on ct state vmap { established : accept, related : accept, invalid : drop } // counter
+		on ct state vmap { established : accept, new : jump sub } // limit rate 1/second drop
+		off ct state vmap { established : jump sub, new : accept } // limit rate 1/second drop
+		off ct state vmap { related : accept, invalid : drop } // counter
+		off ct state vmap { established : continue, new : accept } // counter
+		off ip saddr 10.44.0.0/16 ct state vmap { established : accept } // counter
+		on jump sub // ct state established,related accept
+		on jump sub // ct state vmap { established : accept, invalid : drop }
+		on jump sub // counter; jump deep
+		on jump sub // jump back; ct state { established } accept
+		off jump sub // jump back
+		off jump sub // ip saddr 10.44.0.0/16 return; ct state established accept
+		off jump sub // ct state established return; accept
+		off jump sub // tcp dport 443 goto back; ct state established accept
+		off jump sub // ip protocol vmap { tcp : return }; ct state established accept
+		off jump sub // ip saddr 10.44.0.0/16 jump deep
+		off ip saddr 10.44.0.0/16 jump sub // ct state established accept
+		off ct state new jump sub // ct state established accept
+		on ct state established jump sub // accept
+		off ct state related jump sub // accept
+	X
+	[ -z "$wrong" ] || fail "$wrong"
+}
+
+# As ufw does it: an accept in one chain, a limit that logs in a later one.
+ufw_rules() { # COMMAND
+	local i=$1
+	type -p "$i" >/dev/null || skip "no $i"
+	later "$i" -X
+	later "$i" -F
+	lab_in node "$i" -N ufw-before-forward
+	lab_in node "$i" -N ufw-user-forward
+	lab_in node "$i" -N ufw-after-logging-forward
+	lab_in node "$i" -A FORWARD -j ufw-before-forward
+	lab_in node "$i" -A FORWARD -j ufw-after-logging-forward
+	lab_in node "$i" -A ufw-before-forward -m conntrack \
+		--ctstate RELATED,ESTABLISHED -j ACCEPT
+	lab_in node "$i" -A ufw-before-forward -j ufw-user-forward
+	lab_in node "$i" -A ufw-after-logging-forward -m limit --limit 3/min \
+		--limit-burst 10 -j LOG --log-prefix "[UFW BLOCK] "
+	attach_says
+	allowed_by
+	lab_in node "$i" -I ufw-before-forward -p tcp --dport 443 -j RETURN
+	attach_says
+	refused_limit_of_iptables
+	lab_in node "$i" -R ufw-before-forward 1 -p tcp --dport 443 \
+		-j ufw-user-forward
+	attach_says
+	allowed_by
+	lab_in node "$i" -R ufw-before-forward 1 -p tcp --dport 443 \
+		-g ufw-user-forward
+	attach_says
+	refused_limit_of_iptables
+	lab_in node "$i" -D ufw-before-forward 1
+	lab_in node "$i" -R FORWARD 1 -i pod1 -j ufw-before-forward
+	attach_says
+	refused_limit_of_iptables
+	# deeper still
+	lab_in node "$i" -R FORWARD 1 -j ufw-user-forward
+	lab_in node "$i" -F ufw-before-forward
+	lab_in node "$i" -A ufw-before-forward -m comment --comment x \
+		-m conntrack --ctstate ESTABLISHED -j ACCEPT
+	lab_in node "$i" -A ufw-user-forward -j ufw-before-forward
+	attach_says
+	allowed_by
+	lab_in node "$i" -I ufw-user-forward -m mark --mark 1 -j RETURN
+	attach_says
+	refused_limit_of_iptables
+}
+
+refused_limit_of_iptables() {
+	grep -q "fast path: off: netfilter: .*limit" "$LAB_DIR/err" ||
+		fail "$(cat "$LAB_DIR/err")"
+}
+
 attach_says() {
 	masq attach eth0 --hook "$HOOK" --fast-path --config "$LAB_DIR/config.yaml" \
 		2>"$LAB_DIR/err"
@@ -1553,6 +1667,9 @@ row "a helper of conntrack's in a chain of type nat" \
 	helpers prerouting nat -90
 row "a limit behind such an accept, before conntrack" \
 	behind_accept established prerouting -300 refused_limit
+row "accepts before a limit, each alone" each_accept
+row "ufw's chains, iptables" ufw_rules iptables
+row "ufw's chains, iptables-legacy" ufw_rules iptables-legacy
 row "rules that vary, each alone" each_varying
 row "rules that do not, each alone" each_harmless
 row "rules in tables and chains of long names" long_names

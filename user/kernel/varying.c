@@ -8,8 +8,9 @@
  * is asked about first packets alone.
  *
  * Nor is one that stands behind "established: accept" (or drop, return) of its
- * chain, the first rule of every NetworkPolicy: no packet of an established flow
- * gets past that. All of this counts in chains that are met behind conntrack, and
+ * chain, the first rule of every NetworkPolicy, or behind a jump of all packets
+ * to a chain with such an accept (drop): no packet of an established flow gets
+ * past that. All of this counts in chains that are met behind conntrack, and
  * for packets that conntrack does call established: where rules go by its states
  * no others are given consent (MASQ_FAST_TRACKED).
  */

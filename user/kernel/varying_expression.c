@@ -53,8 +53,7 @@ void varying_chain_name(char *out, uint8_t family, const char *table,
 			 (unsigned long long)hash_of(chain, strlen(chain)));
 }
 
-/* Up to 4 bytes of a value as a number, as they lie. */
-static uint32_t get_value(const struct nlattr *attr)
+uint32_t varying_value(const struct nlattr *attr)
 {
 	const struct nlattr *value[NETLINK_ATTRS] = {};
 	uint32_t number = 0;
@@ -155,8 +154,8 @@ static void read_bitwise(struct varying_nft_rule *r,
 	uint32_t op = attrs[NFTA_BITWISE_OP]
 			      ? netlink_be32(attrs[NFTA_BITWISE_OP])
 			      : NFT_BITWISE_BOOL;
-	uint32_t mask = get_value(attrs[NFTA_BITWISE_MASK]);
-	uint32_t with = get_value(attrs[NFTA_BITWISE_XOR]);
+	uint32_t mask = varying_value(attrs[NFTA_BITWISE_MASK]);
+	uint32_t with = varying_value(attrs[NFTA_BITWISE_XOR]);
 	bool plain = op == NFT_BITWISE_BOOL && !with;
 
 	r->turns |= op == NFT_BITWISE_BOOL
@@ -255,7 +254,7 @@ static void read_compare(struct varying_nft_rule *r,
 			 const struct nlattr **attrs, enum varying_held held)
 {
 	uint32_t op = netlink_be32(attrs[NFTA_CMP_OP]);
-	uint32_t value = get_value(attrs[NFTA_CMP_DATA]);
+	uint32_t value = varying_value(attrs[NFTA_CMP_DATA]);
 	bool partly = r->partly;
 
 	r->partly = true;
@@ -309,15 +308,64 @@ static void read_jump(struct varying_nft_rule *r, const struct nlattr *data)
 	case NF_QUEUE:
 		varies(r, "queue");
 		break;
-	case NF_ACCEPT:
-	case NF_DROP:
+	case NFT_JUMP:
+		r->jump.sure = true;
+		break;
 	case NFT_RETURN:
 	case NFT_GOTO:
+		r->leaves = true;
+		r->ends = true;
+		break;
+	case NF_ACCEPT:
+	case NF_DROP:
 		r->ends = true;
 	}
 	if (verdict[NFTA_VERDICT_CHAIN])
 		varying_chain_name(r->jump.to, r->family, r->table,
 				   netlink_str(verdict[NFTA_VERDICT_CHAIN]));
+}
+
+/* A rule's own set of conntrack's states; NULL: it is none, or none that could
+ * be read together with the rule. */
+static const struct varying_set *states_of(const struct varying_nft_rule *r,
+					   const char *name,
+					   enum varying_held held)
+{
+	if (held != HELD_STATE || r->mask != UINT32_MAX)
+		return NULL;
+	for (size_t i = 0; i < r->rules->set_count; i++) {
+		const struct varying_set *set = &r->rules->sets[i];
+
+		if (set->family == r->family && !strcmp(set->name, name) &&
+		    !strcmp(set->table, r->table))
+			return set->plain && set->generation == r->generation
+				       ? set
+				       : NULL;
+	}
+	return NULL;
+}
+
+static void read_lookup(struct varying_nft_rule *r, const struct nlattr **attrs,
+			enum varying_held held)
+{
+	const struct varying_set *set =
+		states_of(r, netlink_str(attrs[NFTA_LOOKUP_SET]), held);
+	bool map = netlink_be32(attrs[NFTA_LOOKUP_DREG]) == NFT_REG_VERDICT;
+	bool not = attrs[NFTA_LOOKUP_FLAGS] &&
+		   netlink_be32(attrs[NFTA_LOOKUP_FLAGS]) & NFT_LOOKUP_F_INV;
+
+	if (map) /* it may say so of some that are not established */
+		varying_chain_name(r->jump.to, r->family, r->table, "");
+	if (set && set->established == not ) {
+		r->unknown = true;
+	} else if (set && map &&
+		   (set->verdict == NF_ACCEPT || set->verdict == NF_DROP)) {
+		r->ends = true;
+		r->jump.behind = true;
+	} else if (!set || map) {
+		r->partly = true;
+		r->leaves |= map;
+	}
 }
 
 static void read_target(struct varying_nft_rule *r, const struct nlattr **attrs)
@@ -365,7 +413,8 @@ int varying_expression(const struct nlattr *element, void *data)
 	/* what has no say in whether the next expression is met */
 	if (strcmp(name, "ct") && strcmp(name, "bitwise") &&
 	    strcmp(name, "cmp") && strcmp(name, "counter") &&
-	    strcmp(name, "immediate") && strcmp(name, "match"))
+	    strcmp(name, "immediate") && strcmp(name, "match") &&
+	    strcmp(name, "lookup"))
 		r->partly = true;
 	if (!strcmp(name, "payload")) {
 		read_payload(r, attrs, held);
@@ -378,8 +427,7 @@ int varying_expression(const struct nlattr *element, void *data)
 	} else if (!strcmp(name, "cmp")) {
 		read_compare(r, attrs, held);
 	} else if (!strcmp(name, "lookup")) {
-		if (netlink_be32(attrs[NFTA_LOOKUP_DREG]) == NFT_REG_VERDICT)
-			varying_chain_name(r->jump.to, r->family, r->table, "");
+		read_lookup(r, attrs, held);
 	} else if (!strcmp(name, "immediate")) {
 		read_jump(r, attrs[NFTA_IMMEDIATE_DATA]);
 	} else if (!strcmp(name, "objref")) {

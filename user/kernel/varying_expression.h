@@ -41,6 +41,8 @@ struct varying_nft_rule {
 	bool lasts; /* what it does is not over with the packet */
 	bool partly; /* not every established packet gets to its end */
 	bool ends; /* what does goes no further in the chain */
+	bool leaves; /* and may go back to where it was jumped from */
+	uint16_t generation; /* of the rules, as they are read */
 	char what[VARYING_NAME]; /* that varies */
 	struct varying_jump jump;
 };
@@ -50,6 +52,9 @@ void varying_chain_name(char *out, uint8_t family, const char *table,
 			const char *chain);
 
 struct nlattr;
+/* Up to 4 bytes of a value (NFTA_DATA_VALUE in it; NULL: 0), as they lie. */
+uint32_t varying_value(const struct nlattr *attr);
+
 /* One element of NFTA_RULE_EXPRESSIONS; data: the rule. For mnl. */
 int varying_expression(const struct nlattr *element, void *data);
 

@@ -12,16 +12,36 @@
 #include "kernel/nft.h"
 #include "kernel/varying_expression.h"
 #include "kernel/varying_nft.h"
+#include "kernel/varying_xt.h"
+
+/* The rule's place in its chain, and what it means for those behind it. */
+static uint32_t place_of(const struct varying_nft_rule *r)
+{
+	struct varying_chain *chain = varying_find_chain(r->rules, r->chain);
+	uint32_t place;
+
+	if (!chain) /* it has come since: as if it were the first */
+		return 0;
+	place = chain->count++;
+	if (r->never)
+		return place;
+	if (r->ends && !r->partly && !r->unknown && place < chain->closed)
+		chain->closed = place;
+	if (r->leaves && !r->unknown && place < chain->left)
+		chain->left = place;
+	return place;
+}
 
 static int read_rule(const struct nlmsghdr *message, void *data)
 {
 	const struct nfgenmsg *head = mnl_nlmsg_get_payload(message);
 	struct varying_nft_rule r = { .rules = data,
-				      .family = head->nfgen_family };
+				      .family = head->nfgen_family,
+				      .generation = head->res_id };
 	const struct nlattr *attrs[NETLINK_ATTRS] = {};
 	struct varying_rule *vary;
 	struct varying_jump *jump;
-	bool behind;
+	uint32_t place;
 
 	mnl_attr_parse(message, sizeof(*head), netlink_collect, attrs);
 	if (!attrs[NFTA_RULE_TABLE] || !attrs[NFTA_RULE_CHAIN] ||
@@ -32,16 +52,13 @@ static int read_rule(const struct nlmsghdr *message, void *data)
 			   netlink_str(attrs[NFTA_RULE_CHAIN]));
 	mnl_attr_parse_nested(attrs[NFTA_RULE_EXPRESSIONS], varying_expression,
 			      &r);
-	/* the rules of a chain come one after the other */
-	behind = !strcmp(r.rules->closed, r.chain);
-	if (r.ends && !r.partly && !r.never && !r.unknown)
-		snprintf(r.rules->closed, sizeof(r.rules->closed), "%s",
-			 r.chain);
+	place = place_of(&r); /* a chain's rules come in their order */
 	if (*r.what) {
 		vary = varying_add_rule(r.rules);
 		if (!vary)
 			return MNL_CB_ERROR;
-		vary->behind = behind || r.what_unknown;
+		vary->place = place;
+		vary->behind = r.what_unknown;
 		vary->always = r.lasts;
 		snprintf(vary->chain, sizeof(vary->chain), "%s", r.chain);
 		snprintf(vary->what, sizeof(vary->what), "%s", r.what);
@@ -52,7 +69,9 @@ static int read_rule(const struct nlmsghdr *message, void *data)
 	if (!jump)
 		return MNL_CB_ERROR;
 	*jump = r.jump;
-	jump->behind = behind || r.unknown;
+	jump->place = place;
+	jump->behind |= r.unknown;
+	jump->sure &= !r.partly && !r.unknown;
 	snprintf(jump->from, sizeof(jump->from), "%s", r.chain);
 	return MNL_CB_OK;
 }
@@ -94,6 +113,8 @@ static int read_chain(const struct nlmsghdr *message, void *data)
 	chain = varying_add_chain(rules);
 	if (!chain)
 		return MNL_CB_ERROR;
+	chain->closed = VARYING_NONE;
+	chain->left = VARYING_NONE;
 	varying_chain_name(chain->name, head->nfgen_family,
 			   netlink_str(attrs[NFTA_CHAIN_TABLE]),
 			   netlink_str(attrs[NFTA_CHAIN_NAME]));
@@ -131,22 +152,42 @@ static bool has_statement(const struct nlattr *one, const struct nlattr *list)
 	return varies;
 }
 
+/* A set, and what its elements say. */
+struct elements {
+	struct varying_set *set;
+	bool vary;
+};
+
 static int read_element(const struct nlattr *element, void *data)
 {
 	const struct nlattr *attrs[NETLINK_ATTRS] = {};
+	const struct nlattr *verdict[NETLINK_ATTRS];
+	struct elements *elements = data;
+	struct varying_set *set = elements->set;
 
 	mnl_attr_parse_nested(element, netlink_collect, attrs);
-	*(bool *)data |= has_statement(attrs[NFTA_SET_ELEM_EXPR],
-				       attrs[NFTA_SET_ELEM_EXPRESSIONS]);
+	elements->vary |= has_statement(attrs[NFTA_SET_ELEM_EXPR],
+					attrs[NFTA_SET_ELEM_EXPRESSIONS]);
+	if (attrs[NFTA_SET_ELEM_FLAGS])
+		set->plain =
+			false; /* what all else means, the end of a range */
+	if (varying_value(attrs[NFTA_SET_ELEM_KEY]) != VARYING_ESTABLISHED)
+		return MNL_CB_OK;
+	set->established = true;
+	if (nft_verdict(attrs[NFTA_SET_ELEM_DATA], verdict))
+		set->verdict = netlink_be32(verdict[NFTA_VERDICT_CODE]);
 	return MNL_CB_OK;
 }
 
 static int read_elements(const struct nlmsghdr *message, void *data)
 {
+	const struct nfgenmsg *head = mnl_nlmsg_get_payload(message);
 	const struct nlattr *attrs[NETLINK_ATTRS] = {};
+	struct elements *elements = data;
 
-	mnl_attr_parse(message, sizeof(struct nfgenmsg), netlink_collect,
-		       attrs);
+	mnl_attr_parse(message, sizeof(*head), netlink_collect, attrs);
+	if (head->res_id != elements->set->generation)
+		elements->set->plain = false;
 	if (attrs[NFTA_SET_ELEM_LIST_ELEMENTS])
 		mnl_attr_parse_nested(attrs[NFTA_SET_ELEM_LIST_ELEMENTS],
 				      read_element, data);
@@ -170,8 +211,9 @@ static int read_set(const struct nlmsghdr *message, void *data)
 	const struct nfgenmsg *head = mnl_nlmsg_get_payload(message);
 	const struct nlattr *attrs[NETLINK_ATTRS] = {};
 	struct varying_rules *rules = data;
-	struct varying_set *set;
 	const char *table, *name;
+	struct varying_set *set;
+	uint32_t flags;
 
 	mnl_attr_parse(message, sizeof(*head), netlink_collect, attrs);
 	if (!attrs[NFTA_SET_TABLE] || !attrs[NFTA_SET_NAME] ||
@@ -181,13 +223,18 @@ static int read_set(const struct nlmsghdr *message, void *data)
 	name = netlink_str(attrs[NFTA_SET_NAME]);
 	if (has_statement(attrs[NFTA_SET_EXPR], attrs[NFTA_SET_EXPRESSIONS]))
 		return add_set(rules, name) ? MNL_CB_ERROR : MNL_CB_OK;
-	if (!attrs[NFTA_SET_FLAGS] ||
-	    !(netlink_be32(attrs[NFTA_SET_FLAGS]) & NFT_SET_ANONYMOUS))
+	flags = attrs[NFTA_SET_FLAGS] ? netlink_be32(attrs[NFTA_SET_FLAGS]) : 0;
+	if (!(flags & NFT_SET_ANONYMOUS))
 		return MNL_CB_OK;
 	set = varying_add_set(rules);
 	if (!set)
 		return MNL_CB_ERROR;
 	set->family = head->nfgen_family;
+	set->generation = head->res_id;
+	set->plain = flags & NFT_SET_CONSTANT &&
+		     !(flags &
+		       ~(NFT_SET_ANONYMOUS | NFT_SET_CONSTANT | NFT_SET_MAP)) &&
+		     netlink_be32(attrs[NFTA_SET_KEY_LEN]) == sizeof(uint32_t);
 	snprintf(set->table, sizeof(set->table), "%s", table);
 	snprintf(set->name, sizeof(set->name), "%s", name);
 	return MNL_CB_OK;
@@ -198,14 +245,14 @@ static int look_into_sets(struct varying_rules *rules)
 	int err = 0;
 
 	for (size_t i = 0; i < rules->set_count && !err; i++) {
-		const struct varying_set *set = &rules->sets[i];
-		bool varies = false;
+		struct elements elements = { .set = &rules->sets[i] };
+		const struct varying_set *set = elements.set;
 
 		err = nft_dump_set(set->family, set->table, set->name,
-				   read_elements, &varies);
+				   read_elements, &elements);
 		if (err == -ENOENT) /* it has just gone, with its rule */
 			err = 0;
-		if (!err && varies)
+		if (!err && elements.vary)
 			err = add_set(rules, set->name);
 	}
 	return err;
@@ -221,11 +268,14 @@ int varying_nft(char *text, size_t len, bool *tracked)
 		varying_rules_free(&rules);
 		err = nft_dump(NFT_MSG_GETCHAIN, NFPROTO_UNSPEC, read_chain,
 			       &rules) ?:
-		      nft_dump(NFT_MSG_GETRULE, NFPROTO_UNSPEC, read_rule,
-			       &rules) ?:
 		      nft_dump(NFT_MSG_GETSET, NFPROTO_UNSPEC, read_set,
 			       &rules) ?:
 		      look_into_sets(&rules);
+		varying_sort_chains(&rules);
+		/* last, since they are understood by all the rest */
+		err = err
+			      ?: nft_dump(NFT_MSG_GETRULE, NFPROTO_UNSPEC,
+					  read_rule, &rules);
 	}
 	if (nft_is_absent(err))
 		err = 0;

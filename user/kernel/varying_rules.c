@@ -60,11 +60,20 @@ static int by_from(const void *a, const void *b)
 		      ((const struct varying_jump *)b)->from);
 }
 
-static struct varying_chain *find_chain(const struct varying_rules *rules,
-					const char *name)
+void varying_sort_chains(struct varying_rules *rules)
+{
+	if (rules->chain_count)
+		qsort(rules->chains, rules->chain_count, sizeof(*rules->chains),
+		      by_name);
+}
+
+struct varying_chain *varying_find_chain(const struct varying_rules *rules,
+					 const char *name)
 {
 	struct varying_chain key;
 
+	if (!rules->chain_count)
+		return NULL;
 	snprintf(key.name, sizeof(key.name), "%s", name);
 	return bsearch(&key, rules->chains, rules->chain_count, sizeof(key),
 		       by_name);
@@ -79,27 +88,58 @@ static bool reach(struct varying_chain *to, uint8_t bits)
 }
 
 /* Are there packets for what stands there, of those that get to the chain? */
-static uint8_t passing(uint8_t bits, bool behind)
+static uint8_t passing(const struct varying_chain *chain, uint32_t place,
+		       bool behind)
 {
-	return behind ? bits & VARYING_EARLY : bits;
+	return behind || place > chain->closed ? chain->reached & VARYING_EARLY
+					       : chain->reached;
+}
+
+/* Does no packet of an established flow come back from this chain? */
+static bool keeps(const struct varying_chain *chain)
+{
+	return chain && chain->closed < chain->left;
+}
+
+/* What a chain keeps never gets to the rules behind the jump to it, and so on. */
+static void close_all(struct varying_rules *rules)
+{
+	bool more = true;
+
+	while (more) {
+		more = false;
+		for (size_t i = 0; i < rules->jump_count; i++) {
+			const struct varying_jump *jump = &rules->jumps[i];
+			struct varying_chain *from;
+
+			if (!jump->sure ||
+			    !keeps(varying_find_chain(rules, jump->to)))
+				continue;
+			from = varying_find_chain(rules, jump->from);
+			if (!from || from->closed <= jump->place)
+				continue;
+			from->closed = jump->place;
+			more = true;
+		}
+	}
 }
 
 /* Marks what the jumps from this chain lead to; true: something is new. */
-static bool follow(struct varying_rules *rules, const char *from,
-		   uint8_t reached)
+static bool follow(struct varying_rules *rules,
+		   const struct varying_chain *from)
 {
 	bool new = false;
 
 	for (size_t i = 0; i < rules->jump_count; i++) {
 		const struct varying_jump *jump = &rules->jumps[i];
-		uint8_t bits = passing(reached, jump->behind);
+		uint8_t bits = passing(from, jump->place, jump->behind);
 		size_t length = strlen(jump->to);
 		struct varying_chain *to;
 
-		if (strcmp(jump->from, from) != 0)
+		if (strcmp(jump->from, from->name) != 0)
 			continue;
 		if (length && jump->to[length - 1] != '/') {
-			to = find_chain(rules, jump->to);
+			to = varying_find_chain(rules, jump->to);
 			new |= to &&reach(to, bits);
 			continue;
 		}
@@ -117,8 +157,6 @@ static void follow_all(struct varying_rules *rules)
 {
 	bool more = true;
 
-	qsort(rules->chains, rules->chain_count, sizeof(*rules->chains),
-	      by_name);
 	qsort(rules->jumps, rules->jump_count, sizeof(*rules->jumps), by_from);
 	while (more) {
 		more = false;
@@ -128,7 +166,7 @@ static void follow_all(struct varying_rules *rules)
 			if (chain->followed == chain->reached)
 				continue;
 			chain->followed = chain->reached;
-			more |= follow(rules, chain->name, chain->reached);
+			more |= follow(rules, chain);
 		}
 	}
 }
@@ -137,14 +175,15 @@ const struct varying_rule *varying_reached(struct varying_rules *rules)
 {
 	if (!rules->vary_count)
 		return NULL;
+	close_all(rules);
 	follow_all(rules);
 	for (size_t i = 0; i < rules->vary_count; i++) {
 		const struct varying_rule *vary = &rules->vary[i];
 		const struct varying_chain *chain =
-			find_chain(rules, vary->chain);
+			varying_find_chain(rules, vary->chain);
 
 		if (vary->always ||
-		    (chain && passing(chain->reached, vary->behind)))
+		    (chain && passing(chain, vary->place, vary->behind)))
 			return vary;
 	}
 	return NULL;

@@ -17,21 +17,30 @@
 #define VARYING_EARLY 0x1 /* reached from where conntrack has not been yet */
 #define VARYING_LATE  0x2
 
+#define VARYING_NONE  UINT32_MAX
+
 struct varying_chain {
 	char name[VARYING_WHERE]; /* with its family and table */
 	uint8_t reached; /* VARYING_EARLY, _LATE */
 	uint8_t followed;
+	uint32_t count; /* of its rules that have been read */
+	/* rules by their place in the chain, or VARYING_NONE: */
+	uint32_t closed; /* no packet of an established flow gets past it */
+	uint32_t left; /* the first by which one may go back to who jumped */
 };
 
 struct varying_jump {
 	char from[VARYING_WHERE];
 	char to[VARYING_WHERE]; /* ends with '/': any chain of the table */
+	uint32_t place; /* in the chain `from` */
 	bool behind; /* nothing that conntrack calls established gets there */
+	bool sure; /* all that it calls established take it */
 };
 
 /* A rule, or a set, that varies. */
 struct varying_rule {
 	char chain[VARYING_WHERE]; /* "": a set */
+	uint32_t place; /* in the chain */
 	bool always; /* it counts whether such a packet gets there or not */
 	bool behind;
 	char what[VARYING_NAME];
@@ -41,6 +50,10 @@ struct varying_rule {
 struct varying_set {
 	uint8_t family;
 	char table[VARYING_TABLE], name[VARYING_TABLE];
+	uint16_t generation; /* of the rules, when it was read */
+	bool plain; /* its keys have four bytes each and are no ranges */
+	bool established; /* one of them is that state of conntrack's */
+	int32_t verdict; /* and what a map says then */
 };
 
 struct varying_rules {
@@ -52,7 +65,6 @@ struct varying_rules {
 	size_t vary_count;
 	struct varying_set *sets;
 	size_t set_count;
-	char closed[VARYING_WHERE]; /* chain that has had such an accept */
 	bool tracked; /* some go by conntrack's states */
 };
 
@@ -61,6 +73,12 @@ struct varying_chain *varying_add_chain(struct varying_rules *rules);
 struct varying_jump *varying_add_jump(struct varying_rules *rules);
 struct varying_rule *varying_add_rule(struct varying_rules *rules);
 struct varying_set *varying_add_set(struct varying_rules *rules);
+
+/* Once all chains are known: sorts them, for what follows. */
+void varying_sort_chains(struct varying_rules *rules);
+/* NULL: it is not known. */
+struct varying_chain *varying_find_chain(const struct varying_rules *rules,
+					 const char *name);
 
 /* The first that varies and is reached, or NULL. Sorts what is there. */
 const struct varying_rule *varying_reached(struct varying_rules *rules);
