@@ -721,6 +721,21 @@ conntrack_helper() {
 	allowed_by
 }
 
+# What a pod gives a packet of IPv4 as its priority is not asked: the stack sets
+# its own, or does not.
+priority_is_kept() {
+	local switch=net.ipv4.ip_forward_update_priority
+	later sysctl -qw $switch=1
+	lab_in node sysctl -qw $switch=0
+	refused_for "ip_forward_update_priority is not 1"
+	begin slow
+	off_fast_path
+	end
+	lab_in node sysctl -qw $switch=1
+	attach_says
+	allowed_by
+}
+
 # What a route does with packets is done in the stack.
 route_program() {
 	lab_in node "$PYTHON" "$LAB_LIB/foreign.py" load-route "$LAB_DIR/bpf/r" ||
@@ -799,11 +814,18 @@ route_tunnel() {
 
 # Packets of one flow are not equal to such a rule, whatever it does with them.
 rule_by_label() {
-	local why="a routing rule by flow label, or by tunnel"
+	local why="a routing rule by flow label, traffic class or tunnel"
 	later ip rule del pref 90
 	later ip -6 rule del pref 90
 	lab_in node ip rule add pref 90 tun_id 7 prohibit
 	refused_for "$why"
+	lab_in node ip rule del pref 90
+	lab_in node ip rule add pref 90 tos 0x10 prohibit
+	attach_says
+	allowed_by
+	lab_in node ip -6 rule add pref 90 tos 0x10 prohibit
+	refused_for "$why"
+	lab_in node ip -6 rule del pref 90
 	lab_in node ip rule del pref 90
 	attach_says
 	allowed_by
@@ -1679,6 +1701,7 @@ row "a routing rule by flow label" rule_by_label
 row "an IPsec policy of what is forwarded" ipsec_forward
 row "BPF programs of netfilter's" netfilter_programs
 row "conntrack gives helpers by itself" conntrack_helper
+row "a pod's priority is kept" priority_is_kept
 row "rules of iptables" iptables_rules iptables
 row "rules of iptables-legacy" iptables_rules iptables-legacy
 # a table `raw` of legacy iptables stays

@@ -272,10 +272,8 @@ int netdev_add_route(struct netdev *netdev, const struct netdev_route *route)
 	return 0;
 }
 
-/*
- * Does the rule go by something of a packet beside where it goes to? One for all
- * that have not got a mark is for ordinary packets.
- */
+/* Does the rule go by something of a packet beside where it goes to? One for
+ * all that have not got a mark is for ordinary packets. */
 static bool is_for_some(const struct fib_rule_hdr *head,
 			const struct nlmsghdr *message)
 {
@@ -347,6 +345,8 @@ int netdev_rule_message(const struct nlmsghdr *message, void *data)
 		netdev->rule_varies |= type == FRA_TUN_ID ||
 				       type == BY_FLOW_LABEL;
 	}
+	/* before kernel 5.18 by the whole traffic class, ECN too */
+	netdev->rule_varies |= family == 6 && head->tos;
 	if (head->action != FR_ACT_TO_TBL)
 		return 0;
 	table = (struct netdev_table *)netdev_table(netdev, family, id);

@@ -303,7 +303,8 @@ static int look_at_uplink(const struct instance *instance,
 static void look_at_routes(const struct netdev *netdev, char *why)
 {
 	if (netdev->rule_varies)
-		against(why, "a routing rule by flow label, or by tunnel");
+		against(why,
+			"a routing rule by flow label, traffic class or tunnel");
 	for (size_t i = 0; i < netdev->route_count; i++) {
 		const struct netdev_route *route = &netdev->routes[i];
 
@@ -349,6 +350,9 @@ static void look_at_stack(char *why)
 		against(why,
 			"BPF programs on netfilter hooks cannot be looked at");
 	}
+	if (sysctl_net("ipv4/ip_forward_update_priority") != 1)
+		against(why,
+			"ip_forward_update_priority is not 1: packets keep the priority that each was sent with");
 	if (conntrack_gives_helpers())
 		against(why,
 			"nf_conntrack_helper is not 0: conntrack gives helpers by itself");
