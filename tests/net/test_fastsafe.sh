@@ -609,6 +609,11 @@ each_harmless() {
 		meta mark set ct mark & 0xff
 		fib saddr . iif oif missing drop
 		meta l4proto { tcp, udp } accept
+		ip protocol tcp @th,104,8 & 2 != 0 limit rate 1/second drop
+		rt type 0 limit rate 1/second drop
+		exthdr hbh exists drop
+		frag more-fragments 1 drop
+		ip option lsrr exists drop
 	X
 }
 
@@ -1064,6 +1069,35 @@ ufw_rules() { # COMMAND
 	attach_says
 	allowed_by
 	lab_in node "$i" -I ufw-user-forward -m mark --mark 1 -j RETURN
+	attach_says
+	refused_limit_of_iptables
+}
+
+# The first rule of ufw for IPv6, and its kind: of headers that no packet on the
+# fast path has.
+headers_of_ipv6() { # COMMAND
+	local words count=0
+	type -p "$1" >/dev/null || skip "no $1"
+	later "$1" -t mangle -F
+	while read -r words; do
+		lab_in node "$1" -t mangle -F
+		# shellcheck disable=SC2086 # words
+		lab_in node "$1" -t mangle -A FORWARD $words -m limit \
+			--limit 1/s -j DROP 2>/dev/null || {
+			note "not known here: $words"
+			continue
+		}
+		count=$((count + 1))
+		attach_says
+		allowed_by
+	done <<-'X'
+		-m rt --rt-type 0
+		-m frag --fraglast
+		-m hbh --hbh-len 8
+		-m dst --dst-len 8
+	X
+	[ $count -gt 0 ] || skip "no such matches"
+	lab_in node "$1" -t mangle -A FORWARD -m limit --limit 1/s -j DROP
 	attach_says
 	refused_limit_of_iptables
 }
@@ -1692,6 +1726,8 @@ row "a limit behind such an accept, before conntrack" \
 row "accepts before a limit, each alone" each_accept
 row "ufw's chains, iptables" ufw_rules iptables
 row "ufw's chains, iptables-legacy" ufw_rules iptables-legacy
+row "headers of IPv6, ip6tables" headers_of_ipv6 ip6tables
+row "headers of IPv6, ip6tables-legacy" headers_of_ipv6 ip6tables-legacy
 row "rules that vary, each alone" each_varying
 row "rules that do not, each alone" each_harmless
 row "rules in tables and chains of long names" long_names

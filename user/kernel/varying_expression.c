@@ -250,6 +250,25 @@ static void read_meta(struct varying_nft_rule *r, const struct nlattr **attrs)
 	}
 }
 
+/* A packet that has options, or headers between IP's and the ports', takes the
+ * stack: what is asked about one that is not there is the same for all others. */
+static void read_header(struct varying_nft_rule *r, const struct nlattr **attrs)
+{
+	uint32_t op = attrs[NFTA_EXTHDR_OP]
+			      ? netlink_be32(attrs[NFTA_EXTHDR_OP])
+			      : NFT_EXTHDR_OP_IPV6;
+	uint32_t flags = attrs[NFTA_EXTHDR_FLAGS]
+				 ? netlink_be32(attrs[NFTA_EXTHDR_FLAGS])
+				 : 0;
+
+	if (attrs[NFTA_EXTHDR_SREG] ||
+	    ((op != NFT_EXTHDR_OP_IPV6 || version(r) != 6) &&
+	     (op != NFT_EXTHDR_OP_IPV4 || version(r) != 4)))
+		varies(r, "exthdr");
+	else
+		r->never |= !(flags & NFT_EXTHDR_F_PRESENT);
+}
+
 static void read_compare(struct varying_nft_rule *r,
 			 const struct nlattr **attrs, enum varying_held held)
 {
@@ -424,6 +443,8 @@ int varying_expression(const struct nlattr *element, void *data)
 		read_meta(r, attrs);
 	} else if (!strcmp(name, "bitwise")) {
 		read_bitwise(r, attrs, held);
+	} else if (!strcmp(name, "exthdr")) {
+		read_header(r, attrs);
 	} else if (!strcmp(name, "cmp")) {
 		read_compare(r, attrs, held);
 	} else if (!strcmp(name, "lookup")) {

@@ -41,6 +41,9 @@ static const char *const same_targets[] = {
 	"DSCP", "TTL",	    "HL",     "ERROR",	    "CHECKSUM", NULL
 };
 
+/* Asks about a header of IPv6 that no packet on the fast path has. */
+static const char *const never_matches[] = { "rt", "frag", "hbh", "dst", NULL };
+
 #define ECN 0x03 /* of a TOS: queues write it, and it is not compared */
 
 static enum varying_effect xt_tcp(const void *data, size_t size)
@@ -174,6 +177,8 @@ enum varying_effect varying_xt_match(const char *name, const void *data,
 		return xt_tos(data, size);
 	if (!strcmp(name, "set"))
 		return xt_set(data, size, rev);
+	if (is_in(name, never_matches))
+		return VARYING_NEVER;
 	return is_in(name, same_matches) ? VARYING_SAME : VARYING_VARIES;
 }
 
