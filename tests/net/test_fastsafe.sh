@@ -570,6 +570,10 @@ each_varying() {
 		ct mark 1 ct mark set 2 drop
 		ct mark set ct mark map { 0 : 1, 1 : 2 }
 		@ll,144,16 1 drop
+		meta l4proto udp @th,104,8 1 drop
+		meta l4proto udp @th,104,8 & 7 != 0 drop
+		@th,104,8 & 2 != 0 drop
+		tcp option maxseg size 1400 drop
 		limit rate 1/second ct state new accept
 	X
 }
@@ -651,6 +655,71 @@ long_names() {
 		attach_says
 		allowed_by
 		lab_in node nft delete table ip "$long"
+	done
+}
+
+# A set whose elements have got a limit by another chain's rule, which no packet
+# of a flow meets: whoever asks for what is in it is asked for the limit.
+set_of_another_chain() {
+	later nft delete table ip np
+	lab_in node nft -f - <<-X
+		table ip np {
+			set met {
+				type ipv4_addr
+				size 100
+				flags dynamic
+			}
+			chain input {
+				type filter hook input priority 0
+				udp dport 7 update @met { ip saddr limit rate over 1/second } drop
+			}
+			chain c {
+				type filter hook forward priority 5
+			}
+		}
+	X
+	lab_in node nft add rule ip np c ip saddr @met drop
+	attach_says
+	allowed_by
+	fast_py far send eth0 2 src=$FAR sport=7 dst=$NODE_ADDR dport=7 text=x \
+		to="$(mac_of node eth0)"
+	lab_in node nft list set ip np met | grep "$FAR limit" ||
+		fail "$(lab_in node nft list set ip np met)"
+	attach_says
+	grep -q "fast path: off: netfilter: nft ip np/c: a set of elements" \
+		"$LAB_DIR/err" || fail "$(cat "$LAB_DIR/err")"
+	lab_in node nft flush chain ip np c
+	attach_says
+	allowed_by
+}
+
+# "b" of the table "np/a", and "a/b" of the table "np", which is met.
+slashes() {
+	later nft delete table ip np
+	later nft delete table ip np/a
+	for order in "np np/a" "np/a np"; do
+		for table in $order; do
+			if [ "$table" = np/a ]; then
+				lab_in node nft add table ip np/a
+				lab_in node nft add chain ip np/a b
+			else
+				lab_in node nft -f - <<-X
+					table ip np {
+						chain a/b {
+							type filter hook forward priority 5
+							limit rate 1/second
+						}
+					}
+				X
+			fi
+		done
+		attach_says
+		grep -q "fast path: off: netfilter: nft ip np/a/b: limit" \
+			"$LAB_DIR/err" || fail "$order: $(cat "$LAB_DIR/err")"
+		lab_in node nft delete table ip np
+		attach_says
+		allowed_by
+		lab_in node nft delete table ip np/a
 	done
 }
 
@@ -962,6 +1031,27 @@ behind_accept() {
 	X
 	attach_says
 	"$4"
+}
+
+# A device's own hook is before conntrack, also where the table is inet's: what
+# is established passes such an accept.
+behind_ingress() {
+	later nft delete table inet np
+	later ip link del br9
+	lab_in node ip link add br9 type bridge
+	lab_in node nft -f - <<-X || skip "no hook of a device's in inet"
+		table inet np {
+			chain c {
+				type filter hook ingress device br9 priority 0;
+				ct state established accept
+				limit rate 1/second accept
+				drop
+			}
+		}
+	X
+	attach_says
+	grep -q "fast path: off: netfilter: nft inet np/c: limit" \
+		"$LAB_DIR/err" || fail "$(cat "$LAB_DIR/err")"
 }
 
 # Each of these alone before a limit in a base chain; behind // what the chain
@@ -1723,6 +1813,7 @@ row "a helper of conntrack's in a chain of type nat" \
 	helpers prerouting nat -90
 row "a limit behind such an accept, before conntrack" \
 	behind_accept established prerouting -300 refused_limit
+row "a limit behind such an accept, on a device's hook" behind_ingress
 row "accepts before a limit, each alone" each_accept
 row "ufw's chains, iptables" ufw_rules iptables
 row "ufw's chains, iptables-legacy" ufw_rules iptables-legacy
@@ -1731,6 +1822,9 @@ row "headers of IPv6, ip6tables-legacy" headers_of_ipv6 ip6tables-legacy
 row "rules that vary, each alone" each_varying
 row "rules that do not, each alone" each_harmless
 row "rules in tables and chains of long names" long_names
+row "a slash in a name" slashes
+row "a set whose elements have a limit by another chain's rule" \
+	set_of_another_chain
 row "a route with a program" route_program
 row "a route with a tunnel's end" route_tunnel
 row "a routing rule by flow label" rule_by_label

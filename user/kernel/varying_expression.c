@@ -30,14 +30,15 @@ static bool is_in(const char *name, const char *const *list)
 
 #define LONG_TABLE 64
 
-/* Names may have 255 bytes, of a table as of a chain: of long ones a hash. */
+/* Names may have 255 bytes, of a table as of a chain: of long ones a hash. Of a
+ * table's with a slash, too: "a/b" of "t" is not "b" of "t/a". */
 void varying_chain_name(char *out, uint8_t family, const char *table,
 			const char *chain)
 {
 	size_t room = VARYING_WHERE - 18;
 	int head;
 
-	if (strlen(table) > LONG_TABLE)
+	if (strlen(table) > LONG_TABLE || strchr(table, '/'))
 		head = snprintf(out, VARYING_WHERE, "nft %s %.*s~%016llx/",
 				nft_family(family), LONG_TABLE - 17, table,
 				(unsigned long long)hash_of(table,
@@ -121,8 +122,9 @@ static void read_payload(struct varying_nft_rule *r,
 		write_payload(r, &place, held);
 		return;
 	}
+	/* of UDP it is what somebody sends */
 	if (place.base == NFT_PAYLOAD_TRANSPORT_HEADER && place.at == 13 &&
-	    place.size == 1) {
+	    place.size == 1 && r->tcp) {
 		r->held = HELD_FLAGS;
 		r->mask = 0xff;
 		return;
@@ -285,6 +287,7 @@ static void read_compare(struct varying_nft_rule *r,
 				: 0;
 	} else if (held == HELD_PROTOCOL && op == NFT_CMP_EQ) {
 		r->never |= value != IPPROTO_TCP && value != IPPROTO_UDP;
+		r->tcp = value == IPPROTO_TCP;
 	} else if (held == HELD_MARK && op == NFT_CMP_EQ && value) {
 		r->marked = true;
 	} else if (held == HELD_FLAGS) {
@@ -344,35 +347,30 @@ static void read_jump(struct varying_nft_rule *r, const struct nlattr *data)
 				   netlink_str(verdict[NFTA_VERDICT_CHAIN]));
 }
 
-/* A rule's own set of conntrack's states; NULL: it is none, or none that could
- * be read together with the rule. */
-static const struct varying_set *states_of(const struct varying_nft_rule *r,
-					   const char *name,
-					   enum varying_held held)
+/* Are these a rule's own set of conntrack's states, read together with it? */
+static bool are_states(const struct varying_nft_rule *r,
+		       const struct varying_set *set, enum varying_held held)
 {
-	if (held != HELD_STATE || r->mask != UINT32_MAX)
-		return NULL;
-	for (size_t i = 0; i < r->rules->set_count; i++) {
-		const struct varying_set *set = &r->rules->sets[i];
-
-		if (set->family == r->family && !strcmp(set->name, name) &&
-		    !strcmp(set->table, r->table))
-			return set->plain && set->generation == r->generation
-				       ? set
-				       : NULL;
-	}
-	return NULL;
+	return set && held == HELD_STATE && r->mask == UINT32_MAX &&
+	       set->plain && set->generation == r->generation;
 }
 
 static void read_lookup(struct varying_nft_rule *r, const struct nlattr **attrs,
 			enum varying_held held)
 {
+	const char *name = netlink_str(attrs[NFTA_LOOKUP_SET]);
 	const struct varying_set *set =
-		states_of(r, netlink_str(attrs[NFTA_LOOKUP_SET]), held);
+		held == HELD_STATE || r->rules->sets_vary
+			? varying_find_set(r->rules, r->family, r->table, name)
+			: NULL;
 	bool map = netlink_be32(attrs[NFTA_LOOKUP_DREG]) == NFT_REG_VERDICT;
 	bool not = attrs[NFTA_LOOKUP_FLAGS] &&
 		   netlink_be32(attrs[NFTA_LOOKUP_FLAGS]) & NFT_LOOKUP_F_INV;
 
+	if (set && set->vary)
+		varies(r, "a set of elements with a limit or the like");
+	if (!are_states(r, set, held))
+		set = NULL;
 	if (map) /* it may say so of some that are not established */
 		varying_chain_name(r->jump.to, r->family, r->table, "");
 	if (set && set->established == not ) {

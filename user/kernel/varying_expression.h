@@ -35,6 +35,7 @@ struct varying_nft_rule {
 	bool mark; /* it has read what conntrack keeps ... */
 	bool turns; /* ... and made of it what is another each time */
 	bool marked; /* it goes by a mark of the connection's that is not 0 */
+	bool tcp; /* it has asked for that */
 	bool never;
 	bool unknown; /* none that conntrack calls established gets on */
 	bool what_unknown; /* it was so when `what` was met */

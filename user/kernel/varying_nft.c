@@ -89,8 +89,10 @@ static uint8_t meets(uint8_t family, const struct nlattr *hook,
 	mnl_attr_parse_nested(hook, netlink_collect, attrs);
 	number = netlink_be32(attrs[NFTA_HOOK_HOOKNUM]);
 	priority = netlink_be32(attrs[NFTA_HOOK_PRIORITY]);
-	/* the bridge's own: to the stack above it and back is its in and out */
-	if (family == NFPROTO_BRIDGE || family == NFPROTO_NETDEV)
+	/* the bridge's own: to the stack above it and back is its in and out;
+	 * a device's, which are inet's too, have no states yet */
+	if (family == NFPROTO_BRIDGE || family == NFPROTO_NETDEV ||
+	    number >= NF_INET_NUMHOOKS)
 		return VARYING_EARLY;
 	if (number == NF_INET_LOCAL_IN || number == NF_INET_LOCAL_OUT)
 		return 0;
@@ -128,7 +130,8 @@ static int read_chain(const struct nlmsghdr *message, void *data)
 /*
  * Sets whose elements have a rate or quota of their own: a lookup in one of
  * them varies. They are rare, so that where one is looked up is not asked. A set
- * says so itself, or (a rule's own, without a name) each element does.
+ * says so itself, or each element does: a rule's own, without a name, or one
+ * that another rule adds to (that is often one of INPUT, so it is asked).
  */
 static int read_statement(const struct nlattr *statement, void *data)
 {
@@ -224,13 +227,14 @@ static int read_set(const struct nlmsghdr *message, void *data)
 	if (has_statement(attrs[NFTA_SET_EXPR], attrs[NFTA_SET_EXPRESSIONS]))
 		return add_set(rules, name) ? MNL_CB_ERROR : MNL_CB_OK;
 	flags = attrs[NFTA_SET_FLAGS] ? netlink_be32(attrs[NFTA_SET_FLAGS]) : 0;
-	if (!(flags & NFT_SET_ANONYMOUS))
+	if (!(flags & (NFT_SET_ANONYMOUS | NFT_SET_EVAL)))
 		return MNL_CB_OK;
 	set = varying_add_set(rules);
 	if (!set)
 		return MNL_CB_ERROR;
 	set->family = head->nfgen_family;
 	set->generation = head->res_id;
+	set->own = flags & NFT_SET_ANONYMOUS;
 	set->plain = flags & NFT_SET_CONSTANT &&
 		     !(flags &
 		       ~(NFT_SET_ANONYMOUS | NFT_SET_CONSTANT | NFT_SET_MAP)) &&
@@ -246,13 +250,15 @@ static int look_into_sets(struct varying_rules *rules)
 
 	for (size_t i = 0; i < rules->set_count && !err; i++) {
 		struct elements elements = { .set = &rules->sets[i] };
-		const struct varying_set *set = elements.set;
+		struct varying_set *set = elements.set;
 
 		err = nft_dump_set(set->family, set->table, set->name,
 				   read_elements, &elements);
 		if (err == -ENOENT) /* it has just gone, with its rule */
 			err = 0;
-		if (!err && elements.vary)
+		set->vary = elements.vary && !set->own;
+		rules->sets_vary |= set->vary;
+		if (!err && elements.vary && set->own)
 			err = add_set(rules, set->name);
 	}
 	return err;

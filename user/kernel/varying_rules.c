@@ -79,6 +79,20 @@ struct varying_chain *varying_find_chain(const struct varying_rules *rules,
 		       by_name);
 }
 
+const struct varying_set *varying_find_set(const struct varying_rules *rules,
+					   uint8_t family, const char *table,
+					   const char *name)
+{
+	for (size_t i = 0; i < rules->set_count; i++) {
+		const struct varying_set *set = &rules->sets[i];
+
+		if (set->family == family && !strcmp(set->name, name) &&
+		    !strcmp(set->table, table))
+			return set;
+	}
+	return NULL;
+}
+
 static bool reach(struct varying_chain *to, uint8_t bits)
 {
 	bool new = bits & ~to->reached;

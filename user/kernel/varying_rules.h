@@ -46,12 +46,15 @@ struct varying_rule {
 	char what[VARYING_NAME];
 };
 
-/* A rule's own, of a name that lasts as long as the rule. */
+/* A rule's own, of a name that lasts as long as the rule; or one that packets
+ * add to, as some rule says, whose elements have what that rule gives them. */
 struct varying_set {
 	uint8_t family;
 	char table[VARYING_TABLE], name[VARYING_TABLE];
 	uint16_t generation; /* of the rules, when it was read */
-	bool plain; /* its keys have four bytes each and are no ranges */
+	bool own;
+	bool vary; /* is not its own, and an element has a limit or the like */
+	bool plain; /* its own: its keys have four bytes each and are no ranges */
 	bool established; /* one of them is that state of conntrack's */
 	int32_t verdict; /* and what a map says then */
 };
@@ -65,6 +68,7 @@ struct varying_rules {
 	size_t vary_count;
 	struct varying_set *sets;
 	size_t set_count;
+	bool sets_vary; /* one of those that packets add to does */
 	bool tracked; /* some go by conntrack's states */
 };
 
@@ -79,6 +83,11 @@ void varying_sort_chains(struct varying_rules *rules);
 /* NULL: it is not known. */
 struct varying_chain *varying_find_chain(const struct varying_rules *rules,
 					 const char *name);
+
+/* NULL: it is none of those that are kept. */
+const struct varying_set *varying_find_set(const struct varying_rules *rules,
+					   uint8_t family, const char *table,
+					   const char *name);
 
 /* The first that varies and is reached, or NULL. Sorts what is there. */
 const struct varying_rule *varying_reached(struct varying_rules *rules);
