@@ -1117,6 +1117,54 @@ each_accept() {
 	[ -z "$wrong" ] || fail "$wrong"
 }
 
+# Each of these alone before a base chain's end; behind // what the map `to` has.
+# It leads to where it says, not to the limit of another chain.
+each_map() {
+	local want rule wrong="" count=0
+	later nft delete table inet each
+	while read -r want rule; do
+		lab_in node nft -f - <<-X
+			table inet each
+			delete table inet each
+			table inet each {
+				chain quiet { counter; }
+				chain loud { limit rate 1/second accept; }
+				chain deep { meta l4proto vmap { udp : goto loud }; }
+				map to {
+					type ipv4_addr : verdict
+					flags interval
+					${rule#*//}
+				}
+				chain c {
+					type filter hook forward priority 5
+					${rule%//*}
+				}
+			}
+		X
+		attach_says
+		count=$((count + 1))
+		if grep -q "fast path: off: netfilter: nft inet each/loud: limit" \
+			"$LAB_DIR/err"; then
+			[ "$want" = off ] || wrong+="not $want: $rule"$'\n'
+		else
+			allowed_by
+			[ "$want" = on ] || wrong+="not $want: $rule"$'\n'
+		fi
+	done <<-'X'
+		on ip saddr vmap @to // elements = { 10.0.0.0/8 : jump quiet, 1.0.0.0/8 : drop }
+		off ip saddr vmap @to // elements = { 10.0.0.0/8 : jump quiet, 1.0.0.0/8 : jump loud }
+		off ip saddr vmap @to // elements = { 10.0.0.0/8 : goto deep }
+		on ip saddr vmap @to //
+		on ip saddr vmap { 10.44.14.15 : jump quiet } //
+		off ip saddr vmap { 10.44.14.15 : jump quiet, 10.44.14.16 : jump deep } //
+		on ct state new ip saddr vmap @to // elements = { 10.0.0.0/8 : jump loud }
+		on ct state established accept; ip saddr vmap @to // elements = { 10.0.0.0/8 : jump loud }
+		off ip saddr vmap { 10.44.14.15 : jump quiet }; ip daddr vmap @to // elements = { 10.0.0.0/8 : jump loud }
+	X
+	[ $count -eq 9 ] || fail "$count rules"
+	[ -z "$wrong" ] || fail "$wrong"
+}
+
 # As ufw does it: an accept in one chain, a limit that logs in a later one.
 ufw_rules() { # COMMAND
 	local i=$1
@@ -1815,6 +1863,7 @@ row "a limit behind such an accept, before conntrack" \
 	behind_accept established prerouting -300 refused_limit
 row "a limit behind such an accept, on a device's hook" behind_ingress
 row "accepts before a limit, each alone" each_accept
+row "maps that lead to chains, each alone" each_map
 row "ufw's chains, iptables" ufw_rules iptables
 row "ufw's chains, iptables-legacy" ufw_rules iptables-legacy
 row "headers of IPv6, ip6tables" headers_of_ipv6 ip6tables

@@ -343,8 +343,11 @@ static void read_jump(struct varying_nft_rule *r, const struct nlattr *data)
 		r->ends = true;
 	}
 	if (verdict[NFTA_VERDICT_CHAIN])
-		varying_chain_name(r->jump.to, r->family, r->table,
-				   netlink_str(verdict[NFTA_VERDICT_CHAIN]));
+		varying_chain_name(
+			r->jump.to, r->family, r->table,
+			*r->jump.to ? ""
+				    : netlink_str(verdict[NFTA_VERDICT_CHAIN]));
+	r->map = NULL; /* more than one may lead from here */
 }
 
 /* Are these a rule's own set of conntrack's states, read together with it? */
@@ -371,8 +374,10 @@ static void read_lookup(struct varying_nft_rule *r, const struct nlattr **attrs,
 		varies(r, "a set of elements with a limit or the like");
 	if (!are_states(r, set, held))
 		set = NULL;
-	if (map) /* it may say so of some that are not established */
+	if (map) { /* it may say so of some that are not established */
+		r->map = *r->jump.to ? NULL : name;
 		varying_chain_name(r->jump.to, r->family, r->table, "");
+	}
 	if (set && set->established == not ) {
 		r->unknown = true;
 	} else if (set && map &&

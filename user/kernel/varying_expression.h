@@ -46,6 +46,7 @@ struct varying_nft_rule {
 	uint16_t generation; /* of the rules, as they are read */
 	char what[VARYING_NAME]; /* that varies */
 	struct varying_jump jump;
+	const char *map; /* that says where the jump leads */
 };
 
 /* The name that a chain has among the rules, with its family and table. */

@@ -32,6 +32,21 @@ static uint32_t place_of(const struct varying_nft_rule *r)
 	return place;
 }
 
+/* Which map a jump is by; 0, or -1 without memory. */
+static int note_map(const struct varying_nft_rule *r, struct varying_jump *jump)
+{
+	struct varying_map *map = varying_add_map(r->rules);
+
+	if (!map)
+		return -1;
+	map->family = r->family;
+	map->generation = r->generation;
+	snprintf(map->table, sizeof(map->table), "%s", r->table);
+	snprintf(map->name, sizeof(map->name), "%s", r->map);
+	jump->map = r->rules->map_count;
+	return 0;
+}
+
 static int read_rule(const struct nlmsghdr *message, void *data)
 {
 	const struct nfgenmsg *head = mnl_nlmsg_get_payload(message);
@@ -73,7 +88,7 @@ static int read_rule(const struct nlmsghdr *message, void *data)
 	jump->behind |= r.unknown;
 	jump->sure &= !r.partly && !r.unknown;
 	snprintf(jump->from, sizeof(jump->from), "%s", r.chain);
-	return MNL_CB_OK;
+	return r.map && note_map(&r, jump) ? MNL_CB_ERROR : MNL_CB_OK;
 }
 
 /* Does a forwarded packet of an established flow meet this base chain? */
@@ -120,10 +135,10 @@ static int read_chain(const struct nlmsghdr *message, void *data)
 	varying_chain_name(chain->name, head->nfgen_family,
 			   netlink_str(attrs[NFTA_CHAIN_TABLE]),
 			   netlink_str(attrs[NFTA_CHAIN_NAME]));
-	chain->reached = meets(head->nfgen_family, attrs[NFTA_CHAIN_HOOK],
-			       attrs[NFTA_CHAIN_TYPE]
-				       ? netlink_str(attrs[NFTA_CHAIN_TYPE])
-				       : "");
+	chain->begins = meets(head->nfgen_family, attrs[NFTA_CHAIN_HOOK],
+			      attrs[NFTA_CHAIN_TYPE]
+				      ? netlink_str(attrs[NFTA_CHAIN_TYPE])
+				      : "");
 	return MNL_CB_OK;
 }
 
@@ -264,6 +279,92 @@ static int look_into_sets(struct varying_rules *rules)
 	return err;
 }
 
+/* A jump by a map, whose elements are read. */
+struct led {
+	struct varying_rules *rules;
+	const struct varying_map *map;
+	const struct varying_jump *by;
+	bool whole; /* they are those of the rules */
+};
+
+static int read_way(const struct nlattr *element, void *data)
+{
+	const struct nlattr *attrs[NETLINK_ATTRS] = {};
+	const struct nlattr *verdict[NETLINK_ATTRS];
+	struct led *led = data;
+	struct varying_jump *jump;
+
+	mnl_attr_parse_nested(element, netlink_collect, attrs);
+	if (!attrs[NFTA_SET_ELEM_DATA]) /* the end of a range */
+		return MNL_CB_OK;
+	if (!nft_verdict(attrs[NFTA_SET_ELEM_DATA], verdict)) {
+		led->whole = false;
+		return MNL_CB_OK;
+	}
+	if (!verdict[NFTA_VERDICT_CHAIN])
+		return MNL_CB_OK;
+	jump = varying_add_jump(led->rules);
+	if (!jump)
+		return MNL_CB_ERROR;
+	*jump = *led->by;
+	jump->map = 0;
+	varying_chain_name(jump->to, led->map->family, led->map->table,
+			   netlink_str(verdict[NFTA_VERDICT_CHAIN]));
+	return MNL_CB_OK;
+}
+
+static int read_ways(const struct nlmsghdr *message, void *data)
+{
+	const struct nfgenmsg *head = mnl_nlmsg_get_payload(message);
+	const struct nlattr *attrs[NETLINK_ATTRS] = {};
+	struct led *led = data;
+
+	mnl_attr_parse(message, sizeof(*head), netlink_collect, attrs);
+	led->whole &= head->res_id == led->map->generation;
+	if (!attrs[NFTA_SET_ELEM_LIST_ELEMENTS])
+		return MNL_CB_OK;
+	return mnl_attr_parse_nested(attrs[NFTA_SET_ELEM_LIST_ELEMENTS],
+				     read_way, data);
+}
+
+/* Maps may lead to any chain of their table, as far as the rules say; -EINTR: one
+ * has changed since. */
+static int follow_maps(struct varying_rules *rules)
+{
+	size_t count = rules->jump_count;
+	int err = 0;
+
+	for (size_t i = 0; i < count && !err; i++) {
+		const struct varying_jump by = rules->jumps[i];
+		struct led led = { .rules = rules, .by = &by, .whole = true };
+
+		if (!by.map)
+			continue;
+		led.map = &rules->maps[by.map - 1];
+		err = nft_dump_set(led.map->family, led.map->table,
+				   led.map->name, read_ways, &led);
+		if (err == -ENOENT || (!err && !led.whole))
+			err = -EINTR;
+		/* it is not by itself any more */
+		snprintf(rules->jumps[i].to, sizeof(by.to), "%s", by.from);
+	}
+	return err;
+}
+
+/* *vary: what stands against it, or NULL. Maps are read where they matter. */
+static int find(struct varying_rules *rules, const struct varying_rule **vary)
+{
+	int err;
+
+	*vary = varying_reached(rules);
+	if (!*vary || (*vary)->always || !rules->map_count)
+		return 0;
+	err = follow_maps(rules);
+	if (!err)
+		*vary = varying_reached(rules);
+	return err;
+}
+
 int varying_nft(char *text, size_t len, bool *tracked)
 {
 	struct varying_rules rules = {};
@@ -272,22 +373,27 @@ int varying_nft(char *text, size_t len, bool *tracked)
 
 	for (int i = 0; i < NETLINK_TRIES && err == -EINTR; i++) {
 		varying_rules_free(&rules);
+		vary = NULL;
 		err = nft_dump(NFT_MSG_GETCHAIN, NFPROTO_UNSPEC, read_chain,
-			       &rules) ?:
-		      nft_dump(NFT_MSG_GETSET, NFPROTO_UNSPEC, read_set,
-			       &rules) ?:
-		      look_into_sets(&rules);
+			       &rules);
+		if (nft_is_absent(err)) {
+			err = 0;
+			break;
+		}
+		err = err
+			      ?: nft_dump(NFT_MSG_GETSET, NFPROTO_UNSPEC,
+					  read_set, &rules)
+			      ?: look_into_sets(&rules);
 		varying_sort_chains(&rules);
 		/* last, since they are understood by all the rest */
 		err = err
 			      ?: nft_dump(NFT_MSG_GETRULE, NFPROTO_UNSPEC,
-					  read_rule, &rules);
+					  read_rule, &rules)
+			      ?: find(&rules, &vary);
 	}
-	if (nft_is_absent(err))
-		err = 0;
 	*tracked |= rules.tracked;
-	if (!err)
-		vary = varying_reached(&rules);
+	if (err)
+		vary = NULL;
 	if (vary)
 		snprintf(text, len, "netfilter: %s%s%s",
 			 *vary->chain ? vary->chain : "nft",

@@ -22,6 +22,7 @@ void varying_rules_free(struct varying_rules *rules)
 {
 	free(rules->chains);
 	free(rules->jumps);
+	free(rules->maps);
 	free(rules->vary);
 	free(rules->sets);
 	*rules = (struct varying_rules){};
@@ -36,6 +37,11 @@ struct varying_chain *varying_add_chain(struct varying_rules *rules)
 struct varying_jump *varying_add_jump(struct varying_rules *rules)
 {
 	return grow(&rules->jumps, &rules->jump_count, sizeof(*rules->jumps));
+}
+
+struct varying_map *varying_add_map(struct varying_rules *rules)
+{
+	return grow(&rules->maps, &rules->map_count, sizeof(*rules->maps));
 }
 
 struct varying_rule *varying_add_rule(struct varying_rules *rules)
@@ -171,7 +177,13 @@ static void follow_all(struct varying_rules *rules)
 {
 	bool more = true;
 
-	qsort(rules->jumps, rules->jump_count, sizeof(*rules->jumps), by_from);
+	if (rules->jump_count)
+		qsort(rules->jumps, rules->jump_count, sizeof(*rules->jumps),
+		      by_from);
+	for (size_t i = 0; i < rules->chain_count; i++) {
+		rules->chains[i].reached = rules->chains[i].begins;
+		rules->chains[i].followed = 0;
+	}
 	while (more) {
 		more = false;
 		for (size_t i = 0; i < rules->chain_count; i++) {

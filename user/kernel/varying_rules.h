@@ -21,6 +21,7 @@
 
 struct varying_chain {
 	char name[VARYING_WHERE]; /* with its family and table */
+	uint8_t begins; /* a base chain: what `reached` is at first */
 	uint8_t reached; /* VARYING_EARLY, _LATE */
 	uint8_t followed;
 	uint32_t count; /* of its rules that have been read */
@@ -35,6 +36,14 @@ struct varying_jump {
 	uint32_t place; /* in the chain `from` */
 	bool behind; /* nothing that conntrack calls established gets there */
 	bool sure; /* all that it calls established take it */
+	uint32_t map; /* 1 + the place of the one that says where to, or 0 */
+};
+
+/* A map of verdicts that a rule goes by. */
+struct varying_map {
+	uint8_t family;
+	char table[VARYING_TABLE], name[VARYING_TABLE];
+	uint16_t generation; /* of the rules, when that rule was read */
 };
 
 /* A rule, or a set, that varies. */
@@ -64,6 +73,8 @@ struct varying_rules {
 	size_t chain_count;
 	struct varying_jump *jumps;
 	size_t jump_count;
+	struct varying_map *maps;
+	size_t map_count;
 	struct varying_rule *vary;
 	size_t vary_count;
 	struct varying_set *sets;
@@ -76,6 +87,7 @@ struct varying_rules {
 struct varying_chain *varying_add_chain(struct varying_rules *rules);
 struct varying_jump *varying_add_jump(struct varying_rules *rules);
 struct varying_rule *varying_add_rule(struct varying_rules *rules);
+struct varying_map *varying_add_map(struct varying_rules *rules);
 struct varying_set *varying_add_set(struct varying_rules *rules);
 
 /* Once all chains are known: sorts them, for what follows. */
