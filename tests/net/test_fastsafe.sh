@@ -911,6 +911,43 @@ rule_by_label() {
 	allowed_by
 }
 
+# A connection's mark that goes by way of the packet's, and is another each time.
+marks_turn() { # COMMAND
+	type -p "$1" >/dev/null || skip "no $1"
+	later "$1" -t mangle -F
+	lab_in node "$1" -t mangle -A FORWARD -j CONNMARK --restore-mark
+	lab_in node "$1" -t mangle -A FORWARD -j MARK --xor-mark 1
+	attach_says
+	allowed_by
+	lab_in node "$1" -t mangle -A FORWARD -j CONNMARK --save-mark
+	refused_for "netfilter: .*: a mark that each packet turns over"
+	lab_in node "$1" -t mangle -R FORWARD 2 -j MARK --or-mark 1
+	attach_says
+	allowed_by
+}
+
+marks_turn_nft() {
+	later nft delete table inet each
+	lab_in node nft -f - <<-X
+		table inet each {
+			chain c {
+				type filter hook forward priority 5
+				meta mark set ct mark
+				meta mark set meta mark ^ 1
+			}
+		}
+	X
+	attach_says
+	allowed_by
+	lab_in node nft add rule inet each c ct mark set meta mark
+	refused_for "netfilter: nft inet each/c: a mark that each packet turns"
+	lab_in node nft flush chain inet each c
+	lab_in node nft add rule inet each c ct mark set meta mark
+	lab_in node nft add rule inet each c meta mark set ct mark '|' 1
+	attach_says
+	allowed_by
+}
+
 # Matches and targets of xtables, one by one: `on` or `off`, and the words.
 each_xt() { # COMMAND
 	local want words wrong="" count=0
@@ -962,6 +999,7 @@ each_xt() { # COMMAND
 		off raw -A PREROUTING -p tcp --syn --dport 21 -j CT --helper ftp
 		off mangle -A FORWARD -m connmark --mark 1 -j CONNMARK --set-mark 2
 		on mangle -A FORWARD -m connmark --mark 0 -j CONNMARK --set-mark 2
+		on mangle -A FORWARD -m connmark --mark 1 -j CONNMARK --restore-mark
 		off mangle -A FORWARD -m limit --limit 1/s -m conntrack --ctstate NEW -j DROP
 		on mangle -A FORWARD -m conntrack --ctstate NEW -m limit --limit 1/s -j DROP
 		on mangle -A PREROUTING -m conntrack --ctstate INVALID -m limit --limit 1/s -j DROP
@@ -1868,6 +1906,9 @@ row "ufw's chains, iptables" ufw_rules iptables
 row "ufw's chains, iptables-legacy" ufw_rules iptables-legacy
 row "headers of IPv6, ip6tables" headers_of_ipv6 ip6tables
 row "headers of IPv6, ip6tables-legacy" headers_of_ipv6 ip6tables-legacy
+row "a mark that turns, nft" marks_turn_nft
+row "a mark that turns, iptables" marks_turn iptables
+row "a mark that turns, iptables-legacy" marks_turn iptables-legacy
 row "rules that vary, each alone" each_varying
 row "rules that do not, each alone" each_harmless
 row "rules in tables and chains of long names" long_names

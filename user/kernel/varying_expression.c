@@ -20,14 +20,6 @@ static void set(char *out, size_t len, const char *text)
 	snprintf(out, len, "%s", text);
 }
 
-static bool is_in(const char *name, const char *const *list)
-{
-	for (; *list; list++)
-		if (!strcmp(name, *list))
-			return true;
-	return false;
-}
-
 #define LONG_TABLE 64
 
 /* Names may have 255 bytes, of a table as of a chain: of long ones a hash. Of a
@@ -196,6 +188,7 @@ static void read_bitwise(struct varying_nft_rule *r,
 static void read_ct(struct varying_nft_rule *r, const struct nlattr **attrs)
 {
 	if (attrs[NFTA_CT_SREG]) {
+		r->rules->marks |= r->packet ? VARYING_SAVES : 0;
 		if (r->marked || (r->mark && r->turns))
 			varies(r, "a mark that each packet turns over");
 		return;
@@ -226,6 +219,8 @@ static void read_meta(struct varying_nft_rule *r, const struct nlattr **attrs)
 	if (attrs[NFTA_META_SREG]) {
 		if (key == NFT_META_NFTRACE)
 			varies(r, "traces packets");
+		r->rules->marks |= r->mark ? VARYING_RESTORES : 0;
+		r->turned |= r->turns && (r->mark || r->packet);
 		return;
 	}
 	switch (key) {
@@ -243,6 +238,9 @@ static void read_meta(struct varying_nft_rule *r, const struct nlattr **attrs)
 	case NFT_META_TIME_DAY:
 	case NFT_META_TIME_HOUR:
 		varies(r, "a length, a time, a processor or chance");
+		return;
+	case NFT_META_MARK:
+		r->packet = true;
 		return;
 	case NFT_META_PRIORITY:
 		varies(r, "a priority that the sender gives");
@@ -396,13 +394,15 @@ static void read_target(struct varying_nft_rule *r, const struct nlattr **attrs)
 	const struct nlattr *info = attrs[NFTA_TARGET_INFO];
 	const void *data = info ? mnl_attr_get_payload(info) : NULL;
 	size_t size = info ? mnl_attr_get_payload_len(info) : 0;
+	uint32_t rev = netlink_be32(attrs[NFTA_TARGET_REV]);
+	uint8_t mark = info ? varying_xt_mark(target, data, size, rev) : 0;
 
+	r->turned |= mark & VARYING_TURNS;
+	r->rules->marks |= mark & VARYING_AGAIN;
 	if (varying_xt_helps(target, data, size))
 		lasts(r, target);
-	else if (!info ||
-		 !varying_xt_target(target, data, size,
-				    netlink_be32(attrs[NFTA_TARGET_REV])) ||
-		 (r->marked && varying_xt_marks(target, data, size)))
+	else if (!info || !varying_xt_target(target, data, size, rev) ||
+		 (r->marked && varying_xt_marks(target, data, size, rev)))
 		varies(r, target);
 }
 
@@ -490,7 +490,7 @@ int varying_expression(const struct nlattr *element, void *data)
 		}
 	} else if (!strcmp(name, "target") && attrs[NFTA_TARGET_NAME]) {
 		read_target(r, attrs);
-	} else if (!is_in(name, same)) {
+	} else if (!varying_is_in(name, same)) {
 		varies(r, name);
 	}
 	return MNL_CB_OK;

@@ -34,6 +34,8 @@ struct varying_nft_rule {
 	struct varying_place place; /* where that comes from */
 	bool mark; /* it has read what conntrack keeps ... */
 	bool turns; /* ... and made of it what is another each time */
+	bool packet; /* it has read the packet's mark */
+	bool turned; /* and made it another */
 	bool marked; /* it goes by a mark of the connection's that is not 0 */
 	bool tcp; /* it has asked for that */
 	bool never;

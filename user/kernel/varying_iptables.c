@@ -21,6 +21,7 @@ struct walk {
 	uint32_t *todo;
 	size_t todo_count;
 	bool tracked; /* rules go by conntrack's states */
+	uint8_t marks; /* VARYING_SAVES, _RESTORES, _TURNS */
 	bool late; /* conntrack has seen what comes here */
 	char *text;
 	size_t len;
@@ -43,7 +44,8 @@ static bool is_harmless(const struct xt_entry_target *t, size_t size,
 
 	return t->u.target_size >= sizeof(*t) && t->u.target_size <= size &&
 	       varying_xt_target(name, t->data, own, t->u.user.revision) &&
-	       !(marked && varying_xt_marks(name, t->data, own));
+	       !(marked &&
+		 varying_xt_marks(name, t->data, own, t->u.user.revision));
 }
 
 static int say(const struct walk *w, const char *what)
@@ -232,6 +234,11 @@ static int walk(struct walk *w, uint32_t at)
 		/* what was asked first is met, whatever is asked then */
 		if (met.varies)
 			return say(w, met.varies);
+		if (!met.never)
+			w->marks |=
+				varying_xt_mark(t->u.user.name, t->data,
+						t->u.target_size - sizeof(*t),
+						t->u.user.revision);
 		/* a new chain's head is the end of the one before */
 		if (!strcmp(t->u.user.name, "ERROR"))
 			return 0;
@@ -287,6 +294,7 @@ static int look_at_table(void *data, const char *name)
 	err = iptables_read(w.family, name, &w.table)
 		      ?: find_helpers(&w) ?: walk_all(&w);
 	of->tracked |= w.tracked;
+	of->marks |= w.marks;
 	free(w.reached);
 	free(w.kept);
 	free(w.todo);
@@ -296,8 +304,13 @@ static int look_at_table(void *data, const char *name)
 
 int varying_iptables(uint8_t family, char *text, size_t len, bool *tracked)
 {
-	struct walk w = { .family = family, .text = text, .len = len };
+	struct walk w = {
+		.family = family, .text = text, .len = len, .name = "MARK"
+	};
 	int err = iptables_each(family, look_at_table, &w);
+
+	if (!err && w.marks == (VARYING_AGAIN | VARYING_TURNS))
+		err = say(&w, VARYING_TURNED);
 
 	*tracked |= w.tracked;
 	return err;

@@ -67,6 +67,12 @@ static int read_rule(const struct nlmsghdr *message, void *data)
 			   netlink_str(attrs[NFTA_RULE_CHAIN]));
 	mnl_attr_parse_nested(attrs[NFTA_RULE_EXPRESSIONS], varying_expression,
 			      &r);
+	if (r.turned && !r.never && !*r.what) {
+		r.what_unknown = r.unknown;
+		snprintf(r.what, sizeof(r.what), "%s", VARYING_TURNED);
+	} else {
+		r.turned = false;
+	}
 	place = place_of(&r); /* a chain's rules come in their order */
 	if (*r.what) {
 		vary = varying_add_rule(r.rules);
@@ -75,6 +81,7 @@ static int read_rule(const struct nlmsghdr *message, void *data)
 		vary->place = place;
 		vary->behind = r.what_unknown;
 		vary->always = r.lasts;
+		vary->turns = r.turned;
 		snprintf(vary->chain, sizeof(vary->chain), "%s", r.chain);
 		snprintf(vary->what, sizeof(vary->what), "%s", r.what);
 	}

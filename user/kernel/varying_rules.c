@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "kernel/varying_rules.h"
+#include "kernel/varying_xt.h"
 
 static void *grow(void *array, size_t *count, size_t size)
 {
@@ -208,6 +209,8 @@ const struct varying_rule *varying_reached(struct varying_rules *rules)
 		const struct varying_chain *chain =
 			varying_find_chain(rules, vary->chain);
 
+		if (vary->turns && ~rules->marks & VARYING_AGAIN)
+			continue;
 		if (vary->always ||
 		    (chain && passing(chain, vary->place, vary->behind)))
 			return vary;

@@ -52,6 +52,7 @@ struct varying_rule {
 	uint32_t place; /* in the chain */
 	bool always; /* it counts whether such a packet gets there or not */
 	bool behind;
+	bool turns; /* only where marks are saved and restored */
 	char what[VARYING_NAME];
 };
 
@@ -79,6 +80,7 @@ struct varying_rules {
 	size_t vary_count;
 	struct varying_set *sets;
 	size_t set_count;
+	uint8_t marks; /* VARYING_SAVES, _RESTORES: some do */
 	bool sets_vary; /* one of those that packets add to does */
 	bool tracked; /* some go by conntrack's states */
 };

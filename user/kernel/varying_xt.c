@@ -6,6 +6,7 @@
 #include <linux/netfilter/xt_CT.h>
 #include <linux/netfilter/xt_DSCP.h>
 #include <linux/netfilter/xt_connmark.h>
+#include <linux/netfilter/xt_mark.h>
 #include <linux/netfilter/xt_conntrack.h>
 #include <linux/netfilter/xt_set.h>
 #include <linux/netfilter/xt_state.h>
@@ -13,7 +14,7 @@
 #include "kernel/ipset.h"
 #include "kernel/varying_xt.h"
 
-static bool is_in(const char *name, const char *const *list)
+bool varying_is_in(const char *name, const char *const *list)
 {
 	for (; *list; list++)
 		if (!strcmp(name, *list))
@@ -146,12 +147,43 @@ bool varying_xt_by_mark(const char *name, const void *data, size_t size)
 	       (size < sizeof(*mark) || (mark->mark && !mark->invert));
 }
 
-bool varying_xt_marks(const char *name, const void *data, size_t size)
+/* -1: not known. */
+static int connmark_mode(const void *data, size_t size, unsigned int rev)
 {
-	const struct xt_connmark_tginfo1 *mark = data;
+	const struct xt_connmark_tginfo2 *two = data;
+	const struct xt_connmark_tginfo1 *one = data;
 
+	if (rev == 1 && size >= sizeof(*one))
+		return one->mode;
+	return rev == 2 && size >= sizeof(*two) ? two->mode : -1;
+}
+
+bool varying_xt_marks(const char *name, const void *data, size_t size,
+		      unsigned int rev)
+{
 	return !strcmp(name, "CONNMARK") &&
-	       (size < sizeof(*mark) || mark->mode != XT_CONNMARK_RESTORE);
+	       connmark_mode(data, size, rev) != XT_CONNMARK_RESTORE;
+}
+
+uint8_t varying_xt_mark(const char *name, const void *data, size_t size,
+			unsigned int rev)
+{
+	const struct xt_mark_tginfo2 *mark = data;
+
+	if (!strcmp(name, "MARK"))
+		return size >= sizeof(*mark) && mark->mark & ~mark->mask
+			       ? VARYING_TURNS
+			       : 0;
+	if (strcmp(name, "CONNMARK") != 0)
+		return 0;
+	switch (connmark_mode(data, size, rev)) {
+	case XT_CONNMARK_SAVE:
+		return VARYING_SAVES;
+	case XT_CONNMARK_RESTORE:
+		return VARYING_RESTORES;
+	default:
+		return 0;
+	}
 }
 
 bool varying_xt_helps(const char *name, const void *data, size_t size)
@@ -177,9 +209,10 @@ enum varying_effect varying_xt_match(const char *name, const void *data,
 		return xt_tos(data, size);
 	if (!strcmp(name, "set"))
 		return xt_set(data, size, rev);
-	if (is_in(name, never_matches))
+	if (varying_is_in(name, never_matches))
 		return VARYING_NEVER;
-	return is_in(name, same_matches) ? VARYING_SAME : VARYING_VARIES;
+	return varying_is_in(name, same_matches) ? VARYING_SAME
+						 : VARYING_VARIES;
 }
 
 /* Does a connection's mark come out as another each time? */
@@ -219,5 +252,5 @@ bool varying_xt_target(const char *name, const void *data, size_t size,
 		return rev <= 2 && !varying_xt_helps(name, data, size);
 	if (!strcmp(name, "CONNMARK"))
 		return !xt_connmark_turns(data, size, rev);
-	return is_in(name, same_targets);
+	return varying_is_in(name, same_targets);
 }

@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <linux/netfilter/nf_conntrack_common.h>
 
 #define VARYING_ESTABLISHED NF_CT_STATE_BIT(IP_CT_ESTABLISHED)
@@ -26,6 +27,8 @@ enum varying_effect {
 	VARYING_VARIES,
 };
 
+/* The list ends with NULL. */
+bool varying_is_in(const char *name, const char *const *list);
 /* Of a match, by its name, data and revision. */
 enum varying_effect varying_xt_match(const char *name, const void *data,
 				     size_t size, unsigned int rev);
@@ -37,7 +40,17 @@ bool varying_xt_by_state(const char *name);
 /* Does it go by a mark of the connection's that is not 0? */
 bool varying_xt_by_mark(const char *name, const void *data, size_t size);
 /* Does this target write the connection's mark? */
-bool varying_xt_marks(const char *name, const void *data, size_t size);
+bool varying_xt_marks(const char *name, const void *data, size_t size,
+		      unsigned int rev);
+/* What a rule does with the packet's mark and the connection's; all of it on one
+ * node, and a packet may find the mark that the one before has turned over. */
+#define VARYING_SAVES	 0x1 /* to the connection */
+#define VARYING_RESTORES 0x2 /* from it */
+#define VARYING_TURNS	 0x4 /* to another each time */
+#define VARYING_AGAIN	 (VARYING_SAVES | VARYING_RESTORES)
+#define VARYING_TURNED	 "a mark that each packet turns over"
+uint8_t varying_xt_mark(const char *name, const void *data, size_t size,
+			unsigned int rev);
 /* Does it give a connection a helper, which lasts? */
 bool varying_xt_helps(const char *name, const void *data, size_t size);
 /* Does this target treat all packets of a flow alike? */
