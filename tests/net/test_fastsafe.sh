@@ -810,6 +810,50 @@ priority_is_kept() {
 	allowed_by
 }
 
+# Entries of conntrack's that a packet a second does not keep.
+short_timeouts() {
+	local name
+	for name in udp_timeout udp_timeout_stream tcp_timeout_established; do
+		short_timeout net.netfilter.nf_conntrack_$name
+	done
+}
+
+short_timeout() { # NAME
+	local was
+	was=$(lab_in node sysctl -n "$1")
+	later sysctl -qw "$1=$was"
+	lab_in node sysctl -qw "$1=2"
+	refused_for "conntrack's timeouts"
+	lab_in node sysctl -qw "$1=3"
+	attach_says
+	allowed_by
+	lab_in node sysctl -qw "$1=$was"
+}
+
+# Before conntrack has been there: with a zone each packet is a new one.
+zone_before() { # RULE...
+	later nft delete table ip zone
+	lab_in node nft -f - <<-X
+		table ip zone {
+			chain c {
+				type filter hook prerouting priority raw;
+				ct zone set 1
+				$* limit rate 9/second drop
+			}
+		}
+	X
+	refused_for "netfilter: nft ip zone/c: limit"
+}
+
+zone_before_iptables() { # COMMAND
+	type -p "$1" >/dev/null || skip "no $1"
+	later "$1" -t raw -F
+	lab_in node "$1" -t raw -A PREROUTING -j CT --zone 1
+	lab_in node "$1" -t raw -A PREROUTING -m conntrack --ctstate NEW \
+		-m limit --limit 9/s -j DROP
+	refused_for "netfilter: .*limit"
+}
+
 # What a route does with packets is done in the stack.
 route_program() {
 	lab_in node "$PYTHON" "$LAB_LIB/foreign.py" load-route "$LAB_DIR/bpf/r" ||
@@ -1922,6 +1966,14 @@ row "an IPsec policy of what is forwarded" ipsec_forward
 row "BPF programs of netfilter's" netfilter_programs
 row "conntrack gives helpers by itself" conntrack_helper
 row "a pod's priority is kept" priority_is_kept
+row "conntrack's timeouts are short" short_timeouts
+row "a limit for what is new, a zone given before" zone_before ct state new
+row "a limit for some states, a zone given before" \
+	zone_before ct state new,related
+row "a limit for what is new, a zone given before, iptables" \
+	zone_before_iptables iptables
+row "a limit for what is new, a zone given before, iptables-legacy" \
+	zone_before_iptables iptables-legacy
 row "rules of iptables" iptables_rules iptables
 row "rules of iptables-legacy" iptables_rules iptables-legacy
 # a table `raw` of legacy iptables stays

@@ -302,15 +302,10 @@ static void read_compare(struct varying_nft_rule *r,
 		if (op == NFT_CMP_NEQ && !value && has)
 			r->partly = partly;
 		/* one of these states */
-		if (op == NFT_CMP_NEQ && !value && !has) {
+		if ((op == NFT_CMP_NEQ && !value && !has) ||
+		    (op == NFT_CMP_EQ && value &&
+		     !(value & VARYING_ESTABLISHED)))
 			r->unknown = true;
-			r->never |= !(r->mask & VARYING_STATELESS);
-		}
-		if (op == NFT_CMP_EQ && value &&
-		    !(value & VARYING_ESTABLISHED)) {
-			r->unknown = true;
-			r->never |= !(value & VARYING_STATELESS);
-		}
 		/* none of these, not this one */
 		if ((op == NFT_CMP_EQ && !value && has) ||
 		    (op == NFT_CMP_NEQ && value == VARYING_ESTABLISHED && has))

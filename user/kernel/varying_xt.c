@@ -24,11 +24,11 @@ bool varying_is_in(const char *name, const char *const *list)
 
 /* Of the flow, or of what every packet on the fast path has alike. */
 static const char *const same_matches[] = {
-	"comment",  "udp",	"icmp",	     "icmp6",	  "mark",
-	"connmark", "addrtype", "multiport", "iprange",	  "physdev",
-	"owner",    "pkttype",	"rpfilter",  "helper",	  "realm",
-	"dscp",	    "ttl",	"hl",	     "connlabel", "cgroup",
-	"ipvs",	    "sctp",	"dccp",	     "devgroup",  NULL
+	"comment",   "udp",	  "icmp",    "icmp6",	"mark",	 "connmark",
+	"addrtype",  "multiport", "iprange", "physdev", "owner", "pkttype",
+	"rpfilter",  "helper",	  "realm",   "dscp",	"ttl",	 "hl",
+	"connlabel", "cgroup",	  "ipvs",    "sctp",	"dccp",	 "devgroup",
+	"socket",    NULL
 };
 
 /*
@@ -61,12 +61,11 @@ static enum varying_effect xt_tcp(const void *data, size_t size)
 							    : VARYING_SAME;
 }
 
-/* Of a match of these states. */
+/* Of a match of these states. Where conntrack has not been yet, each packet is of
+ * none, or (a zone was given) a new one. */
 static enum varying_effect states(uint32_t mask)
 {
-	if (mask & VARYING_ESTABLISHED)
-		return VARYING_SAME;
-	return mask & VARYING_STATELESS ? VARYING_UNKNOWN : VARYING_NEVER;
+	return mask & VARYING_ESTABLISHED ? VARYING_SAME : VARYING_UNKNOWN;
 }
 
 static enum varying_effect xt_conntrack(const void *data, size_t size,

@@ -12,9 +12,7 @@
 #include <linux/netfilter/nf_conntrack_common.h>
 
 #define VARYING_ESTABLISHED NF_CT_STATE_BIT(IP_CT_ESTABLISHED)
-/* of a packet without an entry of conntrack's */
-#define VARYING_STATELESS (NF_CT_STATE_INVALID_BIT | NF_CT_STATE_UNTRACKED_BIT)
-#define VARYING_ACK	  0x10 /* a TCP flag that all of the fast path have */
+#define VARYING_ACK	    0x10 /* a TCP flag that all of the fast path have */
 /* TCP flags that no packet of the fast path has, and those that may change */
 #define VARYING_FLAGS_NEVER 0x07 /* FIN, SYN, RST */
 #define VARYING_FLAGS	    0xe8 /* PSH, URG, ECE, CWR */

@@ -181,16 +181,6 @@ static int write_node(const struct instance *instance, uint64_t lease_ns,
 	return map_write(instance, MAP_masq_fast, 0, &node);
 }
 
-int fastpath_renew(struct instance *instance, uint64_t lease_ns)
-{
-	struct masq_fast node;
-
-	if (!fastpath_is_on(instance) ||
-	    map_read(instance, MAP_masq_fast, 0, &node))
-		return 0; /* nothing to renew */
-	return write_node(instance, lease_ns, node.flags & MASQ_FAST_TRACKED);
-}
-
 int fastpath_stop(struct instance *instance)
 {
 	int err;

@@ -88,8 +88,6 @@ int fastpath_look(const struct instance *instance, const struct netdev *netdev,
  */
 int fastpath_sync(struct instance *instance, const struct netdev *netdev,
 		  uint64_t lease_ns, struct fastpath_view *out);
-/* Only the lease of what has been looked at before: it ends `lease_ns` on. */
-int fastpath_renew(struct instance *instance, uint64_t lease_ns);
 /* Off: packets take the stack at once. 0 or -errno, printed. */
 int fastpath_stop(struct instance *instance);
 

@@ -326,6 +326,26 @@ static bool conntrack_gives_helpers(void)
 	return gives && gives != -ENOENT;
 }
 
+#define SHORT_TIMEOUT 3 /* seconds; it sees a packet a second */
+
+/* Does an entry of conntrack's end before the next packet that it sees? */
+static bool conntrack_is_short(void)
+{
+	static const char *const timeouts[] = {
+		"netfilter/nf_conntrack_udp_timeout",
+		"netfilter/nf_conntrack_udp_timeout_stream",
+		"netfilter/nf_conntrack_tcp_timeout_established",
+	};
+	bool is = false;
+
+	for (size_t i = 0; i < sizeof(timeouts) / sizeof(*timeouts); i++) {
+		long seconds = sysctl_net(timeouts[i]);
+
+		is |= seconds != -ENOENT && seconds < SHORT_TIMEOUT;
+	}
+	return is;
+}
+
 /* What is neither an interface's nor a rule's. */
 static void look_at_stack(char *why)
 {
@@ -353,6 +373,9 @@ static void look_at_stack(char *why)
 	if (sysctl_net("ipv4/ip_forward_update_priority") != 1)
 		against(why,
 			"ip_forward_update_priority is not 1: packets keep the priority that each was sent with");
+	if (conntrack_is_short())
+		against(why,
+			"conntrack's timeouts: one of those of UDP or of established TCP is shorter than 3 s");
 	if (conntrack_gives_helpers())
 		against(why,
 			"nf_conntrack_helper is not 0: conntrack gives helpers by itself");
