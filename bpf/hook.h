@@ -90,12 +90,24 @@ MASQ_INLINE int FN(hook)(struct __sk_buff *skb, __u32 l3_off,
 		}
 		if (likely(r != MASQ_MAKE_FLOW))
 			break;
-		made = FN(make_room)(0) ?: FN(make_flow)(skb, 0);
-		if (unlikely(made == MASQ_NO_PLACE_YET)) {
-			MASQ_DO(FN(open_around)(0));
-			made = FN(make_flow)(skb, 0);
-			if (made == MASQ_NO_PLACE_YET)
-				made = MASQ_R_TABLE_FULL;
+#pragma clang loop unroll(disable)
+		for (__u32 i = 0; i < 2; i++) {
+			made = 0;
+			/*
+			 * The compiler must not take the turns apart: libbpf
+			 * lays functions down in the order of their first
+			 * calls, and this order keeps the farthest of them
+			 * near (tests/prog/test_verifier.c).
+			 */
+			asm volatile("" : "+r"(i));
+			if (unlikely(i))
+				MASQ_DO(FN(open_around)(0));
+			else
+				made = FN(make_room)(0);
+			made = made ?: FN(make_flow)(skb, 0);
+			if (likely(made != MASQ_NO_PLACE_YET))
+				break;
+			made = MASQ_R_TABLE_FULL;
 		}
 		/* another processor is making it: it may have done so by now */
 		if (made == MASQ_R_BUSY)

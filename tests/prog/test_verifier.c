@@ -9,6 +9,9 @@
  * it, each frame rounded up to 32 bytes: newer kernels round to less, and take
  * what those refuse.
  *
+ * A call reaches 32,767 instructions far: the kernel notes the distance in 16
+ * bits, by which an interpreter (no JIT) goes, and whoever dumps the program.
+ *
  * The object for newer kernels is skipped where masqbpf would not load it.
  */
 #include <setjmp.h>
@@ -35,10 +38,13 @@
 #define MAX_STACK   512
 #define FRAME_ROUND 32
 
-#define PATH_SIZE   1024
-#define MAX_ROWS    96
-#define LOG_SIZE    (1 << 20)
-#define LOG_STATS   4 /* BPF_LOG_STATS: the sums and why it was refused */
+/* instructions between a call and the function that it calls */
+#define MAX_FAR	  31500
+
+#define PATH_SIZE 1024
+#define MAX_ROWS  96
+#define LOG_SIZE  (1 << 20)
+#define LOG_STATS 4 /* BPF_LOG_STATS: the sums and why it was refused */
 
 enum object {
 	BASE,
@@ -156,6 +162,27 @@ static void free_graph(struct call_graph *graph)
 	free(graph->insns);
 }
 
+/* How far the farthest call goes; one that goes too far names no function. */
+static size_t farthest(const struct call_graph *graph)
+{
+	size_t most = 0;
+
+	for (size_t i = 0; i < graph->n_insns; i++) {
+		unsigned int target = call_target(graph->insns, i);
+		size_t to, far;
+
+		if (!target)
+			continue;
+		if (target >= graph->n_funcs)
+			return SIZE_MAX;
+		to = graph->funcs[target].start;
+		far = to > i ? to - i : i - to;
+		if (far > most)
+			most = far;
+	}
+	return most;
+}
+
 /* The deepest stack from function n on; `path` says by which calls. */
 static unsigned int deepest(const struct call_graph *graph, unsigned int n,
 			    char path[PATH_SIZE])
@@ -258,6 +285,7 @@ static void verify(void **state)
 	struct call_graph graph;
 	unsigned int insns, stack;
 	struct skeleton skeleton;
+	size_t far;
 	char path[PATH_SIZE];
 	int err;
 
@@ -281,6 +309,10 @@ static void verify(void **state)
 		fail_msg("%s: %s\n%s", row->name, strerror(-err), verifier_log);
 	}
 	read_graph(&graph, bpf_program__fd(mine), verifier_log);
+	far = farthest(&graph);
+	if (far > MAX_FAR)
+		fail_msg("%s: a call goes %zu instructions far, %u at most",
+			 row->name, far, MAX_FAR);
 	stack = deepest(&graph, 0, path);
 	free_graph(&graph);
 	skeleton_close(&skeleton);
