@@ -41,6 +41,13 @@ MASQ_NOINLINE int FN(host_owns)(struct __sk_buff *skb, const KEY *rev)
 	return 1;
 }
 
+/* Did nobody answer the flow that holds it? The node's own, whose port is not the
+ * one that it chose, makes way for no pod's. */
+MASQ_INLINE bool FN(is_waiting)(const KEY *rev, const VIEW *held)
+{
+	return !held->in_seen && !FN(addr_equal)(held->xlat_addr, rev->in_addr);
+}
+
 /* A port held by a flow that may have to make way for it, should all others be
  * taken too: of closed ones the one that rested longest (RFC 6888 REQ-8), else
  * of those that nobody answered. */
@@ -59,7 +66,8 @@ MASQ_INLINE void FN(note_holder)(struct masq_scratch *s, const KEY *rev,
 		}
 		break;
 	case MASQ_ST_NEW:
-		if (!held->in_seen && (!s->waiting || rested > s->waited)) {
+		if (FN(is_waiting)(rev, held) &&
+		    (!s->waiting || rested > s->waited)) {
 			s->waiting = bpf_ntohs(rev->in_port) + 1;
 			s->waited = rested;
 		}
@@ -92,7 +100,7 @@ MASQ_GLOBAL int FN(look_at_port)(struct __sk_buff *skb, __u32 slot, __u32 force)
 				       ? masq_flow_state(rev->proto, v.out_seen,
 							 v.in_seen) ==
 						 MASQ_ST_CLOSED
-				       : !v.in_seen;
+				       : FN(is_waiting)(rev, &v);
 		if (FN(live)(&v, s->now) && !weak) {
 			FN(note_holder)(s, rev, &v);
 			return MASQ_THERE;

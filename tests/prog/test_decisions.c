@@ -645,6 +645,30 @@ static void who_gives_up_the_last_port(void **state)
 	}
 }
 
+/* One of the node's that had to change its port keeps that, answered or not. */
+static void a_flow_of_the_node_gives_no_port_up(void **state)
+{
+	struct prog_lab *lab = *state;
+
+	prog_policy_edit(lab, one_port);
+	tcp(lab, EGRESS, POD4, 40000, SYN, 1000, 0);
+	SEND(EGRESS, NEXT, PKT(TCP, OUT(NODE4, 40000, FAR4, 443), .flags = SYN),
+	     PKT(TCP, OUT(NODE4, 20000, FAR4, 443), .flags = SYN));
+	prog_age(lab, 10);
+	SEND(EGRESS, DROP, &searcher, NULL);
+	assert_int_equal(REASON(NO_PORT), 1);
+	assert_int_equal(prog_stat(lab, MASQ_S_TAKEN_OVER), 0);
+	SEND(INGRESS, NEXT,
+	     PKT(TCP, OUT(FAR4, 443, NODE4, 20000), .flags = SYN | ACK),
+	     PKT(TCP, OUT(FAR4, 443, NODE4, 40000), .flags = SYN | ACK));
+	/* what both sides know to be over is as any other */
+	SEND(INGRESS, NEXT,
+	     PKT(TCP, OUT(FAR4, 443, NODE4, 20000), .flags = RST), NULL);
+	SEND(EGRESS, NEXT, &searcher, NULL);
+	assert_int_equal(seen_port(lab), 20000);
+	EXPECT_TOTALS();
+}
+
 static void no_flow_gets_a_node_port(void **state)
 {
 	struct prog_lab *lab = *state;
@@ -2305,6 +2329,7 @@ int main(void)
 		ROW(keys_in_a_line_are_spread),
 		ROW(flows_lie_here),
 		ROW(who_gives_up_the_last_port),
+		ROW(a_flow_of_the_node_gives_no_port_up),
 		ROW(no_flow_gets_a_node_port),
 		ROW(sockets_of_the_node_keep_their_ports),
 		ROW(chosen_ports_cannot_be_guessed),
