@@ -166,6 +166,9 @@ MASQ_GLOBAL int FN(open_slot)(__u32 record, __u32 slot)
 	rank = FN(rank)(record, slot);
 	if (rank < s->best_rank ||
 	    (rank == s->best_rank && s->idle > s->best_idle)) {
+		/* or what stays would hide what may go */
+		if (rank == MASQ_RANK_KEPT && !FN(still_kept)(record))
+			return 0;
 		s->best_rank = rank;
 		s->best_idle = s->idle;
 		s->best_page = record >> MASQ_PAGE_SHIFT;

@@ -448,6 +448,59 @@ static void a_kept_flow_of_an_older_policy_stays(void **state)
 	EXPECT_TOTALS();
 }
 
+/*
+ * Of kept flows those go that today's policy keeps as well, however much longer
+ * the others have been idle; and where there are none, looks are in vain.
+ */
+static void room_is_made_by_what_is_kept_today(void **state)
+{
+	const char *today = fam == families ? "172.30.99.1" : "fd00:30:99::1";
+	struct prog_lab *lab = *state;
+	struct masq_usage usage;
+	uint32_t zero = 0;
+	struct masq_ctl find;
+
+	for (unsigned int n = 0; n < 2; n++) {
+		prog_lab_reset(state);
+		prog_policy_edit(lab, no_quota);
+		fill(lab, MASQ_K_KEEP, IPPROTO_TCP, fam->pod, FLOWS - n,
+		     ESTABLISHED);
+		prog_age(lab, 1000);
+		if (n) {
+			const uint8_t flags[] = { SYN, SYN | ACK, ACK };
+
+			for (size_t i = 0; i < ROWS(flags); i++)
+				prog_run(lab, i == 1 ? INGRESS : EGRESS,
+					 i == 1 ? PKT(.proto = IPPROTO_TCP,
+						      OUT(today, 443, fam->pod,
+							  43000),
+						      .flags = flags[i])
+						: PKT(.proto = IPPROTO_TCP,
+						      OUT(fam->pod, 43000,
+							  today, 443),
+						      .flags = flags[i]));
+		}
+		prog_policy(lab, "172.30.99.0/24", MASQ_KEEP, "fd00:30:99::/48",
+			    MASQ_KEEP, NULL);
+		prog_policy_edit(lab, NULL);
+		prog_run(lab, EGRESS,
+			 PKT(.proto = IPPROTO_TCP,
+			     OUT(fam->other, 41000, today, 443), .flags = SYN));
+		find = storm_request(MASQ_CTL_FIND, fam->other, 41000, today,
+				     443, IPPROTO_TCP);
+		prog_ctl(lab, &find);
+		assert_int_equal(find.kind, n ? MASQ_K_KEEP : 0);
+		assert_int_equal(REASON(KEEP_UNTRACKED), !n);
+		assert_int_equal(alive(lab, MASQ_K_KEEP, IPPROTO_TCP, fam->pod,
+				       FLOWS - n),
+				 FLOWS - n);
+		bpf_map_lookup_elem(prog_map(lab, "masq_usage"), &zero, &usage);
+		assert_int_equal(
+			usage.barren[fam != families][MASQ_B_KEEP].count, !n);
+		EXPECT_TOTALS();
+	}
+}
+
 /* --- ports ------------------------------------------------------------------ */
 
 static void four_ports(struct masq_policy *p)
@@ -859,6 +912,7 @@ int main(int argc, char **argv)
 		BOTH(room_is_made_in_the_order_of_the_contract),
 		BOTH(looks_in_vain_are_a_familys_own),
 		BOTH(a_kept_flow_of_an_older_policy_stays),
+		BOTH(room_is_made_by_what_is_kept_today),
 		BOTH(a_pod_takes_no_destination_from_others),
 		BOTH(an_answer_of_a_known_service_ends_its_flow_soon),
 		BOTH(no_packet_from_outside_opens_a_way_out),
