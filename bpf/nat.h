@@ -34,20 +34,6 @@ MASQ_INLINE void FN(flow_init)(struct masq_scratch *s,
 	s->aside.flags = 0;
 }
 
-/*
- * The external port of a pod socket that could not keep its own: remembered
- * under the socket's address alone, and tried first towards every further
- * destination (RFC 4787 REQ-1, endpoint-independent mapping).
- */
-MASQ_INLINE void FN(eim_key)(KEY *key, const KEY *fwd)
-{
-	__builtin_memset(key, 0, sizeof(*key));
-	FN(addr_copy)(key->in_addr, fwd->in_addr);
-	key->in_port = fwd->in_port;
-	key->proto = fwd->proto;
-	key->role = fwd->role;
-}
-
 /* The scratch slot has the FWD record that has just been made. */
 MASQ_GLOBAL int FN(eim_remember)(__u32 slot)
 {

@@ -75,6 +75,42 @@ MASQ_GLOBAL int FN(flow_renew)(__u32 slot, __u32 seq, __u32 expires, __u32 late)
 }
 
 /*
+ * The external port of a pod socket that could not keep its own: remembered
+ * under the socket's address alone, and tried first towards every further
+ * destination (RFC 4787 REQ-1, endpoint-independent mapping).
+ */
+MASQ_INLINE void FN(eim_key)(KEY *key, const KEY *fwd)
+{
+	__builtin_memset(key, 0, sizeof(*key));
+	FN(addr_copy)(key->in_addr, fwd->in_addr);
+	key->in_port = fwd->in_port;
+	key->proto = fwd->proto;
+	key->role = fwd->role;
+}
+
+/* It lasts as long as the flow of this owner, which has that port. */
+MASQ_GLOBAL int FN(eim_renew)(__u32 owner, __u32 owner_seq, __u32 expires)
+{
+	FLOW *f = FN(slot)(owner), *hint;
+	__u32 slot;
+	KEY key;
+
+	if (!f)
+		return 0;
+	FN(key_at)(&key, f);
+	if (f->seq != (__u16)owner_seq)
+		return 0;
+	key.rem_port = 0;
+	__builtin_memset(key.rem_addr, 0, sizeof(key.rem_addr));
+	slot = FN(find_far)(MASQ_KEY_WORDS(&key));
+	hint = FN(slot)(slot);
+	if (!hint || hint->what >> MASQ_W_KIND != MASQ_K_EIM ||
+	    hint->xlat_port != f->xlat_port)
+		return 0;
+	return FN(flow_renew)(slot, hint->seq, expires, 0);
+}
+
+/*
  * Refreshes a flow that a packet has just used, at most once a tick: sets
  * last_seen, and when a 64th of the timeout has gone by also `expires`, of
  * both records.
@@ -105,8 +141,11 @@ MASQ_NOINLINE int FN(flow_touch)(const KEY *key, VIEW *v, __u32 now,
 	    !FN(peer_of)(v->slot, v->seq, &owner, &owner_seq))
 		return 0;
 	MASQ_DO(FN(flow_renew)(owner, owner_seq, expires, late));
-	if (v->kind == MASQ_K_FWD || v->kind == MASQ_K_REV)
+	if (v->kind == MASQ_K_FWD || v->kind == MASQ_K_REV) {
 		MASQ_DO(FN(flow_copy)(owner, owner_seq));
+		if (v->xlat_port != key->in_port)
+			MASQ_DO(FN(eim_renew)(owner, owner_seq, expires));
+	}
 	return 1;
 }
 

@@ -383,6 +383,46 @@ static void a_chosen_port_serves_every_destination(void **state)
 	}
 }
 
+/* Not for the time alone that a port is remembered at first: as long as one of
+ * its flows lives, whoever keeps it alive. */
+static void a_chosen_port_lasts_as_long_as_its_flow(void **state)
+{
+	static const char *const rows[] = { "sent", "answered", "both" };
+	struct flow first = { .pod = 1, .port = 40000 };
+	struct flow second = { .pod = 2, .port = 40000 };
+	struct prog_lab *lab = *state;
+	uint8_t out[PACKET_MAX];
+	uint16_t chosen;
+
+	for (size_t i = 0; i < ROWS(rows); i++) {
+		prog_lab_reset(state);
+		begin(lab);
+		assert_true(sent(lab, first) && sent(lab, second));
+		chosen = source_port(lab->frame);
+		assert_true(chosen != 40000);
+		memcpy(out, lab->frame, length);
+		for (int seconds = 0; seconds < 600; seconds += 25) {
+			prog_age(lab, 25);
+			if (rows[i][0] != 'a')
+				assert_true(sent(lab, second));
+			if (rows[i][0] != 's') {
+				memcpy(lab->frame, out, length);
+				answer(lab);
+			}
+		}
+		frame[14 + 19]++;
+		assert_true(sent(lab, second));
+		if (source_port(lab->frame) != chosen)
+			fail_msg("row \"%s\": another port", rows[i]);
+		/* and no longer */
+		prog_age(lab, 700);
+		frame[14 + 19]++;
+		assert_true(sent(lab, second));
+		assert_int_equal(source_port(lab->frame), 40000);
+		EXPECT_TOTALS();
+	}
+}
+
 /* --- F16: one source port, 64 pods, two processors ----------------------- */
 
 struct worker {
@@ -647,6 +687,7 @@ int main(void)
 		ROW(chosen_ports_are_allowed_ones),
 		ROW(strict_ports_keep_none_outside),
 		ROW(a_chosen_port_serves_every_destination),
+		ROW(a_chosen_port_lasts_as_long_as_its_flow),
 		ROW(F16_one_port_64_pods_two_processors),
 		ROW(F17_sockets_of_the_node_keep_their_ports),
 		ROW(F13_exhausted_old_flows_live_and_it_recovers),
