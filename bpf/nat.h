@@ -120,6 +120,8 @@ MASQ_GLOBAL int FN(claim_begin)(struct __sk_buff *skb, __u32 slot)
 	FN(addr_copy)(flow->xlat_addr, owner->in_addr);
 	flow->xlat_port = owner->in_port;
 	s->moved = 0;
+	s->resting = 0;
+	s->waiting = 0;
 	return 0;
 }
 
@@ -160,19 +162,26 @@ MASQ_GLOBAL int FN(claim)(struct __sk_buff *skb, __u32 slot)
 {
 	struct masq_scratch *s = masq_scratch_get(slot & 1);
 	int ret = FN(claim_known)(skb, slot);
+	struct masq_policy *pol;
+	bool single;
 	KEY *rev;
 
 	if (!s)
+		return MASQ_R_BUSY;
+	pol = masq_policy_of(s->half);
+	if (!pol)
 		return MASQ_R_BUSY;
 	rev = (KEY *)&s->rev;
 	if (ret == MASQ_THERE) {
 		if (s->class == MASQ_C_ACK)
 			return MASQ_R_NO_FLOW;
-		if (!FN(port_may_change)(rev->proto))
-			return MASQ_R_PROTOCOL;
-		s->moved = 1;
+		single = !FN(port_may_change)(rev->proto);
+		s->moved = !single;
+		/* who has the only one has two seconds to be answered */
+		if (single && s->waited < masq_two_seconds(pol))
+			s->waiting = 0;
 		/* between the look and the claim another processor may win */
-		for (int i = 0; i < MASQ_SEARCHES; i++) {
+		for (int i = 0; i < MASQ_SEARCHES && !single; i++) {
 			if (FN(search_port)(skb, slot))
 				break;
 			ret = FN(claim_port)(skb, slot, 0);
@@ -187,6 +196,8 @@ MASQ_GLOBAL int FN(claim)(struct __sk_buff *skb, __u32 slot)
 			rev->in_port = bpf_htons(s->waiting - 1);
 			ret = FN(claim_port)(skb, slot, 2);
 		}
+		if (ret == MASQ_THERE && single)
+			return MASQ_R_PROTOCOL;
 		if (ret == MASQ_THERE)
 			masq_stat(MASQ_S_PORT_FAIL, 1);
 	}

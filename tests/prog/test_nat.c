@@ -351,6 +351,47 @@ static void protocols_without_ports_have_one_mapping(void **state)
 	}
 }
 
+/* What nobody has answered for two seconds gives it up: no pod keeps others from
+ * a destination. Until then, and once it is answered, it stays whose it is. */
+static void one_mapping_is_not_kept_from_others(void **state)
+{
+	static const uint8_t protos[] = { 47, IPPROTO_SCTP };
+	struct prog_lab *lab = *state;
+
+	for (size_t i = 0; i < ROWS(protos); i++) {
+		uint16_t port = protos[i] == IPPROTO_SCTP ? 5000 : 0;
+		struct packet a = *PKT(.proto = protos[i],
+				       OUT(POD4, port, FAR4, port),
+				       .length = 40),
+			      b = *PKT(.proto = protos[i],
+				       OUT(POD4B, port, FAR4, port),
+				       .length = 40),
+			      in = *PKT(.proto = protos[i],
+					OUT(FAR4, port, NODE4, port),
+					.length = 40);
+
+		prog_lab_reset(state);
+		SEND(EGRESS, NEXT, &a, NULL);
+		SEND(EGRESS, DROP, &b, NULL);
+		assert_int_equal(REASON(PROTOCOL), 1);
+		/* it goes on sending */
+		for (int s = 0; s < 3; s++) {
+			prog_age(lab, 1);
+			SEND(EGRESS, NEXT, &a, NULL);
+		}
+		SEND(EGRESS, NEXT, &b, NULL);
+		assert_int_equal(prog_stat(lab, MASQ_S_TAKEN_OVER), 1);
+		SEND(EGRESS, DROP, &a, NULL);
+		SEND(INGRESS, NEXT, &in,
+		     PKT(.proto = protos[i], OUT(FAR4, port, POD4B, port),
+			 .length = 40));
+		prog_age(lab, 10);
+		SEND(EGRESS, DROP, &a, NULL);
+		SEND(EGRESS, NEXT, &b, NULL);
+		EXPECT_TOTALS();
+	}
+}
+
 /* --- frames and checksums ------------------------------------------------ */
 
 static void vlan_tag_in_the_payload(void **state)
@@ -700,6 +741,7 @@ int main(void)
 		ROW(checksum_that_becomes_zero_is_all_ones),
 		ROW(protocols_with_ports_keep_them),
 		ROW(protocols_without_ports_have_one_mapping),
+		ROW(one_mapping_is_not_kept_from_others),
 		ROW(vlan_tag_in_the_payload),
 		ROW(labels_of_mpls),
 		ROW(ip_options_are_carried),
