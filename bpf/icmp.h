@@ -192,6 +192,14 @@ MASQ_NOINLINE int FN(icmp_error)(struct __sk_buff *skb, PKT *pkt,
 	q = (struct FN(quote) *)s->quote;
 	if (!FN(parse_quote)(skb, pkt, q, dir))
 		return MASQ_NOT_OURS;
+	/* about a flow of the node's own that had to change its port: the pod's
+	 * that has the first one is not meant */
+	if (dir == MASQ_EGRESS && masq_host_flows() && !q->key.role &&
+	    FN(addr_equal)(pkt->key.in_addr, q->key.in_addr)) {
+		q->key.role = MASQ_ROLE_HOST;
+		if (FN(find_far)(MASQ_KEY_WORDS(&q->key)) == MASQ_NO_SLOT)
+			q->key.role = MASQ_ROLE_FLOW;
+	}
 	if (!FN(see_out_of_line)(&q->key, f) || !FN(live)(f, masq_now()))
 		return masq_before && FN(is_inherited)(&q->key, masq_now())
 			       ? MASQ_INHERIT

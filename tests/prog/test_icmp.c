@@ -178,6 +178,41 @@ static void errors_of_the_node_quote_what_the_far_side_knows(void **state)
 	}
 }
 
+/* The node's own flow had to change its port, and its error is no pod's. */
+static void errors_of_the_node_about_its_own_flow(void **state)
+{
+	struct prog_lab *lab = *state;
+
+	for (size_t i = 0; i < ROWS(families); i++) {
+		const struct family *f = &families[i];
+		struct packet error =
+			*PKT(.proto = f->icmp, .flags = f->unreachable,
+			     .code = i ? 4 : 3, .src = f->node, .dst = f->far,
+			     .quoted = PKT(.proto = IPPROTO_UDP, .length = 8,
+					   OUT(f->far, 443, f->node, 40000)));
+		uint16_t port;
+
+		prog_lab_reset(state);
+		open_flows(lab, f, IPPROTO_UDP);
+		/* nobody's but the node's, who knows what it is about */
+		SEND(EGRESS, NEXT, &error, &error);
+		SEND(EGRESS, NEXT,
+		     PKT(.proto = IPPROTO_UDP,
+			 OUT(f->node, 40000, f->far, 443)),
+		     NULL);
+		port = port_at(lab, f, 0);
+		assert_int_not_equal(port, 40000);
+		SEND(EGRESS, NEXT, &error,
+		     PKT(.proto = f->icmp, .flags = f->unreachable,
+			 .code = i ? 4 : 3, .src = f->node, .dst = f->far,
+			 .quoted = PKT(.proto = IPPROTO_UDP, .length = 8,
+				       OUT(f->far, 443, f->node, port))));
+		/* a pod has nothing to say about it */
+		error.src = f->pod;
+		SEND(EGRESS, DROP, &error, NULL);
+	}
+}
+
 static void errors_without_a_flow_go_nowhere(void **state)
 {
 	struct prog_lab *lab = *state;
@@ -317,6 +352,7 @@ int main(void)
 		ROW(quotes_with_options_and_without_udp_checksum),
 		ROW(outbound_errors_carry_the_nodes_address),
 		ROW(errors_of_the_node_quote_what_the_far_side_knows),
+		ROW(errors_of_the_node_about_its_own_flow),
 		ROW(errors_without_a_flow_go_nowhere),
 		ROW(errors_that_borrow_a_flow_never_leave),
 		ROW(messages_without_identifier_belong_to_no_flow),
