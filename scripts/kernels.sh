@@ -376,7 +376,7 @@ write_doc() {
 		| missing | instead |
 		|---|---|
 		| TCX (6.6) | a clsact filter of our own handle and priority; others can remove it, so the agent looks after it |
-		| `bpf_loop` (5.17) | loops of fixed length: 32 ports are tried for a new flow in place of 640, and 64 pages of the flow table looked at for room in place of 512 |
+		| `bpf_loop` (5.17) | loops of fixed length: 32 ports are tried for a new flow in place of 640, and for who has to make room 32 pages of the flow table are read at most in place of 128 |
 		| source address from the FIB (6.7) | the uplink's address as masqbpf last read it; the agent follows changes |
 		| routes by mark in the FIB (6.10) | the route without the mark, where it leads out of the same uplink; else the uplink's address |
 		| a program may ask conntrack (5.18, nf_conntrack loaded) | reservations and watches alone: docs/node.md |

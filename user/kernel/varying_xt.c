@@ -96,8 +96,8 @@ static enum varying_effect xt_tos(const void *data, size_t size)
 static enum varying_effect xt_set(const void *data, size_t size,
 				  unsigned int rev)
 {
-	const struct xt_set_info_match_v3 *three = data;
-	const struct xt_set_info_match_v4 *four = data;
+	struct xt_set_info_match_v3 three = {};
+	struct xt_set_info_match_v4 four = {};
 
 	/* of what comes from outside the sender's address is not compared; of
 	 * which kind its set is a rule does not say */
@@ -105,13 +105,16 @@ static enum varying_effect xt_set(const void *data, size_t size,
 		return VARYING_VARIES;
 	if (rev < 3)
 		return VARYING_SAME;
+	/* netlink aligns to 4 bytes, they want 8 */
+	memcpy(&three, data, size < sizeof(three) ? size : sizeof(three));
+	memcpy(&four, data, size < sizeof(four) ? size : sizeof(four));
 	if (rev == 3)
-		return size < sizeof(*three) || three->packets.op ||
-				       three->bytes.op
+		return size < sizeof(three) || three.packets.op ||
+				       three.bytes.op
 			       ? VARYING_VARIES
 			       : VARYING_SAME;
-	return rev > 4 || size < sizeof(*four) || four->packets.op ||
-			       four->bytes.op
+	return rev > 4 || size < sizeof(four) || four.packets.op ||
+			       four.bytes.op
 		       ? VARYING_VARIES
 		       : VARYING_SAME;
 }
@@ -187,9 +190,12 @@ uint8_t varying_xt_mark(const char *name, const void *data, size_t size,
 
 bool varying_xt_helps(const char *name, const void *data, size_t size)
 {
-	const struct xt_ct_target_info *ct = data;
+	/* netlink aligns to 4 bytes, the struct wants 8 */
+	const char *helper =
+		(const char *)data + offsetof(struct xt_ct_target_info, helper);
 
-	return !strcmp(name, "CT") && (size < sizeof(*ct) || *ct->helper);
+	return !strcmp(name, "CT") &&
+	       (size < sizeof(struct xt_ct_target_info) || *helper);
 }
 
 enum varying_effect varying_xt_match(const char *name, const void *data,
