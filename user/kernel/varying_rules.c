@@ -145,31 +145,62 @@ static void close_all(struct varying_rules *rules)
 	}
 }
 
+/* The first of `count` names, `size` bytes apart and sorted, that is not less. */
+static size_t first_of(const char *names, size_t count, size_t size,
+		       const char *name)
+{
+	size_t low = 0;
+
+	while (low < count) {
+		size_t middle = (low + count) / 2;
+
+		if (strcmp(names + size * middle, name) < 0)
+			low = middle + 1;
+		else
+			count = middle;
+	}
+	return low;
+}
+
+/* Marks the chain, or all of a table's, that a jump leads to; true: one is new. */
+static bool reach_all(struct varying_rules *rules, const char *to, uint8_t bits)
+{
+	size_t length = strlen(to);
+	struct varying_chain *chain;
+	bool new = false;
+
+	if (length && to[length - 1] != '/') {
+		chain = varying_find_chain(rules, to);
+		return chain && reach(chain, bits);
+	}
+	for (size_t i = first_of(rules->chains->name, rules->chain_count,
+				 sizeof(*rules->chains), to);
+	     i < rules->chain_count; i++) {
+		chain = &rules->chains[i];
+		if (strncmp(chain->name, to, length) != 0)
+			break;
+		new |= reach(chain, bits);
+	}
+	return new;
+}
+
 /* Marks what the jumps from this chain lead to; true: something is new. */
 static bool follow(struct varying_rules *rules,
 		   const struct varying_chain *from)
 {
 	bool new = false;
 
-	for (size_t i = 0; i < rules->jump_count; i++) {
+	if (!rules->jump_count)
+		return false;
+	for (size_t i = first_of(rules->jumps->from, rules->jump_count,
+				 sizeof(*rules->jumps), from->name);
+	     i < rules->jump_count; i++) {
 		const struct varying_jump *jump = &rules->jumps[i];
-		uint8_t bits = passing(from, jump->place, jump->behind);
-		size_t length = strlen(jump->to);
-		struct varying_chain *to;
 
 		if (strcmp(jump->from, from->name) != 0)
-			continue;
-		if (length && jump->to[length - 1] != '/') {
-			to = varying_find_chain(rules, jump->to);
-			new |= to &&reach(to, bits);
-			continue;
-		}
-		for (size_t k = 0; k < rules->chain_count; k++) {
-			to = &rules->chains[k];
-			if (strncmp(to->name, jump->to, length) != 0)
-				continue;
-			new |= reach(to, bits);
-		}
+			break;
+		new |= reach_all(rules, jump->to,
+				 passing(from, jump->place, jump->behind));
 	}
 	return new;
 }
