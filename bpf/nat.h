@@ -283,6 +283,7 @@ MASQ_GLOBAL int FN(make_flow)(struct __sk_buff *skb, __u32 slot)
 			FN(addr_copy)(s->ahead, s->rev.in_addr);
 			MASQ_DO(FN(fetch_pair)(slot));
 		}
+		s->fetched = 0;
 		s->expected = FAM;
 		ret = FN(claim)(skb, slot);
 		if (ret)

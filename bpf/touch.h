@@ -81,11 +81,9 @@ MASQ_GLOBAL int FN(flow_renew)(__u32 slot, __u32 seq, __u32 expires, __u32 late)
  */
 MASQ_INLINE void FN(eim_key)(KEY *key, const KEY *fwd)
 {
-	__builtin_memset(key, 0, sizeof(*key));
-	FN(addr_copy)(key->in_addr, fwd->in_addr);
-	key->in_port = fwd->in_port;
-	key->proto = fwd->proto;
-	key->role = fwd->role;
+	*key = *fwd;
+	key->rem_port = 0;
+	__builtin_memset(key->rem_addr, 0, sizeof(key->rem_addr));
 }
 
 /* It lasts as long as the flow of this owner, which has that port. */
@@ -100,8 +98,7 @@ MASQ_GLOBAL int FN(eim_renew)(__u32 owner, __u32 owner_seq, __u32 expires)
 	FN(key_at)(&key, f);
 	if (f->seq != (__u16)owner_seq)
 		return 0;
-	key.rem_port = 0;
-	__builtin_memset(key.rem_addr, 0, sizeof(key.rem_addr));
+	FN(eim_key)(&key, &key);
 	slot = FN(find_far)(MASQ_KEY_WORDS(&key));
 	hint = FN(slot)(slot);
 	if (!hint || hint->what >> MASQ_W_KIND != MASQ_K_EIM ||

@@ -497,6 +497,16 @@ allowed_with() { # RULE...
 	fi
 }
 
+# verdict_is on|off WHY: what is said at attach, and for that reason alone. It is
+# asked in a condition, where nothing ends by itself.
+verdict_is() {
+	attach_says || fail "$(cat "$LAB_DIR/err")"
+	case $1 in
+	on) ! grep -q "fast path: off" "$LAB_DIR/err" ;;
+	off) grep -Eq "fast path: off: $2" "$LAB_DIR/err" ;;
+	esac
+}
+
 # Each of these alone, a line each, in a table of the family: is it off for it,
 # or (allowed) on? What this nft or kernel does not know is left out, and said.
 each_rule() { # off|on FAMILY
@@ -516,14 +526,9 @@ each_rule() { # off|on FAMILY
 			note "not known here: $rule"
 			continue
 		}
-		attach_says
 		count=$((count + 1))
-		if grep -Eq "fast path: off: netfilter: nft ($2 each/c: |set __)" \
-			"$LAB_DIR/err"; then
-			[ "$1" = off ] || wrong+="$rule"$'\n'
-		else
-			[ "$1" = on ] || wrong+="$rule"$'\n'
-		fi
+		verdict_is "$1" "netfilter: nft ($2 each/c: |set __)" ||
+			wrong+="$rule"$'\n'
 	done
 	[ $count -gt 5 ] || fail "only $count rules"
 	[ -z "$wrong" ] || fail "not $1:"$'\n'"$wrong"
@@ -685,9 +690,7 @@ set_of_another_chain() {
 		to="$(mac_of node eth0)"
 	lab_in node nft list set ip np met | grep "$FAR limit" ||
 		fail "$(lab_in node nft list set ip np met)"
-	attach_says
-	grep -q "fast path: off: netfilter: nft ip np/c: a set of elements" \
-		"$LAB_DIR/err" || fail "$(cat "$LAB_DIR/err")"
+	refused_for "netfilter: nft ip np/c: a set of elements"
 	lab_in node nft flush chain ip np c
 	attach_says
 	allowed_by
@@ -1006,13 +1009,9 @@ each_xt() { # COMMAND
 			note "not known here: $words"
 			continue
 		}
-		attach_says
 		count=$((count + 1))
-		if grep -q "fast path: off: netfilter: " "$LAB_DIR/err"; then
-			[ "$want" = off ] || wrong+="not $want: $words"$'\n'
-		else
-			[ "$want" = on ] || wrong+="not $want: $words"$'\n'
-		fi
+		verdict_is "$want" "netfilter: " ||
+			wrong+="not $want: $words"$'\n'
 	done <<-'X'
 		off mangle -A FORWARD -m mac --mac-source 02:00:00:00:00:01 -j DROP
 		off mangle -A FORWARD -m tos --tos 0x02/0x03 -j DROP
@@ -1082,16 +1081,12 @@ ipset_kinds() { # COMMAND
 	attach_says
 	allowed_by
 	ipset create macs bitmap:ip,mac
-	attach_says
-	grep -q "fast path: off: netfilter: .*: set$" "$LAB_DIR/err" ||
-		fail "$(cat "$LAB_DIR/err")"
+	refused_for "netfilter: .*: set$"
 	ipset destroy macs
 	attach_says
 	allowed_by
 	lab_in node "$1" -t mangle -A FORWARD -m limit --limit 1/s -j DROP
-	attach_says
-	grep -q "fast path: off: netfilter: .*: limit$" "$LAB_DIR/err" ||
-		fail "$(cat "$LAB_DIR/err")"
+	refused_for "netfilter: .*: limit$"
 }
 
 # behind_accept STATES HOOK PRIORITY allowed_by|refused_limit
@@ -1131,9 +1126,7 @@ behind_ingress() {
 			}
 		}
 	X
-	attach_says
-	grep -q "fast path: off: netfilter: nft inet np/c: limit" \
-		"$LAB_DIR/err" || fail "$(cat "$LAB_DIR/err")"
+	refused_for "netfilter: nft inet np/c: limit"
 }
 
 # Each of these alone before a limit in a base chain; behind // what the chain
@@ -1158,14 +1151,9 @@ each_accept() {
 				}
 			}
 		X
-		attach_says
 		count=$((count + 1))
-		if grep -q "fast path: off: netfilter: nft inet each/.*limit" \
-			"$LAB_DIR/err"; then
-			[ "$want" = off ] || wrong+="not $want: $rule"$'\n'
-		else
-			[ "$want" = on ] || wrong+="not $want: $rule"$'\n'
-		fi
+		verdict_is "$want" "netfilter: nft inet each/.*limit" ||
+			wrong+="not $want: $rule"$'\n'
 	done <<-'X'
 		on ct state { established, related } accept // counter
 		on ct state { established } counter accept // counter
@@ -1196,6 +1184,7 @@ each_accept() {
 		on ct state established jump sub // accept
 		off ct state related jump sub // accept
 	X
+	[ $count -eq 28 ] || fail "$count rules"
 	[ -z "$wrong" ] || fail "$wrong"
 }
 
@@ -1223,15 +1212,9 @@ each_map() {
 				}
 			}
 		X
-		attach_says
 		count=$((count + 1))
-		if grep -q "fast path: off: netfilter: nft inet each/loud: limit" \
-			"$LAB_DIR/err"; then
-			[ "$want" = off ] || wrong+="not $want: $rule"$'\n'
-		else
-			allowed_by
-			[ "$want" = on ] || wrong+="not $want: $rule"$'\n'
-		fi
+		verdict_is "$want" "netfilter: nft inet each/loud: limit" ||
+			wrong+="not $want: $rule"$'\n'
 	done <<-'X'
 		on ip saddr vmap @to // elements = { 10.0.0.0/8 : jump quiet, 1.0.0.0/8 : drop }
 		off ip saddr vmap @to // elements = { 10.0.0.0/8 : jump quiet, 1.0.0.0/8 : jump loud }
@@ -1266,20 +1249,17 @@ ufw_rules() { # COMMAND
 	attach_says
 	allowed_by
 	lab_in node "$i" -I ufw-before-forward -p tcp --dport 443 -j RETURN
-	attach_says
-	refused_limit_of_iptables
+	refused_for "netfilter: .*limit"
 	lab_in node "$i" -R ufw-before-forward 1 -p tcp --dport 443 \
 		-j ufw-user-forward
 	attach_says
 	allowed_by
 	lab_in node "$i" -R ufw-before-forward 1 -p tcp --dport 443 \
 		-g ufw-user-forward
-	attach_says
-	refused_limit_of_iptables
+	refused_for "netfilter: .*limit"
 	lab_in node "$i" -D ufw-before-forward 1
 	lab_in node "$i" -R FORWARD 1 -i pod1 -j ufw-before-forward
-	attach_says
-	refused_limit_of_iptables
+	refused_for "netfilter: .*limit"
 	# deeper still
 	lab_in node "$i" -R FORWARD 1 -j ufw-user-forward
 	lab_in node "$i" -F ufw-before-forward
@@ -1289,8 +1269,7 @@ ufw_rules() { # COMMAND
 	attach_says
 	allowed_by
 	lab_in node "$i" -I ufw-user-forward -m mark --mark 1 -j RETURN
-	attach_says
-	refused_limit_of_iptables
+	refused_for "netfilter: .*limit"
 }
 
 # The first rule of ufw for IPv6, and its kind: of headers that no packet on the
@@ -1318,13 +1297,7 @@ headers_of_ipv6() { # COMMAND
 	X
 	[ $count -gt 0 ] || skip "no such matches"
 	lab_in node "$1" -t mangle -A FORWARD -m limit --limit 1/s -j DROP
-	attach_says
-	refused_limit_of_iptables
-}
-
-refused_limit_of_iptables() {
-	grep -q "fast path: off: netfilter: .*limit" "$LAB_DIR/err" ||
-		fail "$(cat "$LAB_DIR/err")"
+	refused_for "netfilter: .*limit"
 }
 
 attach_says() {

@@ -18,6 +18,9 @@ int netdev_route_message(const struct nlmsghdr *message, void *data);
 /* The rules come before the routes, which are judged by them. */
 int netdev_rule_message(const struct nlmsghdr *message, void *data);
 
+/* The table of this number, a new one if it is not there; NULL: no memory. */
+struct netdev_table *netdev_add_table(struct netdev *netdev, uint8_t family,
+				      uint32_t id);
 /* 0 or -ENOMEM; a route that leads nowhere is left out. */
 int netdev_add_route(struct netdev *netdev, const struct netdev_route *route);
 

@@ -190,7 +190,7 @@ static void read_ct(struct varying_nft_rule *r, const struct nlattr **attrs)
 	if (attrs[NFTA_CT_SREG]) {
 		r->rules->marks |= r->packet ? VARYING_SAVES : 0;
 		if (r->marked || (r->mark && r->turns))
-			varies(r, "a mark that each packet turns over");
+			varies(r, VARYING_TURNED);
 		return;
 	}
 	switch (netlink_be32(attrs[NFTA_CT_KEY])) {

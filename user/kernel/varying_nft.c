@@ -193,9 +193,9 @@ static int read_element(const struct nlattr *element, void *data)
 	mnl_attr_parse_nested(element, netlink_collect, attrs);
 	elements->vary |= has_statement(attrs[NFTA_SET_ELEM_EXPR],
 					attrs[NFTA_SET_ELEM_EXPRESSIONS]);
+	/* the end of a range, or what all others mean */
 	if (attrs[NFTA_SET_ELEM_FLAGS])
-		set->plain =
-			false; /* what all else means, the end of a range */
+		set->plain = false;
 	if (varying_value(attrs[NFTA_SET_ELEM_KEY]) != VARYING_ESTABLISHED)
 		return MNL_CB_OK;
 	set->established = true;

@@ -225,16 +225,12 @@ static bool xt_connmark_turns(const void *data, size_t size, unsigned int rev)
 {
 	const struct xt_connmark_tginfo2 *two = data;
 	const struct xt_connmark_tginfo1 *one = data;
-	uint8_t mode, shifts = 0;
+	int mode = connmark_mode(data, size, rev);
+	uint8_t shifts = mode >= 0 && rev == 2 ? two->shift_bits : 0;
 
-	if (size < sizeof(*one) || rev < 1 || rev > 2)
-		return true;
-	mode = one->mode;
-	if (rev == 2) {
-		mode = two->mode;
-		shifts = two->shift_bits;
-	}
 	switch (mode) {
+	case -1:
+		return true;
 	case XT_CONNMARK_SET:
 		return one->ctmark & ~one->ctmask || (shifts && ~one->ctmask);
 	case XT_CONNMARK_SAVE:

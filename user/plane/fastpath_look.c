@@ -4,6 +4,7 @@
  * is between them and the stack, and netfilter's rules. See fastpath.h.
  */
 #include <errno.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -317,33 +318,41 @@ static void look_at_routes(const struct netdev *netdev, char *why)
 	}
 }
 
-/* Before kernel 6.0 conntrack may choose by itself, by the port, whose packets a
- * helper looks into. */
-static bool conntrack_gives_helpers(void)
+#define SHORT	 "conntrack's timeouts: " /* it sees a packet a second */
+#define IS_SHORT " is shorter than 3 s"
+
+/* Settings by which packets of a flow are not alike, and what else they may be. A
+ * kernel that has not got one does not do it. */
+static const struct {
+	const char *name;
+	long least, most;
+	const char *why;
+} settings[] = {
+	{ "ipv4/ip_forward_update_priority", 1, 1,
+	  "ip_forward_update_priority is not 1: packets keep the priority that each was sent with" },
+	/* before kernel 6.0: by the port */
+	{ "netfilter/nf_conntrack_helper", 0, 0,
+	  "nf_conntrack_helper is not 0: conntrack gives helpers by itself" },
+	{ "netfilter/nf_conntrack_udp_timeout", 3, LONG_MAX,
+	  SHORT "nf_conntrack_udp_timeout" IS_SHORT },
+	{ "netfilter/nf_conntrack_udp_timeout_stream", 3, LONG_MAX,
+	  SHORT "nf_conntrack_udp_timeout_stream" IS_SHORT },
+	{ "netfilter/nf_conntrack_tcp_timeout_established", 3, LONG_MAX,
+	  SHORT "nf_conntrack_tcp_timeout_established" IS_SHORT },
+};
+
+static void look_at_settings(char *why)
 {
-	long gives = sysctl_net("netfilter/nf_conntrack_helper");
+	for (size_t i = 0; i < sizeof(settings) / sizeof(*settings); i++) {
+		long value = sysctl_net(settings[i].name);
 
-	return gives && gives != -ENOENT;
-}
-
-#define SHORT_TIMEOUT 3 /* seconds; it sees a packet a second */
-
-/* Does an entry of conntrack's end before the next packet that it sees? */
-static bool conntrack_is_short(void)
-{
-	static const char *const timeouts[] = {
-		"netfilter/nf_conntrack_udp_timeout",
-		"netfilter/nf_conntrack_udp_timeout_stream",
-		"netfilter/nf_conntrack_tcp_timeout_established",
-	};
-	bool is = false;
-
-	for (size_t i = 0; i < sizeof(timeouts) / sizeof(*timeouts); i++) {
-		long seconds = sysctl_net(timeouts[i]);
-
-		is |= seconds != -ENOENT && seconds < SHORT_TIMEOUT;
+		if (value == -ENOENT)
+			continue;
+		if (value < 0)
+			against(why, "net/%s cannot be read", settings[i].name);
+		else if (value < settings[i].least || value > settings[i].most)
+			against(why, "%s", settings[i].why);
 	}
-	return is;
 }
 
 /* What is neither an interface's nor a rule's. */
@@ -370,15 +379,7 @@ static void look_at_stack(char *why)
 		against(why,
 			"BPF programs on netfilter hooks cannot be looked at");
 	}
-	if (sysctl_net("ipv4/ip_forward_update_priority") != 1)
-		against(why,
-			"ip_forward_update_priority is not 1: packets keep the priority that each was sent with");
-	if (conntrack_is_short())
-		against(why,
-			"conntrack's timeouts: one of those of UDP or of established TCP is shorter than 3 s");
-	if (conntrack_gives_helpers())
-		against(why,
-			"nf_conntrack_helper is not 0: conntrack gives helpers by itself");
+	look_at_settings(why);
 }
 
 int fastpath_look(const struct instance *instance, const struct netdev *netdev,
