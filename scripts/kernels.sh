@@ -31,10 +31,11 @@ tests=(
 	net/test_doctor
 )
 # What these look at is the same on every kernel: texts, files, arguments, a
-# browser, a container's image.
+# browser, a container's image, programs of Kubernetes, the test command itself.
 left_out=(
-	net/test_check net/test_cli net/test_help net/test_image
-	net/test_packaging net/test_page net/test_rfc
+	net/test_chart net/test_check net/test_cli net/test_help net/test_image
+	net/test_kubectl net/test_packaging net/test_page net/test_rfc
+	net/test_runner
 )
 
 usage() {
@@ -65,7 +66,9 @@ tree_of() {
 }
 
 # prepare_tree DIR: the last commit, built, in a folder of its own: a run takes
-# long, and what is edited meanwhile is none of its business.
+# long, and what is edited meanwhile is none of its business. With its history:
+# net/test_upgrade takes over from a revision of it, which is built here, since
+# a compiler in qemu takes its time.
 prepare_tree() {
 	local tree=$1
 	revision=$(git rev-parse --short=10 HEAD)
@@ -73,12 +76,20 @@ prepare_tree() {
 		echo "kernels.sh: what is not committed is not tested" >&2
 	if [ "$(cat "$tree/revision" 2>/dev/null)" != "$revision" ]; then
 		rm -rf "$tree"
-		mkdir -p "$tree"
-		git archive HEAD | tar -x -C "$tree"
+		mkdir -p "${tree%/*}"
+		git clone -q --no-hardlinks . "$tree"
 		case $tree in
 		*-arm64) VM_CACHE=$cache "$tree/scripts/vm/cross" -C "$tree" \
 			-j2 all tests >&2 ;;
-		*) make -C "$tree" -j2 all tests >&2 ;;
+		*)
+			make -C "$tree" -j2 all tests >&2
+			(
+				. tests/lib/revision.sh
+				LAB_ROOT=$(realpath "$tree")
+				masq_of_revision "$(sed -n 's/^REVISION=//p' \
+					tests/net/test_upgrade.sh)"
+			) >&2
+			;;
 		esac
 		echo "$revision" >"$tree/revision"
 	fi
@@ -394,8 +405,14 @@ write_doc() {
 		table "$(printf '%s\n' "${tests[@]:1}")" rows
 		printf '\nLeft out, as what they look at is the same on every kernel'
 		# shellcheck disable=SC2016 # backquotes of the text
-		printf ' (texts, files,\narguments, a browser, an image): %s.\n' \
+		printf ' (texts, files,\narguments, a browser, an image, kubectl): %s.\n' \
 			"$(printf '`%s`, ' "${left_out[@]}" | sed 's/, $//')"
+		cat <<-'END'
+
+		By 6.1 with lockdown=integrity and lockdown=confidentiality
+		(`scripts/vm.sh -a`) `attach`, `status` and `doctor` do what they do
+		elsewhere; under the latter the fast path is off, and they say so.
+		END
 		for kernel in "${have[@]}"; do
 			details "$kernel"
 		done | cat -s | sed '${/^$/d}'
