@@ -90,6 +90,7 @@ static void the_way_out_may_be_in_any_table(void **state)
 	};
 	struct prog_lab *lab = *state;
 
+	prog_needs_forwarding(lab);
 	sh("ip route add default via 10.142.0.1 dev up0 table 100;"
 	   "ip -6 route add default via fd00:142::1 dev up0 table 100;"
 	   "ip route del default; ip -6 route del default");
@@ -111,6 +112,7 @@ static void an_ipv6_route_may_be_for_one_source(void **state)
 {
 	struct prog_lab *lab = *state;
 
+	prog_needs_forwarding(lab);
 	sh("ip -6 route del default;"
 	   "ip -6 route add default from fd00:44::/64 via fd00:142::1 dev up0");
 	SEND(EGRESS, NEXT, PKT(UDP, OUT(POD6, 5000, FAR6, 53)),
@@ -169,6 +171,7 @@ static void what_a_route_alone_makes_local_is_local(void **state)
 	const struct packet own = { UDP, OUT("192.0.2.77", 5000, FAR4, 53) };
 	uint32_t one = 1;
 
+	prog_needs_forwarding(lab);
 	sh("ip route add local 192.0.2.0/24 dev lo");
 	inet_pton(AF_INET, "192.0.2.0", key.addr);
 	assert_int_equal(bpf_map_update_elem(prog_map(lab, "masq_nets"), &key,
@@ -521,6 +524,7 @@ static void second_uplink(struct prog_lab *lab, const char *addr)
 	struct masq_addr local = {};
 	uint32_t one = 1, up;
 
+	prog_needs_forwarding(lab); /* a row that ends half-way leaves it */
 	sh("ip link add up1 type veth peer name far1;"
 	   "ip link set up1 address 02:00:00:00:00:01;"
 	   "ip link set up1 up; ip link set far1 up;"
@@ -597,6 +601,7 @@ static void E1b_a_flow_that_keeps_its_address_goes_on(void **state)
 				    .flags = ACK, .ack = 1 };
 	struct masq_flow4 f;
 
+	prog_needs_forwarding(lab);
 	if (getenv("MASQ_TEST_FIB_SRC"))
 		sh("ip route replace default via 10.142.0.1 dev up0 src " NODE4);
 	second_uplink(lab, NODE4);
@@ -910,6 +915,7 @@ static void E1_an_address_goes_without_a_route(void **state)
 	uint32_t one = 1, up = lab->up;
 	const struct packet out = { UDP, OUT(POD4, 5000, FAR4, 53) };
 
+	prog_needs_forwarding(lab);
 	sh("ip route del default; ip route add 198.51.100.0/24 dev up0");
 	if (getenv("MASQ_TEST_FIB_SRC"))
 		sh("ip addr add 10.150.0.1/32 dev up0;"
