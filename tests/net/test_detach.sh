@@ -212,9 +212,9 @@ strangers_there() {
 	done
 }
 
-others_pins() {
+others_pins() { # HOOK
 	local name
-	masq attach eth0 --config "$LAB_DIR/config.yaml"
+	masq attach eth0 --hook "$1" --config "$LAB_DIR/config.yaml"
 	for name in "${strangers[@]}"; do
 		stranger "$MASQBPF_PIN_DIR/$name"
 	done
@@ -225,13 +225,15 @@ others_pins() {
 	is left "$(find "$MASQBPF_PIN_DIR" -mindepth 1 | wc -l)" \
 		${#strangers[@]}
 	! masq status 2>/dev/null || fail "still attached"
-	# what a killed attach left is cleared away by the next, theirs is not
-	masq attach eth0 --config "$LAB_DIR/config.yaml"
+	# what is left without masq_meta is cleared away by the next, hooks as
+	# well, theirs is not
+	masq attach eth0 --hook "$1" --config "$LAB_DIR/config.yaml"
 	strangers_there "attach beside them"
 	rm "$MASQBPF_PIN_DIR/masq_meta"
-	masq attach eth0 --config "$LAB_DIR/config.yaml" || true
+	masq attach eth0 --hook "$1" --config "$LAB_DIR/config.yaml"
 	strangers_there "attach over what is left"
-	masq detach --all || true
+	is hooks "$(lab_ours eth0)" 2
+	masq detach --all
 	strangers_there "detach"
 	for name in "${strangers[@]}"; do
 		rm "$MASQBPF_PIN_DIR/$name"
@@ -350,7 +352,9 @@ walk_ends() {
 row "two interfaces, one of them vanishes" two_interfaces
 row "a pod ends meanwhile" pod_ends
 row "a directory whose reading ends early" walk_ends
-row "pins of others in the same directory" others_pins
+for hook in ${hooks% auto}; do
+	row "$hook: pins of others in the same directory" others_pins "$hook"
+done
 row "the root of a bpffs is refused" root_refused
 row "a directory of a bpffs, mounted by itself" mounted_directory
 tap_done

@@ -273,6 +273,7 @@ static int open_pins(struct agent *a, const struct saved *saved)
 		log_info("fast path: off: %s", lacks);
 	sizes->ipv6 |= a->options.enable_ipv6;
 	sizes->patient = true;
+	sizes->unhook = hook_detach_all;
 	err = instance_open(a->options.pin_dir, INSTANCE_MAKE, sizes,
 			    &a->instance);
 	/* as large as before a reboot, where the file's are too large */

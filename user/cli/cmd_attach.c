@@ -586,14 +586,15 @@ static int open_instance(struct attach *a, struct instance_options *options)
 	if ((err != -ENOMEM && err != -E2BIG) || !a->saved || !a->config)
 		return err;
 	do_without_config(a);
-	*options = (struct instance_options){ .fast_path = options->fast_path };
+	*options = (struct instance_options){ .fast_path = options->fast_path,
+					      .unhook = hook_detach_all };
 	saved_sizes(a->saved, options);
 	return instance_open(pin_dir, INSTANCE_MAKE, options, &a->instance);
 }
 
 static int run(const struct cmd_line *line)
 {
-	struct instance_options options = {};
+	struct instance_options options = { .unhook = hook_detach_all };
 	struct attach a = { .line = line };
 	int result, turn = -1;
 	const char *lacks;

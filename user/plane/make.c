@@ -11,9 +11,11 @@
 #include "kernel/caps.h"
 #include "kernel/netdev.h"
 #include "kernel/netns.h"
+#include "plane/adopt.h"
 #include "plane/clock.h"
 #include "plane/load.h"
 #include "plane/make.h"
+#include "plane/maps.h"
 #include "plane/pins.h"
 #include "plane/probe.h"
 
@@ -134,41 +136,73 @@ int instance_plan(struct instance *instance,
 	return 0;
 }
 
+static int write_meta(const struct instance *instance)
+{
+	uint32_t zero = 0;
+	int err = bpf_map_update_elem(instance->map[MAP_masq_meta], &zero,
+				      &instance->meta, BPF_ANY);
+
+	if (err)
+		log_error("masq_meta: cannot write: %s",
+			  caps_strerror(err, CAPS_BPF));
+	return err;
+}
+
+/*
+ * Clears away what is pinned without masq_meta: what a killed process left, or
+ * what somebody took masq_meta from.
+ */
+static int clear_remains(struct instance *instance,
+			 const struct instance_options *options)
+{
+	struct instance left = *instance;
+	struct netdev *netdev = NULL;
+	bool hooked = false;
+	int err;
+
+	left.meta = (struct masq_meta){};
+	for (int i = 0; i < MASQ_MAP_COUNT; i++)
+		left.map[i] = -1;
+	for (int i = 0; i < MASQ_PROG_COUNT; i++)
+		left.prog[i] = -1;
+	err = instance_adopt_remains(&left);
+	for (int i = 0; i < MASQ_PROG_COUNT; i++)
+		hooked |= left.prog[i] >= 0;
+	if (!err && hooked && options && options->unhook)
+		err = netdev_read(&netdev) ?: options->unhook(&left, netdev);
+	netdev_free(netdev);
+	maps_close(&left);
+	if (err)
+		return err;
+	err = pins_remove(instance);
+	if (err)
+		log_error("%s: cannot clean up: %s", instance->pin_dir,
+			  strerror(-err));
+	return err;
+}
+
 int instance_make(struct instance *instance,
 		  const struct instance_options *options)
 {
 	struct masq_meta *meta = &instance->meta;
-	uint32_t zero = 0;
 	int err;
 
-	err = instance_plan(instance, options);
-	if (err)
-		goto undo;
-	/* what a killed process left; without masq_meta it is nothing */
-	err = pins_remove(instance);
+	err = instance_plan(instance, options) ?: dataplane_load(instance, NULL)
+		      ?: clock_read(instance)
+		      ?: clock_read_hz(instance, &meta->hz)
+		      ?: write_meta(instance)
+		      ?: clear_remains(instance, options);
 	if (err) {
-		log_error("%s: cannot clean up: %s", instance->pin_dir,
-			  strerror(-err));
-		goto undo;
-	}
-	err = dataplane_load(instance, NULL) ?: clock_read(instance) ?:
-	      clock_read_hz(instance, &meta->hz);
-	if (err)
-		goto undo;
-	err = bpf_map_update_elem(instance->map[MAP_masq_meta], &zero, meta,
-				  BPF_ANY);
-	if (err) {
-		log_error("masq_meta: cannot write: %s",
-			  caps_strerror(err, CAPS_BPF));
-		goto undo;
+		/* what lies there is as it was */
+		rmdir(instance->pin_dir);
+		return err;
 	}
 	err = pin_all(instance);
-	if (err)
-		goto undo;
+	if (err) {
+		pins_remove(instance);
+		rmdir(instance->pin_dir);
+		return err;
+	}
 	instance->is_new = true;
 	return 0;
-undo:
-	pins_remove(instance);
-	rmdir(instance->pin_dir);
-	return err;
 }

@@ -106,6 +106,7 @@ extern const char *const map_names[];
 extern const char *const prog_names[];
 
 struct instance_options;
+struct netdev;
 
 struct instance {
 	char pin_dir[MASQ_PIN_DIR_MAX + 8]; /* and "/next", see succeed.h */
@@ -147,6 +148,9 @@ struct instance_options {
 	bool fast_path; /* with the programs for the pods' interfaces */
 	bool configured; /* all of these are meant; else 0 is "as it is" */
 	bool patient; /* waits for the lock as long as it takes */
+	/* hook_detach_all, for what is pinned without masq_meta: its hooks go
+	 * before its pins do, or nobody would know whose they are */
+	int (*unhook)(struct instance *remains, const struct netdev *netdev);
 };
 
 #endif
