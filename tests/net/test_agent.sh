@@ -987,6 +987,37 @@ pins_removed() { # COMMAND...
 	is "source" "$(source_now)" $NODE_ADDR
 }
 
+# Filters of clsact need no pin: a transfer goes on, under the same programs, and
+# whoever starts next has them.
+filters_stay() { # COMMAND...
+	local pid before programs
+	stop
+	masq attach eth0 --hook tc
+	start eth0
+	pid=$(agent_pid)
+	before=$(flows_total)
+	programs=$(lab_programs eth0 | grep masq_)
+	stream_start pod1 $FAR_ADDR $PORT
+	stream_more 16
+	"$@"
+	lab_wait 8 gone "$pid"
+	is "said" "$(lines 'the pins were removed, but not the filters, and are')" 1
+	stream_more 16
+	start eth0
+	attached eth0 tc
+	stream_more 16
+	stream_end
+	is "source of the transfer" "$(word source "$STREAM_LINE")" $NODE_ADDR
+	is "programs" "$(lab_programs eth0 | grep masq_)" "$programs"
+	[ "$(flows_total)" -gt "$before" ] || fail "flows counted anew"
+	stop
+	masq detach -q --all
+	[ ! -e "$MASQBPF_PIN_DIR" ] || fail "left: $(ls "$MASQBPF_PIN_DIR")"
+	is "filters that are left" "$(lab_ours eth0)" 0
+	masq attach eth0 --hook "$AUTO"
+	start eth0
+}
+
 watched() {
 	[ "$(grep -c WATCHDOG=1 "$LAB_DIR/notified")" -ge 4 ]
 }
@@ -1198,6 +1229,11 @@ row "detach --all under an agent" pins_removed masq detach --all
 row "all pins are removed, but not their directory" pins_removed \
 	find "$MASQBPF_PIN_DIR" -type f -delete
 row "the directory of the pins is removed" pins_removed \
+	rm -rf "$MASQBPF_PIN_DIR"
+row "tc: all pins are removed, but not their directory" filters_stay \
+	find "$MASQBPF_PIN_DIR" -type f -delete
+row "tc: masq_meta is removed" filters_stay rm "$MASQBPF_PIN_DIR/masq_meta"
+row "tc: the directory of the pins is removed" filters_stay \
 	rm -rf "$MASQBPF_PIN_DIR"
 row "notifies the service manager" notifies
 row "others that translate: nft" foreign_nft

@@ -21,6 +21,7 @@
 #include "base/log.h"
 #include "plane/beside.h"
 #include "plane/fit.h"
+#include "plane/putback.h"
 #include "policy/saved.h"
 #include "takeover/takeover.h"
 
@@ -40,6 +41,7 @@ enum verb {
 	VERB_DETACH,
 	VERB_NAMES,
 	VERB_SAVE,
+	VERB_PUTBACK,
 };
 
 struct request {
@@ -138,6 +140,14 @@ static int fast(struct instance *instance, const struct request *request,
 	free(view.links);
 	netdev_free(netdev);
 	return err;
+}
+
+static int put_back(struct instance *instance, struct answer *answer)
+{
+	int ret = putback(instance);
+
+	answer->whole = ret > 0;
+	return ret < 0 ? ret : 0;
 }
 
 static int find_foreign(struct answer *answer)
@@ -323,6 +333,8 @@ static void serve(struct instance *instance, int fd,
 			answer.error = beside_detach(instance, &request.link);
 		else if (request.verb == VERB_PRUNE)
 			answer.error = hook_prune(instance);
+		else if (request.verb == VERB_PUTBACK)
+			answer.error = put_back(instance, &answer);
 		else if (request.verb == VERB_SAVE)
 			answer.error = saved_write(instance, place);
 		else if (request.verb == VERB_FOREIGN)
@@ -493,6 +505,15 @@ int helper_prune(const struct helper *helper)
 	struct answer answer = {};
 
 	return ask(helper, &request, &answer);
+}
+
+int helper_putback(const struct helper *helper)
+{
+	struct request request = { .verb = VERB_PUTBACK };
+	struct answer answer = {};
+	int err = ask(helper, &request, &answer);
+
+	return err ?: (int)answer.whole;
 }
 
 static int ask_fit(const struct helper *helper, struct instance *instance,

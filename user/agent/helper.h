@@ -82,5 +82,7 @@ int helper_names(const struct helper *helper, struct cni **out);
 int helper_watch(void *helper, const struct netdev_link *link);
 int helper_unwatch(void *helper, const struct netdev_link *link);
 int helper_prune(const struct helper *helper);
+/* As putback(): 1: the pins are back. */
+int helper_putback(const struct helper *helper);
 
 #endif

@@ -126,6 +126,7 @@ static const int helper_calls[] = {
 	SCMP_SYS(unlinkat),  SCMP_SYS(mkdirat),	  SCMP_SYS(renameat),
 	SCMP_SYS(renameat2), SCMP_SYS(dup3),	  SCMP_SYS(uname),
 	SCMP_SYS(access),    SCMP_SYS(faccessat), SCMP_SYS(faccessat2),
+	SCMP_SYS(mkdir),     SCMP_SYS(statfs), /* for pins that are gone */
 };
 
 static const int agent_bpf[] = {

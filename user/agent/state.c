@@ -43,11 +43,17 @@ int agent_renew_now(struct agent *a)
 
 void agent_pins_gone(struct agent *a)
 {
+	bool back;
+
 	if (a->failed)
 		return;
-	log_error("%s: the pins were removed: ending; a service manager starts "
-		  "the agent anew",
-		  a->instance->pin_dir);
+	/* filters of clsact went on: who starts next finds the pins again */
+	back = helper_putback(&a->helper) > 0;
+	log_error(
+		"%s: the pins were removed%s: ending; a service manager starts "
+		"the agent anew",
+		a->instance->pin_dir,
+		back ? ", but not the filters, and are put back" : "");
 	a->failed = -ENOENT;
 }
 

@@ -25,6 +25,13 @@ static const char *filter_note(uint32_t ifindex, char *buf)
 	return buf;
 }
 
+int beside_note(const struct instance *instance, uint32_t ifindex)
+{
+	char name[TCX_PIN_MAX];
+
+	return pin_note(instance, filter_note(ifindex, name));
+}
+
 bool beside_is_filter(const struct instance *instance, uint32_t ifindex)
 {
 	char name[TCX_PIN_MAX];
@@ -93,10 +100,10 @@ static int add_filter(const struct instance *instance, uint32_t ifindex,
 	if (err || has)
 		return err;
 	/* first: what is not noted would never be removed */
-	err = pin_note(instance, filter_note(ifindex, name))
+	err = beside_note(instance, ifindex)
 		      ?: clsact_attach_beside(instance, ifindex, prog);
 	if (err) {
-		pin_forget(instance, name);
+		pin_forget(instance, filter_note(ifindex, name));
 		clsact_drop(instance, ifindex);
 	}
 	return err;

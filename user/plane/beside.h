@@ -21,6 +21,8 @@
 int beside_attach(void *instance, const struct netdev_link *link);
 /* Takes it off again, where there is one. Likewise. */
 int beside_detach(void *instance, const struct netdev_link *link);
+/* Notes that an interface has our filter. 0 or -errno. */
+int beside_note(const struct instance *instance, uint32_t ifindex);
 /* By the note: who has no rights sees it, too. */
 bool beside_is_there(const struct instance *instance, uint32_t ifindex);
 /* Everywhere. 0 or -errno, printed. */

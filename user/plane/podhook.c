@@ -167,14 +167,13 @@ static int remove_filters(const struct instance *instance, uint32_t ifindex)
 static int add_filters(const struct instance *instance, uint32_t ifindex)
 {
 	struct clsact_qdisc qdisc;
-	char name[TCX_PIN_MAX];
 	int err = clsact_qdisc(ifindex, &qdisc);
 
 	if (!err && (qdisc.ingress || qdisc.shared))
 		err = -EEXIST;
 	/* first: what is not noted would never be removed */
 	if (!err && !podhook_is_filter(instance, ifindex))
-		err = pin_note(instance, filter_note(ifindex, name));
+		err = podhook_note(instance, ifindex);
 	for (enum hook_dir dir = 0; dir < HOOK_DIRS && !err; dir++) {
 		bool has;
 
@@ -217,6 +216,13 @@ int podhook_detach(const struct instance *instance,
 		log_error("%s: fast path: cannot be taken off: %s", link->name,
 			  caps_strerror(err, CAPS_BPF | CAPS_NET_ADMIN));
 	return err;
+}
+
+int podhook_note(const struct instance *instance, uint32_t ifindex)
+{
+	char name[TCX_PIN_MAX];
+
+	return pin_note(instance, filter_note(ifindex, name));
 }
 
 int podhook_detach_all(const struct instance *instance)

@@ -33,6 +33,8 @@ int podhook_attach(const struct instance *instance,
 /* Takes them off one that is a pod's no more. 0 or -errno, printed. */
 int podhook_detach(const struct instance *instance,
 		   const struct netdev_link *link);
+/* Notes that an interface has filters of ours. 0 or -errno. */
+int podhook_note(const struct instance *instance, uint32_t ifindex);
 /* Takes them off again everywhere. 0 or -errno, printed. */
 int podhook_detach_all(const struct instance *instance);
 /* May there be filters of ours? By the note. */
