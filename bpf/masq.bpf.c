@@ -68,6 +68,39 @@ MASQ_INLINE __u32 masq_below(struct __sk_buff *skb, __u32 off, __be16 *proto)
 	return off;
 }
 
+/*
+ * Where the IP header begins where there is no link-layer header: at the
+ * beginning, but for GRE without a fixed peer, and for GRE, IPIP and the like
+ * before 5.14, which show the header around it as well. The kernel knows where,
+ * and reads from there without telling; but nothing comes behind what was
+ * inside.
+ */
+MASQ_INLINE __u32 masq_start(struct __sk_buff *skb, __be16 proto)
+{
+	union {
+		__be16 at[4];
+		__u64 all;
+	} inner, first;
+	__u32 length;
+
+	if (bpf_skb_load_bytes_relative(skb, 0, &inner, sizeof(inner),
+					BPF_HDR_START_NET) ||
+	    bpf_skb_load_bytes(skb, 0, &first, sizeof(first)) ||
+	    inner.all == first.all)
+		return 0;
+	if (proto == bpf_htons(ETH_P_IP))
+		length = bpf_ntohs(inner.at[1]);
+	else if (proto == bpf_htons(ETH_P_IPV6))
+		length = bpf_ntohs(inner.at[2]) + 40;
+	else
+		return 0;
+	if (length >= skb->len ||
+	    bpf_skb_load_bytes(skb, skb->len - length, &first, sizeof(first)) ||
+	    inner.all != first.all)
+		return 0;
+	return skb->len - length;
+}
+
 /* One seal a direction: what came in may have to be translated going out. */
 MASQ_INLINE __u32 masq_seal_of(const enum masq_dir dir)
 {
@@ -84,9 +117,11 @@ MASQ_INLINE int masq_hook(struct __sk_buff *skb, const __u32 l2_len,
 
 	if (masq_seal && unlikely(skb->cb[0] == masq_seal_of(dir)))
 		return TC_NEXT;
+	if (!l2_len)
+		l3_off = masq_start(skb, proto);
 	if (unlikely(proto != bpf_htons(ETH_P_IP) &&
 		     proto != bpf_htons(ETH_P_IPV6)))
-		l3_off = masq_below(skb, l2_len, &proto);
+		l3_off = masq_below(skb, l3_off, &proto);
 	if (proto == bpf_htons(ETH_P_IP))
 		reason = hook_v4(skb, l3_off, l2_len, dir);
 	else if (proto == bpf_htons(ETH_P_IPV6))
@@ -137,18 +172,18 @@ int masq_ingress_l3(struct __sk_buff *skb)
 MASQ_INLINE int masq_beside_hook(struct __sk_buff *skb, const __u32 l2_len)
 {
 	__be16 proto = skb->protocol;
-	__u32 l3_off = l2_len;
+	__u32 start = l2_len ? l2_len : masq_start(skb, proto), l3_off = start;
 	bool answer = false;
 
 	if (unlikely(proto != bpf_htons(ETH_P_IP) &&
 		     proto != bpf_htons(ETH_P_IPV6)))
-		l3_off = masq_below(skb, l2_len, &proto);
+		l3_off = masq_below(skb, start, &proto);
 	if (proto == bpf_htons(ETH_P_IP))
 		answer = other_v4(skb, l3_off, l2_len);
 	else if (proto == bpf_htons(ETH_P_IPV6))
 		answer = other_v6(skb, l3_off, l2_len);
 	/* what has a tag is for a VLAN's device above this one, and its hook */
-	return answer && !skb->vlan_present && l3_off == l2_len
+	return answer && !skb->vlan_present && l3_off == start
 		       ? masq_hook(skb, l2_len, MASQ_INGRESS)
 		       : TC_NEXT;
 }
