@@ -323,6 +323,11 @@ node_among_pods() {
 	masq reload --config among.yaml --yes
 }
 
+pods_left_out() {
+	printf 'podCIDRs: [10.55.0.0/16]\n' >left_out.yaml
+	masq reload --config left_out.yaml --yes
+}
+
 doctor_finds_overlaps() {
 	back
 	SAYS='10.44.0.0/16 lies in 10.32.0.0/11, which this node reaches through a gateway'
@@ -332,6 +337,13 @@ doctor_finds_overlaps() {
 	finds pod-cidrs warning back masqueraded_pods
 	SAYS="10.142.0.0/20 holds the node's own $NODE_ADDR/20"
 	finds pod-cidrs "bad ok" back node_among_pods
+	SAYS='2 addresses (10.44.14.15, ...), behind interfaces as pods have'
+	finds pod-cidrs "ok warning" back pods_left_out
+	pods_left_out
+	is "what is said of any pod" "$(masq explain $FAR_ADDR --json |
+		jq -c '[.action, .reason, .source_seen]')" \
+		'["pass","not_pod","10.44.14.15"]'
+	back
 	SAYS='eth0: reverse path filter is strict'
 	finds rp_filter note loose_rp_filter strict_rp_filter
 }

@@ -114,7 +114,7 @@ quiet_change() {
 	said=$(masq cidr add 172.30.15.0/24 --masquerade --guard 5s 2>&1) ||
 		status=$?
 	is "exit status" $status 0
-	says "$said" "no treatment flips: nothing to watch"
+	says "$said" "nothing to watch: all is treated as before"
 	talk pod1 172.30.16.1
 	said=$(masq cidr add 172.30.16.0/24 --keep --guard 5s 2>&1) || status=$?
 	is "exit status" $status 0

@@ -46,6 +46,36 @@ plan_tells_settings_as_the_file_does() {
 	plan=$(masq plan settings.yaml --json)
 	json_is settings "$plan" '[.settings[] | [.name, .from, .to]]' \
 		'[["timeouts.udp","300s","5s"],["timeouts.udpUnreplied","120s","0.5s"],["timeouts.icmp","60s","61s"]]'
+	# what reload changes in the dataplane itself, too
+	sed '$a flowCounters: false\nmaxFlows: 4096\nguard: {action: off}' \
+		old.yaml >settings.yaml
+	plan=$(masq plan settings.yaml --json)
+	json_is "settings of the dataplane" "$plan" \
+		'[.settings[] | [.name, .from, .to]]' \
+		'[["maxFlowsPerPod","65536","1024"],["maxFlows","262144","4096"],["flowCounters","true","false"]]'
+	json_is "what is not watched" "$plan" \
+		'[.warnings[] | select(test("guard.action is off"))] | length' 1
+	plan=$("$MASQBPF" plan settings.yaml --against old.yaml --json)
+	json_is "of two files" "$plan" '[.settings[].name]' \
+		'["maxFlowsPerPod","maxFlows","flowCounters"]'
+}
+
+# What undoes itself says so, and how it stays: in a file that is accepted.
+cidr_says_how_it_stays() {
+	back
+	masq cidr add 10.0.0.0/8 --masquerade 2>said
+	grep -q 'take it out of nonMasqueradeCIDRs (line [0-9]*), and' said ||
+		fail "$(cat said)"
+	masq cidr del 10.0.0.0/8 2>said
+	! grep -q 'until reload' said || fail "$(cat said)"
+	back
+	masq cidr del 10.0.0.0/8 2>said
+	grep -q 'take it out of nonMasqueradeCIDRs (.*:[0-9]*)' said ||
+		fail "$(cat said)"
+	masq cidr del 169.254.0.0/16 2>said
+	grep -q 'masqLinkLocal: true in ' said || fail "$(cat said)"
+	is "drift" "$(masq status --json | jq -c '.drift.missing')" \
+		'["10.0.0.0/8","169.254.0.0/16"]'
 }
 
 plan_is_true() {
@@ -354,6 +384,7 @@ examples_are_true() {
 row "plan: flows and pods that go there" plan_counts_flows_and_pods
 row "plan: exit codes" plan_says_whether_something_changes
 row "plan: settings" plan_tells_settings_as_the_file_does
+row "cidr: how a change stays" cidr_says_how_it_stays
 row "plan: what it says is what happens" plan_is_true
 row "plan: without a node, without privileges" plan_without_a_node
 row "plan: a Kubernetes manifest" plan_reads_a_manifest

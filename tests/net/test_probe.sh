@@ -118,6 +118,13 @@ datagrams() {
 	far_side "ip saddr $POD udp dport $PORT drop"
 	probe $FAR_ADDR:$PORT --proto udp --timeout $SHORT
 	says .cause only_node
+	far_side
+	# its own word is an answer, and the way back is what the pod lacks
+	lab_in far ip route del $POD_NET
+	probe $FAR_ADDR:444 --proto udp --timeout $SHORT
+	says '[.cause,.as_node.answered,.as_pod.answered]' \
+		'["only_node",true,false]'
+	lab_in far ip route replace $POD_NET via $NODE_ADDR
 	is "a payload that is none" "$(status_of masq probe $FAR_ADDR:1 \
 		--proto udp --payload '\q')" 2
 }
@@ -130,6 +137,15 @@ pings() {
 	far_side "ip saddr $POD drop"
 	probe $FAR_ADDR --timeout $SHORT
 	says .cause only_node
+}
+
+# Nobody asks himself.
+a_pod_itself() {
+	back
+	probe $POD:80 --timeout $SHORT
+	says .as_pod null
+	is "by name" "$(status_of masq probe $POD:80 --source $POD)" 1
+	grep -q 'is the destination itself' out
 }
 
 six() {
@@ -469,6 +485,7 @@ row "no way" no_way
 row "UDP" datagrams
 row "ping" pings
 row "IPv6" six
+row "a pod as the destination" a_pod_itself
 row "what is refused" refusals
 row "by what is not attached" elsewhere
 row "nobody notices" unnoticed

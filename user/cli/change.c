@@ -310,7 +310,8 @@ static int watch(const struct cmd_line *line, struct instance *instance)
 	uint32_t pace = 1;
 
 	if (err == -ENOENT) {
-		log_info("guard: no treatment flips: nothing to watch");
+		log_info(
+			"guard: nothing to watch: all is treated as before this change and those that were watched still");
 		return CMD_OK;
 	}
 	if (err) {

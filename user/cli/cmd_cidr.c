@@ -23,6 +23,7 @@ struct edit {
 	struct instance *instance;
 	struct policy *policy;
 	const struct policy_entry *added; /* by `cidr add`; NULL */
+	const struct policy_entry *deleted; /* by `cidr del`; NULL */
 };
 
 static const char *entry_text(const struct policy *policy,
@@ -118,8 +119,11 @@ static void list_table(const struct policy *policy)
 }
 
 /* Which action it is, for how long, and how it stays. */
-static void say_added(const struct edit *edit)
+static void say_added(const struct edit *edit, struct policy *from)
 {
+	const struct policy_entry *was =
+		policy_find(from, MASQ_L_DST, &edit->added->cidr);
+	bool keep = edit->added->action == MASQ_KEEP;
 	const struct masq_source *source = &edit->policy->source;
 	bool file = *source->config_path == '/';
 	char text[CIDR_STRLEN];
@@ -127,16 +131,44 @@ static void say_added(const struct edit *edit)
 	cidr_format(&edit->added->cidr, text, sizeof(text));
 	log_info("cidr add: %s: %s: pods %s there; until reload%s", text,
 		 action_name(edit->added->action),
-		 edit->added->action == MASQ_KEEP ? "show their own addresses"
-						  : "get the node's address",
+		 keep ? "show their own addresses" : "get the node's address",
 		 file ? ", or until the file changes" : "");
 	log_info("to keep it, %s%s:", file ? "in " : "in the config file",
 		 file ? source->config_path : "");
-	log_info("  %s:", edit->added->action == MASQ_KEEP
-				  ? "nonMasqueradeCIDRs"
-				  : "masqueradeCIDRs");
+	/* a file that has it in both lists is refused */
+	if (was && was->origin == MASQ_O_CONFIG &&
+	    was->action != edit->added->action)
+		log_info("  take it out of %s (line %u), and",
+			 keep ? "masqueradeCIDRs" : "nonMasqueradeCIDRs",
+			 was->line);
+	log_info("  %s:", keep ? "nonMasqueradeCIDRs" : "masqueradeCIDRs");
 	log_info("  - %s%s%s", strchr(text, ':') ? "\"" : "", text,
 		 strchr(text, ':') ? "\"" : "");
+}
+
+/* Only of what comes back. */
+static void say_deleted(const struct edit *edit)
+{
+	const struct policy_entry *entry = edit->deleted;
+	const struct masq_source *source = &edit->policy->source;
+	const char *file = *source->config_path == '/' ? source->config_path
+						       : NULL;
+	char text[CIDR_STRLEN];
+
+	if (entry->origin == MASQ_O_RUNTIME)
+		return;
+	log_info("cidr del: %s: gone until reload%s",
+		 cidr_format(&entry->cidr, text, sizeof(text)),
+		 file ? ", or until the file changes" : "");
+	if (entry->origin == MASQ_O_CONFIG && file)
+		log_info("to keep it out, take it out of %s (%s:%u)",
+			 entry->action == MASQ_KEEP ? "nonMasqueradeCIDRs"
+						    : "masqueradeCIDRs",
+			 file, entry->line);
+	else if (entry->origin == MASQ_O_BUILTIN)
+		log_info("to keep it out, masqLinkLocal%s: true%s%s",
+			 entry->cidr.addr.family == 6 ? "IPv6" : "",
+			 file ? " in " : "", file ?: "");
 }
 
 /* --- changes ----------------------------------------------------------- */
@@ -151,7 +183,9 @@ static int apply(struct edit *edit)
 
 	if (result == CMD_OK) {
 		if (edit->added)
-			say_added(edit);
+			say_added(edit, from);
+		if (edit->deleted)
+			say_deleted(edit);
 		result = change_apply(edit->line, edit->instance, from,
 				      edit->policy);
 	}
@@ -223,6 +257,7 @@ static int del(struct edit *edit, const struct cidr *cidr)
 	struct policy_entry *entry =
 		policy_find(edit->policy, MASQ_L_DST, cidr);
 	char cidr_text[CIDR_STRLEN], text[512];
+	struct policy_entry deleted;
 
 	if (!entry) {
 		entry = policy_match(edit->policy, cidr);
@@ -241,6 +276,8 @@ static int del(struct edit *edit, const struct cidr *cidr)
 			cidr_text);
 		return CMD_FAILED;
 	}
+	deleted = *entry;
+	edit->deleted = &deleted;
 	policy_del(edit->policy, entry);
 	/* a /0 of the user's gives way to the built-in one */
 	if (policy_append_defaults(edit->policy)) {

@@ -34,6 +34,7 @@ struct comparison {
 	struct config *config;
 	struct instance *instance; /* of what runs */
 	struct policy *from, *to;
+	bool counted; /* flowCounters of `from` */
 	struct plan *plan;
 	struct plan_probe *probe; /* NULL: not asked for */
 };
@@ -61,7 +62,8 @@ static const struct instance *no_instance(const struct config *config)
 	return &nowhere;
 }
 
-static int read_file_policy(const char *file, struct policy **out)
+static int read_file_policy(const char *file, struct policy **out,
+			    bool *counted)
 {
 	struct config *config;
 	int result = load_config(file, &config);
@@ -70,6 +72,7 @@ static int read_file_policy(const char *file, struct policy **out)
 		return result;
 	if (policy_from_config(no_instance(config), config, false, out))
 		result = CMD_FAILED;
+	*counted = config->flow_counters;
 	config_free(config);
 	return result;
 }
@@ -85,6 +88,7 @@ static int read_running(const struct cmd_line *line, struct comparison *c)
 			line->pin_dir);
 	if (err)
 		return CMD_FAILED;
+	c->counted = !(c->instance->meta.features & MASQ_FEAT_NO_FLOW_COUNT);
 	err = policy_read(c->instance, &c->from);
 	if (err == -ENODATA)
 		log_error(
@@ -115,8 +119,20 @@ static int add_flow(void *data, const struct flow *flow)
 static int compare(struct comparison *c)
 {
 	const struct instance *clock = c->instance ?: no_instance(c->config);
-	int err = plan_make(clock, c->from, c->to, &c->plan);
+	int err;
 
+	/* what a policy is made for is what runs: reload changes it first */
+	c->to->head.max_flows = c->config->max_flows;
+	if (c->instance)
+		c->from->head.max_flows = c->instance->meta.max_flows;
+	err = plan_make(clock, c->from, c->to, &c->plan);
+	if (!err)
+		plan_set(c->plan, "flowCounters", c->counted ? "true" : "false",
+			 c->config->flow_counters ? "true" : "false");
+	if (!err && c->config->guard_action == GUARD_OFF)
+		err = plan_warn(
+			c->plan,
+			"guard.action is off: no change of the agent is watched");
 	for (size_t i = 0; i < c->config->warning_count && !err; i++)
 		err = plan_warn(c->plan, "%s", c->config->warnings[i]);
 	if (!err && c->instance &&
@@ -407,7 +423,8 @@ static int run(const struct cmd_line *line)
 	/* the files first: a bad one is told before anything about the node */
 	result = load_config(c.file, &c.config);
 	if (!result)
-		result = c.against ? read_file_policy(c.against, &c.from)
+		result = c.against ? read_file_policy(c.against, &c.from,
+						      &c.counted)
 				   : read_running(line, &c);
 	if (!result)
 		result = check_replaces(&c);

@@ -83,6 +83,39 @@ static void find_ways(struct explain *e, const struct netdev *netdev,
 }
 
 /*
+ * Any pod is a pod, for the program. Where podCIDRs leave out all that host
+ * routes lead to, the answer is the one that they get: as *pod's.
+ */
+static void find_left_out(struct explain *e, const struct netdev *netdev,
+			  const uint32_t *uplinks, size_t count,
+			  struct addr *pod, uint32_t *device)
+{
+	bool host = false;
+
+	if (!policy_leaves_out(e->policy, pod))
+		return;
+	for (size_t i = 0; i < netdev->route_count; i++) {
+		const struct netdev_route *route = &netdev->routes[i];
+
+		if (route->dst.addr.family != pod->family ||
+		    !inside_is_host(netdev, route) ||
+		    inside_is_uplink(uplinks, count, route->ifindex))
+			continue;
+		host |= !memcmp(&route->dst.addr, pod, sizeof(*pod));
+		if (policy_leaves_out(e->policy, &route->dst.addr))
+			continue;
+		*pod = route->dst.addr;
+		*device = route->ifindex;
+		return;
+	}
+	/* of a bridge nobody knows whose it is */
+	if (!host)
+		return;
+	e->source = *pod;
+	e->left_out = true;
+}
+
+/*
  * The uplink whose program is asked: the one by which the pod's packets to DEST
  * leave, which its address, its device, protocol and port may decide. Where that is not
  * attached, the answer is what an attached one would do.
@@ -107,6 +140,8 @@ int explain_find_uplink(struct explain *e)
 	if (!device && !e->source.family)
 		inside_by_routes(netdev, e->dest.family, uplinks, count, &pod,
 				 &device);
+	if (device && !e->source.family)
+		find_left_out(e, netdev, uplinks, count, &pod, &device);
 	if (device) {
 		if (!if_indextoname(device, e->device))
 			e->device[0] = '\0';

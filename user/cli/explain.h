@@ -29,6 +29,7 @@ struct explain {
 	struct instance *instance;
 	struct policy *policy;
 	struct addr dest, source; /* source.family 0: any pod */
+	bool left_out; /* source: all pods here are outside podCIDRs, as it is */
 	struct masq_ctl answer;
 	const struct policy_entry *entry; /* that decided; NULL: none */
 	struct addr seen; /* what the far side sees; family 0: depends */

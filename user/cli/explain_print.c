@@ -221,6 +221,18 @@ static void print_why(const struct explain *e, FILE *out)
 	fputc('\n', out);
 }
 
+static void print_left_out(const struct explain *e, FILE *out)
+{
+	char text[CIDR_STRLEN];
+
+	if (e->left_out)
+		fprintf(out,
+			"  %-13s %s%s, as all that host routes lead to here, is outside podCIDRs%s\n",
+			"source", color_red(stdout),
+			addr_format(&e->source, text, sizeof(text)),
+			color_off(stdout));
+}
+
 static void print_before(const struct explain *e, FILE *out)
 {
 	const struct policy_entry *entry;
@@ -412,6 +424,7 @@ void explain_print(const struct explain *e)
 		print_stays(e, out);
 	} else {
 		print_headline(e, out);
+		print_left_out(e, out);
 		print_why(e, out);
 		print_before(e, out);
 		print_seen(e, out);

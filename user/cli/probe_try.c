@@ -40,6 +40,12 @@ int probe_find_pod(struct probe *p)
 
 	if (err)
 		return CMD_FAILED;
+	if (p->pod.family && addr_equal(&p->pod, &p->dest)) {
+		log_error("probe: --source %s: is the destination itself",
+			  podname_beside(&p->pod, text, sizeof(text)));
+		err = CMD_FAILED;
+		goto out;
+	}
 	if (p->pod.family) {
 		if (!pod_is_there(p, &p->pod, uplinks, count, &p->device)) {
 			log_error(
@@ -53,7 +59,8 @@ int probe_find_pod(struct probe *p)
 	for (int i = 0; i < PODS_TRIED &&
 			inside_next_pod(p->instance, p->dest.family, &pod);
 	     i++) {
-		if (!pod_is_there(p, &pod, uplinks, count, &device))
+		if (addr_equal(&pod, &p->dest) ||
+		    !pod_is_there(p, &pod, uplinks, count, &device))
 			continue;
 		p->pod = pod;
 		p->device = device;

@@ -79,6 +79,12 @@ static int suits(const struct netdev *netdev, const struct netdev_route *route)
 	return bridge && route->dst.plen < all - 2;
 }
 
+bool inside_is_host(const struct netdev *netdev,
+		    const struct netdev_route *route)
+{
+	return suits(netdev, route) == 2;
+}
+
 bool inside_by_routes(const struct netdev *netdev, uint8_t family,
 		      const uint32_t *uplinks, size_t count, struct addr *pod,
 		      uint32_t *device)

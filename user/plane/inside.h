@@ -30,8 +30,12 @@ bool inside_next_pod(const struct instance *instance, uint8_t family,
  * and its device: who has a host route as CNIs make it, else somebody on a bridge.
  */
 struct netdev;
+struct netdev_route;
 bool inside_by_routes(const struct netdev *netdev, uint8_t family,
 		      const uint32_t *uplinks, size_t count, struct addr *pod,
 		      uint32_t *device);
+/* A host route as CNIs make it, to somebody behind a veth or the like? */
+bool inside_is_host(const struct netdev *netdev,
+		    const struct netdev_route *route);
 
 #endif

@@ -52,8 +52,8 @@ static int find_changes(struct plan *plan)
 	return 0;
 }
 
-static void add_setting(struct plan *plan, const char *name, const char *from,
-			const char *to)
+void plan_set(struct plan *plan, const char *name, const char *from,
+	      const char *to)
 {
 	struct plan_setting *setting = &plan->settings[plan->setting_count];
 
@@ -110,25 +110,28 @@ static void find_settings(struct plan *plan, const struct instance *instance)
 	char from[32], to[32];
 
 	for (size_t i = 0; i < sizeof(flags) / sizeof(flags[0]); i++)
-		add_setting(plan, flags[i].name,
-			    a->flags & flags[i].flag ? "true" : "false",
-			    b->flags & flags[i].flag ? "true" : "false");
-	add_setting(plan, "snat.portRange",
-		    range_text(a->port_min, a->port_max, from),
-		    range_text(b->port_min, b->port_max, to));
-	add_setting(plan, "snat.nodePortRange",
-		    range_text(a->node_port_min, a->node_port_max, from),
-		    range_text(b->node_port_min, b->node_port_max, to));
+		plan_set(plan, flags[i].name,
+			 a->flags & flags[i].flag ? "true" : "false",
+			 b->flags & flags[i].flag ? "true" : "false");
+	plan_set(plan, "snat.portRange",
+		 range_text(a->port_min, a->port_max, from),
+		 range_text(b->port_min, b->port_max, to));
+	plan_set(plan, "snat.nodePortRange",
+		 range_text(a->node_port_min, a->node_port_max, from),
+		 range_text(b->node_port_min, b->node_port_max, to));
 	for (int i = 0; i < MASQ_T_MAX; i++) {
 		if (a->timeout[i] == b->timeout[i])
 			continue;
 		timeout_text(instance, a->timeout[i], from);
 		timeout_text(instance, b->timeout[i], to);
-		add_setting(plan, timeouts[i], from, to);
+		plan_set(plan, timeouts[i], from, to);
 	}
 	snprintf(from, sizeof(from), "%u", a->max_flows_per_pod);
 	snprintf(to, sizeof(to), "%u", b->max_flows_per_pod);
-	add_setting(plan, "maxFlowsPerPod", from, to);
+	plan_set(plan, "maxFlowsPerPod", from, to);
+	snprintf(from, sizeof(from), "%u", a->max_flows);
+	snprintf(to, sizeof(to), "%u", b->max_flows);
+	plan_set(plan, "maxFlows", from, to);
 }
 
 int plan_make(const struct instance *instance, struct policy *from,

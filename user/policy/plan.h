@@ -69,6 +69,10 @@ struct plan {
 	size_t hit_count;
 };
 
+/* A setting beside the prefixes; nothing where both are the same. `name` stays
+ * the caller's. */
+void plan_set(struct plan *plan, const char *name, const char *from,
+	      const char *to);
 void plan_free(struct plan *plan);
 int plan_warn(struct plan *plan, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));

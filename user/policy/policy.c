@@ -145,6 +145,24 @@ struct policy_entry *policy_match(struct policy *policy,
 	return NULL;
 }
 
+bool policy_leaves_out(const struct policy *policy, const struct addr *pod)
+{
+	const struct cidr host = cidr_of(pod, pod->family == 4 ? 32 : 128);
+	bool any = false;
+
+	for (size_t i = 0; i < policy->count; i++) {
+		const struct policy_entry *entry = &policy->entries[i];
+
+		if (entry->list != MASQ_L_POD ||
+		    entry->cidr.addr.family != pod->family)
+			continue;
+		if (cidr_covers(&entry->cidr, &host))
+			return false;
+		any = true;
+	}
+	return any;
+}
+
 void policy_del(struct policy *policy, struct policy_entry *entry)
 {
 	struct policy_entry *end = policy->entries + policy->count--;

@@ -67,6 +67,8 @@ int policy_compare_place(const struct policy_entry *a,
 /* The destination entry that decides about an address or a whole prefix. */
 struct policy_entry *policy_match(struct policy *policy,
 				  const struct cidr *cidr);
+/* Are there podCIDRs of the address's family, and do they leave it out? */
+bool policy_leaves_out(const struct policy *policy, const struct addr *pod);
 /*
  * Building: append in any order, then sort; of several entries for one
  * (list, cidr) the one that is nearest to the user stays: runtime, config

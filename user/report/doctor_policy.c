@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "plane/counters.h"
+#include "plane/inside.h"
 #include "plane/tally.h"
 #include "report/doctor.h"
 #include "report/verdict.h"
@@ -71,6 +72,38 @@ static void check_node_in_pods(struct doctor *d,
 				   addr_format(&a->addr, other, sizeof(other)),
 				   a->plen);
 	}
+}
+
+/* podCIDRs that leave out who is here. */
+static void check_left_out(struct doctor *d)
+{
+	const struct netdev_route *first = NULL;
+	char text[CIDR_STRLEN];
+	size_t count = 0;
+
+	for (size_t i = 0; i < d->netdev->route_count; i++) {
+		const struct netdev_route *route = &d->netdev->routes[i];
+
+		if (!inside_is_host(d->netdev, route) ||
+		    !policy_leaves_out(d->policy, &route->dst.addr))
+			continue;
+		if (!first)
+			first = route;
+		count++;
+	}
+	if (count == 1)
+		doctor_add(
+			d, DOCTOR_WARNING, "pod-cidrs",
+			"add its network to podCIDRs, if it is a pod",
+			"%s, behind an interface as pods have, is outside podCIDRs: its packets are left alone",
+			addr_format(&first->dst.addr, text, sizeof(text)));
+	else if (count)
+		doctor_add(
+			d, DOCTOR_WARNING, "pod-cidrs",
+			"add their network to podCIDRs, if they are pods",
+			"%zu addresses (%s, ...), behind interfaces as pods have, are outside podCIDRs: their packets are left alone",
+			count,
+			addr_format(&first->dst.addr, text, sizeof(text)));
 }
 
 /*
@@ -209,6 +242,7 @@ void doctor_check_policy(struct doctor *d)
 				check_pods(d, &d->policy->entries[i]);
 				check_node_in_pods(d, &d->policy->entries[i]);
 			}
+		check_left_out(d);
 		check_routes(d);
 	}
 	if (d->instance) {

@@ -148,8 +148,9 @@ static int find_unlike(const struct policy *of, struct policy *other,
 		const struct policy_entry *same =
 			policy_find(other, entry->list, &entry->cidr);
 
-		if (entry->origin == MASQ_O_BUILTIN ||
-		    (same && same->action == entry->action))
+		/* what is built in may be taken out, and then counts */
+		if (same && (same->action == entry->action ||
+			     entry->origin == MASQ_O_BUILTIN))
 			continue;
 		found[(*count)++] = *entry;
 	}

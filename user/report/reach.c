@@ -6,18 +6,6 @@
 #include <netinet/in.h>
 #include "report/reach.h"
 
-bool reach_is_answer(const struct trial *trial)
-{
-	return trial->reply.answer == TRIAL_OPEN ||
-	       trial->reply.answer == TRIAL_RESET;
-}
-
-static bool is_unknown(const struct trial *trial)
-{
-	return trial->reply.answer == TRIAL_NOT_TRIED ||
-	       trial->reply.answer == TRIAL_BUSY;
-}
-
 /* "Port unreachable", from whom it was sent to. */
 static bool is_closed(const struct trial *trial)
 {
@@ -30,6 +18,18 @@ static bool is_closed(const struct trial *trial)
 	       addr_equal(&trial->reply.from, &trial->dest);
 }
 
+bool reach_is_answer(const struct trial *trial)
+{
+	return trial->reply.answer == TRIAL_OPEN ||
+	       trial->reply.answer == TRIAL_RESET || is_closed(trial);
+}
+
+static bool is_unknown(const struct trial *trial)
+{
+	return trial->reply.answer == TRIAL_NOT_TRIED ||
+	       trial->reply.answer == TRIAL_BUSY;
+}
+
 enum reach reach_judge(const struct trial *node, const struct trial *pod)
 {
 	enum trial_answer n = node->reply.answer;
@@ -39,11 +39,13 @@ enum reach reach_judge(const struct trial *node, const struct trial *pod)
 		return REACH_UNKNOWN;
 	if (n == TRIAL_OPEN && p == TRIAL_OPEN)
 		return pod ? REACH_BOTH : REACH_NODE;
-	/* a reset is no more than an answer where the other one is served */
+	/* a reset, or "nobody listens", is no more than an answer where the
+	 * other one is served */
 	if (n == TRIAL_OPEN ||
-	    (n == TRIAL_RESET && !reach_is_answer(pod ?: node)))
+	    (reach_is_answer(node) && !reach_is_answer(pod ?: node)))
 		return REACH_ONLY_NODE;
-	if (pod && (p == TRIAL_OPEN || (p == TRIAL_RESET && n != TRIAL_RESET)))
+	if (pod && (p == TRIAL_OPEN ||
+		    (reach_is_answer(pod) && !reach_is_answer(node))))
 		return REACH_ONLY_POD;
 	if (n == TRIAL_RESET)
 		return REACH_RESET;
