@@ -57,7 +57,8 @@ events() {
 	grep -q . user
 }
 
-# Ages, paths, numbers of programs, whoever runs this, ARP.
+# Ages, paths, numbers of programs, whoever runs this, ARP; what older kernels
+# lack.
 steady() {
 	sed -E "s,$LAB_DIR,/LAB,g
 		s/ *\b[0-9]+[dhms]([0-9]+[hms])*\b/ AGE/g
@@ -69,6 +70,7 @@ steady() {
 		s/(WHO|USER)  +/\1  /
 		s/^not_ip +[0-9]+/not_ip N/
 		s/[0-9.]+ ms\b/N ms/
+		s/ \(the uplink's: this kernel tells no route's source\)//
 		s/^(fast path +off:) .*/\1 .../"
 }
 

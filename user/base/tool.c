@@ -109,6 +109,17 @@ struct streams {
 	int in, out, err;
 };
 
+/* `why` closes itself. */
+static void keep_nothing(int why)
+{
+	if (!close_range(STDERR_FILENO + 1, ~0U, CLOSE_RANGE_CLOEXEC))
+		return;
+	/* before 5.11, which has no such flag */
+	if (why > STDERR_FILENO + 1)
+		close_range(STDERR_FILENO + 1, why - 1, 0);
+	close_range(why + 1, ~0U, 0);
+}
+
 /*
  * Of what was open or ignored before us a stranger's program gets nothing;
  * ourselves may have to read /dev/fd/3. why: gets the errno when it cannot be
@@ -125,7 +136,7 @@ run_child(const char *path, char *const argv[], const struct streams *fds,
 		     (fds->err < 0 || dup2(fds->err, STDERR_FILENO) >= 0);
 
 	if (ready && strcmp(path, TOOL_SELF)) {
-		close_range(STDERR_FILENO + 1, ~0U, CLOSE_RANGE_CLOEXEC);
+		keep_nothing(why);
 		bound(fds->out >= 0);
 	}
 	signal(SIGPIPE, SIG_DFL);
