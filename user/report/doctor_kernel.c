@@ -91,8 +91,9 @@ static void check_conntrack(struct doctor *d)
 	if (!d->instance)
 		return;
 	if (!(features & MASQ_FEAT_LOOP)) /* 5.17; asking came with 5.18 */
-		doctor_add(d, DOCTOR_OK, "conntrack", NULL,
-			   "this kernel lets no program ask it: reservations and watches have to do");
+		doctor_add(
+			d, DOCTOR_OK, "conntrack", NULL,
+			"this kernel lets no program ask it: reservations and watches have to do");
 	else if (features & MASQ_FEAT_CT)
 		doctor_add(d, DOCTOR_OK, "conntrack", NULL,
 			   "asked at a flow's first packet");
