@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The Helm chart with a real helm: the same objects as the kustomization, a
+# The Helm chart with a real helm: the same objects as the kustomizations, a
 # schema that refuses what is wrong, values that arrive where they should.
 set -euo pipefail
 . "$(dirname "$0")/../lib/tap.sh"
@@ -54,8 +54,14 @@ is_field() { # KIND FILTER WANT
 	is "$1 $2" "$(field "$1" "$2")" "$3"
 }
 
+# The policy is no part of a kustomization, for it would replace the one that a
+# cluster has.
 same_as() { # OVERLAY ARG...
-	kubectl kustomize "$DEPLOY/$1" | json >"$LAB_DIR/kustomized"
+	kubectl kustomize "$DEPLOY/$1" >"$LAB_DIR/kustomization"
+	is "ConfigMaps of $1" "$(json <"$LAB_DIR/kustomization" |
+		jq '[.[] | select(.kind == "ConfigMap")] | length')" 0
+	cat "$LAB_DIR/kustomization" "$DEPLOY/kubernetes/configmap.yaml" | json \
+		>"$LAB_DIR/kustomized"
 	shift
 	rendered "$@"
 	diff -u "$LAB_DIR/kustomized" "$LAB_DIR/chart"
@@ -313,10 +319,20 @@ notes_are_true() {
 	grep -q 'kubectl -n net rollout status daemonset/masqbpf' \
 		"$LAB_DIR/notes"
 	grep -q 'metrics.expose=false' "$LAB_DIR/notes"
+	grep -q 'ip-masq-agent is this release' "$LAB_DIR/notes"
+	# to the end of it, and in the same namespace all the way
+	is removal "$(sed -n '/^`helm uninstall`/,$s/^  //p' "$LAB_DIR/notes")" \
+		"helm upgrade mine CHART -n net --reuse-values --set standby=true
+kubectl -n net rollout status daemonset/masqbpf
+kubectl masq -n net --all-nodes detach --all
+helm uninstall mine -n net"
 	said --set metrics.expose=true,ipMasqAgent.create=false \
 		--set interfaces='{eth0,eth1}' >"$LAB_DIR/notes"
 	grep -q 'eth0, eth1' "$LAB_DIR/notes"
 	grep -q 'ConfigMap ip-masq-agent keeps' "$LAB_DIR/notes"
+	if grep -q 'this release' "$LAB_DIR/notes"; then
+		fail "$(cat "$LAB_DIR/notes")"
+	fi
 	if grep -q 'metrics.expose=false' "$LAB_DIR/notes"; then
 		fail "$(cat "$LAB_DIR/notes")"
 	fi

@@ -94,9 +94,15 @@ manifest() {
 		.spec.template.spec.tolerations)" '[{"operator":"Exists"}]'
 	is "priority" "$(field DaemonSet \
 		.spec.template.spec.priorityClassName)" '"system-node-critical"'
-	# the ConfigMap's text is a config
-	field ConfigMap .data.config | jq -r . >"$LAB_DIR/config.yaml"
-	"$MASQBPF" check --strict "$LAB_DIR/config.yaml"
+	# no policy: it would replace the one that the cluster has
+	is "objects" "$(jq -c '[.[].kind]' "$LAB_DIR/built")" '["DaemonSet"]'
+	# the one for a new cluster is a config, where the pods look for it
+	"$MASQBPF" check --strict "$DEPLOY/kubernetes/configmap.yaml"
+	is "where it is" "$("$PYTHON" -c 'import sys, yaml
+print(*yaml.safe_load(sys.stdin)["metadata"].values(), sep="\n")' \
+		<"$DEPLOY/kubernetes/configmap.yaml" | head -n 2 | xargs)" \
+		"$(field DaemonSet '[.. | .configMap? // empty | .name][0]' |
+			jq -r .) $(field DaemonSet .metadata.namespace | jq -r .)"
 	# and the arguments are ones that the agent takes
 	field DaemonSet '.spec.template.spec.containers[0].args' |
 		jq -r '.[]' | grep -qx -- '--listen=127.0.0.1:9842'
