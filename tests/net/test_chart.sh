@@ -375,6 +375,8 @@ row "helm lint" lints
 row "the kustomization's objects" same_as kubernetes
 row "the kustomization's objects for Prometheus" same_as \
 	kubernetes-prometheus --set metrics.expose=true
+row "the kustomization's objects for removal" same_as \
+	kubernetes-standby --set standby=true
 row "the schema knows every key of the config" knows_every_key
 row "the schema refuses what is wrong" schema_refuses
 row "the config arrives" config_arrives
