@@ -1,15 +1,24 @@
 #!/bin/sh
 # untaint.sh - takes the start-up taint TAINT from NODE when masqbpf on it says
-# at READY that it is: a policy is in force and an uplink attached. Once: the
+# that it is ready: a policy is in force and an uplink attached. Once: the
 # kubelet taints a node when it registers, not when the machine starts again.
+# The agent listens at PORT of the loopback address or, with metrics for all, of
+# NODE_ADDRESS: both are asked.
 set -eu
 : "${NODE:?the name of this node}"
 : "${TAINT:=masqbpf/agent-not-ready}"
-: "${READY:=http://127.0.0.1:9842/readyz}"
+: "${PORT:=9842}"
 : "${PAUSE:=1}" # seconds between two looks
+case ${NODE_ADDRESS:=} in
+*:*) NODE_ADDRESS="[$NODE_ADDRESS]" ;;
+esac
 
 ready() {
-	wget -q -O /dev/null -T 5 "$READY"
+	for address in 127.0.0.1 $NODE_ADDRESS; do
+		READY=http://$address:$PORT/readyz
+		! wget -q -O /dev/null -T 5 "$READY" || return 0
+	done
+	return 1
 }
 
 until ready; do

@@ -346,7 +346,7 @@ krew() {
 
 # on_node COMMAND...: where the agent listens; that cluster is one of its own
 on_node() {
-	nsenter --net="$(lab_netns node)" -- env NODE=node-a ONCE=yes PAUSE=0.2 \
+	nsenter --net="$(lab_netns node)" -- env NODE=node-a NODE_ADDRESS=$NODE_ADDR ONCE=yes PAUSE=0.2 \
 		KUBECONFIG="$LAB_DIR/node.config" PATH="$LAB_DIR/bin:$PATH" "$@"
 }
 
@@ -354,14 +354,16 @@ taints() {
 	on_node kubectl get node node-a -o jsonpath='{.spec.taints[*].key}'
 }
 
-start_up_taint() {
-	local agent job untaint=$LAB_ROOT/deploy/kubernetes-taint/untaint.sh
+start_up_taint() { # ADDRESS that the agent listens at
+	local agent api job untaint=$LAB_ROOT/deploy/kubernetes-taint/untaint.sh
 	jq -n '[{name: "node-a", spec: {taints: [
 		{key: "dedicated", value: "x", effect: "NoSchedule"},
 		{key: "masqbpf/agent-not-ready", effect: "NoSchedule"}]}}]' \
 		>"$LAB_DIR/nodes"
+	rm -f "$LAB_DIR/node.port"
 	lab_spawn node "$PYTHON" "$LAB_LIB/kubeapi.py" "$LAB_DIR/nodes" \
 		"$LAB_DIR/node.port" >"$LAB_DIR/node.log" 2>&1
+	api=$LAB_PID
 	lab_wait 10 test -e "$LAB_DIR/node.port"
 	sed "s/127.0.0.1:[0-9]*/127.0.0.1:$(cat "$LAB_DIR/node.port")/" \
 		"$LAB_DIR/kubeconfig" >"$LAB_DIR/node.config"
@@ -370,7 +372,8 @@ start_up_taint() {
 	masq detach -q --all
 	echo 'nonMasqueradeCIDRs: nonsense' >"$LAB_DIR/agent.yaml"
 	lab_spawn node "$MASQBPF" agent --config "$LAB_DIR/agent.yaml" \
-		--pin-dir "$MASQBPF_PIN_DIR" eth0 >"$LAB_DIR/agent.log" 2>&1
+		--pin-dir "$MASQBPF_PIN_DIR" --listen "$1:9842" eth0 \
+		>"$LAB_DIR/agent.log" 2>&1
 	agent=$LAB_PID
 	on_node sh "$untaint" >"$LAB_DIR/untaint" 2>&1 &
 	job=$!
@@ -386,7 +389,7 @@ start_up_taint() {
 	is "said" "$(on_node sh "$untaint" | tail -n 1)" \
 		"node-a: without masqbpf/agent-not-ready"
 	is taints "$(taints)" dedicated
-	kill "$agent"
+	kill "$agent" "$api"
 	lab_wait 10 lab_gone "$agent"
 	masq attach -q eth0 --preset ip-masq-agent
 }
@@ -419,6 +422,8 @@ row "what changes something" changes_want_a_place
 row "a node that does not answer" dead
 row "usage" usage
 row "watch, of all nodes" watches
-row "the start-up taint goes when the agent is ready" start_up_taint
+row "the start-up taint goes when the agent is ready" start_up_taint 127.0.0.1
+row "the start-up taint goes when the agent listens for all" start_up_taint \
+	$NODE_ADDR
 row "detach, everywhere" removed
 tap_done
