@@ -206,14 +206,24 @@ deb: ## Debian packages, in O/deb
 	$(Q)scripts/deb.sh
 
 COMPLETIONS := bash-completion/completions zsh/site-functions fish/vendor_completions.d
+# README with what it links to beside it
+DOCDIR = $(DESTDIR)$(PREFIX)/share/doc/masqbpf
 install: all ## into DESTDIR/PREFIX
 	install -D -m 755 $(O)/masqbpf $(DESTDIR)$(PREFIX)/sbin/masqbpf
-	install -D -m 644 docs/masqbpf.8 $(DESTDIR)$(PREFIX)/share/man/man8/masqbpf.8
+	install -d $(DESTDIR)$(PREFIX)/share/man/man8
+	sed 's|/usr/local/|$(PREFIX)/|' docs/masqbpf.8 \
+		> $(DESTDIR)$(PREFIX)/share/man/man8/masqbpf.8
 	install -d $(COMPLETIONS:%=$(DESTDIR)$(PREFIX)/share/%)
 	$(O)/masqbpf completion bash > $(DESTDIR)$(PREFIX)/share/bash-completion/completions/masqbpf
 	$(O)/masqbpf completion zsh > $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_masqbpf
 	$(O)/masqbpf completion fish > $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/masqbpf.fish
-	install -D -m 644 deploy/masqbpf.yaml $(DESTDIR)$(PREFIX)/share/doc/masqbpf/masqbpf.yaml
+	rm -rf $(DOCDIR)/docs $(DOCDIR)/deploy
+	install -d $(DOCDIR)/docs
+	install -m 644 README.md $(DOCDIR)
+	install -m 644 docs/*.md docs/*.svg $(DOCDIR)/docs
+	cp -RP deploy $(DOCDIR)
+	rm -r $(DOCDIR)/deploy/image $(DOCDIR)/deploy/systemd
+	chmod -R u=rwX,go=rX $(DOCDIR)
 	install -D -m 644 deploy/systemd/masqbpf.sysusers.conf $(DESTDIR)$(PREFIX)/lib/sysusers.d/masqbpf.conf
 	install -d $(DESTDIR)$(UNITDIR)
 	for unit in agent attach; do \
@@ -228,7 +238,7 @@ uninstall:
 		$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_masqbpf \
 		$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/masqbpf.fish
 	rm -f $(DESTDIR)$(PREFIX)/lib/sysusers.d/masqbpf.conf
-	rm -rf $(DESTDIR)$(PREFIX)/share/doc/masqbpf
+	rm -rf $(DOCDIR)
 clean:
 	rm -rf $(O)
 help: ## this list
