@@ -99,8 +99,8 @@ manifest() {
 	# the one for a new cluster is a config, where the pods look for it
 	"$MASQBPF" check --strict "$DEPLOY/kubernetes/configmap.yaml"
 	is "where it is" "$("$PYTHON" -c 'import sys, yaml
-print(*yaml.safe_load(sys.stdin)["metadata"].values(), sep="\n")' \
-		<"$DEPLOY/kubernetes/configmap.yaml" | head -n 2 | xargs)" \
+at = yaml.safe_load(sys.stdin)["metadata"]
+print(at["name"], at["namespace"])' <"$DEPLOY/kubernetes/configmap.yaml")" \
 		"$(field DaemonSet '[.. | .configMap? // empty | .name][0]' |
 			jq -r .) $(field DaemonSet .metadata.namespace | jq -r .)"
 	# and the arguments are ones that the agent takes
@@ -118,9 +118,29 @@ overlay() {
 		'[.. | .httpGet? // empty | .host // empty] | length')" 0
 }
 
+# leads_there FILE...: what these pages link to lies where they say
+leads_there() {
+	local page link
+	for page; do
+		while read -r link; do
+			[ -e "$(dirname "$page")/$link" ] ||
+				fail "$page: no $link"
+		done < <(sed 's/](/\n&/g' "$page" |
+			sed -n 's/^](\([^)#:]*\)[)#].*/\1/p')
+	done
+}
+
 install_destdir() {
-	[ -e "$LAB_ROOT/docs/masqbpf.8" ] || skip "no man page yet"
+	local path doc=$LAB_DIR/root/usr/share/doc/masqbpf
 	make -sC "$LAB_ROOT" install DESTDIR="$LAB_DIR/root" PREFIX=/usr
+	is "docs" "$(ls "$doc/docs")" \
+		"$(cd "$LAB_ROOT/docs" && ls -- *.md *.svg)"
+	leads_there "$doc"/*.md "$doc"/docs/*.md "$doc"/deploy/*/*.md
+	# what the man page names is there, whatever PREFIX is
+	while read -r path; do
+		[ -e "$LAB_DIR/root$path" ] || fail "man page: no $path"
+	done < <(grep -oE '/[a-z/]*share/doc/[a-z/.]*[a-z]' \
+		"$LAB_DIR/root/usr/share/man/man8/masqbpf.8")
 	grep -q '^ExecStart=/usr/sbin/masqbpf agent' \
 		"$LAB_DIR/root/usr/lib/systemd/system/masqbpf-agent.service"
 	# a user of its own, before the agent is started for the first time
