@@ -44,11 +44,11 @@ void netdev_read_addr(const struct nlattr *attr, uint8_t af, struct addr *out)
 	memcpy(out->a, mnl_attr_get_payload(attr), length);
 }
 
-/* include/uapi/linux/if_link.h of kernel 6.7 */
+/* include/uapi/linux/if_link.h of kernel 6.7: IFLA_NETKIT_*, and its NETKIT_PASS */
 enum {
-	NETKIT_POLICY = 3,
-	NETKIT_PEER_POLICY = 4,
-	NETKIT_PASS = 0
+	LINK_NETKIT_POLICY = 3,
+	LINK_NETKIT_PEER_POLICY = 4,
+	LINK_NETKIT_PASS = 0
 };
 
 static bool netkit_drops(const struct nlattr *data)
@@ -60,9 +60,10 @@ static bool netkit_drops(const struct nlattr *data)
 	{
 		uint16_t type = mnl_attr_get_type(attr);
 
-		pass += (type == NETKIT_POLICY || type == NETKIT_PEER_POLICY) &&
+		pass += (type == LINK_NETKIT_POLICY ||
+			 type == LINK_NETKIT_PEER_POLICY) &&
 			mnl_attr_get_payload_len(attr) >= sizeof(uint32_t) &&
-			mnl_attr_get_u32(attr) == NETKIT_PASS;
+			mnl_attr_get_u32(attr) == LINK_NETKIT_PASS;
 	}
 	return pass != 2;
 }
