@@ -586,6 +586,13 @@ doctor_worst_last() {
 	lab_in node sysctl -qw net.ipv4.ip_forward=1
 }
 
+mount_named() {
+	back
+	masq doctor --json >out || true
+	is bpffs "$(jq -r '.findings[] | select(.check == "bpffs").what' out)" \
+		"mounted at $LAB_DIR/bpf"
+}
+
 doctor_reports() {
 	back
 	is status "$(status_of masq doctor --report report.tar)" 0
@@ -602,6 +609,11 @@ doctor_reports() {
 		true)" ""
 	is "who may read it" "$(stat -c %a report.tar)" 600
 	is "written over" "$(status_of masq doctor --report report.tar)" 1
+	# as everywhere, - is no file
+	is status "$(status_of masq doctor --report -)" 0
+	tar xOf out masqbpf-report/doctor.txt | grep -q '^ok .*foreign-nat'
+	[ ! -e ./- ]
+	is "two data" "$(status_of masq doctor --report - --json)" 2
 }
 
 # A config that is no file any more keeps nobody waiting, nor is one that is
@@ -775,6 +787,7 @@ row "source addresses and strict ports" doctor_finds_sources
 row "kept and never answered" doctor_finds_the_incident
 row "what is worse is said later, and coloured when asked for" \
 	doctor_worst_last
+row "where the bpffs is mounted" mount_named
 row "the report" doctor_reports
 row "the report of a config that is no file" doctor_reports_no_file
 row "the report says which tools failed" doctor_reports_failures

@@ -225,6 +225,64 @@ files() {
 		"2 kubectl-masq: $LAB_DIR/none.yaml: no such file here"
 }
 
+# Wherever the file stands among the options, and by its own name.
+files_anywhere() {
+	local new=$LAB_DIR/new.yaml none="no such file here"
+	echo 'nonMasqueradeCIDRs: [10.0.0.0/8]' >"$new"
+	plugin plan --against running "$new"
+	done_well
+	grep -q 'To apply: put it into the ConfigMap' <<<"$OUT" || fail "$OUT"
+	grep -q "^node-b  $new: nothing changes" <<<"$OUT" || fail "$OUT"
+	plugin plan --color never --json -- "$new"
+	done_well
+	echo 'nonMasqueradeCIDRs: [203.0.113.0/24]' >"$new"
+	plugin --node node-a plan --color=never "$new"
+	grep -qF "203.0.113.0/24       keep  (config $new:1)" <<<"$OUT" ||
+		fail "$OUT"
+	plugin plan --color=never --against=running "$LAB_DIR/none.yaml"
+	is "$STATUS $ERR" "$STATUS $ERR" \
+		"2 kubectl-masq: $LAB_DIR/none.yaml: $none"
+	plugin plan "$new" --against "$new"
+	is "$STATUS $ERR" "$STATUS $ERR" "2 kubectl-masq: plan --against $new: what runs on the nodes is compared; two files of this machine are: masqbpf plan FILE --against $new"
+	echo 'nonMasqueradeCIDRs: [10.0.0.1/8]' >"$new"
+	plugin check --color never "$new"
+	is status "$STATUS" 2
+	grep -qF "node-a  masqbpf: $new:1:22: " <<<"$ERR" || fail "$ERR"
+	echo 'nonMasqueradeCIDR: [10.0.0.0/8]' >"$LAB_DIR/a \"b\".yaml"
+	plugin check --json "$LAB_DIR/a \"b\".yaml"
+	jq -e --arg name "$LAB_DIR/a \"b\".yaml:" \
+		'.[0].warnings[0] | startswith($name)' <<<"$OUT" >/dev/null ||
+		fail "$OUT $ERR"
+}
+
+# What would be written in the pod is written here, or refused.
+written_here() {
+	plugin doctor --report "$LAB_DIR/report.tar"
+	is "$STATUS $ERR" "$STATUS $ERR" \
+		"2 kubectl-masq: doctor --report: an archive is of one node: --node NODE"
+	plugin --node node-a doctor --report "$LAB_DIR/report.tar"
+	is stdout "$OUT" ""
+	tar -xOf "$LAB_DIR/report.tar" masqbpf-report/status.json |
+		jq -e .generation >/dev/null
+	plugin metrics --textfile x
+	is status "$STATUS" 2
+	grep -q '^kubectl-masq: metrics --textfile x: ' <<<"$ERR"
+	plugin completion bash
+	done_well
+	diff - <(masq completion bash) <<<"$OUT"
+	plugin detach --help
+	done_well
+	diff - <(masq detach --help) <<<"$OUT"
+	plugin cidr
+	is status "$STATUS" 2
+	! grep -q 'changes something' <<<"$ERR" || fail "$ERR"
+	plugin cidr --json list
+	done_well
+	plugin cidr --guard 1m add 198.51.100.0/24
+	is status "$STATUS" 2
+	grep -q 'cidr: changes something' <<<"$ERR" || fail "$ERR"
+}
+
 changes_want_a_place() {
 	plugin cidr add 198.51.100.0/24
 	is status "$STATUS" 2
@@ -418,6 +476,8 @@ row "JSON is one array" json
 row "the node of a pod" of_a_pod
 row "one node" one_node
 row "files" files
+row "files, wherever they stand" files_anywhere
+row "what is written, here; and the words of a program alone" written_here
 row "what changes something" changes_want_a_place
 row "a node that does not answer" dead
 row "usage" usage

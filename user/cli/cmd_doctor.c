@@ -4,6 +4,8 @@
  * nothing, or harm, on this node. Works before the first attach, too.
  */
 #include <errno.h>
+#include <string.h>
+#include <unistd.h>
 #include "base/color.h"
 #include "base/json.h"
 #include "base/log.h"
@@ -137,10 +139,17 @@ static void print_text(const struct doctor *d)
 static int run(const struct cmd_line *line)
 {
 	const char *report = cmd_value(line, "report");
+	bool alone = report && !strcmp(report, "-"); /* on stdout */
 	struct doctor d = {};
 	int result = CMD_FAILED;
 	bool bad = false;
 
+	if (alone && line->json)
+		return cmd_usage(line, "--report -: excludes --json");
+	if (alone && isatty(STDOUT_FILENO))
+		return cmd_usage(
+			line,
+			"--report -: an archive is nothing for a terminal: redirect it");
 	doctor_check_kernel(&d, line->pin_dir);
 	if (open_instance(&d, line->pin_dir) || netdev_read(&d.netdev))
 		goto out;
@@ -153,7 +162,7 @@ static int run(const struct cmd_line *line)
 		bad |= d.findings[i].level == DOCTOR_BAD;
 	if (line->json)
 		print_json(&d, bad);
-	else
+	else if (!alone)
 		print_text(&d);
 	result = bad ? CMD_FAILED : CMD_OK;
 	if (report) {
@@ -167,7 +176,7 @@ out:
 
 static const struct cmd_option options[] = {
 	{ "report", "FILE",
-	  "write all that helps to help into one tar archive" },
+	  "write all that helps to help into one tar archive; -: to stdout" },
 	{},
 };
 

@@ -386,9 +386,11 @@ static void print_flips(const struct comparison *c,
 static void print_text(const struct comparison *c)
 {
 	const struct plan *plan = c->plan;
+	bool named = strcmp(c->file, "-");
 
 	if (plan_is_empty(plan))
-		printf("%s: nothing changes\n", shown(c->file));
+		printf("%s: nothing changes\n",
+		       named ? shown(c->file) : "stdin");
 	print_changes(c);
 	if (!plan_is_empty(plan) && !plan->dests.count && !plan->sources.count)
 		printf("\nNo address is treated differently.\n");
@@ -407,7 +409,7 @@ static void print_text(const struct comparison *c)
 			stdout, 0,
 			"\nLive flows stay as they are; new connections change."
 			" To apply: masqbpf reload --config %s\n",
-			shown(c->file));
+			named ? shown(c->file) : "FILE");
 }
 
 static int run(const struct cmd_line *line)

@@ -432,7 +432,10 @@ const char *policy_origin(const struct policy *policy,
 		snprintf(buf, len, "preset %s", policy->source.preset);
 		break;
 	case MASQ_O_CONFIG:
-		snprintf(buf, len, "config %s:%u", policy->source.config_path,
+		snprintf(buf, len, "config %s:%u",
+			 strcmp(policy->source.config_path, "-")
+				 ? policy->source.config_path
+				 : "stdin",
 			 entry->line);
 		break;
 	case MASQ_O_RUNTIME:

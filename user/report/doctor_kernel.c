@@ -7,6 +7,7 @@
 #include <linux/bpf.h>
 #include <linux/capability.h>
 #include <linux/magic.h>
+#include <sys/stat.h>
 #include <sys/utsname.h>
 #include <sys/vfs.h>
 #include "plane/probe.h"
@@ -107,6 +108,23 @@ static void check_conntrack(struct doctor *d)
 			"nf_conntrack is there, and our programs do not ask it: a port that netfilter has promised before a packet of that flow was here may be given to a pod");
 }
 
+/* Shortens path to where what it lies on is mounted. */
+static const char *mount_point(char *path)
+{
+	struct stat here, above;
+	char *slash;
+
+	while ((slash = strrchr(path, '/')) && slash != path &&
+	       !stat(path, &here)) {
+		*slash = '\0';
+		if (stat(path, &above) || above.st_dev != here.st_dev) {
+			*slash = '/';
+			break;
+		}
+	}
+	return path;
+}
+
 /* The directory of the pins, or the nearest one above it that is there. */
 static void check_bpffs(struct doctor *d, const char *pin_dir)
 {
@@ -125,7 +143,8 @@ static void check_bpffs(struct doctor *d, const char *pin_dir)
 		*slash = '\0';
 	}
 	if (fs.f_type == BPF_FS_MAGIC)
-		doctor_add(d, DOCTOR_OK, "bpffs", NULL, "mounted at %s", path);
+		doctor_add(d, DOCTOR_OK, "bpffs", NULL, "mounted at %s",
+			   mount_point(path));
 	else
 		doctor_add(
 			d, DOCTOR_WARNING, "bpffs",

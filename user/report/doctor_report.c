@@ -146,10 +146,15 @@ int doctor_report(const struct doctor *d, const char *pin_dir, const char *path)
 	};
 	static const char zeros[2 * BLOCK];
 	/* flows tell who talks to whom: nobody else's business */
-	int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	bool out = !strcmp(path, "-");
+	int fd =
+		out ? fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3)
+		    : open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	FILE *tar = fd < 0 ? NULL : fdopen(fd, "w");
 	int err = 0;
 
+	if (out)
+		path = "stdout";
 	if (!tar) {
 		err = -errno;
 		log_error("%s: cannot write: %s", path, strerror(-err));
