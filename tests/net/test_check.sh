@@ -98,6 +98,31 @@ row "for people: prefix, action, line" exits 0 \
 	'^masquerade +172\.30\.0\.0/16 +line 2$' '' check good
 row "for people: a warning is on stderr" exits 0 '^unknown: valid$' \
 	'^masqbpf: warning: unknown:2:1: ' check unknown
+# What is not in a list is shown too, as people write it.
+settings() {
+	"$MASQBPF" check - >out 2>err <<-END
+		nonMasqueradeCIDRs: [10.0.0.0/8]
+		snat: {rejectTCP: true, nodePortRange: none}
+		flowCounters: false
+		cidrLimit: 7
+		guard: {action: rollback, window: 90s}
+		dropForeignSources: true
+		resyncInterval: 1ns
+		timeouts: {tcpEstablished: 5h, udp: 1500ms}
+	END
+	says out '^  refused TCP +answered with ICMP$'
+	says out '^  ports +10240-65535$'
+	says out '^  flow counters +off$'
+	says out '^  cidrLimit +1 prefixes to keep, at most 7$'
+	says out '^  guard +rollback, for 1m30s$'
+	says out '^  resyncInterval +1ns$'
+	says out '^  tcpEstablished +5h$'
+	says out '^  tcpTransitory +4m$'
+	says out '^  udp +1.5s$'
+	! grep -q 'foreign sources' out || fail "$(cat out)"
+	says err '^masqbpf: warning: stdin:6:21: dropForeignSources has no effect'
+}
+row "for people: settings" settings
 row "--strict" exits 2 '' '^masqbpf: unknown:2:1: unknown key "xyzzy"$' \
 	check --strict unknown
 row "--json of a bad file: nothing on stdout" exits 2 '' 'unknown key' \

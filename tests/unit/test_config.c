@@ -309,7 +309,7 @@ static const struct {
 	  { "\"10.44.3.0/24\" is masqueraded as a destination" } },
 	{ "nonMasqueradeCIDRs: [10.0.0.0/8]\ndropForeignSources: true\n",
 	  "keep 10.0.0.0/8; foreign; ",
-	  { "no effect without podCIDRs" } },
+	  { ":2:21: dropForeignSources has no effect without podCIDRs" } },
 	{ "nonMasqueradeCIDRs: [10.0.0.0/8]\nenableIPv6: true\n",
 	  "keep 10.0.0.0/8; ipv6; ",
 	  { NULL } },
@@ -431,7 +431,25 @@ static const struct {
 	{ "nonMasqueradeCIDRs: [10.0.0.0/8]\nmaxFlows: 100\n"
 	  "maxFlowsPerPod: 200\nflowCounters: off\n",
 	  "keep 10.0.0.0/8; nocount; flows 100; perpod 200; ",
-	  { "maxFlowsPerPod 200 is above maxFlows 100" } },
+	  { ":3:17: maxFlowsPerPod 200 is above maxFlows 100" } },
+	{ "nonMasqueradeCIDRs: [10.0.0.0/8]\nmaxFlowsPerPod: 200\n"
+	  "maxFlows: 100\n",
+	  "keep 10.0.0.0/8; flows 100; perpod 200; ",
+	  { ":3:11: maxFlowsPerPod 200 is above maxFlows 100" } },
+	/* what is typed by accident */
+	{ "nonMasqueradeCIDRs: [127.0.0.0/8, 127.1.0.0/16, 'fe00::/7', "
+	  "224.0.0.0/3]\n",
+	  "keep 127.0.0.0/8 127.1.0.0/16 fe00::/7 224.0.0.0/3; ipv6; ",
+	  { "\"127.0.0.0/8\" has no effect: loopback", "\"127.1.0.0/16\"" } },
+	{ "nonMasqueradeCIDRs: [10.0.0.0/8]\nresyncInterval: 1ns\n"
+	  "timeouts: {udp: 1ms}\n",
+	  "keep 10.0.0.0/8; resync 1e-09s; t2 0.001s; ",
+	  { ":2:17: resyncInterval: \"1ns\" is less than 100ms",
+	    ":3:17: timeouts.udp: \"1ms\" is less than" } },
+	{ "nonMasqueradeCIDRs: [10.0.0.0/8]\n"
+	  "timeouts: {udp: 2s, udpUnreplied: 3s}\n",
+	  "keep 10.0.0.0/8; t2 2s; t3 3s; ",
+	  { ":2:35: timeouts.udp is shorter than timeouts.udpUnreplied" } },
 	{ "nonMasqueradeCIDRs: [10.0.0.0/8]\nmasqLinkLocal: true\n"
 	  "masqueradeCIDRs: [169.254.0.0/16]\n",
 	  "keep 10.0.0.0/8; masq 169.254.0.0/16; ll; ",
@@ -692,7 +710,8 @@ static const struct {
 	{ "snat: {portRange: [1, 2]}\n", "a list where a port range" },
 	{ "snat: {nodePortRange: off}\n",
 	  "snat.nodePortRange: \"off\": not a" },
-	{ "snat: {portRange: 30100-30200}\n", "no port is left" },
+	{ "snat: {portRange: 30100-30200}\n",
+	  "f:1:19: snat.portRange: 30100-30200 lies within" },
 	{ "snat: {addresses: 10.0.0.1}\n", "is not a list" },
 	{ "snat: {addresses: [10.0.0.1/24]}\n", "did you mean 10.0.0.0/24?" },
 	{ "snat: {addresses: [10.0.0.9-10.0.0.8]}\n",
@@ -1186,7 +1205,7 @@ static void limit_of_addresses(void **state)
 			config_free(config);
 		else
 			assert_string_equal(err,
-					    "f:1:1: snat.addresses: 256"
+					    "f:4:3: snat.addresses: 256"
 					    " different addresses and ends of"
 					    " ranges, at most 255 are"
 					    " possible");

@@ -445,3 +445,18 @@ bool cidr_covers(const struct cidr *outer, const struct cidr *inner)
 
 	return outer->plen <= inner->plen && !cidr_cmp(&head, outer);
 }
+
+const char *cidr_no_effect(const struct cidr *cidr)
+{
+	uint32_t first = ntohl(cidr->addr.a[0]);
+	bool six = cidr->addr.family == 6;
+
+	if (six ? cidr->plen >= 8 && first >> 24 == 0xff
+		: cidr->plen >= 4 && first >> 28 == 0xe)
+		return "multicast is never masqueraded";
+	if (six ? cidr->plen == 128 && !first && !cidr->addr.a[1] &&
+			    !cidr->addr.a[2] && ntohl(cidr->addr.a[3]) == 1
+		: cidr->plen >= 8 && first >> 24 == 127)
+		return "loopback never leaves the node";
+	return NULL;
+}

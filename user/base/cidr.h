@@ -61,5 +61,7 @@ bool cidr_is_sound(const struct cidr *cidr);
 struct cidr cidr_of(const struct addr *addr, uint8_t plen);
 /* Does outer cover all of inner? */
 bool cidr_covers(const struct cidr *outer, const struct cidr *inner);
+/* Why what a policy says of these destinations has no effect; NULL: it has. */
+const char *cidr_no_effect(const struct cidr *cidr);
 
 #endif

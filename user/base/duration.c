@@ -111,3 +111,30 @@ int duration_parse(const char *text, uint64_t *ns, char *err, size_t errlen)
 	*ns = sum;
 	return 0;
 }
+
+const char *duration_format(uint64_t ns, char buf[static DURATION_STRLEN])
+{
+	uint64_t s = ns / 1000000000, part = ns % 1000000000;
+	char *c = buf;
+
+	if (!s && part) {
+		double unit = part < 1000 ? 1 : part < 1000000 ? 1e3 : 1e6;
+
+		snprintf(buf, DURATION_STRLEN, "%.7g%s", part / unit,
+			 part < 1000	  ? "ns"
+			 : part < 1000000 ? "us"
+					  : "ms");
+		return buf;
+	}
+	if (s >= 3600)
+		c += sprintf(c, "%lluh", (unsigned long long)s / 3600);
+	if (s / 60 % 60)
+		c += sprintf(c, "%llum", (unsigned long long)s / 60 % 60);
+	if (part)
+		snprintf(c, buf + DURATION_STRLEN - c, "%.11gs",
+			 s % 60 + part / 1e9);
+	else if (s % 60 || c == buf)
+		snprintf(c, buf + DURATION_STRLEN - c, "%llus",
+			 (unsigned long long)s % 60);
+	return buf;
+}

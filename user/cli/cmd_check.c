@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include "base/duration.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "base/safe.h"
@@ -162,9 +163,23 @@ static void add_implied(struct table *t, const struct config *config,
 	table_row_end(t);
 }
 
-static void print_seconds(const char *name, uint64_t ns)
+static void print_duration(const char *name, uint64_t ns)
 {
-	printf("  %-16s %g s\n", name, (double)ns / SECOND);
+	char text[DURATION_STRLEN];
+
+	printf("  %-16s %s\n", name, duration_format(ns, text));
+}
+
+static void print_guard(const struct config *config)
+{
+	char text[DURATION_STRLEN];
+
+	if (config->guard_action == GUARD_OFF)
+		printf("  %-16s off\n", "guard");
+	else
+		printf("  %-16s %s, for %s\n", "guard",
+		       config_guards[config->guard_action],
+		       duration_format(config->guard_window_ns, text));
 }
 
 static void print_table(const struct config *config)
@@ -190,21 +205,31 @@ static void print_table(const struct config *config)
 
 	printf("\n  %-16s %s\n", "IPv6",
 	       config->ipv6 ? "translated" : "untouched");
-	if (config->drop_foreign_sources)
+	if (config->drop_foreign_sources && config->pods.count)
 		printf("  %-16s dropped\n", "foreign sources");
-	printf("  %-16s %s%s, but not the node ports %s\n", "ports",
+	printf("  %-16s %s%s%s%s\n", "ports",
 	       ports(config->port_min, config->port_max, text),
 	       config->strict_ports ? ", kept ones too" : "",
-	       ports(config->node_port_min, config->node_port_max, more));
+	       config->node_port_min ? ", but not the node ports " : "",
+	       config->node_port_min ? ports(config->node_port_min,
+					     config->node_port_max, more)
+				     : "");
 	for (size_t i = 0; i < config->snat_count; i++)
 		printf("  %-16s %s to %s\n", "source address",
 		       pool_format(&config->snat[i].pool, pool, sizeof(pool)),
 		       cidr_format(&config->snat[i].dest, more, sizeof(more)));
+	printf("  %-16s %s\n", "refused TCP",
+	       config->reject_tcp ? "answered with ICMP" : "dropped silently");
 	printf("  %-16s %u, of one pod %u\n", "flows at most",
 	       config->max_flows, config->max_flows_per_pod);
-	print_seconds("resyncInterval", config->resync_interval_ns);
+	printf("  %-16s %s\n", "flow counters",
+	       config->flow_counters ? "on" : "off");
+	printf("  %-16s %u prefixes to keep, at most %u\n", "cidrLimit",
+	       (unsigned int)config->keep.count, config->cidr_limit);
+	print_guard(config);
+	print_duration("resyncInterval", config->resync_interval_ns);
 	for (int i = 0; i < MASQ_T_MAX; i++)
-		print_seconds(timeout_names[i], config->timeout_ns[i]);
+		print_duration(timeout_names[i], config->timeout_ns[i]);
 }
 
 static int run(const struct cmd_line *line)

@@ -359,7 +359,7 @@ static int check_link_local(struct loader *l)
 static int check_limit(struct loader *l)
 {
 	const struct config *config = l->config;
-	struct place place = l->cidr_limit_place;
+	struct place place = CONFIG_PLACE(l, cidr_limit, cidr_limit);
 	uint32_t left = config->cidr_limit;
 
 	if (config->keep.count <= left)
@@ -403,7 +403,7 @@ static int check_snat_slots(struct loader *l)
 	free(pools);
 	if (slots < MASQ_MAX_SNAT)
 		return 0;
-	return config_fail(l, (struct place){ 1, 1 },
+	return config_fail(l, CONFIG_PLACE(l, snat, snat),
 			   "snat.addresses: %zu different addresses and ends of"
 			   " ranges, at most %d are possible",
 			   slots, MASQ_MAX_SNAT - 1);
@@ -429,32 +429,6 @@ static int check_family(struct loader *l)
 			   " passes untouched");
 }
 
-static int check_settings(struct loader *l)
-{
-	const struct config *config = l->config;
-	const struct place top = { 1, 1 };
-	int ret = 0;
-
-	if (config->node_port_min &&
-	    config->node_port_min <= config->port_min &&
-	    config->node_port_max >= config->port_max)
-		return config_fail(l, top,
-				   "snat.portRange: %u-%u lies within"
-				   " snat.nodePortRange %u-%u: no port is left",
-				   config->port_min, config->port_max,
-				   config->node_port_min,
-				   config->node_port_max);
-	if (config->max_flows_per_pod > config->max_flows)
-		ret = config_warn(l, top,
-				  "maxFlowsPerPod %u is above maxFlows %u",
-				  config->max_flows_per_pod, config->max_flows);
-	if (!ret && config->drop_foreign_sources && !config->pods.count)
-		ret = config_warn(l, top,
-				  "dropForeignSources has no effect without"
-				  " podCIDRs");
-	return ret;
-}
-
 int config_check(struct loader *l)
 {
 	struct view view;
@@ -465,7 +439,7 @@ int config_check(struct loader *l)
 		bool more = config_go_on(&ret, check_limit(l)) &&
 			    config_go_on(&ret, check_link_local(l)) &&
 			    config_go_on(&ret, check_family(l)) &&
-			    config_go_on(&ret, check_settings(l));
+			    config_go_on(&ret, config_check_settings(l));
 
 		if (!more)
 			return ret;

@@ -7,5 +7,7 @@
 
 /* 0 or -errno, said. */
 int config_check(struct loader *l);
+/* A part of it: the settings that are no lists. */
+int config_check_settings(struct loader *l);
 
 #endif

@@ -65,7 +65,7 @@ static const struct key top_keys[] = {
 	CIDRS("masqueradeCIDRs", masquerade, LIST_MASQUERADE),
 	CIDRS("podCIDRs", pods, LIST_PODS),
 	CIDRS("nonMasqueradeSrcCIDRs", keep_sources, LIST_KEEP_SOURCES),
-	KEY("cidrLimit", read_cidr_limit, cidr_limit, .max = UINT32_MAX),
+	KEY("cidrLimit", read_number, cidr_limit, .max = UINT32_MAX),
 	KEY("masqLinkLocal", read_bool, masq_link_local),
 	KEY("masqLinkLocalIPv6", read_bool, masq_link_local_ipv6),
 	DURATION("resyncInterval", resync_interval_ns, INT64_MAX),

@@ -44,6 +44,29 @@ static char *message(const struct loader *l, struct place place,
 	return full;
 }
 
+void config_given(struct loader *l, size_t offset, struct place place)
+{
+	if (l->given_count == GIVEN_MAX)
+		return;
+	l->given[l->given_count].offset = offset;
+	l->given[l->given_count++].place = place;
+}
+
+struct place config_later(const struct loader *l, size_t a, size_t b)
+{
+	struct place found = { 1, 1 };
+
+	for (size_t i = 0; i < l->given_count; i++) {
+		struct place place = l->given[i].place;
+
+		if ((l->given[i].offset == a || l->given[i].offset == b) &&
+		    (place.line > found.line ||
+		     (place.line == found.line && place.column > found.column)))
+			found = place;
+	}
+	return found;
+}
+
 int config_nomem(struct loader *l)
 {
 	reject(l->err, l->errlen, "%s: out of memory", l->name);

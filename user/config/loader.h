@@ -43,6 +43,8 @@ struct origin {
 	struct place fixed;
 };
 
+#define GIVEN_MAX 48
+
 struct loader {
 	const char *name; /* of the file, in messages */
 	const struct config_options *options;
@@ -55,7 +57,12 @@ struct loader {
 	bool ipv6_given; /* enableIPv6 was */
 	const struct key *const *groups; /* mapping.h; ended by NULL */
 	size_t values_read; /* of known keys */
-	struct place cidr_limit_place;
+	/* where the settings are given: by their offset in struct config */
+	struct {
+		size_t offset;
+		struct place place;
+	} given[GIVEN_MAX];
+	size_t given_count;
 	/* what is wrong: the first ones of the file, in no order */
 	struct warning *errors;
 	size_t error_count, errors_left_out;
@@ -83,6 +90,12 @@ void config_export_errors(struct loader *l);
 /* Hands the warnings over to l->config, in the order of the file. */
 int config_export_warnings(struct loader *l);
 struct place config_place(const struct loader *l, struct place place);
+/* A setting has its value there. */
+void config_given(struct loader *l, size_t offset, struct place place);
+/* And where the later of two has it; the first line: neither is given. */
+struct place config_later(const struct loader *l, size_t a, size_t b);
+#define CONFIG_PLACE(l, a, b) \
+	config_later(l, offsetof(struct config, a), offsetof(struct config, b))
 
 /* Text in quotes, printable and not too long; returns buf. */
 #define QUOTED_LEN 72

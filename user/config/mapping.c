@@ -154,6 +154,8 @@ int config_read_mapping(struct loader *l, const struct key *keys,
 	for (int i = 0; keys[i].name && ret != -ENOMEM; i++) {
 		if (!pairs[i].name)
 			continue;
+		if (base == l->config && !keys[i].keys)
+			config_given(l, keys[i].offset, pairs[i].value->place);
 		if (node_is_null(pairs[i].value) && !keys[i].takes_null)
 			part = config_warn(l, pairs[i].name->place,
 					   "%s has no value: the default stays",

@@ -10,6 +10,9 @@
 #include "base/duration.h"
 #include "config/values.h"
 
+/* Shorter durations are typed by accident. */
+#define LEAST_NS 100000000
+
 static const char *type_name(const struct node *node)
 {
 	return node->type == NODE_MAP	 ? "a mapping"
@@ -101,12 +104,6 @@ READER(read_number)
 	return 0;
 }
 
-READER(read_cidr_limit)
-{
-	l->cidr_limit_place = pair->value->place;
-	return read_number(l, key, pair, field);
-}
-
 READER(read_duration)
 {
 	const struct node *value = pair->value;
@@ -132,6 +129,10 @@ READER(read_duration)
 			key->name, quoted(value->text, text),
 			(unsigned long long)key->max / (3600 * 1000000000ULL));
 	*(uint64_t *)field = ns;
+	if (ns < LEAST_NS)
+		return config_warn(l, value->place,
+				   "%s: %s is less than 100ms: is that meant?",
+				   key->name, quoted(value->text, text));
 	return 0;
 }
 
@@ -245,11 +246,10 @@ static int read_prefix(struct loader *l, const struct key *key,
 	if (!out->plen && means)
 		return config_warn(l, node->place, "%s: %s: %s", key->name,
 				   quoted(node->text, text), means);
-	if (is_multicast(&out->addr))
-		return config_warn(l, node->place,
-				   "%s: %s has no effect: multicast is never"
-				   " masqueraded",
-				   key->name, quoted(node->text, text));
+	means = cidr_no_effect(out);
+	if (means)
+		return config_warn(l, node->place, "%s: %s has no effect: %s",
+				   key->name, quoted(node->text, text), means);
 	return 0;
 }
 

@@ -11,7 +11,6 @@
 READER(read_bool); /* bool */
 READER(read_enable_ipv6);
 READER(read_number); /* uint32_t, min to max */
-READER(read_cidr_limit);
 READER(read_duration); /* uint64_t, ns, max */
 READER(read_ports); /* uint16_t [2], warns below min */
 READER(read_node_ports);
