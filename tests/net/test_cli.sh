@@ -176,6 +176,60 @@ for command in flows flush; do
 	refused 2 prefix $command --prefix frob
 done
 
+for command in flows flush watch; do
+	refused 2 'ICMP has none' $command --proto icmp --port 4
+done
+refused 2 'format text: excludes --json' watch --json --format text
+refused 2 'vpc-flow-log: excludes --json' watch --format vpc-flow-log --json
+# a word behind an option that takes one or none, and is no operand either
+for word in ON maybe true 1; do
+	refused 2 "--fast-path $word: not auto, on or off" \
+		attach eth0 --fast-path $word
+done
+refused 2 '--color NEVER: not one of' status --color NEVER
+refused 2 '--guard=5: a duration needs a unit: did you mean 5s' \
+	cidr add 192.0.2.0/24 --guard 5
+refused 2 '--guard=5: a duration needs a unit' rollback 1 --guard 5
+refused 1 'generation 5: not kept' rollback --guard 5
+bad_cidr 192.0.2.1/32,192.0.2.2/32 'contains a comma: one at a time'
+
+# notes STDERR-PATTERN ARG...: done, with a word more on stderr
+notes() {
+	local pattern=$1
+	shift
+	masq "$@" >"$LAB_DIR/out" 2>"$LAB_DIR/err" </dev/null
+	cat "$LAB_DIR/err"
+	grep -Eq -- "$pattern" "$LAB_DIR/err" || fail "no '$pattern'"
+	is state "$(state)" "$(cat "$LAB_DIR/remembered")"
+}
+row "a port behind an IPv6 address" notes \
+	'^masqbpf: explain: 2001:db8::1:443: .*: \[2001:db8::1\]:443$' \
+	explain 2001:db8::1:443
+silent() { # ARG...: nothing on stderr
+	is stderr "$(masq "$@" 2>&1 >/dev/null)" ""
+}
+for address in 2001:db8::443 2001:db8::1:4 [2001:db8::1]:443 \
+	[2001:db8::1:443] 2001:db8:1:2:3:4:5:443; do
+	row "no port is meant: $address" silent explain "$address"
+done
+row "a source that no pod has" notes \
+	'^masqbpf: explain: --source 10.99.0.1: no route leads to such a pod' \
+	explain 8.8.8.8 --source 10.99.0.1
+row "a source that a pod has" silent explain 8.8.8.8 --source 10.44.14.15
+for range in 224.0.0.0/4 127.0.0.0/8; do
+	row "cidr add $range" notes "cidr: $range has no effect: " \
+		cidr add $range --dry-run
+	row "$range is treated as before" test -z \
+		"$(masq cidr add $range --dry-run 2>&1 | grep becomes)"
+done
+shown_states() {
+	local state
+	for state in unreplied answered new established closing closed; do
+		masq flows --state $state >/dev/null 2>&1
+	done
+}
+row "every state that is shown" shown_states
+
 refused 1 nosuch0 attach nosuch0
 refused 1 nosuch0 attach eth0 nosuch0
 refused 1 nosuch0 detach nosuch0

@@ -183,6 +183,8 @@ static int parse_plen(const char *text, const struct addr *addr,
 	uint64_t plen;
 	int netmask = netmask_length(text);
 
+	if (strchr(text, ','))
+		return reject(err, errlen, "contains a comma: one at a time");
 	if (netmask >= 0 && addr->family == 4) {
 		*guess = cidr_of(addr, netmask);
 		return reject(err, errlen,

@@ -129,9 +129,13 @@ static void say_added(const struct edit *edit, struct policy *from)
 	char text[CIDR_STRLEN];
 
 	cidr_format(&edit->added->cidr, text, sizeof(text));
-	log_info("cidr add: %s: %s: pods %s there; until reload%s", text,
+	log_info("cidr add: %s: %s: %s; until reload%s", text,
 		 action_name(edit->added->action),
-		 keep ? "show their own addresses" : "get the node's address",
+	log_info("cidr add: %s: %s: %s; until reload%s", text,
+		 action_name(edit->added->action),
+		 cidr_no_effect(&edit->added->cidr) ? "of no effect"
+		 : keep ? "pods show their own addresses there"
+			: "pods get the node's address there",
 		 file ? ", or until the file changes" : "");
 	log_info("to keep it, %s%s:", file ? "in " : "in the config file",
 		 file ? source->config_path : "");
@@ -202,6 +206,16 @@ static void warn_family_off(const struct policy *policy,
 			"cidr: IPv6 passes untouched until the config says enableIPv6: true or names an IPv6 prefix");
 }
 
+static void warn_no_effect(const struct cidr *cidr)
+{
+	const char *why = cidr_no_effect(cidr);
+	char text[CIDR_STRLEN];
+
+	if (why)
+		log_warn("cidr: %s has no effect: %s",
+			 cidr_format(cidr, text, sizeof(text)), why);
+}
+
 /* The source address of the nearest masqueraded prefix around it. */
 static uint16_t inherited_snat(struct policy *policy, const struct cidr *cidr)
 {
@@ -237,6 +251,7 @@ static int add(struct edit *edit, const struct cidr *cidr)
 		return CMD_FAILED;
 	}
 	warn_family_off(edit->policy, &entry);
+	warn_no_effect(cidr);
 	if (old) {
 		log_info("cidr add: changes %s",
 			 entry_text(edit->policy, old, text, sizeof(text)));
@@ -376,6 +391,8 @@ static int parse_set(const char *file, struct policy *given)
 		log_error("%s: not a text: it has a NUL byte", file);
 		result = CMD_USAGE;
 	}
+	if (!strcmp(file, "-"))
+		file = "stdin";
 	rest = text;
 	while (result == CMD_OK && (line = strsep(&rest, "\n")))
 		result = parse_set_line(file, ++number, line, given);
@@ -407,6 +424,7 @@ static int set(struct edit *edit, const struct policy *given)
 			warn_family_off(policy, &entry);
 			warned = true;
 		}
+		warn_no_effect(&entry.cidr);
 		err = policy_append(&next, &entry);
 	}
 	/* what is built in, and what is no destination, stays */

@@ -56,6 +56,17 @@ static int parse(const struct cmd_line *line, struct explain *e)
 	return CMD_OK;
 }
 
+/* It is answered all the same: of the policy alone. */
+static void say_nobody(const struct explain *e)
+{
+	char text[PODNAME_STRLEN];
+
+	if (e->source.family && !e->answer.device)
+		log_info(
+			"explain: --source %s: no route leads to such a pod here: the answer is what a pod of this address would get",
+			podname_beside(&e->source, text, sizeof(text)));
+}
+
 static int run(const struct cmd_line *line)
 {
 	struct explain e = {};
@@ -76,8 +87,10 @@ static int run(const struct cmd_line *line)
 		result = CMD_FAILED;
 		goto out;
 	}
-	if (!explain_is_fixed(e.answer.reason))
+	if (!explain_is_fixed(e.answer.reason)) {
 		explain_find_before(&e);
+		say_nobody(&e);
+	}
 	if (line->json)
 		explain_json(&e);
 	else

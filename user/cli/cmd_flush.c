@@ -67,7 +67,8 @@ static int run(const struct cmd_line *line)
 	if (line->json)
 		print_json(flush.ended);
 	else
-		log_info("%llu flows ended", (unsigned long long)flush.ended);
+		log_info("%llu flow%s ended", (unsigned long long)flush.ended,
+			 flush.ended == 1 ? "" : "s");
 out:
 	instance_close(flush.instance);
 	return result;

@@ -344,7 +344,11 @@ static int run_rollback(const struct cmd_line *line)
 	if (result)
 		goto out;
 	result = change_apply(line, instance, running, old);
-	if (old->head.generation == now)
+	if (old->head.generation == now && generation != now)
+		log_info(
+			"rollback: generation %u is the same policy as %u, which runs: nothing changed",
+			generation, now);
+	else if (old->head.generation == now)
 		log_info(
 			"rollback: generation %u is what runs: nothing changed",
 			generation);

@@ -347,9 +347,12 @@ static int parse_number(const struct cmd_line *line, const char *option,
 
 static int parse_format(const struct cmd_line *line, struct watch *w)
 {
-	const char *value = cmd_value(line, "format") ?: "text";
+	const char *value = cmd_value(line, "format")
+				    ?: (line->json ? "json" : "text");
 
-	if (line->json || !strcmp(value, "json"))
+	if (line->json && strcmp(value, "json"))
+		return cmd_usage(line, "--format %s: excludes --json", value);
+	if (!strcmp(value, "json"))
 		w->format = JSON;
 	else if (!strcmp(value, "vpc-flow-log"))
 		w->format = VPC_FLOW_LOG;

@@ -86,12 +86,33 @@ static int read_name(const struct cmd_line *line, const char *option,
 	return CMD_OK;
 }
 
+/* A state, or what the column of that name shows instead of it. */
+static int read_state(const struct cmd_line *line, struct flow_filter *filter,
+		      uint8_t *state, bool *given)
+{
+	const char *text = cmd_value(line, "state") ?: "";
+
+	if (!strcmp(text, "unreplied")) {
+		filter->unreplied = true;
+		return CMD_OK;
+	}
+	if (!strcmp(text, "answered")) {
+		filter->replied = true;
+		*given = !flow_state_parse("new", state);
+		return CMD_OK;
+	}
+	return read_name(
+		line, "state", flow_state_parse,
+		"not new, unreplied, answered, established, closing or closed",
+		state, given);
+}
+
 int flow_filter_read(const struct cmd_line *line, struct flow_filter *out)
 {
 	struct flow_filter filter = { .unreplied =
 					      cmd_flag(line, "unreplied") };
 	uint8_t proto = 0, state = 0;
-	bool by_proto, by_state, by_action;
+	bool by_proto, by_state = false, by_action;
 	int result;
 
 	result = read_pod(line, &filter) ?:
@@ -102,9 +123,7 @@ int flow_filter_read(const struct cmd_line *line, struct flow_filter *out)
 		 read_name(line, "proto", proto_parse,
 			   "not tcp, udp, icmp, sctp or another name, nor 0 to 255", &proto,
 			   &by_proto) ?:
-		 read_name(line, "state", flow_state_parse,
-			   "not new, established, closing or closed", &state,
-			   &by_state) ?:
+		 read_state(line, &filter, &state, &by_state) ?:
 		 read_name(line, "action", flow_action_parse,
 			   "not masquerade, keep or inbound", &filter.kind,
 			   &by_action);
@@ -112,6 +131,8 @@ int flow_filter_read(const struct cmd_line *line, struct flow_filter *out)
 		return result;
 	if (by_proto)
 		filter.proto = proto + 1;
+	if (by_proto && proto_is_icmp(proto) && filter.port)
+		return cmd_usage(line, "--port: ICMP has none");
 	if (by_state)
 		filter.state = state + 1;
 	*out = filter;

@@ -9,19 +9,20 @@
 /* Does it match everything? */
 bool flow_filter_is_empty(const struct flow_filter *filter);
 /* For lists of options that have more. */
-#define FLOW_FILTER_OPTIONS                                                  \
-	{ "pod", "ADDR|CIDR|NAME", "our side; NAME: namespace/name" },       \
-		{ "dest", "ADDR|CIDR", "original destination" },             \
-		{ "port", "N", "original destination port" },                \
-		{ "node-port", "N",                                          \
-		  "the node's port that the far side sees" },                \
-		{ "proto", "NAME|N",                                         \
-		  "tcp, udp, icmp, sctp ..., or a number" },                 \
-		{ "state", "STATE", "new, established, closing or closed" }, \
-		{ "prefix", "CIDR", "the prefix that decided" },             \
-		{ "action", "ACTION", "masquerade, keep or inbound" },       \
-	{                                                                    \
-		"unreplied", NULL, "sent, and never answered"                \
+#define FLOW_FILTER_OPTIONS                                                                       \
+	{ "pod", "ADDR|CIDR|NAME", "our side; NAME: namespace/name" },                            \
+		{ "dest", "ADDR|CIDR", "original destination" },                                  \
+		{ "port", "N", "original destination port" },                                     \
+		{ "node-port", "N",                                                               \
+		  "the node's port that the far side sees" },                                     \
+		{ "proto", "NAME|N",                                                              \
+		  "tcp, udp, icmp, sctp ..., or a number" },                                      \
+		{ "state", "STATE",                                                               \
+		  "unreplied, answered, established, closing or closed; new: of the first two" }, \
+		{ "prefix", "CIDR", "the prefix that decided" },                                  \
+		{ "action", "ACTION", "masquerade, keep or inbound" },                            \
+	{                                                                                         \
+		"unreplied", NULL, "sent, and never answered"                                     \
 	}
 
 extern const struct cmd_option flow_filter_options[];

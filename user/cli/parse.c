@@ -7,6 +7,8 @@
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
+#include <net/if.h>
 #include "base/color.h"
 #include "base/log.h"
 #include "base/meant.h"
@@ -124,6 +126,39 @@ static bool is_choice(const char *choices, const char *word)
 		    strchr("|]", at[1 + length]))
 			return true;
 	return false;
+}
+
+/* Is it the name of something that an operand may be? */
+static bool is_there(const char *word)
+{
+	return if_nametoindex(word) || !access(word, F_OK);
+}
+
+/* Meant for one of those in "[A|B]", and none of them? */
+static bool is_bad_choice(const char *choices, const char *word)
+{
+	static const char switches[] =
+		"[true|false|yes|no|maybe|enable|enabled|disable|disabled|1|0]";
+	char lower[16];
+	size_t i;
+
+	if (*choices != '[' || !strchr(choices, '|') || is_there(word))
+		return false;
+	for (i = 0; word[i] && i + 1 < sizeof(lower); i++)
+		lower[i] = word[i] >= 'A' && word[i] <= 'Z' ? word[i] | ' '
+							    : word[i];
+	lower[i] = '\0';
+	return !word[i] &&
+	       (is_choice(choices, lower) || is_choice(switches, lower));
+}
+
+/* "5" for a duration: its unit is missing; but a generation has none. */
+static bool is_bad_duration(const struct cmd_line *line, const char *word)
+{
+	const struct cmd *cmd = line->cmd;
+
+	return is_number(word) && !is_there(word) &&
+	       (line->argc >= cmd->max || !strstr(cmd->args, "GENERATION"));
 }
 
 /* How many words of argv an ignored option takes; 0: it is none. */
@@ -263,11 +298,13 @@ int cmd_parse(struct cmd_line *line, int argc, char **argv, bool *help,
 		}
 		if (!value && option->arg &&
 		    !strcmp(option->arg, "[DURATION]") &&
-		    is_duration(argv[i + 1]))
+		    (is_duration(argv[i + 1]) ||
+		     is_bad_duration(line, argv[i + 1])))
 			value = argv[++i];
 		/* of "[A|B]" it may come in the next word, when it is one */
 		if (!value && option->arg && i + 1 < argc &&
-		    is_choice(option->arg, argv[i + 1]))
+		    (is_choice(option->arg, argv[i + 1]) ||
+		     is_bad_choice(option->arg, argv[i + 1])))
 			value = argv[++i];
 		if (option->arg && value && !*value)
 			return cmd_usage(line, "--%s: %s is empty",

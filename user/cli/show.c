@@ -23,6 +23,26 @@ const char *end_text(const struct addr *addr, uint16_t port, char *buf,
 	return buf;
 }
 
+/*
+ * 2001:db8::1:443 is an address. Where it would be one without its last part,
+ * too, and that is a number, it may be meant for a port.
+ */
+static void hint_brackets(const char *command, const char *text)
+{
+	const char *last = strrchr(text, ':');
+	char before[CIDR_STRLEN];
+	struct addr addr;
+
+	if (!last || strlen(last) < 3 ||
+	    last[1 + strspn(last + 1, "0123456789")] ||
+	    (size_t)(last - text) >= sizeof(before))
+		return;
+	snprintf(before, sizeof(before), "%.*s", (int)(last - text), text);
+	if (!addr_parse(before, &addr, NULL, 0))
+		log_info("%s: %s: an address, without a port; with one: [%s]%s",
+			 command, text, before, last);
+}
+
 int end_read(const struct cmd_line *line, const char *text, struct addr *addr,
 	     uint16_t *port)
 {
@@ -59,6 +79,8 @@ int end_read(const struct cmd_line *line, const char *text, struct addr *addr,
 		log_error("%s: port %s: %s", command, shown(digits), err);
 		return CMD_USAGE;
 	}
+	if (!digits && *end != ']')
+		hint_brackets(command, text);
 	*port = number;
 	return CMD_OK;
 }

@@ -80,7 +80,7 @@ bool flow_matches(const struct instance *instance,
 		return false;
 	if (filter->state && filter->state - 1 != flow->state)
 		return false;
-	if (filter->unreplied && flow->replied)
+	if (flow->replied ? filter->unreplied : filter->replied)
 		return false;
 	if (!covers_addr(&filter->pod, &flow->in) &&
 	    !(filter->pod_too.addr.family &&

@@ -23,7 +23,7 @@ struct flow_filter {
 	uint16_t proto; /* number + 1; ICMP stands for both families' */
 	uint8_t state; /* enum masq_state + 1 */
 	uint8_t kind; /* enum masq_kind */
-	bool unreplied;
+	bool unreplied, replied;
 };
 
 /*

@@ -183,8 +183,8 @@ int verdict_drops(struct verdict *v, const uint64_t before[MASQ_S_MAX],
 				? VERDICT_DEGRADED
 				: VERDICT_OK,
 			*reasons[i].todo ? reasons[i].todo : NULL,
-			"%s: %llu packets dropped%s: %s", reasons[i].name,
-			(unsigned long long)now[i],
+			"%s: %llu packet%s dropped%s: %s", reasons[i].name,
+			(unsigned long long)now[i], now[i] == 1 ? "" : "s",
 			grows ? ", right now too" : "", reasons[i].what);
 	}
 	return err;
