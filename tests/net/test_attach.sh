@@ -104,6 +104,12 @@ another_instance() { # HOOK
 	attached --hook "$1"
 	refused 'another instance' masq --pin-dir "$OTHER" attach eth0
 	[ ! -e "$OTHER" ] || fail "it left pins"
+	refused 'another instance' masq --pin-dir "$OTHER-a/b/c" attach eth0
+	[ ! -e "$OTHER-a" ] || fail "it left directories"
+	# what was there before stays
+	mkdir "$OTHER-a"
+	refused 'another instance' masq --pin-dir "$OTHER-a/b/c" attach eth0
+	rmdir "$OTHER-a"
 	masq --pin-dir "$OTHER" attach -q eth1
 	is "our programs" "$(ours)" 4
 	masq --pin-dir "$OTHER" detach -q --all

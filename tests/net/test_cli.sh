@@ -222,6 +222,25 @@ for range in 224.0.0.0/4 127.0.0.0/8; do
 	row "$range is treated as before" test -z \
 		"$(masq cidr add $range --dry-run 2>&1 | grep becomes)"
 done
+for what in "help flows" "completion bash"; do
+	# shellcheck disable=SC2086 # words
+	refused 2 'json: .*text alone' $what --json
+done
+# A dry run says as JSON what plan does.
+dry_json() { # FLIPS ARG...
+	local flips=$1
+	shift
+	masq "$@" --dry-run --json >"$LAB_DIR/out" 2>/dev/null
+	is keys "$(jq -c 'keys_unsorted' "$LAB_DIR/out")" \
+		'["changes","flips","source_flips","settings","warnings"]'
+	is flips "$(jq -c '[.flips[] | [.range, .from, .to]]' "$LAB_DIR/out")" \
+		"$flips"
+	is state "$(state)" "$(cat "$LAB_DIR/remembered")"
+}
+row "cidr add --dry-run --json" dry_json \
+	'[["203.0.113.0/24","masquerade","keep"]]' cidr add 203.0.113.0/24
+row "rollback --dry-run --json" dry_json '[]' rollback 1
+row "reload --dry-run --json" dry_json '[]' reload
 shown_states() {
 	local state
 	for state in unreplied answered new established closing closed; do
@@ -328,6 +347,15 @@ row "1: counters onto a full disk" full_disk counters --json
 
 row "0: masqbpf --version" works masq --version
 row "0: masqbpf --help" works masq --help
-row "detach" works masq detach --all
+detached() {
+	masq detach eth0 --json >"$LAB_DIR/out"
+	is detached "$(jq -c . "$LAB_DIR/out")" \
+		'{"detached":["eth0"],"instance_removed":true}'
+	masq attach -q eth0 --config good.yaml
+	masq detach --all --json >"$LAB_DIR/out"
+	is detached "$(jq -c . "$LAB_DIR/out")" \
+		'{"detached":["eth0"],"instance_removed":true}'
+}
+row "detach" detached
 row "nothing is left" test ! -e "$MASQBPF_PIN_DIR"
 tap_done

@@ -115,6 +115,8 @@ dry_run() {
 	before=$(rules)
 	masq migrate --dry-run >"$LAB_DIR/dry"
 	grep -q 'would: .*remove the jump' "$LAB_DIR/dry"
+	[ ! -e "/run/masqbpf-migrate-$(lab_in node stat -Lc %i /proc/self/ns/net)" ] ||
+		fail "its lock stays"
 	is rules "$(rules)" "$before"
 	! masq status 2>/dev/null || fail "it attached"
 }

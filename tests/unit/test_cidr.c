@@ -86,7 +86,7 @@ static const struct {
 	{ " 10.0.0.0/8", "white space" },
 	{ "10.0.0.0\n/8", "white space" },
 	{ "10.0.0.0/8 ", "must be 0 to 32" },
-	{ "10.0.0.0/8,172.16.0.0/12", "must be 0 to 32" },
+	{ "10.0.0.0/8,172.16.0.0/12", "contains a comma" },
 	{ "10.0.0.0,172.16.0.0/12", "comma" },
 	{ "fc00::1/7", "did you mean fc00::/7?" },
 	{ "fc00::/129", "must be 0 to 128" },

@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "base/prefix.h"
 #include "cli/change.h"
+#include "cli/plan_json.h"
 #include "kernel/podname.h"
 #include "plane/agent_lock.h"
 #include "plane/fit.h"
@@ -106,7 +107,7 @@ static void say_unused(const struct plan_flips *flips, size_t first,
 	for (size_t i = 0; i < flips->count; i++) {
 		const struct plan_flip *flip = &flips->items[i];
 
-		if (flip->live_flows ||
+		if (flip->live_flows || cidr_no_effect(&flip->range) ||
 		    !treatment_same(&flip->from, &like->from) ||
 		    !treatment_same(&flip->to, &like->to))
 			continue;
@@ -145,7 +146,8 @@ static void say_flips(const struct plan_flips *flips, const char *whose)
 	if (more)
 		log_warn("and %zu more ranges that are in use", more);
 	for (size_t i = 0; i < flips->count && i < WAYS_SAID * FLIPS_SAID; i++)
-		if (!flips->items[i].live_flows)
+		if (!flips->items[i].live_flows &&
+		    !cidr_no_effect(&flips->items[i].range))
 			say_unused(flips, i, whose);
 }
 
@@ -211,6 +213,8 @@ static int judge(const struct cmd_line *line, struct instance *instance,
 	*out = plan;
 	if (!cmd_flag(line, "dry-run"))
 		return CMD_OK;
+	if (line->json)
+		plan_json(plan, *instance->pin_dir, NULL);
 	log_info("dry run: nothing was changed");
 	return CHANGE_STOP;
 }

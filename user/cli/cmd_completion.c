@@ -120,6 +120,8 @@ static int run(const struct cmd_line *line)
 {
 	const char *shell = line->argv[0];
 
+	if (line->json)
+		return cmd_usage(line, "--json: a script is text alone");
 	if (!strcmp(shell, "values"))
 		return print_values(line);
 	if (line->argc > 1)

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "base/json.h"
 #include "base/log.h"
 #include "cli/cmd.h"
 #include "kernel/caps.h"
@@ -65,6 +66,38 @@ static void forget(struct instance *instance, const uint32_t *uplinks,
 			 caps_strerror(err, CAPS_NET_ADMIN));
 }
 
+/* What was detached; NULL among the names: its device is gone. */
+static void print_json(const char *const *names, size_t count, bool removed)
+{
+	struct json j;
+
+	json_begin(&j, stdout);
+	json_object(&j, NULL);
+	json_array(&j, "detached");
+	for (size_t i = 0; i < count; i++)
+		if (names[i])
+			json_string(&j, NULL, names[i]);
+	json_array_end(&j);
+	json_bool(&j, "instance_removed", removed);
+	json_object_end(&j);
+	json_end(&j);
+}
+
+static void print_all(const struct netdev *netdev, const uint32_t *uplinks,
+		      size_t count)
+{
+	const char **names = calloc(count + 1, sizeof(*names));
+
+	for (size_t i = 0; names && i < count; i++) {
+		const struct netdev_link *link =
+			netdev_by_index(netdev, uplinks[i]);
+
+		names[i] = link ? link->name : NULL;
+	}
+	print_json(names, names ? count : 0, true);
+	free(names);
+}
+
 static int detach_all(const struct cmd_line *line)
 {
 	struct instance *instance = NULL;
@@ -102,6 +135,8 @@ static int detach_all(const struct cmd_line *line)
 		err = instance_remove(instance);
 	if (!err)
 		log_info("detached; the instance is removed");
+	if (!err && line->json)
+		print_all(netdev, uplinks, count);
 	free(uplinks);
 	netdev_free(netdev);
 	instance_close(instance);
@@ -228,6 +263,16 @@ static int find_targets(const struct cmd_line *line, struct targets *all)
 	return err;
 }
 
+static void print_some(const struct targets *all, bool removed)
+{
+	const char **names = calloc(all->count + 1, sizeof(*names));
+
+	for (size_t i = 0; names && i < all->count; i++)
+		names[i] = all->items[i].name;
+	print_json(names, names ? all->count : 0, removed);
+	free(names);
+}
+
 /* Is there no uplink but these? Those whose device is gone do not count. */
 static bool is_all(const struct netdev *netdev, const uint32_t *uplinks,
 		   size_t count, const struct targets *targets)
@@ -301,6 +346,8 @@ static int detach_some(const struct cmd_line *line)
 		if (!err)
 			log_info("the instance is removed");
 	}
+	if (!err && line->json)
+		print_some(&targets, !left);
 	free(before);
 	free(uplinks);
 	free(targets.items);

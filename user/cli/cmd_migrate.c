@@ -237,8 +237,7 @@ static int run(const struct cmd_line *line)
 	}
 	if (migrate_alone(&lock))
 		result = migrate(line, &m);
-	if (lock >= 0)
-		close(lock);
+	migrate_done(lock);
 	migrate_free(&m);
 	return result;
 }

@@ -6,13 +6,13 @@
 #include <errno.h>
 #include <string.h>
 #include "base/color.h"
-#include "base/json.h"
 #include "base/log.h"
 #include "base/prefix.h"
 #include "base/safe.h"
 #include "base/table.h"
 #include "base/words.h"
 #include "cli/cmd.h"
+#include "cli/plan_json.h"
 #include "cli/plan_probe.h"
 #include "cli/podname.h"
 #include "config/config.h"
@@ -152,124 +152,6 @@ static int compare(struct comparison *c)
 	return err ? CMD_FAILED : CMD_OK;
 }
 
-/* --- as JSON ----------------------------------------------------------- */
-
-/* What an entry is for; a contract word for destinations. */
-static const char *list_action(const struct policy_entry *entry)
-{
-	return entry->list == MASQ_L_POD ? "pod" : action_name(entry->action);
-}
-
-static const char *list_name(uint8_t list)
-{
-	static const char *const names[] = {
-		[MASQ_L_DST] = "destination",
-		[MASQ_L_POD] = "podCIDRs",
-		[MASQ_L_KEEP_SOURCE] = "nonMasqueradeSrcCIDRs",
-	};
-
-	return names[list];
-}
-
-static void json_entry(struct json *j, const char *key,
-		       const struct policy_entry *entry)
-{
-	if (entry)
-		json_string(j, key, list_action(entry));
-	else
-		json_null(j, key);
-}
-
-static void json_source(struct json *j, const char *key,
-			const struct plan_treatment *treatment)
-{
-	char text[POOL_STRLEN];
-
-	if (treatment->snat)
-		json_string(j, key,
-			    pool_format(treatment->snat, text, sizeof(text)));
-}
-
-static void json_flips(struct json *j, const char *key,
-		       const struct plan_flips *flips, bool live)
-{
-	char text[CIDR_STRLEN];
-
-	json_array(j, key);
-	for (size_t i = 0; i < flips->count; i++) {
-		const struct plan_flip *flip = &flips->items[i];
-
-		json_object(j, NULL);
-		json_string(j, "range",
-			    cidr_format(&flip->range, text, sizeof(text)));
-		json_string(j, "from", plan_action_name(flip->from.action));
-		json_source(j, "from_source", &flip->from);
-		json_string(j, "to", plan_action_name(flip->to.action));
-		json_source(j, "to_source", &flip->to);
-		if (live)
-			json_u64(j, "live_flows", flip->live_flows);
-		else
-			json_null(j, "live_flows");
-		json_array(j, "pods");
-		for (size_t k = 0; k < flip->pod_count; k++)
-			json_string(j, NULL,
-				    addr_format(&flip->pods[k].pod, text,
-						sizeof(text)));
-		json_array_end(j);
-		json_array(j, "pod_names");
-		for (size_t k = 0; k < flip->pod_count; k++)
-			podname_json(j, NULL, &flip->pods[k].pod);
-		json_array_end(j);
-		json_object_end(j);
-	}
-	json_array_end(j);
-}
-
-static void print_json(const struct comparison *c)
-{
-	const struct plan *plan = c->plan;
-	char text[CIDR_STRLEN];
-	struct json j;
-
-	json_begin(&j, stdout);
-	json_object(&j, NULL);
-	json_array(&j, "changes");
-	for (size_t i = 0; i < plan->change_count; i++) {
-		const struct plan_change *change = &plan->changes[i];
-		const struct policy_entry *any = change->to ?: change->from;
-
-		json_object(&j, NULL);
-		json_string(&j, "prefix",
-			    cidr_format(&any->cidr, text, sizeof(text)));
-		json_entry(&j, "from", change->from);
-		json_source(&j, "from_source", &change->was);
-		json_entry(&j, "to", change->to);
-		json_source(&j, "to_source", &change->becomes);
-		json_string(&j, "list", list_name(any->list));
-		json_object_end(&j);
-	}
-	json_array_end(&j);
-	json_flips(&j, "flips", &plan->dests, c->instance);
-	json_flips(&j, "source_flips", &plan->sources, c->instance);
-	if (c->probe)
-		plan_probe_json(c->probe, &j);
-	json_array(&j, "settings");
-	for (size_t i = 0; i < plan->setting_count; i++) {
-		json_object(&j, NULL);
-		json_string(&j, "name", plan->settings[i].name);
-		json_string(&j, "from", plan->settings[i].from);
-		json_string(&j, "to", plan->settings[i].to);
-		json_object_end(&j);
-	}
-	json_array_end(&j);
-	json_array(&j, "warnings");
-	for (size_t i = 0; i < plan->warning_count; i++)
-		json_string(&j, NULL, plan->warnings[i]);
-	json_array_end(&j);
-	json_object_end(&j);
-	json_end(&j);
-}
-
 /* --- as text ----------------------------------------------------------- */
 
 static void print_changes(const struct comparison *c)
@@ -336,6 +218,15 @@ static void cell_pods(struct table *t, const struct plan_flip *flip)
 	table_cell(t, "%s", text);
 }
 
+/* Is there one that any packet meets? --json has the others, too. */
+static bool any_effect(const struct plan_flips *flips)
+{
+	for (size_t i = 0; i < flips->count; i++)
+		if (!cidr_no_effect(&flips->items[i].range))
+			return true;
+	return false;
+}
+
 static void print_flips(const struct comparison *c,
 			const struct plan_flips *flips, const char *title,
 			size_t shown)
@@ -351,12 +242,14 @@ static void print_flips(const struct comparison *c,
 	struct table *t;
 	size_t more = 0;
 
-	if (!flips->count)
+	if (!any_effect(flips))
 		return;
 	t = table_new(headers);
 	for (size_t i = 0; i < flips->count; i++) {
 		const struct plan_flip *flip = &flips->items[i];
 
+		if (flips == &c->plan->dests && cidr_no_effect(&flip->range))
+			continue;
 		if (i >= shown && !flip->live_flows) {
 			more++;
 			continue;
@@ -392,7 +285,8 @@ static void print_text(const struct comparison *c)
 		printf("%s: nothing changes\n",
 		       named ? shown(c->file) : "stdin");
 	print_changes(c);
-	if (!plan_is_empty(plan) && !plan->dests.count && !plan->sources.count)
+	if (!plan_is_empty(plan) && !any_effect(&plan->dests) &&
+	    !any_effect(&plan->sources))
 		printf("\nNo address is treated differently.\n");
 	print_flips(c, &plan->dests, "  DESTINATIONS", SHOWN_DESTS);
 	print_flips(c, &plan->sources, "  SOURCES", SHOWN_SOURCES);
@@ -449,7 +343,7 @@ static int run(const struct cmd_line *line)
 	if (result)
 		goto out;
 	if (line->json)
-		print_json(&c);
+		plan_json(c.plan, c.instance, c.probe);
 	else
 		print_text(&c);
 	/* other words for the same policy are no change */

@@ -24,5 +24,7 @@ const struct cmd cmd_status = {
 	.name = "status",
 	.args = "",
 	.help = "hooks and their chains, addresses, policy, health",
+	.examples =
+		"  masqbpf status --json    .health: ok, degraded or failed; exit 0 all the same\n",
 	.run = run,
 };

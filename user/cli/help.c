@@ -58,6 +58,8 @@ static int run(const struct cmd_line *line)
 {
 	struct cmd_line about = { .commands = line->commands };
 
+	if (line->json)
+		return cmd_usage(line, "--json: help is text alone");
 	if (line->argc) {
 		about.cmd = cmd_find(line->commands, line->argv[0]);
 		if (!about.cmd)

@@ -38,9 +38,11 @@ int instance_remove(struct instance *instance)
 	    errno != ENOENT)
 		err = -errno;
 	/* with somebody's pin in it, or mounted by itself */
-	if (!err && rmdir(instance->pin_dir) && errno != ENOTEMPTY &&
-	    errno != EBUSY)
-		err = -errno;
+	if (!err) {
+		err = pindir_remove(instance->pin_dir);
+		if (err == -ENOTEMPTY || err == -EBUSY)
+			err = 0;
+	}
 	if (err)
 		log_error("%s: cannot remove the pins: %s", instance->pin_dir,
 			  strerror(-err));

@@ -16,6 +16,7 @@
 #include "plane/load.h"
 #include "plane/make.h"
 #include "plane/maps.h"
+#include "plane/pindir.h"
 #include "plane/pins.h"
 #include "plane/probe.h"
 
@@ -194,13 +195,13 @@ int instance_make(struct instance *instance,
 		      ?: clear_remains(instance, options);
 	if (err) {
 		/* what lies there is as it was */
-		rmdir(instance->pin_dir);
+		pindir_remove(instance->pin_dir);
 		return err;
 	}
 	err = pin_all(instance);
 	if (err) {
 		pins_remove(instance);
-		rmdir(instance->pin_dir);
+		pindir_remove(instance->pin_dir);
 		return err;
 	}
 	instance->is_new = true;

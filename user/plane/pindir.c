@@ -183,6 +183,24 @@ static int check_bpffs(const char *path, bool make)
 
 /* --- the directory ----------------------------------------------------- */
 
+/* The topmost directory that was made; "": none was. */
+static char made[PATH_MAX];
+
+int pindir_remove(const char *path)
+{
+	char part[PATH_MAX], *slash;
+
+	if (rmdir(path))
+		return -errno;
+	snprintf(part, sizeof(part), "%s", path);
+	while (*made && (slash = strrchr(part, '/')) && slash != part) {
+		*slash = '\0';
+		if (strncmp(part, made, strlen(made)) || rmdir(part))
+			break;
+	}
+	return 0;
+}
+
 static int make_path(const char *path)
 {
 	char part[PATH_MAX];
@@ -194,8 +212,12 @@ static int make_path(const char *path)
 		if (end && end != '/')
 			continue;
 		*c = '\0';
-		if (mkdir(part, 0700) && errno != EEXIST)
+		if (!mkdir(part, 0700)) {
+			if (strncmp(part, made, strlen(made)) || !*made)
+				snprintf(made, sizeof(made), "%s", part);
+		} else if (errno != EEXIST) {
 			return -errno;
+		}
 		if (!end)
 			return 0;
 		*c = end;

@@ -27,5 +27,10 @@ enum pindir_use {
  * back without make and only where there is no such directory.
  */
 int pindir_open(const char *path, bool make, enum pindir_use use);
+/*
+ * Removes the directory, and those above it that this process has made for it,
+ * as far as nothing is in them. 0 or -errno of the directory itself.
+ */
+int pindir_remove(const char *path);
 
 #endif

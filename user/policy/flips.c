@@ -124,17 +124,6 @@ static int walk_range(struct walk *w, struct cidr range, struct states states,
 		       ?: walk_range(w, right, states, first, high);
 }
 
-/* What says it is masqueraded or kept, and never is. */
-static void drop_no_effect(struct plan_flips *flips)
-{
-	size_t kept = 0;
-
-	for (size_t i = 0; i < flips->count; i++)
-		if (!cidr_no_effect(&flips->items[i].range))
-			flips->items[kept++] = flips->items[i];
-	flips->count = kept;
-}
-
 int flips_find(struct plan *plan, bool sources)
 {
 	struct walk w = {
@@ -170,7 +159,5 @@ int flips_find(struct plan *plan, bool sources)
 		err = walk_range(&w, all, (struct states){}, 0, count);
 	}
 	free(w.steps);
-	if (!sources)
-		drop_no_effect(w.out);
 	return err;
 }

@@ -8,9 +8,10 @@
 /*
  * Two at once would undo each other's steps. The lock belongs to the network
  * namespace, as the rules do, and lies where only root can make or open it; it
- * goes with the process. The file stays, with nothing in it. False: printed.
- * *lock is to be closed where it is not negative.
+ * goes with the process. False: printed. *lock is for migrate_done, which
+ * removes the file.
  */
 bool migrate_alone(int *lock);
+void migrate_done(int lock);
 
 #endif
