@@ -61,7 +61,8 @@ events() {
 # lack.
 steady() {
 	sed -E "s,$LAB_DIR,/LAB,g
-		s/ *\b[0-9]+[dhms]([0-9]+[hms])*\b/ AGE/g
+		/^  [A-Za-z]+ +([a-z]+, for )?[0-9hms]+$/! \
+			s/ *\b[0-9]+[dhms]([0-9]+[hms])*\b/ AGE/g
 		s/[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9:]{8}/YYYY-MM-DD HH:MM:SS/g
 		s/\b(masq_[a-z]+)\[[0-9]+\]/\1[ID]/
 		s/^(eth0) \([0-9]+\)/\1 (N)/
