@@ -208,8 +208,8 @@ row "a port behind an IPv6 address" notes \
 silent() { # ARG...: nothing on stderr
 	is stderr "$(masq "$@" 2>&1 >/dev/null)" ""
 }
-for address in 2001:db8::443 2001:db8::1:4 [2001:db8::1]:443 \
-	[2001:db8::1:443] 2001:db8:1:2:3:4:5:443; do
+for address in 2001:db8::443 2001:db8::1:4 '[2001:db8::1]:443' \
+	'[2001:db8::1:443]' 2001:db8:1:2:3:4:5:443; do
 	row "no port is meant: $address" silent explain "$address"
 done
 row "a source that no pod has" notes \

@@ -131,8 +131,6 @@ static void say_added(const struct edit *edit, struct policy *from)
 	cidr_format(&edit->added->cidr, text, sizeof(text));
 	log_info("cidr add: %s: %s: %s; until reload%s", text,
 		 action_name(edit->added->action),
-	log_info("cidr add: %s: %s: %s; until reload%s", text,
-		 action_name(edit->added->action),
 		 cidr_no_effect(&edit->added->cidr) ? "of no effect"
 		 : keep ? "pods show their own addresses there"
 			: "pods get the node's address there",
