@@ -18,11 +18,6 @@
 #include "plane/instance.h"
 #include "plane/seed.h"
 
-/* What can be had at the start alone may be refused for a moment: no memory, no
- * descriptors. */
-#define AGENT_TRIES  3
-#define AGENT_TRY_MS 100
-
 struct helper {
 	int fd;
 	pid_t pid;

@@ -324,13 +324,20 @@ static int change_user(const struct sandbox_user *user)
 	return 0;
 }
 
-/* Does the kernel let us at our maps as we are? */
-static bool maps_work(const struct instance *instance)
+/* Does the kernel let us at our maps as we are? 0; -EPERM: no; or -errno. */
+static int try_maps(const struct instance *instance)
 {
 	uint32_t zero = 0, half;
+	int err = 0;
 
-	return !bpf_map_lookup_elem(instance->map[MAP_masq_active], &zero,
-				    &half);
+	for (int tries = AGENT_TRIES; tries; tries--) {
+		err = bpf_map_lookup_elem(instance->map[MAP_masq_active], &zero,
+					  &half);
+		if (!err || err == -EPERM)
+			break;
+		usleep(AGENT_TRY_MS * 1000); /* no memory, say */
+	}
+	return err;
 }
 
 static bool have_cap(unsigned int cap)
@@ -351,10 +358,10 @@ static int drop_caps(const struct instance *instance)
 		if (capng_apply(CAPNG_SELECT_CAPS))
 			return -EPERM;
 	}
-	if (maps_work(instance))
+	if (!try_maps(instance))
 		return keep_caps(NULL, 0);
 	err = capng_get_caps_process() ? -EPERM : keep_caps(&bpf, 1);
-	if (!err && !maps_work(instance))
+	if (!err && try_maps(instance) == -EPERM)
 		err = -EPERM;
 	if (!err)
 		log_info("agent: this kernel (before 5.19) wants CAP_BPF for "

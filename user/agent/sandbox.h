@@ -6,6 +6,11 @@
 #include <sys/types.h>
 #include "plane/instance.h"
 
+/* What can be had at the start alone may be refused for a moment: no memory, no
+ * descriptors. */
+#define AGENT_TRIES  3
+#define AGENT_TRY_MS 100
+
 struct sandbox_user {
 	uid_t uid;
 	gid_t gid;
