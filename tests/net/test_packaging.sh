@@ -145,7 +145,7 @@ install_destdir() {
 		"$LAB_DIR/root/usr/lib/systemd/system/masqbpf-agent.service"
 	# a user of its own, before the agent is started for the first time
 	grep -q '^u masqbpf ' "$LAB_DIR/root/usr/lib/sysusers.d/masqbpf.conf"
-	grep -q -- '--with installsysusers' "$LAB_ROOT/debian/rules"
+	grep -q '^ dh-sequence-installsysusers,$' "$LAB_ROOT/debian/control"
 	# the image's has the number that is for where nobody made one
 	grep -q "masqbpf:x:60842:60842:" "$LAB_ROOT/scripts/image.sh"
 	grep -q 'DEFAULT_UID[[:space:]]*"60842"' "$LAB_ROOT/user/cli/cmd_agent.c"
@@ -165,7 +165,7 @@ debian_words() {
 	# what builds it is what scripts/deps.sh installs for that
 	sed -n '/^Build-Depends:/,/^[^ ]*:  */s/^ \([^ ,]*\).*/\1/p' \
 		"$LAB_ROOT/debian/control" | grep -vx -e debhelper-compat \
-		-e libcmocka-dev | sed 's/^pkgconf$/pkg-config/' |
+		-e dh-sequence-installsysusers -e libcmocka-dev | sed 's/^pkgconf$/pkg-config/' |
 		sort >"$LAB_DIR/debian"
 	sed -n '/^build=(/,/^)/p' "$LAB_ROOT/scripts/deps.sh" |
 		grep -v '#' | tr -d '()' | sed 's/build=//' | xargs -n 1 |
