@@ -69,11 +69,27 @@ MASQ_INLINE __u32 masq_below(struct __sk_buff *skb, __u32 off, __be16 *proto)
 }
 
 /*
+ * May there be a header around the packet? Since 5.14 GRE without a fixed peer
+ * alone shows it, which says so in the byte that names what follows; before that
+ * GRE, IPIP and the like did, and it may be anything.
+ */
+MASQ_INLINE bool masq_may_be_inside(struct __sk_buff *skb)
+{
+#ifdef MASQ_MODERN
+	const __u8 *at = (const void *)(long)skb->data;
+
+	if ((const void *)(at + 10) > (const void *)(long)skb->data_end)
+		return true;
+	return at[at[0] >> 4 == 6 ? 6 : 9] == IPPROTO_GRE;
+#else
+	return true;
+#endif
+}
+
+/*
  * Where the IP header begins where there is no link-layer header: at the
- * beginning, but for GRE without a fixed peer, and for GRE, IPIP and the like
- * before 5.14, which show the header around it as well. The kernel knows where,
- * and reads from there without telling; but nothing comes behind what was
- * inside.
+ * beginning, or behind what is around it. The kernel knows, and reads from there
+ * without telling where; but nothing comes behind what was inside.
  */
 MASQ_INLINE __u32 masq_start(struct __sk_buff *skb, __be16 proto)
 {
@@ -83,7 +99,8 @@ MASQ_INLINE __u32 masq_start(struct __sk_buff *skb, __be16 proto)
 	} inner, first;
 	__u32 length;
 
-	if (bpf_skb_load_bytes_relative(skb, 0, &inner, sizeof(inner),
+	if (likely(!masq_may_be_inside(skb)) ||
+	    bpf_skb_load_bytes_relative(skb, 0, &inner, sizeof(inner),
 					BPF_HDR_START_NET) ||
 	    bpf_skb_load_bytes(skb, 0, &first, sizeof(first)) ||
 	    inner.all == first.all)

@@ -268,7 +268,7 @@ half_over() {
 # would go, and the others never be switched.
 half_is_not_none() {
 	local call error n killed
-	# by filters it is netlink that switches, and another row that kills
+	# by filters it is netlink that switches: net/test_upgrade kills there
 	[ "$(lab_hook)" = tcx ] || skip "this kernel has no TCX"
 	printf '%s\n' 'nonMasqueradeCIDRs: [10.0.0.0/8]' 'maxFlows: 1000' \
 		>"$CONFIG"

@@ -223,6 +223,24 @@ gre_up() {
 	both_ends gre4 10.148.0 fd00:148
 }
 
+# Without a fixed peer: who is where stands in the neighbours' table, and packets
+# show the header around them.
+nbma_up() {
+	local ns other last
+	for ns in node far; do
+		other=$FAR_GATEWAY last=1
+		[ $ns = node ] || other=$NODE_ADDR last=6
+		lab_in $ns ip link add nbma5 type gre local \
+			"$([ $ns = node ] && echo $NODE_ADDR || echo $FAR_GATEWAY)" \
+			key 5 2>/dev/null || skip "this kernel has no GRE"
+		lab_in $ns ip link set nbma5 up
+		lab_in $ns ip neigh replace 10.151.0.$last lladdr $other dev nbma5
+		lab_in $ns ip -6 neigh replace fd00:151::$last lladdr $other \
+			dev nbma5
+	done
+	both_ends nbma5 10.151.0 fd00:151
+}
+
 # carries IPv4 alone
 ipip_up() {
 	on_both ip link add ipip4 type ipip remote @ ||
@@ -335,6 +353,7 @@ peer_rows vlan7 10.143.0.6
 peer_rows wg0 10.144.0.6
 peer_rows vxlan4 10.147.0.6
 peer_rows gre4 10.148.0.6
+peer_rows nbma5 10.151.0.6
 peer_rows ipip4 10.149.0.6
 peer_rows bond5 10.150.0.6
 row "vrf6: comes up as uplink" vrf_up

@@ -69,8 +69,8 @@ void gone_end_flows(struct instance *instance, struct gone *gone)
 			 addr_format(&addr, text, sizeof(text)));
 	}
 	if (gone->flows)
-		log_info("%llu flow%s node address",
-			 (unsigned long long)gone->flows,
-			 gone->flows == 1 ? " ended with its"
-					  : "s ended with their");
+		log_info(gone->flows == 1
+				 ? "%llu flow ended with its node address"
+				 : "%llu flows ended with their node address",
+			 (unsigned long long)gone->flows);
 }

@@ -33,10 +33,7 @@ static int renew(struct instance *instance)
 	int err = instance_adopt(instance) ?: instance_fit(instance, &as_it_is);
 
 	maps_close(instance);
-	for (int i = 0; i < MASQ_MAP_COUNT; i++)
-		instance->map[i] = -1;
-	for (int i = 0; i < MASQ_PROG_COUNT; i++)
-		instance->prog[i] = -1;
+	maps_none(instance);
 	return err;
 }
 
@@ -64,10 +61,7 @@ static void be_renewer(struct agent *a, int fd)
 	close(a->helper.fd);
 	instance_unmap_prefixes(&own);
 	maps_close(&own);
-	for (int i = 0; i < MASQ_MAP_COUNT; i++)
-		own.map[i] = -1;
-	for (int i = 0; i < MASQ_PROG_COUNT; i++)
-		own.prog[i] = -1;
+	maps_none(&own);
 	if (!sandbox_renewer())
 		serve(&own, fd);
 }

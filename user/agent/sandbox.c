@@ -350,7 +350,7 @@ static int drop_caps(const struct instance *instance)
 {
 	static const unsigned int bpf = CAP_BPF;
 	bool had_bpf = have_cap(CAP_BPF);
-	int err;
+	int err, without;
 
 	if (had_bpf) {
 		/* permitted still, so that it can come back */
@@ -358,14 +358,19 @@ static int drop_caps(const struct instance *instance)
 		if (capng_apply(CAPNG_SELECT_CAPS))
 			return -EPERM;
 	}
-	if (!try_maps(instance))
+	without = try_maps(instance);
+	if (!without)
 		return keep_caps(NULL, 0);
 	err = capng_get_caps_process() ? -EPERM : keep_caps(&bpf, 1);
 	if (!err && try_maps(instance) == -EPERM)
 		err = -EPERM;
-	if (!err)
+	if (!err && without == -EPERM)
 		log_info("agent: this kernel (before 5.19) wants CAP_BPF for "
 			 "map access: kept");
+	else if (!err)
+		log_warn("agent: cannot know whether map access wants CAP_BPF: "
+			 "%s: kept",
+			 strerror(-without));
 	return err;
 }
 

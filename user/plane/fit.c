@@ -67,10 +67,7 @@ int instance_renew(struct instance *instance, bool locked)
 	err = is_pinned(instance, &same);
 	if (err || same)
 		return err;
-	for (int i = 0; i < MASQ_MAP_COUNT; i++)
-		fresh.map[i] = -1;
-	for (int i = 0; i < MASQ_PROG_COUNT; i++)
-		fresh.prog[i] = -1;
+	maps_none(&fresh);
 	fresh.prefixes = NULL;
 	err = instance_adopt(&fresh) ?: instance_map_prefixes(&fresh, writable);
 	if (err) {
@@ -117,10 +114,7 @@ static int put_in_programs(struct instance *instance, uint32_t features)
 	int err;
 
 	memcpy(plain.map, instance->map, sizeof(plain.map));
-	for (int i = 0; i < MASQ_MAP_COUNT; i++)
-		fresh.map[i] = -1;
-	for (int i = 0; i < MASQ_PROG_COUNT; i++)
-		fresh.prog[i] = -1;
+	maps_none(&fresh);
 	err = map_read(instance, MAP_masq_meta, 0, &fresh.meta);
 	if (err) {
 		log_error("%s: cannot read masq_meta: %s", instance->pin_dir,

@@ -154,10 +154,7 @@ int instance_open(const char *pin_dir, enum instance_mode mode,
 		return -ENOMEM;
 	}
 	instance->lock_fd = -1;
-	for (int i = 0; i < MASQ_MAP_COUNT; i++)
-		instance->map[i] = -1;
-	for (int i = 0; i < MASQ_PROG_COUNT; i++)
-		instance->prog[i] = -1;
+	maps_none(instance);
 	/* main.c has checked the length */
 	snprintf(instance->pin_dir, sizeof(instance->pin_dir), "%s", pin_dir);
 

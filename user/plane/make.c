@@ -162,10 +162,7 @@ static int clear_remains(struct instance *instance,
 	int err;
 
 	left.meta = (struct masq_meta){};
-	for (int i = 0; i < MASQ_MAP_COUNT; i++)
-		left.map[i] = -1;
-	for (int i = 0; i < MASQ_PROG_COUNT; i++)
-		left.prog[i] = -1;
+	maps_none(&left);
 	err = instance_adopt_remains(&left);
 	for (int i = 0; i < MASQ_PROG_COUNT; i++)
 		hooked |= left.prog[i] >= 0;

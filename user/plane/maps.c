@@ -32,6 +32,14 @@ int map_write(const struct instance *instance, enum masq_map_id map,
 		       : 0;
 }
 
+void maps_none(struct instance *instance)
+{
+	for (int i = 0; i < MASQ_MAP_COUNT; i++)
+		instance->map[i] = -1;
+	for (int i = 0; i < MASQ_PROG_COUNT; i++)
+		instance->prog[i] = -1;
+}
+
 void maps_close(struct instance *instance)
 {
 	for (int i = 0; i < MASQ_MAP_COUNT; i++)

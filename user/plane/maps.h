@@ -137,6 +137,8 @@ int map_read(const struct instance *instance, enum masq_map_id map,
 int map_write(const struct instance *instance, enum masq_map_id map,
 	      uint32_t key, const void *value);
 
+/* No map and no program is open here: closes nothing. */
+void maps_none(struct instance *instance);
 /* Closes maps and programs, and nothing else. */
 void maps_close(struct instance *instance);
 

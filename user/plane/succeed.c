@@ -48,10 +48,7 @@ static int open_next(const struct instance *instance, bool make,
 		     struct instance *next)
 {
 	*next = (struct instance){ .lock_fd = -1, .cpus = instance->cpus };
-	for (int i = 0; i < MASQ_MAP_COUNT; i++)
-		next->map[i] = -1;
-	for (int i = 0; i < MASQ_PROG_COUNT; i++)
-		next->prog[i] = -1;
+	maps_none(next);
 	if (snprintf(next->pin_dir, sizeof(next->pin_dir), "%s/" INSTANCE_NEXT,
 		     instance->pin_dir) >= (int)sizeof(next->pin_dir))
 		return -ENAMETOOLONG;
